@@ -1,0 +1,168 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// SessionState is the state of a session: AgentCore's Active, Idle and
+// Stopped, and the two in between.
+type SessionState string
+
+const (
+	// StateStarting is a compute that has not been healthy yet.
+	StateStarting SessionState = "Starting"
+	// StateActive is an invocation in flight, or an agent that is HealthyBusy.
+	StateActive SessionState = "Active"
+	// StateIdle is a compute without work.
+	StateIdle SessionState = "Idle"
+	// StateStopping is a compute that is being taken away.
+	StateStopping SessionState = "Stopping"
+	// StateStopped is a session without compute. It can be woken.
+	StateStopped SessionState = "Stopped"
+)
+
+// StopReason is why a compute was taken away.
+type StopReason string
+
+const (
+	// StopIdleTimeout is an agent that was Healthy, with no invocation in
+	// flight, for idleRuntimeSessionTimeout.
+	StopIdleTimeout StopReason = "IdleTimeout"
+	// StopMaxLifetime is a compute that has lived for maxLifetime.
+	StopMaxLifetime StopReason = "MaxLifetime"
+	// StopRequested is a stop that spec.desiredState or spec.activation asked for.
+	StopRequested StopReason = "StopRequested"
+	// StopUnhealthy is an agent whose pings failed ping.failureThreshold times
+	// in a row.
+	StopUnhealthy StopReason = "Unhealthy"
+	// StopStartTimeout is an agent that was not healthy within 120 s of the
+	// creation of its pod.
+	StopStartTimeout StopReason = "StartTimeout"
+	// StopStuckBusy is an agent that was HealthyBusy for longer than
+	// stuckDetection.afterSeconds, with the action Stop.
+	StopStuckBusy StopReason = "StuckBusy"
+	// StopAgentExited is an agent whose process ended by itself.
+	StopAgentExited StopReason = "AgentExited"
+	// StopComputeLost is a pod that was deleted or evicted by somebody else,
+	// or whose node went away.
+	StopComputeLost StopReason = "ComputeLost"
+)
+
+// AgentSessionStatus is what the operator saw and what it will do next. It
+// changes only when something happens, never with every ping.
+type AgentSessionStatus struct {
+	// observedGeneration is the generation of the spec that this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// state is Starting, Active (an invocation is in flight, or the agent is
+	// HealthyBusy), Idle, Stopping or Stopped.
+	// +optional
+	State SessionState `json:"state,omitempty"`
+	// pingStatus is the agent's last answer, Healthy or HealthyBusy. Empty
+	// without a compute.
+	// +optional
+	PingStatus string `json:"pingStatus,omitempty"`
+	// pingStatusSince is when the operator first saw pingStatus.
+	// +optional
+	PingStatusSince *metav1.Time `json:"pingStatusSince,omitempty"`
+	// healthyAt is when the compute first answered a ping.
+	// +optional
+	HealthyAt *metav1.Time `json:"healthyAt,omitempty"`
+	// idleSince is the moment from which the idle timeout counts. Empty while
+	// the session is not idle.
+	// +optional
+	IdleSince *metav1.Time `json:"idleSince,omitempty"`
+	// nextStop is when and why the compute will be stopped if nothing changes.
+	// +optional
+	NextStop *NextStop `json:"nextStop,omitempty"`
+	// runtimeSessionId is the session's name as the agent knows it.
+	// +optional
+	RuntimeSessionID string `json:"runtimeSessionId,omitempty"`
+	// lifecycleConfiguration in force, by AWS's table.
+	// +optional
+	LifecycleConfiguration *LifecycleConfiguration `json:"lifecycleConfiguration,omitempty"`
+	// timeScale divides every duration of the rules if it is there: the
+	// operator runs with --time-scale, for rehearsals.
+	// +optional
+	TimeScale int32 `json:"timeScale,omitempty"`
+	// activation is the number of the current compute, or of the last one.
+	// +optional
+	Activation int32 `json:"activation,omitempty"`
+	// pod is the compute. Empty without one.
+	// +optional
+	Pod *PodStatus `json:"pod,omitempty"`
+	// traffic is what the gateway knows of invocations; the operator reads it
+	// and never writes it.
+	// +optional
+	Traffic *Traffic `json:"traffic,omitempty"`
+	// lastTermination is why the last compute was taken away, and while the
+	// session is Stopping, why the current one is.
+	// +optional
+	LastTermination *Termination `json:"lastTermination,omitempty"`
+	// conditions are Ready, PingContract and Stuck.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// NextStop is a stop that will come if nothing changes.
+type NextStop struct {
+	// at is the moment at which the stop is due.
+	// +required
+	At metav1.Time `json:"at"`
+	// reason is one of IdleTimeout, MaxLifetime, StartTimeout, Unhealthy and StuckBusy.
+	// +required
+	Reason StopReason `json:"reason"`
+}
+
+// PodStatus names the pod that is the session's compute.
+type PodStatus struct {
+	// name of the pod: the session's name and the number of the activation.
+	// +required
+	Name string `json:"name"`
+	// uid of the pod.
+	// +required
+	UID types.UID `json:"uid"`
+	// ip is where the agent is asked.
+	// +optional
+	IP string `json:"ip,omitempty"`
+	// createdAt is when the compute was created: its maximal lifetime counts from here.
+	// +required
+	CreatedAt metav1.Time `json:"createdAt"`
+}
+
+// Traffic is what is known of invocations. The gateway writes it.
+type Traffic struct {
+	// lastInvocationAt is when the last known invocation ended.
+	// +optional
+	LastInvocationAt *metav1.MicroTime `json:"lastInvocationAt,omitempty"`
+	// inUseUntil keeps the session Active until then: an invocation is in
+	// flight. It is renewed while the invocation lasts.
+	// +optional
+	InUseUntil *metav1.MicroTime `json:"inUseUntil,omitempty"`
+}
+
+// Termination is the end of a compute.
+type Termination struct {
+	// reason is one of IdleTimeout, MaxLifetime, StopRequested, Unhealthy,
+	// StartTimeout, StuckBusy, AgentExited and ComputeLost.
+	// +required
+	Reason StopReason `json:"reason"`
+	// message says in words what led to it.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// activation that ended.
+	// +required
+	Activation int32 `json:"activation"`
+	// pingStatus is the agent's last answer.
+	// +optional
+	PingStatus string `json:"pingStatus,omitempty"`
+	// dueAt is the moment at which the rule wanted the stop.
+	// +optional
+	DueAt *metav1.Time `json:"dueAt,omitempty"`
+	// at is when the compute was gone. Empty while it is being taken away.
+	// +optional
+	At *metav1.Time `json:"at,omitempty"`
+}

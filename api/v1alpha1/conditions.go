@@ -1,0 +1,69 @@
+package v1alpha1
+
+// Types of the conditions of an AgentSession. All three are always there.
+const (
+	// ConditionReady is true while the compute answers pings: the session is
+	// Active or Idle. Its reasons are the states and ReasonPodRefused,
+	// ReasonPodNameTaken, ReasonAddressRefused.
+	ConditionReady = "Ready"
+	// ConditionPingContract is false when the agent's ping answers break
+	// AgentCore's contract, and unknown before the first answer.
+	ConditionPingContract = "PingContract"
+	// ConditionStuck is true when the session has been HealthyBusy for longer
+	// than spec.stuckDetection.afterSeconds.
+	ConditionStuck = "Stuck"
+)
+
+// Reasons of the condition Ready, beside the names of the states.
+const (
+	// ReasonPodRefused is a pod that the API server would not create: a quota,
+	// a Pod Security level, an admission policy or an invalid template. The
+	// operator tries again, ever more slowly.
+	ReasonPodRefused = "PodRefused"
+	// ReasonPodNameTaken is a pod of the activation's name that the session
+	// does not own. It is left alone; the operator tries again.
+	ReasonPodNameTaken = "PodNameTaken"
+	// ReasonAddressRefused is a pod address that must not be asked: loopback,
+	// link-local, multicast, unspecified, or the node's own.
+	ReasonAddressRefused = "AddressRefused"
+)
+
+// Reasons of the condition PingContract.
+const (
+	// ReasonPingConforms is an agent that keeps the contract.
+	ReasonPingConforms = "Conforms"
+	// ReasonPingUnknown is an agent that has not answered yet.
+	ReasonPingUnknown = "NoAnswerYet"
+	// ReasonTimestampMissing is an answer without time_of_last_update.
+	ReasonTimestampMissing = "TimestampMissing"
+	// ReasonTimestampMilliseconds is a time_of_last_update in milliseconds.
+	ReasonTimestampMilliseconds = "TimestampMilliseconds"
+	// ReasonTimestampUnusable is a time_of_last_update that is not a number
+	// (the TypeScript SDK sent ISO 8601 until 2026-04), or a negative one.
+	ReasonTimestampUnusable = "TimestampUnusable"
+	// ReasonTimestampInFuture is a time_of_last_update more than 5 s ahead.
+	ReasonTimestampInFuture = "TimestampInFuture"
+	// ReasonTimestampAdvances is a time_of_last_update that moves although
+	// the status stays: by AgentCore's clock the session never goes idle.
+	ReasonTimestampAdvances = "TimestampAdvances"
+	// ReasonTimestampFrozen is a time_of_last_update that stayed although the
+	// status changed.
+	ReasonTimestampFrozen = "TimestampFrozen"
+	// ReasonPingTooSlow is an agent that takes connections and does not answer.
+	ReasonPingTooSlow = "TooSlow"
+	// ReasonPingNotOK is an answer other than 200.
+	ReasonPingNotOK = "NotOK"
+	// ReasonPingMalformed is an answer that is not the contract's JSON.
+	ReasonPingMalformed = "Malformed"
+)
+
+// Reasons of the condition Stuck.
+const (
+	// ReasonBusyTooLong is a session that has been HealthyBusy for longer than
+	// spec.stuckDetection allows.
+	ReasonBusyTooLong = "BusyTooLong"
+	// ReasonNotStuck is a session within its limits.
+	ReasonNotStuck = "NotStuck"
+	// ReasonDetectionOff is a session without spec.stuckDetection.
+	ReasonDetectionOff = "DetectionOff"
+)

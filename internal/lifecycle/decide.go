@@ -1,0 +1,165 @@
+package lifecycle
+
+import (
+	"time"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+// Action is what is to be done with the compute.
+type Action int
+
+const (
+	// ActNone leaves everything as it is.
+	ActNone Action = iota
+	// ActStart creates the pod of Verdict.Activation.
+	ActStart
+	// ActStop deletes the pod, once status says Stopping.
+	ActStop
+	// ActExpire deletes the session, which was stopped long enough ago.
+	ActExpire
+)
+
+// Verdict is what is decided of a session at a moment.
+type Verdict struct {
+	// State is the state that the session is in with this verdict.
+	State v1alpha1.SessionState
+	// Action is to be done now.
+	Action Action
+	// Activation is the number of the compute that State is about.
+	Activation int32
+	// Stop is why the compute is or was taken away; zero unless State is
+	// Stopping, or Stopped after a compute.
+	Stop Stop
+	// IdleSince is when the idle time began; zero while there is work.
+	IdleSince time.Time
+	// Next is the stop that will come if nothing changes; zero if there is none.
+	Next Stop
+	// Stuck tells that the session has been busy for too long.
+	Stuck bool
+	// LookAgain is when to decide again if nothing happens before; zero: never.
+	LookAgain time.Time
+}
+
+// Decide says what becomes of a session. It is called with the same facts any
+// number of times and gives the same verdict.
+func Decide(now time.Time, f Facts) Verdict {
+	switch {
+	case f.State == "" || f.State == v1alpha1.StateStopped:
+		return f.decideStopped(now)
+	case f.State == v1alpha1.StateStopping:
+		return f.decideStopping()
+	case f.Compute.Phase == ComputeAbsent && !f.Created:
+		return f.decideRefused(now)
+	case f.Compute.Phase == ComputeAbsent:
+		stop := Stop{now, v1alpha1.StopComputeLost, "The pod is gone: somebody else deleted it"}
+		return Verdict{State: v1alpha1.StateStopped, Activation: f.Activation, Stop: stop}
+	}
+	return f.decideLiving(now)
+}
+
+// decideStopped: no compute. A session is started by a higher activation, or
+// when the stop that desiredState had asked for is withdrawn.
+func (f Facts) decideStopped(now time.Time) Verdict {
+	wanted := max(f.Requested, 1)
+	if f.LastStop.Reason == v1alpha1.StopRequested {
+		wanted = max(wanted, f.Activation+1)
+	}
+	if f.Desired != v1alpha1.DesiredStopped && wanted > f.Activation && !f.Deleted {
+		return f.start(wanted)
+	}
+	v := Verdict{State: v1alpha1.StateStopped, Activation: f.Activation, Stop: f.LastStop}
+	if f.Policy.TTL < 0 || f.Deleted || f.StoppedAt.IsZero() {
+		return v
+	}
+	if v.LookAgain = f.StoppedAt.Add(f.Policy.TTL); !now.Before(v.LookAgain) {
+		v.Action, v.LookAgain = ActExpire, time.Time{}
+	}
+	return v
+}
+
+func (f Facts) start(activation int32) Verdict {
+	return Verdict{State: v1alpha1.StateStarting, Action: ActStart, Activation: activation}
+}
+
+// decideRefused: the pod could not be created so far.
+func (f Facts) decideRefused(now time.Time) Verdict {
+	f.Activation = max(f.Activation, f.Requested, 1)
+	if d := stopRequested(now, f); !d.At.IsZero() {
+		return Verdict{State: v1alpha1.StateStopped, Activation: f.Activation, Stop: d.Stop}
+	}
+	return f.start(f.Activation)
+}
+
+// decideStopping: the reason is recorded already; only the pod has to go.
+func (f Facts) decideStopping() Verdict {
+	v := Verdict{State: v1alpha1.StateStopping, Activation: f.Activation, Stop: f.LastStop}
+	switch f.Compute.Phase {
+	case ComputeAbsent:
+		v.State = v1alpha1.StateStopped
+	case ComputePresent, ComputeExited, ComputeLost:
+		v.Action = ActStop
+	case ComputeLeaving: // on its way
+	}
+	return v
+}
+
+func (f Facts) decideLiving(now time.Time) Verdict {
+	v := Verdict{Activation: f.Activation, State: f.stateOf(now)}
+	if !f.advancing() {
+		v.IdleSince = f.idleSince(now)
+	}
+	for _, rule := range rules {
+		d := rule(now, f)
+		switch {
+		case d.At.IsZero():
+		case !d.held && !now.Before(d.At):
+			return Verdict{Activation: f.Activation, State: v1alpha1.StateStopping, Action: f.stopAction(), Stop: d.Stop}
+		default:
+			v.foresee(now, d, f.Policy.Period)
+		}
+	}
+	if at := f.stuckAt(); !at.IsZero() {
+		v.Stuck = !now.Before(at)
+		v.lookAt(now, at)
+	}
+	v.lookAt(now, f.Traffic.InUseUntil)
+	return v
+}
+
+// stopAction: a pod that somebody else is deleting needs no second deletion.
+func (f Facts) stopAction() Action {
+	if f.Compute.Phase == ComputeLeaving {
+		return ActNone
+	}
+	return ActStop
+}
+
+func (f Facts) stateOf(now time.Time) v1alpha1.SessionState {
+	switch {
+	case f.starting():
+		return v1alpha1.StateStarting
+	case f.busy() || f.inUse(now):
+		return v1alpha1.StateActive
+	}
+	return v1alpha1.StateIdle
+}
+
+// foresee takes a stop that has not come yet into the verdict.
+func (v *Verdict) foresee(now time.Time, d due, period time.Duration) {
+	if !d.quiet && (v.Next.At.IsZero() || d.At.Before(v.Next.At)) {
+		v.Next = d.Stop
+	}
+	if d.held && !now.Before(d.At) {
+		v.lookAt(now, now.Add(period)) // overdue, for want of a fresh answer
+		return
+	}
+	v.lookAt(now, d.At)
+}
+
+// lookAt makes sure that the session is looked at again at a future moment.
+func (v *Verdict) lookAt(now, at time.Time) {
+	if at.After(now) && (v.LookAgain.IsZero() || at.Before(v.LookAgain)) {
+		v.LookAgain = at
+	}
+}

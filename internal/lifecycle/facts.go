@@ -1,0 +1,132 @@
+package lifecycle
+
+import (
+	"time"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+// Facts are all that a decision rests on.
+type Facts struct {
+	// Policy is what the spec asks for.
+	Policy Policy
+	// Desired is spec.desiredState.
+	Desired v1alpha1.DesiredState
+	// Requested is spec.activation, 0 if absent.
+	Requested int32
+	// Deleted is a session that is being deleted: its compute goes.
+	Deleted bool
+
+	// State is what status says; empty for a new session.
+	State v1alpha1.SessionState
+	// Activation is the number of the current or the last compute.
+	Activation int32
+	// Created tells that the compute of Activation was created: status names
+	// its pod.
+	Created bool
+	// LastStop is status.lastTermination; zero if there was none.
+	LastStop Stop
+	// StoppedAt is when the last compute was gone.
+	StoppedAt time.Time
+
+	// Compute is the pod of the activation.
+	Compute Compute
+	// Pulse is what the pings told.
+	Pulse Pulse
+	// Traffic is what the gateway wrote.
+	Traffic Traffic
+	// Outage is the last moment at which most of all agents failed at once.
+	Outage time.Time
+}
+
+// Compute is what is known of the pod of the current activation.
+type Compute struct {
+	Phase ComputePhase
+	// CreatedAt is the pod's creation.
+	CreatedAt time.Time
+	// Detail says for people why the agent exited, why the pod was lost, or
+	// what it waits for while it starts.
+	Detail string
+}
+
+// ComputePhase is how far a compute is.
+type ComputePhase int
+
+const (
+	// ComputeAbsent is no pod.
+	ComputeAbsent ComputePhase = iota
+	// ComputePresent is a pod that nobody is taking away.
+	ComputePresent
+	// ComputeExited is a pod whose agent has ended.
+	ComputeExited
+	// ComputeLost is a pod that was evicted, or that lost its node.
+	ComputeLost
+	// ComputeLeaving is a pod with a deletion timestamp.
+	ComputeLeaving
+)
+
+// Traffic is what is known of invocations.
+type Traffic struct {
+	// EndedAt is when the last known invocation ended.
+	EndedAt time.Time
+	// InUseUntil is the end of the lease of an invocation in flight.
+	InUseUntil time.Time
+}
+
+// Stop is one stop, due or done.
+type Stop struct {
+	// At is the moment at which it is due.
+	At      time.Time
+	Reason  v1alpha1.StopReason
+	Message string
+}
+
+// starting: there is a compute and it has not been healthy yet.
+func (f Facts) starting() bool { return f.Pulse.HealthyAt.IsZero() }
+
+// inUse: an invocation is in flight.
+func (f Facts) inUse(now time.Time) bool { return now.Before(f.Traffic.InUseUntil) }
+
+// busy: the last good answer was HealthyBusy, and it counts. By
+// AgentCoreStrict it counts only with a usable time_of_last_update.
+func (f Facts) busy() bool {
+	return f.Pulse.Status == contract.HealthyBusy && !f.untold()
+}
+
+// untold: AgentCoreStrict, and the agent does not say when its status changed.
+func (f Facts) untold() bool {
+	return f.Policy.IdleClock == v1alpha1.IdleClockAgentCoreStrict && f.Pulse.Stamp.IsZero()
+}
+
+// changedAt is the moment of the last change of status by the idle clock that
+// the spec chooses; zero if by that clock there was none.
+func (f Facts) changedAt() time.Time {
+	switch {
+	case f.untold():
+		return time.Time{}
+	case f.Policy.IdleClock != v1alpha1.IdleClockObserved && !f.Pulse.Stamp.IsZero():
+		return f.Pulse.Stamp
+	}
+	return f.Pulse.Since.Add(f.Pulse.Unseen)
+}
+
+// idleSince is the moment from which the idle timeout counts: the latest of
+// first healthy, the end of the last invocation, and the last change of
+// status. Zero while the session has work or has not started.
+func (f Facts) idleSince(now time.Time) time.Time {
+	if f.starting() || f.inUse(now) || f.busy() {
+		return time.Time{}
+	}
+	return latest(f.Pulse.HealthyAt, f.Traffic.EndedAt, f.Traffic.InUseUntil, f.changedAt())
+}
+
+func latest(times ...time.Time) time.Time {
+	var last time.Time
+	for _, t := range times {
+		if t.After(last) {
+			last = t
+		}
+	}
+	return last
+}

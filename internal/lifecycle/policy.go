@@ -1,0 +1,108 @@
+package lifecycle
+
+import (
+	"time"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+// AgentCore's figures (developer guide, "Lifecycle settings" and "Quotas").
+const (
+	// DefaultIdle is the idle timeout of a session that sets none.
+	DefaultIdle = 900 * time.Second
+	// DefaultMax is the maximal lifetime of a session that sets none.
+	DefaultMax = 28800 * time.Second
+	// StartTimeout is how long a compute may take to its first good answer.
+	StartTimeout = 120 * time.Second
+	// DefaultFailureThreshold is how many pings in a row may fail. AWS does
+	// not document its own figure; 30 s bridge what a busy Python loop misses.
+	DefaultFailureThreshold = 15
+	// minPeriod is the shortest ping period of a scaled time.
+	minPeriod = 100 * time.Millisecond
+	// mergeWindow is how long a change of ping status that was just reported
+	// stands before the next is, so that a flapping agent costs few writes.
+	mergeWindow = 4 * time.Second
+)
+
+// Limits are a session's two timeouts as they are in force.
+type Limits struct {
+	Idle, Max time.Duration
+}
+
+// LimitsOf resolves AWS's table: neither given: 900 and 28800; only the
+// maximum: idle is the smaller of 900 and it; only idle: the maximum is 28800;
+// both: as given.
+func LimitsOf(c *v1alpha1.LifecycleConfiguration) Limits {
+	limits := Limits{Idle: DefaultIdle, Max: DefaultMax}
+	if c == nil {
+		return limits
+	}
+	if c.MaxLifetime > 0 {
+		limits.Max = seconds(c.MaxLifetime)
+	}
+	if c.IdleRuntimeSessionTimeout > 0 {
+		limits.Idle = seconds(c.IdleRuntimeSessionTimeout)
+	}
+	limits.Idle = min(limits.Idle, limits.Max)
+	return limits
+}
+
+// Policy is what a session's spec asks of the rules, in real durations: the
+// time scale is in them already.
+type Policy struct {
+	Limits
+	// Period is the time between two pings.
+	Period time.Duration
+	// StartTimeout is how long after its creation a compute must be healthy.
+	StartTimeout time.Duration
+	// FailureThreshold is how many pings in a row must fail.
+	FailureThreshold int
+	// IdleClock chooses the moment from which idleness counts.
+	IdleClock v1alpha1.IdleClock
+	// StuckAfter is how long HealthyBusy may last; zero: for ever.
+	StuckAfter time.Duration
+	// StuckAction is what is done then.
+	StuckAction v1alpha1.StuckAction
+	// TTL is how long a stopped session is kept; negative: for ever.
+	TTL time.Duration
+	// Merge is how long a reported change of ping status stands at least.
+	Merge time.Duration
+}
+
+// PolicyOf reads a spec. scale divides every duration; 1 leaves them.
+func PolicyOf(spec *v1alpha1.AgentSessionSpec, scale int) Policy {
+	p := Policy{
+		Limits:           LimitsOf(spec.LifecycleConfiguration),
+		Period:           Period(scale),
+		StartTimeout:     StartTimeout,
+		FailureThreshold: DefaultFailureThreshold,
+		IdleClock:        v1alpha1.IdleClockAgentCore,
+		TTL:              -1,
+		Merge:            mergeWindow / time.Duration(scale),
+	}
+	if spec.Ping.FailureThreshold > 0 {
+		p.FailureThreshold = int(spec.Ping.FailureThreshold)
+	}
+	if spec.Ping.IdleClock != "" {
+		p.IdleClock = spec.Ping.IdleClock
+	}
+	if stuck := spec.StuckDetection; stuck != nil {
+		p.StuckAfter, p.StuckAction = seconds(stuck.AfterSeconds)/time.Duration(scale), stuck.Action
+	}
+	if ttl := spec.TTLSecondsAfterStopped; ttl != nil {
+		p.TTL = seconds(*ttl) / time.Duration(scale)
+	}
+	p.Idle /= time.Duration(scale)
+	p.Max /= time.Duration(scale)
+	p.StartTimeout /= time.Duration(scale)
+	return p
+}
+
+// Period is the time between two pings at a time scale: 2 s at 1, and never
+// less than 100 ms.
+func Period(scale int) time.Duration {
+	return max(contract.PingPeriod/time.Duration(scale), minPeriod)
+}
+
+func seconds(n int32) time.Duration { return time.Duration(n) * time.Second }

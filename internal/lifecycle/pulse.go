@@ -1,0 +1,200 @@
+package lifecycle
+
+import (
+	"time"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+)
+
+// Failure is how a ping failed.
+type Failure string
+
+const (
+	// FailureConnect is a connection refused, reset or not made in time.
+	FailureConnect Failure = "Connect"
+	// FailureTimeout is an agent that took the connection and did not answer in time.
+	FailureTimeout Failure = "Timeout"
+	// FailureStatusCode is an answer other than 200; redirects are not followed.
+	FailureStatusCode Failure = "StatusCode"
+	// FailureProtocol is an answer that is not HTTP, or not within the limits.
+	FailureProtocol Failure = "Protocol"
+	// FailureBody is a 200 whose body contract.ParsePing refuses.
+	FailureBody Failure = "Body"
+)
+
+// Answer is what one ping brought.
+type Answer struct {
+	// Ping is the agent's answer; only without a Failure.
+	Ping contract.Ping
+	// Failure is empty if the agent answered as the contract asks.
+	Failure Failure
+	// Detail says for people what failed: printable, 200 characters at most.
+	Detail string
+}
+
+// Settling a finding takes more than one answer, so that a flapping agent
+// costs no write at every ping.
+const (
+	// settleAnswers is how many answers in a row change a breach that is known.
+	settleAnswers = 5
+	// advancingAnswers is how often a stamp moves without a change of status
+	// before it counts as advancing on every ping; fewer than settleAnswers, so
+	// that after a restart a known breach is not settled away before it is seen
+	// again.
+	advancingAnswers = 3
+	// clockSkew is how far an agent's clock may differ from the operator's.
+	clockSkew = 5 * time.Second
+)
+
+// Pulse is the memory of one agent's pings: a value, changed by Observe only.
+// The zero Pulse is an agent that has not been heard of.
+type Pulse struct {
+	// Status is the last good answer's; empty before the first.
+	Status contract.Status
+	// Since is when that status was first seen, rounded up to the second,
+	// which is what the API can hold: a restart neither gains nor loses time.
+	Since time.Time
+	// Unseen is how much of the time after Since nobody could see the agent:
+	// the operator was down or starved, or the pings failed. It is neither
+	// idle time nor failure.
+	Unseen time.Duration
+	// Stamp is the latest usable time_of_last_update, never moving back;
+	// zero as long as StampForm is not contract.StampSeconds or it lies in
+	// the future.
+	Stamp time.Time
+	// HealthyAt is the first good answer, rounded up to the second.
+	HealthyAt time.Time
+	// AnsweredAt is the last good answer.
+	AnsweredAt time.Time
+	// Failures counts the failed pings since AnsweredAt.
+	Failures int
+	// FailingSince is the first of them.
+	FailingSince time.Time
+	// LastFailure is the last failed answer; kept after recovery.
+	LastFailure Answer
+	// Breach is how the answers break the contract, once that is settled.
+	Breach Breach
+	// Restored is a pulse taken over from status after a restart, until the
+	// agent has answered: Stamp is not known yet.
+	Restored bool
+
+	lastSeen    Breach // what the last answer looked like, and
+	lastSeenFor int    // how many in a row did
+	frozen      bool   // the last change of status left the stamp behind
+	advances    int    // moves of the stamp without a change of status
+	advancedAt  time.Time
+}
+
+// Observe returns the pulse after one more answer, which came at now. period
+// is the time between two pings.
+func (p Pulse) Observe(a Answer, now time.Time, period time.Duration) Pulse {
+	if a.Failure != "" {
+		return p.fail(a, now)
+	}
+	p = p.account(a.Ping, now, period)
+	p = p.stamp(a.Ping, now, period)
+	if p.HealthyAt.IsZero() {
+		p.HealthyAt = ceil(now)
+	}
+	p.Status, p.AnsweredAt, p.Restored = a.Ping.Status, now, false
+	p.Failures, p.FailingSince = 0, time.Time{}
+	return p.settle(p.breachOf(a.Ping, now))
+}
+
+// fail changes neither Status nor Since: a failed ping says nothing of them.
+func (p Pulse) fail(a Answer, now time.Time) Pulse {
+	if p.Failures == 0 {
+		p.FailingSince = now
+	}
+	p.Failures++
+	p.LastFailure = a
+	if breach := breachOfFailure(a); breach != "" && p.Failures >= settleAnswers {
+		return p.settle(breach)
+	}
+	return p
+}
+
+// account keeps Since and Unseen.
+func (p Pulse) account(ping contract.Ping, now time.Time, period time.Duration) Pulse {
+	if ping.Status != p.Status {
+		p.Since, p.Unseen = ceil(now), 0
+		return p
+	}
+	if gap := now.Sub(p.AnsweredAt); gap > 3*period {
+		if p.AnsweredAt.IsZero() {
+			gap = now.Sub(p.Since) // taken over from status, and nobody knows when it was last seen
+		}
+		p.Unseen = min(p.Unseen+gap.Truncate(time.Second), ceil(now).Sub(p.Since))
+	}
+	return p
+}
+
+// stamp keeps Stamp and what tells an advancing or a frozen one.
+func (p Pulse) stamp(ping contract.Ping, now time.Time, period time.Duration) Pulse {
+	changed := p.Status != "" && ping.Status != p.Status
+	if changed {
+		p.frozen, p.advances = false, 0
+	}
+	if ping.Stamp != contract.StampSeconds || ping.UpdatedAt.After(now.Add(clockSkew)) {
+		p.Stamp, p.advances = time.Time{}, 0
+		return p
+	}
+	moved := ping.UpdatedAt.After(p.Stamp)
+	if changed && !moved && ping.UpdatedAt.Before(p.AnsweredAt.Add(-clockSkew)) {
+		p.frozen = true
+	}
+	if !changed && moved && !p.Stamp.IsZero() {
+		p.advances, p.advancedAt = p.advances+1, now
+	}
+	if now.Sub(p.advancedAt) > 2*period+time.Second { // stamps count whole seconds
+		p.advances = 0
+	}
+	if moved {
+		p.Stamp = ping.UpdatedAt
+	}
+	return p
+}
+
+// settle takes over a finding: the first at once, a different one only when it
+// was seen settleAnswers times in a row.
+func (p Pulse) settle(seen Breach) Pulse {
+	if seen != p.lastSeen {
+		p.lastSeen, p.lastSeenFor = seen, 0
+	}
+	p.lastSeenFor++
+	if p.Breach == "" || p.lastSeenFor >= settleAnswers {
+		p.Breach = seen
+	}
+	return p
+}
+
+// Advancing tells whether the stamp moves on every ping, so that by
+// AgentCore's clock the session never goes idle.
+func (p Pulse) Advancing() bool { return p.advances >= advancingAnswers }
+
+// Fresh tells whether the last ping succeeded, within the last two periods.
+func (p Pulse) Fresh(now time.Time, period time.Duration) bool {
+	return p.Failures == 0 && !p.AnsweredAt.IsZero() && now.Sub(p.AnsweredAt) <= 2*period
+}
+
+// Tells reports whether the step from p to next is worth a look at the
+// session, whose pings may fail threshold times in a row. Everything else
+// stays in memory until a deadline comes up.
+func (p Pulse) Tells(next Pulse, threshold int) bool {
+	return p.Status != next.Status ||
+		!p.HealthyAt.Equal(next.HealthyAt) ||
+		p.Unseen != next.Unseen ||
+		p.Restored != next.Restored ||
+		p.Breach != next.Breach ||
+		p.Advancing() != next.Advancing() ||
+		p.Failures < threshold && next.Failures >= threshold ||
+		p.Failures >= threshold && next.Failures == 0
+}
+
+// ceil rounds up to the whole second.
+func ceil(t time.Time) time.Time {
+	if whole := t.Truncate(time.Second); whole.Before(t) {
+		return whole.Add(time.Second)
+	}
+	return t
+}

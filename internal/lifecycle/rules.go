@@ -1,0 +1,137 @@
+package lifecycle
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+// due is what a rule says of a compute that is there: the stop that it
+// foresees, or none.
+type due struct {
+	Stop
+	// held is a stop whose moment may have come and for which the evidence is
+	// missing: it waits for a fresh answer.
+	held bool
+	// quiet is a stop that is not shown as the next one.
+	quiet bool
+}
+
+// rules are asked in this order, and the first whose moment has come decides.
+// The order is the specification: what somebody did comes before what a clock
+// says, and what is certain before what is concluded.
+var rules = []func(now time.Time, f Facts) due{
+	stopRequested, // spec.desiredState or spec.activation asks for it
+	agentExited,   // the agent's process has ended
+	computeLost,   // somebody else took the pod away
+	maxLifetime,   // nothing extends it
+	startTimeout,  // never healthy
+	unhealthy,     // pings failed in a row
+	stuckBusy,     // busy for too long, and the spec says stop
+	idleTimeout,   // without work for too long
+}
+
+func stopRequested(now time.Time, f Facts) due {
+	switch {
+	case f.Deleted:
+		return certain(now, v1alpha1.StopRequested, "The session is being deleted")
+	case f.Desired == v1alpha1.DesiredStopped:
+		return certain(now, v1alpha1.StopRequested, "spec.desiredState is Stopped")
+	case f.Requested > f.Activation:
+		return certain(now, v1alpha1.StopRequested, fmt.Sprintf("spec.activation asks for activation %d", f.Requested))
+	}
+	return due{}
+}
+
+func agentExited(now time.Time, f Facts) due {
+	if f.Compute.Phase != ComputeExited {
+		return due{}
+	}
+	return certain(now, v1alpha1.StopAgentExited, f.Compute.Detail)
+}
+
+func computeLost(now time.Time, f Facts) due {
+	if f.Compute.Phase != ComputeLost && f.Compute.Phase != ComputeLeaving {
+		return due{}
+	}
+	return certain(now, v1alpha1.StopComputeLost, f.Compute.Detail)
+}
+
+func maxLifetime(_ time.Time, f Facts) due {
+	message := fmt.Sprintf("The compute has lived for %s; nothing extends its maximal lifetime", f.Policy.Max)
+	if f.busy() {
+		message += ", not even an agent that is HealthyBusy"
+	}
+	return due{Stop: Stop{f.Compute.CreatedAt.Add(f.Policy.Max), v1alpha1.StopMaxLifetime, message}}
+}
+
+func startTimeout(_ time.Time, f Facts) due {
+	if !f.starting() {
+		return due{}
+	}
+	message := fmt.Sprintf("The agent did not answer GET /ping within %s of the creation of its pod", f.Policy.StartTimeout)
+	switch {
+	case f.Pulse.Failures > 0:
+		message += ": " + f.Pulse.LastFailure.Detail
+	case f.Compute.Detail != "":
+		message += ": " + f.Compute.Detail
+	}
+	return due{Stop: Stop{f.Compute.CreatedAt.Add(f.Policy.StartTimeout), v1alpha1.StopStartTimeout, message}}
+}
+
+// unhealthy counts from the end of an outage: as long as most of all agents
+// failed at once, the fault was ours.
+func unhealthy(_ time.Time, f Facts) due {
+	if f.starting() || f.Pulse.Failures < f.Policy.FailureThreshold {
+		return due{}
+	}
+	since := latest(f.Pulse.FailingSince, f.Outage)
+	at := since.Add(time.Duration(f.Policy.FailureThreshold) * f.Policy.Period)
+	message := fmt.Sprintf("At least %d pings in a row failed: %s", f.Policy.FailureThreshold, f.Pulse.LastFailure.Detail)
+	return due{Stop: Stop{at, v1alpha1.StopUnhealthy, message}, quiet: true}
+}
+
+func stuckBusy(_ time.Time, f Facts) due {
+	at := f.stuckAt()
+	if at.IsZero() || f.Policy.StuckAction != v1alpha1.StuckStop {
+		return due{}
+	}
+	message := fmt.Sprintf("HealthyBusy for %s without a break, and spec.stuckDetection.action is Stop", f.Policy.StuckAfter)
+	return due{Stop: Stop{at, v1alpha1.StopStuckBusy, message}, held: f.Pulse.Failures > 0}
+}
+
+// stuckAt is when a busy session counts as stuck; zero if it never will.
+func (f Facts) stuckAt() time.Time {
+	if f.Policy.StuckAfter == 0 || !f.busy() || f.starting() {
+		return time.Time{}
+	}
+	return latest(f.Pulse.HealthyAt, f.Pulse.Since).Add(f.Policy.StuckAfter)
+}
+
+// idleTimeout stops on a fresh and good answer only: a failed ping is never
+// idleness.
+func idleTimeout(now time.Time, f Facts) due {
+	since := f.idleSince(now)
+	if since.IsZero() {
+		return due{}
+	}
+	message := fmt.Sprintf("No work for %s: the agent answers %s and no invocation is in flight", f.Policy.Idle, f.Pulse.Status)
+	if f.untold() {
+		message += ", and without a usable time_of_last_update its status does not count (spec.ping.idleClock is AgentCoreStrict)"
+	}
+	return due{
+		Stop:  Stop{since.Add(f.Policy.Idle), v1alpha1.StopIdleTimeout, message},
+		held:  !f.Pulse.Fresh(now, f.Policy.Period),
+		quiet: f.advancing(),
+	}
+}
+
+// advancing: by the clock that the spec chooses the session never goes idle.
+func (f Facts) advancing() bool {
+	return f.Pulse.Advancing() && f.Policy.IdleClock != v1alpha1.IdleClockObserved
+}
+
+func certain(now time.Time, reason v1alpha1.StopReason, message string) due {
+	return due{Stop: Stop{now, reason, message}}
+}
