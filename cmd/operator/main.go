@@ -1,0 +1,139 @@
+// Command operator runs the controller of AgentSessions.
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+	"github.com/agentsession/agentsession/internal/prober"
+)
+
+// maxTimeScale leaves the shortest timeout, 60 s, three ping periods.
+const maxTimeScale = 200
+
+type options struct {
+	metricsAddress, healthAddress             string
+	leaderElect                               bool
+	leaderNamespace                           string
+	leaseDuration, renewDeadline, retryPeriod time.Duration
+	timeScale                                 int
+	allowLoopback                             bool
+	log                                       zap.Options
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443",
+		"Address of the metrics, served over HTTPS to callers that may get the path /metrics. 0 turns them off.")
+	flag.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz.")
+	flag.BoolVar(&o.leaderElect, "leader-elect", false, "Work only while holding the lease: for more than one replica, and for restarts that keep the idle clocks.")
+	flag.StringVar(&o.leaderNamespace, "leader-election-namespace", os.Getenv("POD_NAMESPACE"),
+		"Namespace of the lease. Default: $POD_NAMESPACE.")
+	flag.DurationVar(&o.leaseDuration, "leader-election-lease-duration", 15*time.Second, "How long others wait for a leader that went silent.")
+	flag.DurationVar(&o.renewDeadline, "leader-election-renew-deadline", 10*time.Second, "How long a leader tries to renew before it gives up.")
+	flag.DurationVar(&o.retryPeriod, "leader-election-retry-period", 2*time.Second, "Time between two tries.")
+	flag.IntVar(&o.timeScale, "time-scale", 1,
+		fmt.Sprintf("Divide every duration of the rules by this, 1 to %d: to rehearse hours in seconds. Not for production.", maxTimeScale))
+	flag.BoolVar(&o.allowLoopback, "allow-loopback-agents", false,
+		"Ask agents on loopback addresses too: for tests on an API server without nodes.")
+	o.log.BindFlags(flag.CommandLine)
+	flag.Parse()
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
+	if err := run(o); err != nil {
+		ctrl.Log.Error(err, "The operator ends")
+		os.Exit(1)
+	}
+}
+
+func (o *options) validate() error {
+	if o.timeScale < 1 || o.timeScale > maxTimeScale {
+		return fmt.Errorf("--time-scale is %d: it must be from 1 to %d", o.timeScale, maxTimeScale)
+	}
+	if o.leaderElect && o.leaderNamespace == "" {
+		return errors.New("--leader-elect needs --leader-election-namespace, or $POD_NAMESPACE")
+	}
+	return nil
+}
+
+func run(o options) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
+	if o.timeScale > 1 {
+		ctrl.Log.Info("TIME IS SCALED: every duration of the rules is divided. This is for rehearsals, not for production",
+			"timeScale", o.timeScale, "pingPeriod", lifecycle.Period(o.timeScale))
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("find the cluster: %w", err)
+	}
+	config.QPS = -1 // the API server's priority and fairness decides
+	mgr, election, err := newManager(config, o)
+	if err != nil {
+		return err
+	}
+	reconciler := &controllers.AgentSessionReconciler{
+		Client:        mgr.GetClient(),
+		Live:          mgr.GetAPIReader(),
+		Recorder:      mgr.GetEventRecorder("agentsession"),
+		TimeScale:     o.timeScale,
+		AllowLoopback: o.allowLoopback,
+		Prober:        prober.New(prober.Options{Period: lifecycle.Period(o.timeScale), Observe: controllers.ObservePing}),
+	}
+	if election != nil {
+		reconciler.LastLeader = election.predecessorSeen
+	}
+	if err := reconciler.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("set up the controller: %w", err)
+	}
+	if err := metrics.Registry.Register(controllers.SessionCollector{Reader: mgr.GetCache()}); err != nil {
+		return fmt.Errorf("register the sessions' metrics: %w", err)
+	}
+	return mgr.Start(ctrl.SetupSignalHandler())
+}
+
+func newManager(config *rest.Config, o options) (ctrl.Manager, *lock, error) {
+	opts := controllers.ManagerOptions()
+	opts.HealthProbeBindAddress = o.healthAddress
+	opts.Metrics = metricsserver.Options{
+		BindAddress:    o.metricsAddress,
+		SecureServing:  true,
+		FilterProvider: filters.WithAuthenticationAndAuthorization,
+		TLSOpts:        []func(*tls.Config){func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }}, // no HTTP/2: rapid reset
+	}
+	var election *lock
+	if o.leaderElect {
+		var err error
+		if election, err = newLock(config, o); err != nil {
+			return nil, nil, err
+		}
+		opts.LeaderElection = true
+		opts.LeaderElectionResourceLockInterface = election
+		opts.LeaderElectionReleaseOnCancel = true
+		opts.LeaseDuration, opts.RenewDeadline, opts.RetryPeriod = &o.leaseDuration, &o.renewDeadline, &o.retryPeriod
+	}
+	mgr, err := ctrl.NewManager(config, opts)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the manager: %w", err)
+	}
+	for name, add := range map[string]func(string, healthz.Checker) error{"healthz": mgr.AddHealthzCheck, "readyz": mgr.AddReadyzCheck} {
+		if err := add(name, healthz.Ping); err != nil {
+			return nil, nil, fmt.Errorf("add the check %s: %w", name, err)
+		}
+	}
+	return mgr, election, nil
+}

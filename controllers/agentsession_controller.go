@@ -1,0 +1,151 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+	"github.com/agentsession/agentsession/internal/prober"
+)
+
+// conflictRetry is when a session is looked at again after somebody else
+// wrote it first: by then the cache has the other's write.
+const conflictRetry = 50 * time.Millisecond
+
+// AgentSessionReconciler keeps each AgentSession's compute and status by the
+// rules of package lifecycle.
+type AgentSessionReconciler struct {
+	// Client reads from the cache and writes; its reads see its own writes.
+	Client client.Client
+	// Live reads past the cache: for a pod that the cache does not show.
+	Live client.Reader
+	// Prober asks the agents.
+	Prober *prober.Prober
+	// Recorder sends the events.
+	Recorder events.EventRecorder
+	// Clock tells the time that the rules are given. Default: the real one.
+	Clock clock.PassiveClock
+	// TimeScale divides every duration of the rules. Default: 1.
+	TimeScale int
+	// AllowLoopback lets agents on loopback addresses be asked, for tests on
+	// an API server without nodes.
+	AllowLoopback bool
+	// LastLeader tells when the previous operator was last known alive; the
+	// zero time if nobody knows. Default: nobody knows.
+	LastLeader func() time.Time
+	// Concurrency is how many sessions are reconciled at once. Default: 16.
+	Concurrency int
+}
+
+// +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentsessions,verbs=get;list;watch;delete
+// +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentsessions/status,verbs=patch
+// +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentsessions/finalizers,verbs=update
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
+
+// Reconcile observes a session, decides, does one thing, and reports it:
+//
+//  1. read the session and the pod that is its compute;
+//  2. gather the facts and decide;
+//  3. create the pod, if that is the verdict;
+//  4. write status and send an event, if something changed;
+//  5. delete the pod or the session, if that is the verdict: only after the
+//     status that says so was accepted on the version decided on.
+func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var session v1alpha1.AgentSession
+	if err := r.Client.Get(ctx, req.NamespacedName, &session); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Prober.Forget(req.NamespacedName)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	pod, err := r.podOf(ctx, &session)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	refusal := r.track(&session, pod)
+
+	now := r.Clock.Now()
+	facts := r.observe(&session, pod)
+	verdict := lifecycle.Decide(now, facts)
+
+	var startErr error
+	if verdict.Action == lifecycle.ActStart {
+		if pod, startErr = r.start(ctx, &session, verdict.Activation); startErr == nil {
+			facts = r.observe(&session, pod)
+			verdict = lifecycle.Decide(now, facts)
+		}
+		refusal = refusalOf(startErr)
+	}
+	lookAgain, err := r.report(ctx, &session, outcome{facts, verdict, pod, refusal, now})
+	if err == nil {
+		err = r.remove(ctx, &session, pod, verdict)
+	}
+	switch {
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: conflictRetry}, nil
+	case err != nil:
+		return ctrl.Result{}, client.IgnoreNotFound(err) // deleted meanwhile
+	case startErr != nil:
+		return ctrl.Result{}, startErr
+	case lookAgain.IsZero():
+		return ctrl.Result{}, nil
+	}
+	return ctrl.Result{RequeueAfter: max(lookAgain.Sub(r.Clock.Now()), time.Nanosecond)}, nil
+}
+
+// SetupWithManager starts the reconciler and the prober with the manager.
+func (r *AgentSessionReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	r.setDefaults()
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &corev1.Pod{}, ownerIndex, ownerOf); err != nil {
+		return fmt.Errorf("index pods by owner: %w", err)
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("agentsession").
+		For(&v1alpha1.AgentSession{}).
+		Owns(&corev1.Pod{}).
+		WatchesRawSource(pings(r.Prober)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency}).
+		Complete(r)
+}
+
+func (r *AgentSessionReconciler) setDefaults() {
+	if r.Clock == nil {
+		r.Clock = clock.RealClock{}
+	}
+	if r.TimeScale == 0 {
+		r.TimeScale = 1
+	}
+	if r.LastLeader == nil {
+		r.LastLeader = func() time.Time { return time.Time{} }
+	}
+	if r.Concurrency == 0 {
+		r.Concurrency = 16
+	}
+}
+
+// pings runs the prober as a source of reconcile requests. The queue merges
+// equal keys and never blocks, so there is no channel in between.
+func pings(p *prober.Prober) source.Source {
+	return source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		go p.Start(ctx, func(key types.NamespacedName) { //nolint:errcheck // it ends with ctx and returns nothing else
+			queue.Add(reconcile.Request{NamespacedName: key})
+		})
+		return nil
+	})
+}

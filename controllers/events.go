@@ -1,0 +1,88 @@
+package controllers
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+// event is what an event says. Reasons are the states, the reasons of a stop
+// and the reasons of conditions; actions say what was done.
+type event struct {
+	kind, reason, action, note string
+}
+
+// eventsOf are the events of a change of status: one for a change of state,
+// and one for a condition that turned bad.
+func eventsOf(old, next *v1alpha1.AgentSessionStatus) []event {
+	var list []event
+	if old.State != next.State || old.Activation != next.Activation {
+		list = append(list, stateEvent(next))
+	}
+	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionPingContract, v1alpha1.ConditionStuck} {
+		if c := meta.FindStatusCondition(next.Conditions, kind); bad(c) && reasonOf(old, kind) != c.Reason {
+			list = append(list, event{corev1.EventTypeWarning, c.Reason, "Observe", c.Message})
+		}
+	}
+	return list
+}
+
+// bad tells whether a condition is worth a warning of its own. Not being
+// Ready is not: the event of the state says it, unless something is refused.
+func bad(c *metav1.Condition) bool {
+	switch c.Type {
+	case v1alpha1.ConditionReady:
+		return c.Reason == v1alpha1.ReasonPodRefused || c.Reason == v1alpha1.ReasonPodNameTaken || c.Reason == v1alpha1.ReasonAddressRefused
+	case v1alpha1.ConditionPingContract:
+		return c.Status == metav1.ConditionFalse
+	}
+	return c.Status == metav1.ConditionTrue
+}
+
+func reasonOf(status *v1alpha1.AgentSessionStatus, kind string) string {
+	if c := meta.FindStatusCondition(status.Conditions, kind); c != nil {
+		return c.Reason
+	}
+	return ""
+}
+
+func stateEvent(next *v1alpha1.AgentSessionStatus) event {
+	e := event{kind: corev1.EventTypeNormal, reason: string(next.State), action: "Observe"}
+	switch next.State {
+	case v1alpha1.StateStarting:
+		e.action = "Start"
+		e.note = fmt.Sprintf("Activation %d starts", next.Activation)
+	case v1alpha1.StateActive:
+		e.note = "The session has work"
+		if next.PingStatus != "" {
+			e.note += ": the agent answers " + next.PingStatus
+		}
+	case v1alpha1.StateIdle:
+		e.note = "The session has no work: the agent answers " + next.PingStatus
+	case v1alpha1.StateStopping:
+		e.action, e.reason = "Stop", string(next.LastTermination.Reason)
+		e.kind = severity(next.LastTermination.Reason)
+		e.note = fmt.Sprintf("Activation %d is stopped: %s", next.Activation, next.LastTermination.Message)
+	case v1alpha1.StateStopped:
+		e.note = "The session has no compute. " + howToWake(next)
+		if last := next.LastTermination; last != nil {
+			e.note = fmt.Sprintf("Activation %d is gone (%s: %s). %s", next.Activation, last.Reason, last.Message, howToWake(next))
+		}
+	}
+	return e
+}
+
+// severity: what the agent or the cluster did wrong is a warning.
+func severity(reason v1alpha1.StopReason) string {
+	switch reason {
+	case v1alpha1.StopIdleTimeout, v1alpha1.StopMaxLifetime, v1alpha1.StopRequested:
+		return corev1.EventTypeNormal
+	case v1alpha1.StopUnhealthy, v1alpha1.StopStartTimeout, v1alpha1.StopStuckBusy, v1alpha1.StopAgentExited, v1alpha1.StopComputeLost:
+		return corev1.EventTypeWarning
+	}
+	return corev1.EventTypeWarning
+}

@@ -1,0 +1,248 @@
+package controllers_test
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+var _ = Describe("The life of a session", Ordered, func() {
+	var namespace string
+	BeforeAll(func(ctx context.Context) {
+		namespace = newNamespace(ctx)
+		startOperator(namespace)
+	})
+
+	It("starts, is idle, is stopped for idleness, and can be woken", func(ctx context.Context) {
+		session := newSession(namespace, "idle")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		status := eventuallyState(ctx, session, v1alpha1.StateIdle)
+		Expect(status.PingStatus).To(Equal("Healthy"))
+		Expect(status.Activation).To(BeEquivalentTo(1))
+		Expect(status.Pod.Name).To(Equal("idle-1"))
+		Expect(status.Pod.IP).To(HavePrefix("127."))
+		Expect(status.RuntimeSessionID).To(BeEquivalentTo(session.UID))
+		Expect(status.TimeScale).To(BeEquivalentTo(scale))
+		Expect(*status.LifecycleConfiguration).To(Equal(v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 60, MaxLifetime: 28800}))
+		Expect(status.NextStop.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+		Expect(status.NextStop.At.Sub(status.IdleSince.Time)).To(Equal(60 * time.Second / scale))
+		Expect(meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReady)).To(BeTrue())
+		Expect(meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionPingContract)).To(BeTrue())
+
+		due := status.NextStop.At
+		status = eventuallyState(ctx, session, v1alpha1.StateStopped)
+		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+		Expect(status.LastTermination.PingStatus).To(Equal("Healthy"))
+		Expect(status.LastTermination.Activation).To(BeEquivalentTo(1))
+		Expect(status.LastTermination.At.Time).NotTo(BeTemporally("<", due.Time))
+		Expect(status.Pod).To(BeNil())
+		Expect(status.NextStop).To(BeNil())
+		Expect(meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady).Message).To(ContainSubstring("spec.activation to 2"))
+		Expect(podsOf(ctx, session)).NotTo(ContainElement(HaveField("Name", "idle-1")))
+
+		By("applying the same manifest again, which wakes nobody")
+		base := session.DeepCopy()
+		session.Labels = map[string]string{"touched": "yes"}
+		Expect(api.Patch(ctx, session, client.MergeFrom(base))).To(Succeed())
+		Consistently(reading(ctx, session)).WithTimeout(time.Second).Should(HaveField("State", v1alpha1.StateStopped))
+
+		By("raising the activation")
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.Activation = 2 })
+		Eventually(reading(ctx, session)).Should(And(HaveField("State", v1alpha1.StateIdle), HaveField("Activation", BeEquivalentTo(2))))
+		Expect(session.Status.Pod.Name).To(Equal("idle-2"))
+		Expect(session.Status.IdleSince.Time).NotTo(BeTemporally("<", status.LastTermination.At.Time))
+	})
+
+	It("keeps a busy session beyond the idle timeout, reports it stuck, and ends it at its maximal lifetime", func(ctx context.Context) {
+		session := newSession(namespace, "forgetful", func(s *v1alpha1.AgentSession) {
+			s.Spec.LifecycleConfiguration.MaxLifetime = 160 // 8 s
+			s.Spec.StuckDetection = &v1alpha1.StuckDetection{AfterSeconds: 60}
+		})
+		Expect(api.Create(ctx, session)).To(Succeed())
+		agentOf(ctx, session).Say(contract.HealthyBusy)
+		status := eventuallyState(ctx, session, v1alpha1.StateActive)
+		Expect(status.NextStop.Reason).To(Equal(v1alpha1.StopMaxLifetime))
+		Expect(status.NextStop.At.Time).To(Equal(status.Pod.CreatedAt.Add(8 * time.Second)))
+		Expect(status.IdleSince).To(BeNil())
+		Eventually(func() bool {
+			_, err := reading(ctx, session)()
+			return err == nil && meta.IsStatusConditionTrue(session.Status.Conditions, v1alpha1.ConditionStuck)
+		}).Should(BeTrue())
+		Expect(session.Status.State).To(Equal(v1alpha1.StateActive))
+
+		status = eventuallyState(ctx, session, v1alpha1.StateStopped)
+		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopMaxLifetime))
+		Expect(status.LastTermination.PingStatus).To(Equal("HealthyBusy"))
+		Expect(meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStuck)).To(BeTrue())
+		Expect(stopEvents(ctx, session)).To(ConsistOf("MaxLifetime"))
+	})
+
+	It("stops a stuck session if it is asked to", func(ctx context.Context) {
+		session := newSession(namespace, "stuck", func(s *v1alpha1.AgentSession) {
+			s.Spec.StuckDetection = &v1alpha1.StuckDetection{AfterSeconds: 60, Action: v1alpha1.StuckStop}
+		})
+		Expect(api.Create(ctx, session)).To(Succeed())
+		agentOf(ctx, session).Say(contract.HealthyBusy)
+		eventuallyState(ctx, session, v1alpha1.StateActive)
+		Expect(session.Status.NextStop.Reason).To(Equal(v1alpha1.StopStuckBusy))
+		status := eventuallyState(ctx, session, v1alpha1.StateStopped)
+		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopStuckBusy))
+	})
+
+	It("goes from busy to idle by the agent's own stamp", func(ctx context.Context) {
+		session := newSession(namespace, "research")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		agent := agentOf(ctx, session)
+		agent.Say(contract.HealthyBusy)
+		eventuallyState(ctx, session, v1alpha1.StateActive)
+		stamp := time.Now().Truncate(time.Second)
+		agent.Say(contract.Healthy)
+		status := eventuallyState(ctx, session, v1alpha1.StateIdle)
+		Expect(status.IdleSince.Time).To(And(BeTemporally(">=", stamp), BeTemporally("<=", stamp.Add(time.Second))))
+		status = eventuallyState(ctx, session, v1alpha1.StateStopped)
+		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+	})
+
+	It("is stopped by desiredState and woken by taking that back", func(ctx context.Context) {
+		session := newSession(namespace, "echo")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		eventuallyState(ctx, session, v1alpha1.StateIdle)
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredStopped })
+		status := eventuallyState(ctx, session, v1alpha1.StateStopped)
+		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopRequested))
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredRunning })
+		Eventually(reading(ctx, session)).Should(And(HaveField("State", v1alpha1.StateIdle), HaveField("Activation", BeEquivalentTo(2))))
+	})
+
+	It("replaces a running compute when the activation is raised", func(ctx context.Context) {
+		session := newSession(namespace, "again")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		eventuallyState(ctx, session, v1alpha1.StateIdle)
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.Activation = 5 })
+		Eventually(reading(ctx, session)).Should(And(HaveField("State", v1alpha1.StateIdle), HaveField("Activation", BeEquivalentTo(5))))
+		Expect(session.Status.LastTermination.Reason).To(Equal(v1alpha1.StopRequested))
+	})
+
+	It("takes a change of the timeouts at once", func(ctx context.Context) {
+		session := newSession(namespace, "changed", func(s *v1alpha1.AgentSession) { s.Spec.LifecycleConfiguration = nil })
+		Expect(api.Create(ctx, session)).To(Succeed())
+		status := eventuallyState(ctx, session, v1alpha1.StateIdle)
+		Expect(*status.LifecycleConfiguration).To(Equal(v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 900, MaxLifetime: 28800}))
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) {
+			s.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 60}
+		})
+		status = eventuallyState(ctx, session, v1alpha1.StateStopped)
+		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+	})
+
+	It("does not idle out while an invocation is in flight", func(ctx context.Context) {
+		session := newSession(namespace, "in-use")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		eventuallyState(ctx, session, v1alpha1.StateIdle)
+		until := metav1.NowMicro().Add(6 * time.Second)
+		base := session.DeepCopy()
+		session.Status.Traffic = &v1alpha1.Traffic{InUseUntil: ptr.To(metav1.NewMicroTime(until))}
+		Expect(api.Status().Patch(ctx, session, client.MergeFrom(base))).To(Succeed())
+		eventuallyState(ctx, session, v1alpha1.StateActive)
+		status := eventuallyState(ctx, session, v1alpha1.StateStopped)
+		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+		Expect(status.LastTermination.DueAt.Time).To(BeTemporally("~", until.Add(3*time.Second), time.Second))
+		Expect(status.Traffic).NotTo(BeNil(), "the operator leaves the gateway's part alone")
+	})
+
+	It("deletes a stopped session after its time to live", func(ctx context.Context) {
+		session := newSession(namespace, "short-lived", func(s *v1alpha1.AgentSession) { s.Spec.TTLSecondsAfterStopped = ptr.To[int32](20) })
+		Expect(api.Create(ctx, session)).To(Succeed())
+		Eventually(func() bool {
+			return apierrors.IsNotFound(api.Get(ctx, client.ObjectKeyFromObject(session), session))
+		}).Should(BeTrue())
+	})
+
+	It("tells what an agent does wrong with its stamps", func(ctx context.Context) {
+		session := newSession(namespace, "stampless")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		agentOf(ctx, session).Answer(func() (int, string) { return http.StatusOK, `{"status":"Healthy"}` })
+		Eventually(func() string {
+			_, _ = reading(ctx, session)()
+			return reasonOf(session, v1alpha1.ConditionPingContract)
+		}).Should(Equal(v1alpha1.ReasonTimestampMissing))
+		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+	})
+
+	DescribeTable("ends with the right reason", func(ctx context.Context, name string, harm func(context.Context, *v1alpha1.AgentSession), reason v1alpha1.StopReason, message string) {
+		session := newSession(namespace, name, func(s *v1alpha1.AgentSession) {
+			s.Spec.LifecycleConfiguration = nil
+			if reason == v1alpha1.StopStartTimeout {
+				s.Spec.Template.Annotations = map[string]string{"pending": "yes"}
+			}
+		})
+		Expect(api.Create(ctx, session)).To(Succeed())
+		if reason != v1alpha1.StopStartTimeout {
+			eventuallyState(ctx, session, v1alpha1.StateIdle)
+		}
+		harm(ctx, session)
+		status := eventuallyState(ctx, session, v1alpha1.StateStopped)
+		Expect(status.LastTermination.Reason).To(Equal(reason))
+		Expect(status.LastTermination.Message).To(ContainSubstring(message))
+		Expect(stopEvents(ctx, session)).To(HaveLen(1))
+	},
+		Entry("an agent that hangs", "hangs", func(ctx context.Context, s *v1alpha1.AgentSession) {
+			agentOf(ctx, s).Hang()
+		}, v1alpha1.StopUnhealthy, "no answer within"),
+		Entry("an agent that answers 500", "fails", func(ctx context.Context, s *v1alpha1.AgentSession) {
+			agentOf(ctx, s).Answer(func() (int, string) { return http.StatusInternalServerError, "" })
+		}, v1alpha1.StopUnhealthy, "answered 500"),
+		Entry("a pod that never runs", "pending", func(context.Context, *v1alpha1.AgentSession) {},
+			v1alpha1.StopStartTimeout, "did not answer"),
+		Entry("an agent that exits", "exits", func(ctx context.Context, s *v1alpha1.AgentSession) {
+			terminate(ctx, s, corev1.PodStatus{Phase: corev1.PodFailed}, "Error", 1)
+		}, v1alpha1.StopAgentExited, "exited with code 1"),
+		Entry("an agent that runs out of memory", "oom", func(ctx context.Context, s *v1alpha1.AgentSession) {
+			terminate(ctx, s, corev1.PodStatus{Phase: corev1.PodFailed}, "OOMKilled", 137)
+		}, v1alpha1.StopAgentExited, "137: OOMKilled"),
+		Entry("a pod that is evicted", "evicted", func(ctx context.Context, s *v1alpha1.AgentSession) {
+			terminate(ctx, s, corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "The node was low on memory\x1b[31m"}, "Error", 137)
+		}, v1alpha1.StopComputeLost, "Evicted: The node was low on memory [31m"),
+		Entry("a pod that somebody deletes", "deleted", func(ctx context.Context, s *v1alpha1.AgentSession) {
+			Expect(api.Delete(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Status.Pod.Name}})).To(Succeed())
+		}, v1alpha1.StopComputeLost, "Somebody else delete"),
+	)
+})
+
+// patchSpec changes a spec as a user would.
+func patchSpec(ctx context.Context, session *v1alpha1.AgentSession, change func(*v1alpha1.AgentSessionSpec)) {
+	GinkgoHelper()
+	base := session.DeepCopy()
+	change(&session.Spec)
+	Expect(api.Patch(ctx, session, client.MergeFrom(base))).To(Succeed())
+}
+
+// terminate reports the agent ended, as the kubelet would.
+func terminate(ctx context.Context, session *v1alpha1.AgentSession, status corev1.PodStatus, reason string, code int32) {
+	GinkgoHelper()
+	var pod corev1.Pod
+	Expect(api.Get(ctx, client.ObjectKey{Namespace: session.Namespace, Name: session.Status.Pod.Name}, &pod)).To(Succeed())
+	base := pod.DeepCopy()
+	pod.Status.Phase, pod.Status.Reason, pod.Status.Message = status.Phase, status.Reason, status.Message
+	pod.Status.ContainerStatuses[0].State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: reason, ExitCode: code}}
+	Expect(api.Status().Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
+}
+
+func reasonOf(session *v1alpha1.AgentSession, kind string) string {
+	if c := meta.FindStatusCondition(session.Status.Conditions, kind); c != nil {
+		return c.Reason
+	}
+	return ""
+}

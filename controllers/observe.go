@@ -1,0 +1,197 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+	"github.com/agentsession/agentsession/internal/prober"
+)
+
+// ownerIndex finds pods by the UID of the controller that owns them.
+const ownerIndex = "ownerUID"
+
+func ownerOf(object client.Object) []string {
+	owner := metav1.GetControllerOf(object)
+	if owner == nil {
+		return nil
+	}
+	return []string{string(owner.UID)}
+}
+
+// podOf returns the pod that is the session's compute, or nil. The owner's
+// UID is what makes a pod the session's, never its name or labels alone.
+func (r *AgentSessionReconciler) podOf(ctx context.Context, session *v1alpha1.AgentSession) (*corev1.Pod, error) {
+	if recorded := session.Status.Pod; recorded != nil {
+		return r.recordedPod(ctx, session, recorded)
+	}
+	// A pod may have been created by an operator that died before it could
+	// say so.
+	var pods corev1.PodList
+	if err := r.Client.List(ctx, &pods, client.InNamespace(session.Namespace),
+		client.MatchingFields{ownerIndex: string(session.UID)}, client.DisableReadYourWritesConsistency); err != nil {
+		return nil, fmt.Errorf("list the session's pods: %w", err)
+	}
+	var newest *corev1.Pod
+	for i := range pods.Items {
+		activation := activationOf(&pods.Items[i], session)
+		if activation >= max(session.Status.Activation, 1) && (newest == nil || activation > activationOf(newest, session)) {
+			newest = &pods.Items[i]
+		}
+	}
+	return newest, nil
+}
+
+func (r *AgentSessionReconciler) recordedPod(ctx context.Context, session *v1alpha1.AgentSession, recorded *v1alpha1.PodStatus) (*corev1.Pod, error) {
+	key := client.ObjectKey{Namespace: session.Namespace, Name: recorded.Name}
+	var pod corev1.Pod
+	err := r.Client.Get(ctx, key, &pod)
+	if apierrors.IsNotFound(err) {
+		// The cache shows only pods with our label, and somebody may have
+		// taken it off: a pod is gone when the API server says so.
+		err = r.Live.Get(ctx, key, &pod)
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("get pod %s: %w", recorded.Name, err)
+	case pod.UID != recorded.UID:
+		return nil, nil
+	}
+	return &pod, nil
+}
+
+// activationOf is the number of the activation that a pod was made for; 0 if
+// the session did not make it.
+func activationOf(pod *corev1.Pod, session *v1alpha1.AgentSession) int32 {
+	n, err := strconv.ParseInt(pod.Labels[v1alpha1.LabelActivation], 10, 32)
+	if err != nil || !metav1.IsControlledBy(pod, session) || pod.Name != podName(session, int32(n)) {
+		return 0
+	}
+	return int32(n)
+}
+
+// observe gathers the facts.
+func (r *AgentSessionReconciler) observe(session *v1alpha1.AgentSession, pod *corev1.Pod) lifecycle.Facts {
+	status := &session.Status
+	facts := lifecycle.Facts{
+		Policy:     lifecycle.PolicyOf(&session.Spec, r.TimeScale),
+		Desired:    session.Spec.DesiredState,
+		Requested:  session.Spec.Activation,
+		Deleted:    session.DeletionTimestamp != nil,
+		State:      status.State,
+		Activation: status.Activation,
+		Created:    status.Pod != nil,
+		Compute:    computeOf(pod),
+		Outage:     r.Prober.Outage(),
+	}
+	if last := status.LastTermination; last != nil {
+		facts.LastStop = lifecycle.Stop{At: timeOf(last.DueAt), Reason: last.Reason, Message: last.Message}
+		facts.StoppedAt = timeOf(last.At)
+	}
+	if traffic := status.Traffic; traffic != nil {
+		facts.Traffic = lifecycle.Traffic{EndedAt: microTimeOf(traffic.LastInvocationAt), InUseUntil: microTimeOf(traffic.InUseUntil)}
+	}
+	if pod == nil {
+		return facts
+	}
+	if status.Pod == nil { // created, and the report was lost
+		facts.State, facts.Activation, facts.Created = v1alpha1.StateStarting, activationOf(pod, session), true
+	}
+	facts.Pulse, _ = r.Prober.Pulse(client.ObjectKeyFromObject(session), pod.UID)
+	if facts.Pulse.HealthyAt.IsZero() && status.Pod != nil && status.HealthyAt != nil {
+		facts.Pulse = restore(status, time.Time{}) // healthy before, and not asked now
+	}
+	return facts
+}
+
+// track has the agent asked while its compute lives, and tells why it may not
+// be asked.
+func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *corev1.Pod) *refused {
+	key := client.ObjectKeyFromObject(session)
+	if pod == nil || pod.DeletionTimestamp != nil || session.Status.State == v1alpha1.StateStopping {
+		r.Prober.Forget(key)
+		return nil
+	}
+	if pod.Status.PodIP == "" {
+		return nil
+	}
+	addr, err := agentAddress(pod, r.AllowLoopback)
+	if err != nil {
+		r.Prober.Forget(key)
+		return &refused{v1alpha1.ReasonAddressRefused, err.Error()}
+	}
+	policy := lifecycle.PolicyOf(&session.Spec, r.TimeScale)
+	var seed lifecycle.Pulse
+	if recorded := session.Status.Pod; recorded != nil && recorded.UID == pod.UID && session.Status.HealthyAt != nil {
+		seed = restore(&session.Status, r.LastLeader())
+	}
+	r.Prober.Track(prober.Target{
+		Key: key, UID: pod.UID,
+		Addr:             netip.AddrPortFrom(addr, uint16(session.Spec.Ping.Port)), //nolint:gosec // the schema bounds it
+		FailureThreshold: policy.FailureThreshold,
+	}, seed)
+	return nil
+}
+
+// agentAddress is the pod's address. Others may be able to write it, so the
+// operator asks none that could be something else than a pod.
+func agentAddress(pod *corev1.Pod, allowLoopback bool) (netip.Addr, error) {
+	addr, err := netip.ParseAddr(pod.Status.PodIP)
+	switch {
+	case err != nil:
+		return addr, fmt.Errorf("the pod's address %.50q is no IP address", pod.Status.PodIP)
+	case addr.IsLoopback() && !allowLoopback, addr.IsUnspecified(), addr.IsMulticast(), addr.IsLinkLocalUnicast(), addr.Zone() != "":
+		return addr, fmt.Errorf("the pod's address %s is loopback, link-local, multicast or unspecified: it is not asked", addr)
+	case pod.Spec.HostNetwork || pod.Status.PodIP == pod.Status.HostIP:
+		return addr, fmt.Errorf("the pod's address %s is its node's: it is not asked", addr)
+	}
+	return addr, nil
+}
+
+// restore makes the pulse of a session that another operator watched until
+// seen. Unseen time up to the last report is in idleSince.
+func restore(status *v1alpha1.AgentSessionStatus, seen time.Time) lifecycle.Pulse {
+	pulse := lifecycle.Pulse{
+		Status:    contract.Status(status.PingStatus),
+		Since:     timeOf(status.PingStatusSince),
+		HealthyAt: timeOf(status.HealthyAt),
+		Restored:  true,
+	}
+	if idle := timeOf(status.IdleSince); idle.After(pulse.Since) {
+		pulse.Unseen = idle.Sub(pulse.Since)
+	}
+	if seen.After(pulse.Since) {
+		pulse.AnsweredAt = seen
+	}
+	if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionPingContract); c != nil && c.Status != metav1.ConditionUnknown {
+		pulse.Breach = lifecycle.Breach(c.Reason)
+	}
+	return pulse
+}
+
+func timeOf(t *metav1.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.Time
+}
+
+func microTimeOf(t *metav1.MicroTime) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.Time
+}

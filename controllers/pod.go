@@ -1,0 +1,91 @@
+package controllers
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// graceSeconds is how long AgentCore gives a compute to end.
+const graceSeconds = 15
+
+// podName is the name of the pod of an activation. Two sessions never share
+// one: what follows the last dash is the number.
+func podName(session *v1alpha1.AgentSession, activation int32) string {
+	return session.Name + "-" + strconv.Itoa(int(activation))
+}
+
+// buildPod makes the pod of an activation from the session's template, with
+// what the contract needs and nothing else.
+func buildPod(session *v1alpha1.AgentSession, activation int32) *corev1.Pod {
+	template := session.Spec.Template.DeepCopy()
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:        podName(session, activation),
+			Namespace:   session.Namespace,
+			Labels:      template.Labels,
+			Annotations: template.Annotations,
+			OwnerReferences: []metav1.OwnerReference{
+				*metav1.NewControllerRef(session, v1alpha1.GroupVersion.WithKind("AgentSession")),
+			},
+		},
+		Spec: template.Spec,
+	}
+	if pod.Labels == nil {
+		pod.Labels = map[string]string{}
+	}
+	maps.Copy(pod.Labels, map[string]string{
+		v1alpha1.LabelSession:    session.Name,
+		v1alpha1.LabelActivation: strconv.Itoa(int(activation)),
+	})
+	pod.Spec.RestartPolicy = corev1.RestartPolicyNever
+	if pod.Spec.TerminationGracePeriodSeconds == nil {
+		pod.Spec.TerminationGracePeriodSeconds = ptr.To[int64](graceSeconds)
+	}
+	if pod.Spec.AutomountServiceAccountToken == nil {
+		pod.Spec.AutomountServiceAccountToken = ptr.To(false)
+	}
+	agent := &pod.Spec.Containers[0]
+	agent.Env = environment(agent.Env, session, activation)
+	return pod
+}
+
+// environment adds the session to the agent's variables. Ours win over a
+// template's of the same name, except DOCKER_CONTAINER: without it the Python
+// SDK listens on loopback in a container that is not Docker's, where no ping
+// reaches it.
+func environment(given []corev1.EnvVar, session *v1alpha1.AgentSession, activation int32) []corev1.EnvVar {
+	limits := lifecycle.LimitsOf(session.Spec.LifecycleConfiguration)
+	ours := []corev1.EnvVar{
+		{Name: "AGENTSESSION_RUNTIME_SESSION_ID", Value: runtimeSessionID(session)},
+		{Name: "AGENTSESSION_ACTIVATION", Value: strconv.Itoa(int(activation))},
+		{Name: "AGENTSESSION_IDLE_RUNTIME_SESSION_TIMEOUT", Value: strconv.Itoa(int(limits.Idle.Seconds()))},
+		{Name: "AGENTSESSION_MAX_LIFETIME", Value: strconv.Itoa(int(limits.Max.Seconds()))},
+	}
+	named := func(name string) func(corev1.EnvVar) bool {
+		return func(v corev1.EnvVar) bool { return v.Name == name }
+	}
+	for _, v := range ours {
+		given = slices.DeleteFunc(given, named(v.Name))
+	}
+	if !slices.ContainsFunc(given, named("DOCKER_CONTAINER")) {
+		ours = append(ours, corev1.EnvVar{Name: "DOCKER_CONTAINER", Value: "true"})
+	}
+	return append(ours, given...) // first, so that a template can use $(AGENTSESSION_...)
+}
+
+// runtimeSessionID is the session's name by AgentCore's rules: the object's
+// UID has 36 characters, as the ids that AWS's clients make up.
+func runtimeSessionID(session *v1alpha1.AgentSession) string {
+	if session.Spec.RuntimeSessionID != "" {
+		return session.Spec.RuntimeSessionID
+	}
+	return string(session.UID)
+}

@@ -1,0 +1,239 @@
+package controllers
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// outcome is all that a report is made of.
+type outcome struct {
+	facts   lifecycle.Facts
+	verdict lifecycle.Verdict
+	pod     *corev1.Pod
+	refusal *refused
+	now     time.Time
+}
+
+// report writes the status if it changed, on the version that was decided on,
+// and then sends the events. It returns when to look at the session again.
+func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.AgentSession, o outcome) (time.Time, error) {
+	old := session.DeepCopy()
+	session.Status = statusOf(old, o, r.TimeScale)
+	lookAgain := o.verdict.LookAgain
+	if until := mergeUntil(&old.Status, o); session.Status.PingStatus != string(o.facts.Pulse.Status) && until.After(o.now) {
+		if lookAgain.IsZero() || until.Before(lookAgain) {
+			lookAgain = until
+		}
+	}
+	if equality.Semantic.DeepEqual(old.Status, session.Status) {
+		return lookAgain, nil
+	}
+	patch := client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Status().Patch(ctx, session, patch); err != nil {
+		return time.Time{}, fmt.Errorf("patch status: %w", err)
+	}
+	if session.Status.State == v1alpha1.StateStopped && old.Status.State != v1alpha1.StateStopped && session.Status.LastTermination != nil {
+		stopsTotal.WithLabelValues(string(session.Status.LastTermination.Reason)).Inc()
+	}
+	for _, e := range eventsOf(&old.Status, &session.Status) {
+		r.Recorder.Eventf(session, nil, e.kind, e.reason, e.action, "%s", e.note)
+		ctrl.LoggerFrom(ctx).Info("Session changed", "reason", e.reason, "note", e.note,
+			"state", session.Status.State, "activation", session.Status.Activation)
+	}
+	return lookAgain, nil
+}
+
+// mergeUntil is how long the ping status in an old report stands before a
+// change is reported.
+func mergeUntil(old *v1alpha1.AgentSessionStatus, o outcome) time.Time {
+	if old.PingStatusSince == nil {
+		return time.Time{}
+	}
+	return old.PingStatusSince.Add(o.facts.Policy.Merge)
+}
+
+// statusOf is the status that an outcome amounts to.
+func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.AgentSessionStatus {
+	old := &session.Status
+	next := *old.DeepCopy()
+	limits := lifecycle.LimitsOf(session.Spec.LifecycleConfiguration)
+	next.ObservedGeneration = session.Generation
+	next.RuntimeSessionID = runtimeSessionID(session)
+	next.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{
+		IdleRuntimeSessionTimeout: int32(limits.Idle.Seconds()),
+		MaxLifetime:               int32(limits.Max.Seconds()),
+	}
+	next.TimeScale = 0
+	if scale > 1 {
+		next.TimeScale = int32(scale) //nolint:gosec // the flag bounds it
+	}
+	next.State, next.Activation = o.verdict.State, o.verdict.Activation
+
+	switch next.State {
+	case v1alpha1.StateStarting, v1alpha1.StateActive, v1alpha1.StateIdle:
+		livingStatus(&next, old, o)
+	case v1alpha1.StateStopping:
+		next.NextStop, next.IdleSince = nil, nil
+		next.Pod = podStatusOf(o)
+		if old.State != v1alpha1.StateStopping {
+			next.LastTermination = terminationOf(old, o)
+		}
+	case v1alpha1.StateStopped:
+		stoppedStatus(&next, old, o)
+	}
+	setConditions(&next, session, o)
+	return next
+}
+
+func livingStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {
+	pulse := o.facts.Pulse
+	next.Pod = podStatusOf(o)
+	if merged(old, o) {
+		next.State = old.State
+		return
+	}
+	next.HealthyAt = timePtr(pulse.HealthyAt)
+	next.PingStatus, next.PingStatusSince = string(pulse.Status), timePtr(pulse.Since)
+	if pulse.Restored && old.NextStop != nil {
+		return // nothing new is known before the agent has answered
+	}
+	next.IdleSince = timePtr(o.verdict.IdleSince)
+	next.NextStop = nil
+	if stop := o.verdict.Next; !stop.At.IsZero() {
+		next.NextStop = &v1alpha1.NextStop{At: *timePtr(stop.At), Reason: stop.Reason}
+	}
+}
+
+// merged tells that a change between Healthy and HealthyBusy is not reported
+// yet, since the one before it was reported a moment ago: a flapping agent
+// costs a write every few seconds, not at every ping.
+func merged(old *v1alpha1.AgentSessionStatus, o outcome) bool {
+	return old.PingStatus != "" && old.Pod != nil && old.Activation == o.verdict.Activation &&
+		old.PingStatus != string(o.facts.Pulse.Status) && o.now.Before(mergeUntil(old, o))
+}
+
+func stoppedStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {
+	next.NextStop, next.IdleSince = nil, nil
+	next.Pod, next.PingStatus, next.PingStatusSince, next.HealthyAt = nil, "", nil, nil
+	if o.verdict.Stop.Reason == "" || old.State == v1alpha1.StateStopped {
+		return // never had a compute, or it was reported before
+	}
+	if old.State != v1alpha1.StateStopping {
+		next.LastTermination = terminationOf(old, o)
+	}
+	next.LastTermination.At = timePtr(o.now)
+}
+
+func terminationOf(old *v1alpha1.AgentSessionStatus, o outcome) *v1alpha1.Termination {
+	return &v1alpha1.Termination{
+		Reason:     o.verdict.Stop.Reason,
+		Message:    o.verdict.Stop.Message,
+		Activation: o.verdict.Activation,
+		PingStatus: cmp.Or(string(o.facts.Pulse.Status), old.PingStatus),
+		DueAt:      timePtr(o.verdict.Stop.At),
+	}
+}
+
+// podStatusOf leaves the address out until the agent has answered on it: that
+// saves a write at every start.
+func podStatusOf(o outcome) *v1alpha1.PodStatus {
+	if o.pod == nil {
+		return nil
+	}
+	status := &v1alpha1.PodStatus{Name: o.pod.Name, UID: o.pod.UID, CreatedAt: o.pod.CreationTimestamp}
+	if !o.facts.Pulse.HealthyAt.IsZero() {
+		status.IP = o.pod.Status.PodIP
+	}
+	return status
+}
+
+func setConditions(next *v1alpha1.AgentSessionStatus, session *v1alpha1.AgentSession, o outcome) {
+	for _, c := range []metav1.Condition{ready(next, o.refusal), pingContract(next, o), stuck(next, session, o)} {
+		c.ObservedGeneration = session.Generation
+		c.LastTransitionTime = metav1.NewTime(o.now.Truncate(time.Second))
+		meta.SetStatusCondition(&next.Conditions, c)
+	}
+}
+
+func ready(next *v1alpha1.AgentSessionStatus, refusal *refused) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: string(next.State)}
+	switch next.State {
+	case v1alpha1.StateStarting:
+		c.Message = "The compute has not answered a ping yet."
+		if refusal != nil {
+			c.Reason, c.Message = refusal.reason, refusal.message
+		}
+	case v1alpha1.StateActive, v1alpha1.StateIdle:
+		c.Status, c.Message = metav1.ConditionTrue, "The agent answers pings."
+	case v1alpha1.StateStopping:
+		c.Message = "The compute is being taken away."
+	case v1alpha1.StateStopped:
+		c.Message = "The session has no compute. " + howToWake(next)
+	}
+	return c
+}
+
+func howToWake(status *v1alpha1.AgentSessionStatus) string {
+	if last := status.LastTermination; last == nil || last.Reason == v1alpha1.StopRequested {
+		return "Set spec.desiredState to Running to start it."
+	}
+	return fmt.Sprintf("Set spec.activation to %d to wake it.", status.Activation+1)
+}
+
+// pingContract keeps what was found of a compute that is going or gone.
+func pingContract(next *v1alpha1.AgentSessionStatus, o outcome) metav1.Condition {
+	c := metav1.Condition{
+		Type: v1alpha1.ConditionPingContract, Status: metav1.ConditionUnknown,
+		Reason: v1alpha1.ReasonPingUnknown, Message: "The agent has not answered a ping yet.",
+	}
+	breach := o.facts.Pulse.Breach
+	known := meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionPingContract)
+	switch {
+	case breach == "" && next.State != v1alpha1.StateStarting && known != nil:
+		return *known
+	case breach == v1alpha1.ReasonPingConforms:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, string(breach), breach.Message()
+	case breach != "":
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(breach), breach.Message()
+	}
+	return c
+}
+
+func stuck(next *v1alpha1.AgentSessionStatus, session *v1alpha1.AgentSession, o outcome) metav1.Condition {
+	c := metav1.Condition{
+		Type: v1alpha1.ConditionStuck, Status: metav1.ConditionFalse,
+		Reason: v1alpha1.ReasonNotStuck, Message: "The session is not busy for longer than spec.stuckDetection allows.",
+	}
+	known := meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionStuck)
+	switch {
+	case session.Spec.StuckDetection == nil:
+		c.Reason, c.Message = v1alpha1.ReasonDetectionOff, "spec.stuckDetection is not set."
+	case (next.State == v1alpha1.StateStopping || next.State == v1alpha1.StateStopped) && known != nil:
+		return *known
+	case o.verdict.Stuck:
+		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonBusyTooLong
+		c.Message = fmt.Sprintf("The agent has been HealthyBusy without a break for more than %d s (spec.stuckDetection.afterSeconds). "+
+			"Probably a task was never completed. Unless it ends, the session costs until status.nextStop.", session.Spec.StuckDetection.AfterSeconds)
+	}
+	return c
+}
+
+// timePtr is nil for the zero time. The API holds whole seconds.
+func timePtr(t time.Time) *metav1.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &metav1.Time{Time: t.Truncate(time.Second)}
+}

@@ -1,0 +1,180 @@
+package controllers_test
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+	"github.com/agentsession/agentsession/internal/prober"
+	"github.com/agentsession/agentsession/test/node"
+)
+
+// scale makes 60 s of the rules 3 s of the test, and a period 100 ms.
+const scale = 20
+
+var (
+	config  *rest.Config
+	api     client.WithWatch
+	kubelet *node.Node
+)
+
+func TestControllers(t *testing.T) {
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		t.Fatal("KUBEBUILDER_ASSETS is not set: run make test, or set it to what `go run ./hack/cluster assets` prints")
+	}
+	RegisterFailHandler(Fail)
+	SetDefaultEventuallyTimeout(30 * time.Second)
+	SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
+	RunSpecs(t, "controllers")
+}
+
+var _ = BeforeSuite(func(ctx context.Context) {
+	ctrl.SetLogger(GinkgoLogr)
+	environment := &envtest.Environment{
+		CRDDirectoryPaths:     []string{"../config/crd/bases"},
+		ErrorIfCRDPathMissing: true,
+	}
+	var err error
+	config, err = environment.Start()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(environment.Stop)
+	config.QPS = -1
+
+	api, err = client.NewWithWatch(config, client.Options{Scheme: controllers.ManagerOptions().Scheme})
+	Expect(err).NotTo(HaveOccurred())
+	running, stop := context.WithCancel(context.Background())
+	DeferCleanup(stop)
+	kubelet, err = node.New(running, api)
+	Expect(err).NotTo(HaveOccurred())
+	kubelet.Prepare = prepare
+	go kubelet.Run(running)
+})
+
+// prepare leaves pods Pending whose session wants it so.
+func prepare(pod *corev1.Pod) *node.Agent {
+	if pod.Annotations["pending"] != "" {
+		return nil
+	}
+	return node.NewAgent()
+}
+
+// operator is one run of the operator.
+type operator struct {
+	prober *prober.Prober
+	stop   context.CancelFunc
+	ended  chan struct{}
+}
+
+// startOperator runs the operator for the namespace; adjust may change the
+// reconciler, for faults.
+func startOperator(namespace string, adjust ...func(*controllers.AgentSessionReconciler)) *operator {
+	GinkgoHelper()
+	opts := controllers.ManagerOptions()
+	opts.Metrics = metricsserver.Options{BindAddress: "0"}
+	opts.Cache.DefaultNamespaces = nil
+	opts.Controller.SkipNameValidation = new(true)
+	for object, by := range opts.Cache.ByObject {
+		by.Namespaces = nil
+		opts.Cache.ByObject[object] = by
+	}
+	mgr, err := ctrl.NewManager(config, opts)
+	Expect(err).NotTo(HaveOccurred())
+	reconciler := &controllers.AgentSessionReconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("agentsession"),
+		TimeScale: scale, AllowLoopback: true,
+		Prober: prober.New(prober.Options{Period: lifecycle.Period(scale), Observe: controllers.ObservePing}),
+	}
+	for _, change := range adjust {
+		change(reconciler)
+	}
+	Expect(reconciler.SetupWithManager(mgr)).To(Succeed())
+	ctx, stop := context.WithCancel(context.Background())
+	o := &operator{prober: reconciler.Prober, stop: stop, ended: make(chan struct{})}
+	go func() {
+		defer GinkgoRecover()
+		defer close(o.ended)
+		Expect(mgr.Start(ctx)).To(Succeed())
+	}()
+	DeferCleanup(o.end)
+	return o
+}
+
+func (o *operator) end() {
+	o.stop()
+	<-o.ended
+}
+
+func newNamespace(ctx context.Context, labels ...string) string {
+	GinkgoHelper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-", Labels: map[string]string{}}}
+	for i := 0; i+1 < len(labels); i += 2 {
+		ns.Labels[labels[i]] = labels[i+1]
+	}
+	Expect(api.Create(ctx, ns)).To(Succeed())
+	return ns.Name
+}
+
+// newSession makes a session with the shortest timeouts unless change says
+// otherwise.
+func newSession(namespace, name string, change ...func(*v1alpha1.AgentSession)) *v1alpha1.AgentSession {
+	session := &v1alpha1.AgentSession{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec: v1alpha1.AgentSessionSpec{
+			Template:               corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "agent", Image: "agent"}}}},
+			LifecycleConfiguration: &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 60, MaxLifetime: 28800},
+			Ping:                   v1alpha1.PingSpec{Port: kubelet.Port()},
+		},
+	}
+	for _, f := range change {
+		f(session)
+	}
+	return session
+}
+
+// reading returns a function for Eventually that reads the session anew.
+func reading(ctx context.Context, session *v1alpha1.AgentSession) func() (v1alpha1.AgentSessionStatus, error) {
+	return func() (v1alpha1.AgentSessionStatus, error) {
+		err := api.Get(ctx, client.ObjectKeyFromObject(session), session)
+		return session.Status, err
+	}
+}
+
+// eventuallyState waits for a state and returns the status.
+func eventuallyState(ctx context.Context, session *v1alpha1.AgentSession, state v1alpha1.SessionState) v1alpha1.AgentSessionStatus {
+	GinkgoHelper()
+	Eventually(reading(ctx, session)).Should(HaveField("State", state), "session %s", session.Name)
+	return session.Status
+}
+
+// agentOf is the stand-in agent of the session's compute.
+func agentOf(ctx context.Context, session *v1alpha1.AgentSession) *node.Agent {
+	GinkgoHelper()
+	Eventually(reading(ctx, session)).Should(HaveField("Pod", Not(BeNil())))
+	var agent *node.Agent
+	Eventually(func() *node.Agent {
+		agent = kubelet.Agent(session.Status.Pod.UID)
+		return agent
+	}).ShouldNot(BeNil())
+	return agent
+}
+
+func podsOf(ctx context.Context, session *v1alpha1.AgentSession) []corev1.Pod {
+	GinkgoHelper()
+	var pods corev1.PodList
+	Expect(api.List(ctx, &pods, client.InNamespace(session.Namespace))).To(Succeed())
+	return pods.Items
+}

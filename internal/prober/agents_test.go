@@ -1,0 +1,167 @@
+package prober
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// patient is a timeout that no test waits for, hasty one that tests do.
+const (
+	patient = time.Minute
+	hasty   = 200 * time.Millisecond
+)
+
+// server is an agent on a socket, as bad as its serve function makes it.
+type server struct {
+	addr netip.AddrPort
+
+	mu       sync.Mutex
+	conns    []net.Conn
+	closed   int // connections that serve has returned from
+	requests []string
+}
+
+// listen starts a server on a loopback address that ends with the test, and
+// waits for its goroutines. serve may return early: that closes the connection.
+func listen(t *testing.T, host string, serve func(s *server, c *net.TCPConn)) *server {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		t.Skipf("no listener on %s: %v", host, err)
+	}
+	s := &server{addr: netip.MustParseAddrPort(l.Addr().String())}
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.mu.Lock()
+			s.conns = append(s.conns, c)
+			s.mu.Unlock()
+			running.Go(func() {
+				serve(s, c.(*net.TCPConn))
+				_ = c.Close()
+				s.mu.Lock()
+				s.closed++
+				s.mu.Unlock()
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		s.mu.Lock()
+		for _, c := range s.conns {
+			_ = c.Close()
+		}
+		s.mu.Unlock()
+		running.Wait()
+	})
+	return s
+}
+
+// counts returns how many connections were made and how many are over.
+func (s *server) counts() (made, over int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns), s.closed
+}
+
+// request reads one request; ok is false at the end of the connection.
+func (s *server) request(r *bufio.Reader) (ok bool) {
+	var head strings.Builder
+	for !strings.HasSuffix(head.String(), "\r\n\r\n") {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return false
+		}
+		head.WriteString(line)
+	}
+	s.mu.Lock()
+	s.requests = append(s.requests, head.String())
+	s.mu.Unlock()
+	return true
+}
+
+// drain waits for the other side to close.
+func drain(c net.Conn) {
+	b := make([]byte, 1024)
+	for {
+		if _, err := c.Read(b); err != nil {
+			return
+		}
+	}
+}
+
+// once answers the first request with answer, and keeps the connection.
+func once(answer string) func(*server, *net.TCPConn) {
+	return func(s *server, c *net.TCPConn) {
+		if s.request(bufio.NewReader(c)) {
+			_, _ = c.Write([]byte(answer))
+			drain(c)
+		}
+	}
+}
+
+// endless answers with begin, and then with more as long as it is read.
+func endless(begin, more string) func(*server, *net.TCPConn) {
+	return func(s *server, c *net.TCPConn) {
+		if !s.request(bufio.NewReader(c)) {
+			return
+		}
+		_, err := c.Write([]byte(begin))
+		for err == nil {
+			_, err = c.Write([]byte(more))
+		}
+	}
+}
+
+// drip answers byte by byte, each in much less than the timeout.
+func drip(begin, more string) func(*server, *net.TCPConn) {
+	return func(s *server, c *net.TCPConn) {
+		if !s.request(bufio.NewReader(c)) {
+			return
+		}
+		_, err := c.Write([]byte(begin))
+		for i := 0; err == nil; i++ {
+			time.Sleep(hasty / 20)
+			_, err = c.Write([]byte{more[i%len(more)]})
+		}
+	}
+}
+
+// ok is a good answer in HTTP/1.1.
+func ok(body string) string {
+	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+}
+
+const (
+	saysHealthy = `{"status":"Healthy"}`
+	saysBusy    = `{"status":"HealthyBusy"}`
+)
+
+func open(addr netip.AddrPort) *httpLine {
+	return HTTPPinger{}.Open(Target{Addr: addr}).(*httpLine)
+}
+
+// ask pings once, described as the prober would.
+func ask(t *testing.T, line Line, timeout time.Duration) lifecycle.Answer {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	answer, err := line.Ping(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return describe(answer, timeout)
+}

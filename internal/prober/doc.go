@@ -1,0 +1,28 @@
+// Package prober is the heartbeat: it asks thousands of agents GET /ping, each
+// once in a period and always at the same moment of it, keeps a
+// lifecycle.Pulse of each in memory, and tells only about changes.
+//
+//	Track, Forget                            notify(key)
+//	     │                                        ▲ only if Pulse.Tells
+//	     ▼                                        │
+//	  entries ──> wheel ──> probe ──> Line.Ping ──┴─> Pulse ──> Pulse(key, uid)
+//	  (a session   (100     (goroutine, (one kept         └──> Outage()
+//	   each)       slots)    bounded)    connection)
+//
+// What it promises:
+//   - An agent that is slow, dead or hostile costs itself only: one goroutine,
+//     one connection and one question outstanding each, all with a deadline.
+//   - A ping that could not be made for a reason of our own (no place, no
+//     descriptor, a starved or stopped process) is missed: it never counts as a
+//     failure of the agent.
+//   - An answer counts only while the entry that asked is still the one tracked.
+//     Connections belong to an entry, never to a pool by address, so that
+//     whoever gets the address next is not taken for the agent before.
+//   - No lock is held over I/O, notify or Options.Observe.
+//
+// What it never does: read or write Kubernetes objects, decide what a pulse
+// means for a session, log, or follow an agent's answer anywhere. It dials
+// what it is told to, short of addresses that can be no pod's (see
+// HTTPPinger): that an address is the session's own pod's, and not the node's,
+// is for the caller to know.
+package prober

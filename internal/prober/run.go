@@ -1,0 +1,153 @@
+package prober
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// starved is how long after its deadline a failure may be noticed: beyond
+// that it was this process that was late, and perhaps not the agent.
+const starved = 500 * time.Millisecond
+
+// Start asks the agents until ctx ends, waits for the pings that are out,
+// closes all connections and returns nil. It works once. notify is called with
+// the sessions that are worth a look (lifecycle.Pulse.Tells) from many
+// goroutines at once, and must not block.
+func (p *Prober) Start(ctx context.Context, notify func(types.NamespacedName)) error {
+	p.mu.Lock()
+	again := p.started
+	p.started = true
+	p.mu.Unlock()
+	if again {
+		return errors.New("start prober: it was started before")
+	}
+	p.notify = notify
+	p.turn(ctx)
+	p.probes.Wait()
+	p.hangUpAll()
+	return nil
+}
+
+// turn fires slot after slot: number n is due n slots after the start, however
+// long the ones before took, so nothing drifts. Slots that are late are made
+// up for at once. After a whole period without a turn (a stopped process) it
+// goes on with the present one: nobody is asked twice for one period.
+func (p *Prober) turn(ctx context.Context) {
+	start := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for next := 0; ; {
+		timer.Reset(time.Until(start.Add(time.Duration(next) * p.slot)))
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		present := int(time.Since(start) / p.slot)
+		if behind := present - next; behind >= slots {
+			p.skip(next, behind)
+			next = present
+		}
+		for ; next <= present; next++ {
+			p.fire(ctx, next%slots, start.Add(time.Duration(next)*p.slot))
+		}
+	}
+}
+
+// skip counts the pings of n slots as missed.
+func (p *Prober) skip(first, n int) {
+	p.mu.Lock()
+	missed := p.wheel.count(first%slots, n)
+	p.mu.Unlock()
+	if missed > 0 {
+		p.opts.Observe(Event{Missed: missed})
+	}
+}
+
+// fire asks the agents of one slot, which was due at due.
+func (p *Prober) fire(ctx context.Context, slot int, due time.Time) {
+	p.mu.Lock()
+	missed := 0
+	for _, e := range p.wheel[slot] {
+		if e.cancel != nil || p.inFlight >= p.places(e) {
+			missed++
+			continue
+		}
+		p.inFlight++
+		ping, cancel := context.WithTimeout(ctx, p.opts.Timeout)
+		e.cancel = cancel
+		p.probes.Go(func() {
+			defer cancel()
+			p.probe(ping, e, due)
+		})
+	}
+	p.mu.Unlock()
+	if missed > 0 {
+		p.opts.Observe(Event{Missed: missed})
+	}
+}
+
+// places returns how many pings may be out for e to be asked. Agents whose
+// last ping failed get half, so that those that hang leave room for the rest.
+func (p *Prober) places(e *entry) int {
+	if e.pulse.Failures > 0 {
+		return max(p.opts.MaxInFlight/2, 1)
+	}
+	return p.opts.MaxInFlight
+}
+
+func (p *Prober) probe(ctx context.Context, e *entry, due time.Time) {
+	begun := time.Now()
+	answer, err := e.line.Ping(ctx)
+	took := time.Since(begun)
+	missed := err != nil || answer.Failure != "" && took > p.opts.Timeout+starved
+	// Forget, Track and the end of Start cancel; an answer in time does not.
+	cancelled := errors.Is(ctx.Err(), context.Canceled)
+
+	p.mu.Lock()
+	p.inFlight--
+	e.cancel = nil
+	gone := p.entries[e.target.Key] != e
+	tells := !gone && !missed && !cancelled && p.take(e, answer)
+	p.mu.Unlock()
+
+	switch {
+	case gone:
+		e.line.Close()
+	case cancelled:
+	case missed:
+		p.opts.Observe(Event{Missed: 1})
+	default:
+		p.opts.Observe(Event{Failure: answer.Failure, Late: begun.Sub(due), Took: took})
+	}
+	if tells {
+		p.notify(e.target.Key)
+	}
+}
+
+// take adds an answer to the pulse and tells whether that is worth a look.
+func (p *Prober) take(e *entry, a lifecycle.Answer) bool {
+	now, before := wallNow(), e.pulse
+	e.pulse = before.Observe(describe(a, p.opts.Timeout), now, p.opts.Period)
+	p.outage.move(before, e.pulse, now)
+	return before.Tells(e.pulse, e.threshold)
+}
+
+// hangUpAll closes what is idle; nothing is out any more.
+func (p *Prober) hangUpAll() {
+	p.mu.Lock()
+	lines := make([]Line, 0, len(p.entries))
+	for _, e := range p.entries {
+		lines = append(lines, e.line)
+		e.line = nil // or else Forget would close it too, at the same time
+	}
+	p.mu.Unlock()
+	for _, line := range lines {
+		hangUp(line)
+	}
+}

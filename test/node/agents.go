@@ -1,0 +1,136 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+)
+
+// Agent answers the pings of one pod.
+type Agent struct {
+	mu      sync.Mutex
+	answer  func() (int, string)
+	silent  bool
+	pings   int
+	release chan struct{}
+}
+
+// NewAgent is Healthy from now on, with a correct time_of_last_update.
+func NewAgent() *Agent {
+	a := &Agent{release: make(chan struct{})}
+	a.Say(contract.Healthy)
+	return a
+}
+
+// Say changes the status, and stamps it as the contract asks.
+func (a *Agent) Say(status contract.Status) {
+	ping := contract.Ping{Status: status, UpdatedAt: time.Now(), Stamp: contract.StampSeconds}
+	body := string(ping.AppendJSON(nil))
+	a.Answer(func() (int, string) { return http.StatusOK, body })
+}
+
+// Answer makes the agent answer whatever answer returns.
+func (a *Agent) Answer(answer func() (code int, body string)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.answer = answer
+}
+
+// Hang makes the agent take connections and answer no more.
+func (a *Agent) Hang() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.silent = true
+}
+
+// Pings is how often the agent was asked.
+func (a *Agent) Pings() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.pings
+}
+
+func (a *Agent) serve(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	a.pings++
+	answer, silent := a.answer, a.silent
+	a.mu.Unlock()
+	if silent {
+		select {
+		case <-r.Context().Done():
+		case <-a.release:
+		}
+		return
+	}
+	code, body := answer()
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_, _ = w.Write([]byte(body)) // the prober may have gone
+}
+
+// agents serves all agents on one port; the address asked tells them apart.
+type agents struct {
+	server *http.Server
+	port   int
+
+	mu     sync.Mutex
+	byAddr map[netip.Addr]*Agent
+	next   netip.Addr
+}
+
+func serveAgents(ctx context.Context) (*agents, error) {
+	var listen net.ListenConfig
+	listener, err := listen.Listen(ctx, "tcp4", "0.0.0.0:0") // all of 127.0.0.0/8
+	if err != nil {
+		return nil, fmt.Errorf("listen for the agents: %w", err)
+	}
+	all := &agents{
+		port:   listener.Addr().(*net.TCPAddr).Port,
+		byAddr: map[netip.Addr]*Agent{},
+		next:   netip.MustParseAddr("127.1.0.0"),
+	}
+	all.server = &http.Server{Handler: all, ReadHeaderTimeout: 10 * time.Second}
+	go all.server.Serve(listener) //nolint:errcheck // it ends when the server is closed
+	return all, nil
+}
+
+// add gives an agent an address.
+func (all *agents) add(agent *Agent) netip.Addr {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.next = all.next.Next()
+	all.byAddr[all.next] = agent
+	return all.next
+}
+
+func (all *agents) remove(addr netip.Addr) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if agent := all.byAddr[addr]; agent != nil {
+		close(agent.release)
+	}
+	delete(all.byAddr, addr)
+}
+
+// ServeHTTP answers as the agent whose address was asked.
+func (all *agents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok || !local.IP.IsLoopback() {
+		http.Error(w, "agents answer on loopback only", http.StatusForbidden)
+		return
+	}
+	all.mu.Lock()
+	agent := all.byAddr[local.AddrPort().Addr().Unmap()]
+	all.mu.Unlock()
+	if agent == nil {
+		http.NotFound(w, r)
+		return
+	}
+	agent.serve(w, r)
+}

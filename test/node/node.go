@@ -1,0 +1,128 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+// Name is the node that the pods are bound to.
+const Name = "stand-in"
+
+// Node plays the kubelet.
+type Node struct {
+	client client.WithWatch
+	agents *agents
+
+	mu   sync.Mutex
+	pods map[types.UID]pod
+	// Prepare, if set, chooses the agent of a new pod; nil keeps the pod
+	// Pending. Set it before Run.
+	Prepare func(*corev1.Pod) *Agent
+}
+
+type pod struct {
+	addr  netip.Addr
+	agent *Agent
+}
+
+// New opens the agents' port.
+func New(ctx context.Context, c client.WithWatch) (*Node, error) {
+	all, err := serveAgents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Node{
+		client: c, agents: all, pods: map[types.UID]pod{},
+		Prepare: func(*corev1.Pod) *Agent { return NewAgent() },
+	}, nil
+}
+
+// Port is where the agents answer: spec.ping.port.
+func (n *Node) Port() int32 {
+	return int32(n.agents.port) //nolint:gosec // a TCP port
+}
+
+// Agent returns the agent of a pod, or nil.
+func (n *Node) Agent(uid types.UID) *Agent {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.pods[uid].agent
+}
+
+// Run plays the kubelet until ctx ends.
+func (n *Node) Run(ctx context.Context) error {
+	defer n.agents.server.Close() //nolint:errcheck // nothing to be done about it
+	for ctx.Err() == nil {
+		events, err := n.client.Watch(ctx, &corev1.PodList{}, client.HasLabels{v1alpha1.LabelSession})
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("watch the pods: %w", err)
+		}
+		for event := range events.ResultChan() {
+			if p, ok := event.Object.(*corev1.Pod); ok {
+				n.handle(ctx, event.Type, p)
+			}
+		}
+	}
+	return nil
+}
+
+func (n *Node) handle(ctx context.Context, kind watch.EventType, p *corev1.Pod) {
+	switch {
+	case kind == watch.Deleted:
+		n.mu.Lock()
+		known, ok := n.pods[p.UID]
+		delete(n.pods, p.UID)
+		n.mu.Unlock()
+		if ok {
+			n.agents.remove(known.addr)
+		}
+	case p.DeletionTimestamp != nil:
+		// As the kubelet ends a pod: with grace 0, and only this very pod.
+		_ = n.client.Delete(ctx, p, client.GracePeriodSeconds(0), client.Preconditions{UID: &p.UID})
+	case p.Spec.NodeName == "":
+		n.start(ctx, p)
+	}
+}
+
+// start binds the pod and reports it running. What fails because the pod is
+// gone meanwhile needs no repetition.
+func (n *Node) start(ctx context.Context, p *corev1.Pod) {
+	agent := n.Prepare(p)
+	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: Name}}
+	if err := n.client.SubResource("binding").Create(ctx, p, binding); err != nil || agent == nil {
+		return
+	}
+	addr := n.agents.add(agent)
+	n.mu.Lock()
+	n.pods[p.UID] = pod{addr, agent}
+	n.mu.Unlock()
+
+	base := p.DeepCopy()
+	p.Status.Phase = corev1.PodRunning
+	p.Status.HostIP = "192.0.2.1"
+	p.Status.PodIP = addr.String()
+	p.Status.PodIPs = []corev1.PodIP{{IP: addr.String()}}
+	p.Status.StartTime = ptr.To(metav1.Now())
+	p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue})
+	for _, c := range p.Spec.Containers {
+		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{
+			Name: c.Name, Image: c.Image, Ready: true,
+			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}},
+		})
+	}
+	_ = n.client.Status().Patch(ctx, p, client.MergeFrom(base))
+}
