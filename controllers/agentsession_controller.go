@@ -26,6 +26,10 @@ import (
 // wrote it first: by then the cache has the other's write.
 const conflictRetry = 50 * time.Millisecond
 
+// unwatchedPeriod is how often a pod is looked at that lost our label, so that
+// no event tells of it.
+const unwatchedPeriod = 2 * time.Second
+
 // AgentSessionReconciler keeps each AgentSession's compute and status by the
 // rules of package lifecycle.
 type AgentSessionReconciler struct {
@@ -74,7 +78,7 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	pod, err := r.podOf(ctx, &session)
+	pod, unwatched, err := r.podOf(ctx, &session)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -103,10 +107,22 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		return ctrl.Result{}, client.IgnoreNotFound(err) // deleted meanwhile
 	case startErr != nil:
 		return ctrl.Result{}, startErr
-	case lookAgain.IsZero():
+	}
+	if unwatched {
+		lookAgain = earliest(lookAgain, now.Add(unwatchedPeriod))
+	}
+	if lookAgain.IsZero() {
 		return ctrl.Result{}, nil
 	}
 	return ctrl.Result{RequeueAfter: max(lookAgain.Sub(r.Clock.Now()), time.Nanosecond)}, nil
+}
+
+// earliest returns the earlier of two moments; the zero time is none.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // SetupWithManager starts the reconciler and the prober with the manager.

@@ -32,12 +32,18 @@ func ownerOf(object client.Object) []string {
 
 // podOf returns the pod that is the session's compute, or nil. The owner's
 // UID is what makes a pod the session's, never its name or labels alone.
-func (r *AgentSessionReconciler) podOf(ctx context.Context, session *v1alpha1.AgentSession) (*corev1.Pod, error) {
+// unwatched is a pod whose changes nobody tells.
+func (r *AgentSessionReconciler) podOf(ctx context.Context, session *v1alpha1.AgentSession) (pod *corev1.Pod, unwatched bool, err error) {
 	if recorded := session.Status.Pod; recorded != nil {
 		return r.recordedPod(ctx, session, recorded)
 	}
-	// A pod may have been created by an operator that died before it could
-	// say so.
+	pod, err = r.unrecordedPod(ctx, session)
+	return pod, false, err
+}
+
+// unrecordedPod finds a pod that was created by an operator that died before
+// it could say so.
+func (r *AgentSessionReconciler) unrecordedPod(ctx context.Context, session *v1alpha1.AgentSession) (*corev1.Pod, error) {
 	var pods corev1.PodList
 	if err := r.Client.List(ctx, &pods, client.InNamespace(session.Namespace),
 		client.MatchingFields{ownerIndex: string(session.UID)}, client.DisableReadYourWritesConsistency); err != nil {
@@ -53,24 +59,25 @@ func (r *AgentSessionReconciler) podOf(ctx context.Context, session *v1alpha1.Ag
 	return newest, nil
 }
 
-func (r *AgentSessionReconciler) recordedPod(ctx context.Context, session *v1alpha1.AgentSession, recorded *v1alpha1.PodStatus) (*corev1.Pod, error) {
+func (r *AgentSessionReconciler) recordedPod(ctx context.Context, session *v1alpha1.AgentSession, recorded *v1alpha1.PodStatus) (*corev1.Pod, bool, error) {
 	key := client.ObjectKey{Namespace: session.Namespace, Name: recorded.Name}
 	var pod corev1.Pod
 	err := r.Client.Get(ctx, key, &pod)
-	if apierrors.IsNotFound(err) {
+	unwatched := apierrors.IsNotFound(err)
+	if unwatched {
 		// The cache shows only pods with our label, and somebody may have
 		// taken it off: a pod is gone when the API server says so.
 		err = r.Live.Get(ctx, key, &pod)
 	}
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, nil
+		return nil, false, nil
 	case err != nil:
-		return nil, fmt.Errorf("get pod %s: %w", recorded.Name, err)
+		return nil, false, fmt.Errorf("get pod %s: %w", recorded.Name, err)
 	case pod.UID != recorded.UID:
-		return nil, nil
+		return nil, false, nil
 	}
-	return &pod, nil
+	return &pod, unwatched, nil
 }
 
 // activationOf is the number of the activation that a pod was made for; 0 if

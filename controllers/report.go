@@ -33,9 +33,7 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 	session.Status = statusOf(old, o, r.TimeScale)
 	lookAgain := o.verdict.LookAgain
 	if until := mergeUntil(&old.Status, o); session.Status.PingStatus != string(o.facts.Pulse.Status) && until.After(o.now) {
-		if lookAgain.IsZero() || until.Before(lookAgain) {
-			lookAgain = until
-		}
+		lookAgain = earliest(lookAgain, until)
 	}
 	if equality.Semantic.DeepEqual(old.Status, session.Status) {
 		return lookAgain, nil

@@ -64,7 +64,7 @@ func (n *Node) Agent(uid types.UID) *Agent {
 func (n *Node) Run(ctx context.Context) error {
 	defer n.agents.server.Close() //nolint:errcheck // nothing to be done about it
 	for ctx.Err() == nil {
-		events, err := n.client.Watch(ctx, &corev1.PodList{}, client.HasLabels{v1alpha1.LabelSession})
+		events, err := n.client.Watch(ctx, &corev1.PodList{})
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -93,7 +93,7 @@ func (n *Node) handle(ctx context.Context, kind watch.EventType, p *corev1.Pod) 
 	case p.DeletionTimestamp != nil:
 		// As the kubelet ends a pod: with grace 0, and only this very pod.
 		_ = n.client.Delete(ctx, p, client.GracePeriodSeconds(0), client.Preconditions{UID: &p.UID})
-	case p.Spec.NodeName == "":
+	case p.Spec.NodeName == "" && p.Labels[v1alpha1.LabelSession] != "":
 		n.start(ctx, p)
 	}
 }

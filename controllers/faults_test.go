@@ -1,0 +1,292 @@
+package controllers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/controllers"
+)
+
+var errDied = errors.New("the operator died here")
+
+// dying is the client of an operator that lets some writes through and then
+// dies: every request fails. Reading too, for a dead operator sees nothing.
+type dying struct {
+	client.Client
+	left *atomic.Int64
+}
+
+func dyingAfter(writes int64) func(*controllers.AgentSessionReconciler) {
+	return func(r *controllers.AgentSessionReconciler) {
+		d := dying{r.Client, &atomic.Int64{}}
+		d.left.Store(writes)
+		r.Client = d
+	}
+}
+
+func (d dying) write(do func() error) error {
+	if d.left.Add(-1) < 0 {
+		return errDied
+	}
+	return do()
+}
+
+func (d dying) Get(ctx context.Context, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+	if d.left.Load() < 0 {
+		return errDied
+	}
+	return d.Client.Get(ctx, key, object, opts...)
+}
+
+func (d dying) Create(ctx context.Context, object client.Object, opts ...client.CreateOption) error {
+	return d.write(func() error { return d.Client.Create(ctx, object, opts...) })
+}
+
+func (d dying) Delete(ctx context.Context, object client.Object, opts ...client.DeleteOption) error {
+	return d.write(func() error { return d.Client.Delete(ctx, object, opts...) })
+}
+
+func (d dying) Status() client.SubResourceWriter { return dyingStatus{d.Client.Status(), d} }
+
+type dyingStatus struct {
+	client.SubResourceWriter
+	dying dying
+}
+
+func (s dyingStatus) Patch(ctx context.Context, object client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+	return s.dying.write(func() error { return s.SubResourceWriter.Patch(ctx, object, patch, opts...) })
+}
+
+var _ = Describe("An operator that dies", func() {
+	// A life is five writes and the last is the report of the stop; dying
+	// before each of them in turn leaves every state in between behind.
+	for writes := range int64(6) {
+		It(fmt.Sprintf("after %d writes leaves nothing that the next cannot go on with", writes), func(ctx context.Context) {
+			namespace := newNamespace(ctx)
+			session := newSession(namespace, "left")
+			Expect(api.Create(ctx, session)).To(Succeed())
+			first := startOperator(namespace, dyingAfter(writes))
+			if writes > 2 {
+				eventuallyState(ctx, session, v1alpha1.StateIdle)
+				patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredStopped })
+			}
+			Eventually(func(g Gomega) { // it came as far as it could
+				status, err := reading(ctx, session)()
+				g.Expect(err).NotTo(HaveOccurred())
+				pods := podsOf(ctx, session)
+				switch writes {
+				case 0:
+					g.Expect(pods).To(BeEmpty())
+				case 1:
+					g.Expect(pods).To(HaveLen(1))
+					g.Expect(status.State).To(BeEmpty())
+				case 2:
+					g.Expect(status.State).To(Equal(v1alpha1.StateStarting))
+				case 3:
+					g.Expect(status.State).To(Equal(v1alpha1.StateIdle))
+				case 4:
+					g.Expect(status.State).To(Equal(v1alpha1.StateStopping))
+					g.Expect(pods).To(ConsistOf(HaveField("DeletionTimestamp", BeNil())))
+				case 5:
+					g.Expect(status.State).To(Equal(v1alpha1.StateStopping))
+					g.Expect(pods).To(BeEmpty())
+				}
+			}).Should(Succeed())
+			first.end()
+			var uid string
+			if pods := podsOf(ctx, session); len(pods) == 1 {
+				uid = string(pods[0].UID)
+			}
+
+			startOperator(namespace)
+			if writes <= 2 {
+				status := eventuallyState(ctx, session, v1alpha1.StateIdle)
+				Expect(status.Activation).To(BeEquivalentTo(1))
+				Expect(podsOf(ctx, session)).To(HaveLen(1))
+				if uid != "" {
+					Expect(status.Pod.UID).To(BeEquivalentTo(uid), "the pod that was there is taken over")
+				}
+				patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredStopped })
+			}
+			status := eventuallyState(ctx, session, v1alpha1.StateStopped)
+			Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopRequested))
+			Expect(status.Activation).To(BeEquivalentTo(1))
+			Expect(podsOf(ctx, session)).To(BeEmpty())
+		})
+	}
+
+	It("loses no pod that it created without saying so, even if the session is to be stopped meanwhile", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		session := newSession(namespace, "orphan")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		first := startOperator(namespace, dyingAfter(1))
+		Eventually(func() []corev1.Pod { return podsOf(ctx, session) }).Should(HaveLen(1))
+		first.end()
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredStopped })
+		startOperator(namespace)
+		status := eventuallyState(ctx, session, v1alpha1.StateStopped)
+		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopRequested))
+		Expect(podsOf(ctx, session)).To(BeEmpty())
+	})
+
+	It("resets no clock and writes nothing when it comes back", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		busy := newSession(namespace, "busy", func(s *v1alpha1.AgentSession) { s.Spec.LifecycleConfiguration.MaxLifetime = 200 })
+		idle := newSession(namespace, "idle", func(s *v1alpha1.AgentSession) { s.Spec.LifecycleConfiguration.IdleRuntimeSessionTimeout = 160 })
+		overdue := newSession(namespace, "overdue")
+		for _, s := range []*v1alpha1.AgentSession{busy, idle, overdue} {
+			Expect(api.Create(ctx, s)).To(Succeed())
+		}
+		first := startOperator(namespace)
+		agentOf(ctx, busy).Say(contract.HealthyBusy)
+		eventuallyState(ctx, busy, v1alpha1.StateActive)
+		before := eventuallyState(ctx, idle, v1alpha1.StateIdle)
+		due := eventuallyState(ctx, overdue, v1alpha1.StateIdle).NextStop.At.Time
+		versions := []string{busy.ResourceVersion, idle.ResourceVersion}
+		first.end()
+		Eventually(time.Now).Should(BeTemporally(">", due), "it is due while nobody looks")
+		Expect(reading(ctx, overdue)()).To(HaveField("State", v1alpha1.StateIdle))
+
+		startOperator(namespace, func(r *controllers.AgentSessionReconciler) {
+			r.LastLeader = func() time.Time { return due.Add(-time.Second) }
+		})
+		Expect(eventuallyState(ctx, overdue, v1alpha1.StateStopped).LastTermination.DueAt.Time).To(BeTemporally("==", due))
+		Expect(reading(ctx, idle)()).To(HaveField("NextStop", Equal(before.NextStop)))
+		_, err := reading(ctx, busy)()
+		Expect(err).NotTo(HaveOccurred())
+		Expect([]string{busy.ResourceVersion, idle.ResourceVersion}).To(Equal(versions))
+
+		Expect(eventuallyState(ctx, idle, v1alpha1.StateStopped).LastTermination.DueAt.Time).To(BeTemporally("==", before.NextStop.At.Time))
+		status := eventuallyState(ctx, busy, v1alpha1.StateStopped)
+		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopMaxLifetime))
+		for _, s := range []*v1alpha1.AgentSession{busy, idle, overdue} {
+			Expect(stopEvents(ctx, s)).To(HaveLen(1))
+		}
+	})
+})
+
+var _ = Describe("A compute that cannot be had", Ordered, func() {
+	var namespace string
+	BeforeAll(func(ctx context.Context) {
+		namespace = newNamespace(ctx, "pod-security.kubernetes.io/enforce", "restricted")
+		startOperator(namespace)
+	})
+
+	It("is reported when the API server refuses the pod, and had as soon as it does not", func(ctx context.Context) {
+		session := newSession(namespace, "refused")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		Eventually(func() string {
+			_, _ = reading(ctx, session)()
+			return reasonOf(session, v1alpha1.ConditionReady)
+		}).Should(Equal(v1alpha1.ReasonPodRefused))
+		Expect(session.Status.State).To(Equal(v1alpha1.StateStarting))
+		Expect(meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionReady).Message).To(ContainSubstring("violates PodSecurity"))
+
+		By("lifting the level")
+		var ns corev1.Namespace
+		Expect(api.Get(ctx, client.ObjectKey{Name: namespace}, &ns)).To(Succeed())
+		base := ns.DeepCopy()
+		delete(ns.Labels, "pod-security.kubernetes.io/enforce")
+		Expect(api.Patch(ctx, &ns, client.MergeFrom(base))).To(Succeed())
+		eventuallyState(ctx, session, v1alpha1.StateIdle)
+		Expect(session.Status.Activation).To(BeEquivalentTo(1))
+	})
+
+	It("is not taken from somebody else", func(ctx context.Context) {
+		foreign := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: "taken-1", Labels: map[string]string{v1alpha1.LabelSession: "taken", v1alpha1.LabelActivation: "1"},
+		}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "x", Image: "x"}}}}
+		Expect(api.Create(ctx, foreign)).To(Succeed())
+		session := newSession(namespace, "taken")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		Eventually(func() string {
+			_, _ = reading(ctx, session)()
+			return reasonOf(session, v1alpha1.ConditionReady)
+		}).Should(Equal(v1alpha1.ReasonPodNameTaken))
+		Expect(session.Status.Pod).To(BeNil())
+
+		By("stopping it, which leaves the other pod alone")
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredStopped })
+		eventuallyState(ctx, session, v1alpha1.StateStopped)
+		Expect(api.Get(ctx, client.ObjectKeyFromObject(foreign), foreign)).To(Succeed())
+		Expect(foreign.DeletionTimestamp).To(BeNil())
+	})
+
+	It("is kept when somebody takes our label off its pod", func(ctx context.Context) {
+		session := newSession(namespace, "stripped", func(s *v1alpha1.AgentSession) {
+			s.Spec.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 100}
+		})
+		Expect(api.Create(ctx, session)).To(Succeed())
+		eventuallyState(ctx, session, v1alpha1.StateIdle)
+		var pod corev1.Pod
+		Expect(api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: session.Status.Pod.Name}, &pod)).To(Succeed())
+		base := pod.DeepCopy()
+		pod.Labels = nil
+		Expect(api.Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
+		Consistently(reading(ctx, session)).WithTimeout(time.Second).Should(HaveField("State", v1alpha1.StateIdle))
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredStopped })
+		status := eventuallyState(ctx, session, v1alpha1.StateStopped)
+		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopRequested))
+	})
+
+	It("is not asked at an address that is no pod's", func(ctx context.Context) {
+		session := newSession(namespace, "metadata", func(s *v1alpha1.AgentSession) {
+			s.Spec.Template.Annotations = map[string]string{"pending": "yes"}
+		})
+		Expect(api.Create(ctx, session)).To(Succeed())
+		eventuallyState(ctx, session, v1alpha1.StateStarting)
+		var pod corev1.Pod
+		Expect(api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: session.Status.Pod.Name}, &pod)).To(Succeed())
+		base := pod.DeepCopy()
+		pod.Status.PodIP, pod.Status.PodIPs = "169.254.169.254", []corev1.PodIP{{IP: "169.254.169.254"}}
+		Expect(api.Status().Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
+		Eventually(func() string {
+			_, _ = reading(ctx, session)()
+			return reasonOf(session, v1alpha1.ConditionReady)
+		}).Should(Equal(v1alpha1.ReasonAddressRefused))
+		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopStartTimeout))
+	})
+})
+
+var _ = Describe("A flapping agent", func() {
+	It("costs few writes", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		startOperator(namespace)
+		session := newSession(namespace, "flapping")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		agent := agentOf(ctx, session)
+		eventuallyState(ctx, session, v1alpha1.StateIdle)
+		var n atomic.Int64
+		agent.Answer(func() (int, string) {
+			status := contract.Healthy
+			if n.Add(1)%2 == 0 {
+				status = contract.HealthyBusy
+			}
+			ping := contract.Ping{Status: status, UpdatedAt: time.Now(), Stamp: contract.StampSeconds}
+			return 200, string(ping.AppendJSON(nil))
+		})
+		writes := 0
+		last := session.ResourceVersion
+		for begun := n.Load(); n.Load() < begun+40; {
+			if _, err := reading(ctx, session)(); err == nil && session.ResourceVersion != last {
+				writes, last = writes+1, session.ResourceVersion
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		Expect(writes).To(And(BeNumerically(">", 1), BeNumerically("<=", 25)), "40 changes are reported together, two by two at least")
+		agent.Say(contract.Healthy)
+		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+	})
+})
