@@ -1,0 +1,99 @@
+# `make help` lists the targets.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+TOOL := go tool -modfile=hack/tools/go.mod
+GOLANGCI := go tool -modfile=hack/tools/golangci-lint/go.mod golangci-lint
+CLUSTER := go run ./hack/cluster
+OPERATOR_IMG ?= agentsession/operator:dev
+AGENTS_IMG ?= agentsession/agents:dev
+
+.PHONY: help
+help: ## List the targets.
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ See it
+.PHONY: demo
+demo: cluster-up image-load ## Make a cluster, run the operator in it and play three sessions' lives.
+	@go run ./hack/demo
+
+.PHONY: demo-down
+demo-down: cluster-down ## Take the demo's cluster away.
+
+##@ Develop
+.PHONY: generate
+generate: ## Generate deep copies, CRD, RBAC and dist/install.yaml.
+	$(TOOL) controller-gen object paths=./api/...
+	$(TOOL) controller-gen crd:generateEmbeddedObjectMeta=true paths=./api/... output:crd:dir=config/crd/bases
+	go run ./hack/crd config/crd/bases/*.yaml
+	$(TOOL) controller-gen rbac:roleName=operator paths=./controllers/... output:rbac:dir=config/rbac
+	$(TOOL) kustomize build config/default > dist/install.yaml
+
+.PHONY: fmt
+fmt: ## Format the code.
+	$(TOOL) gofumpt -w $$(git ls-files -co --exclude-standard '*.go' | grep -v zz_generated)
+
+.PHONY: lint
+lint: ## Run the linters.
+	$(GOLANGCI) run ./...
+
+.PHONY: verify
+verify: generate ## Fail if generated files or go.mod are not current.
+	go mod tidy
+	git diff --exit-code -- api config dist go.mod go.sum
+
+.PHONY: build
+build: ## Build the operator for this machine.
+	go build -o bin/operator ./cmd/operator
+
+.PHONY: run
+run: ## Run the operator here, on the cluster of the current kubeconfig (make install first).
+	go run ./cmd/operator --metrics-bind-address=0
+
+##@ Test
+.PHONY: test
+test: ## Everything that needs no node: unit, property and envtest, with the race detector.
+	assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go test -race $$(go list ./... | grep -v /test/e2e)
+
+.PHONY: fuzz
+fuzz: ## Fuzz what reads hostile input, 30 s each.
+	go test -run='^$$' -fuzz=FuzzParsePing -fuzztime=30s ./agent-runtime/contract
+	go test -run='^$$' -fuzz=FuzzAnswer -fuzztime=30s ./internal/prober
+
+.PHONY: e2e
+e2e: cluster-up image-load ## The end-to-end suite, on the cluster of hack/cluster.
+	KUBECONFIG=$$($(CLUSTER) kubeconfig) go test -count=1 -timeout=40m ./test/e2e -ginkgo.v
+
+.PHONY: bench-writes
+bench-writes: ## Count the API writes of a whole life, in envtest. One JSON line last.
+	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go run ./hack/bench/writes
+
+##@ Cluster
+.PHONY: cluster-up
+cluster-up: ## Make a cluster: kind if it is there, else one node on this machine. USE_CLUSTER=current uses yours.
+	@$(CLUSTER) up
+
+.PHONY: cluster-down
+cluster-down: ## Take the cluster away.
+	@$(CLUSTER) down
+
+.PHONY: image
+image: ## Build the images of the operator and of the example agents.
+	@$(CLUSTER) image $(OPERATOR_IMG) ./cmd/operator
+	@$(CLUSTER) image $(AGENTS_IMG) ./examples/agents
+
+.PHONY: image-load
+image-load: image ## Build the images and make them usable on the cluster.
+	@$(CLUSTER) load $(OPERATOR_IMG) $(AGENTS_IMG)
+
+.PHONY: install
+install: ## Install the CRD into the cluster of the current kubeconfig.
+	kubectl apply -f config/crd/bases
+
+.PHONY: deploy
+deploy: ## Install CRD, rights and operator into the cluster of the current kubeconfig.
+	kubectl apply -f dist/install.yaml
+
+.PHONY: undeploy
+undeploy: ## Remove all that deploy made. Sessions and their pods go with the CRD.
+	kubectl delete --ignore-not-found -f dist/install.yaml
