@@ -50,8 +50,7 @@ func exitOf(pod *corev1.Pod) string {
 		t := status.State.Terminated
 		return fmt.Sprintf("The agent (container %q) exited with code %d: %s", status.Name, t.ExitCode, words(t.Reason, t.Message))
 	}
-	switch pod.Status.Phase {
-	case corev1.PodFailed, corev1.PodSucceeded:
+	if phase := pod.Status.Phase; phase == corev1.PodFailed || phase == corev1.PodSucceeded {
 		return fmt.Sprintf("The pod is %s: %s", pod.Status.Phase, words(pod.Status.Reason, pod.Status.Message))
 	}
 	return ""

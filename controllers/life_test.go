@@ -214,7 +214,7 @@ var _ = Describe("The life of a session", Ordered, func() {
 		}, v1alpha1.StopAgentExited, "137: OOMKilled"),
 		Entry("a pod that is evicted", "evicted", func(ctx context.Context, s *v1alpha1.AgentSession) {
 			terminate(ctx, s, corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "The node was low on memory\x1b[31m"}, "Error", 137)
-		}, v1alpha1.StopComputeLost, "Evicted: The node was low on memory [31m"),
+		}, v1alpha1.StopComputeLost, "Evicted: The node was low on memory?[31m"),
 		Entry("a pod that somebody deletes", "deleted", func(ctx context.Context, s *v1alpha1.AgentSession) {
 			Expect(api.Delete(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Status.Pod.Name}})).To(Succeed())
 		}, v1alpha1.StopComputeLost, "Somebody else delete"),

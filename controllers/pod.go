@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/lifecycle"
@@ -47,10 +46,10 @@ func buildPod(session *v1alpha1.AgentSession, activation int32) *corev1.Pod {
 	})
 	pod.Spec.RestartPolicy = corev1.RestartPolicyNever
 	if pod.Spec.TerminationGracePeriodSeconds == nil {
-		pod.Spec.TerminationGracePeriodSeconds = ptr.To[int64](graceSeconds)
+		pod.Spec.TerminationGracePeriodSeconds = new(int64(graceSeconds))
 	}
 	if pod.Spec.AutomountServiceAccountToken == nil {
-		pod.Spec.AutomountServiceAccountToken = ptr.To(false)
+		pod.Spec.AutomountServiceAccountToken = new(false)
 	}
 	agent := &pod.Spec.Containers[0]
 	agent.Env = environment(agent.Env, session, activation)

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -42,7 +43,7 @@ func TestControllers(t *testing.T) {
 	RunSpecs(t, "controllers")
 }
 
-var _ = BeforeSuite(func(ctx context.Context) {
+var _ = BeforeSuite(func() {
 	ctrl.SetLogger(GinkgoLogr)
 	environment := &envtest.Environment{
 		CRDDirectoryPaths:     []string{"../config/crd/bases"},
@@ -85,12 +86,8 @@ func startOperator(namespace string, adjust ...func(*controllers.AgentSessionRec
 	GinkgoHelper()
 	opts := controllers.ManagerOptions()
 	opts.Metrics = metricsserver.Options{BindAddress: "0"}
-	opts.Cache.DefaultNamespaces = nil
-	opts.Controller.SkipNameValidation = new(true)
-	for object, by := range opts.Cache.ByObject {
-		by.Namespaces = nil
-		opts.Cache.ByObject[object] = by
-	}
+	opts.Cache.DefaultNamespaces = map[string]cache.Config{namespace: {}}
+	opts.Controller.SkipNameValidation = new(true) // one name, many runs
 	mgr, err := ctrl.NewManager(config, opts)
 	Expect(err).NotTo(HaveOccurred())
 	reconciler := &controllers.AgentSessionReconciler{

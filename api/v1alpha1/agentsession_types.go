@@ -190,10 +190,12 @@ type PingSpec struct {
 	// +kubebuilder:default=AgentCore
 	IdleClock IdleClock `json:"idleClock,omitempty"`
 	// failureThreshold is how many pings in a row must fail before the compute
-	// is stopped as Unhealthy, 2 to 1800; one ping is made every 2 seconds.
+	// is stopped as Unhealthy, 4 to 1800; one ping is made every 2 seconds.
+	// (Three failures of most agents at once are taken for the operator's own
+	// fault, so fewer than four would decide before that is known.)
 	// +optional
 	// +kubebuilder:default=15
-	// +kubebuilder:validation:Minimum=2
+	// +kubebuilder:validation:Minimum=4
 	// +kubebuilder:validation:Maximum=1800
 	FailureThreshold int32 `json:"failureThreshold,omitempty"`
 }

@@ -5,21 +5,24 @@ import (
 	"unicode"
 )
 
-// maxWords is the length that a foreign text is cut to, in bytes.
-const maxWords = 200
+// maxPrintable is how many characters Printable keeps.
+const maxPrintable = 200
 
 // Printable makes a text that an agent or a tenant wrote fit for logs, events
-// and conditions: one line without control characters, 200 bytes at most.
+// and conditions: one line of 200 characters at most, in which escape
+// sequences and changes of direction stand as question marks.
 func Printable(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
+	kept := 0
+	return strings.Map(func(r rune) rune {
+		kept++
+		switch {
+		case kept > maxPrintable:
+			return -1
+		case unicode.IsSpace(r):
 			return ' '
+		case !unicode.IsPrint(r):
+			return '?'
 		}
 		return r
-	}, strings.ToValidUTF8(s[:min(len(s), 4*maxWords)], "?"))
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) <= maxWords {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxWords-3], "") + "..."
+	}, s)
 }

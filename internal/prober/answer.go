@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"sync"
-	"syscall"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/internal/lifecycle"
@@ -24,23 +23,44 @@ const (
 // asked tells http.ReadResponse which request it is that was answered.
 var asked = &http.Request{Method: http.MethodGet}
 
-// readers spares ten thousand idle connections a buffer each.
-var readers = sync.Pool{New: func() any {
-	r := &answerReader{}
-	r.buf = bufio.NewReader(&r.left)
-	return r
-}}
+// errLimit is what an agent that sends too much is cut off with.
+var errLimit = errors.New("too many bytes")
 
 // answerReader reads one answer, and no more bytes than it may have.
 type answerReader struct {
-	left io.LimitedReader
-	buf  *bufio.Reader
+	buf  *bufio.Reader // over Read
+	conn io.Reader
+	left int   // how many bytes may still be read
+	err  error // the first that reading gave: what a parser makes of it hides it
+}
+
+// readers spares ten thousand idle connections a buffer each.
+var readers = sync.Pool{New: func() any { return newAnswerReader() }}
+
+func newAnswerReader() *answerReader {
+	r := &answerReader{}
+	r.buf = bufio.NewReader(r)
+	return r
 }
 
 // reset has the next answer read from conn.
 func (r *answerReader) reset(conn io.Reader) {
-	r.left = io.LimitedReader{R: conn, N: maxHeader}
-	r.buf.Reset(&r.left)
+	r.conn, r.left, r.err = conn, maxHeader, nil
+	r.buf.Reset(r)
+}
+
+// Read reads from the connection within the limit.
+func (r *answerReader) Read(b []byte) (int, error) {
+	if r.left <= 0 {
+		r.err = errLimit
+		return 0, errLimit
+	}
+	n, err := r.conn.Read(b[:min(len(b), r.left)])
+	r.left -= n
+	if err != nil && r.err == nil {
+		r.err = err
+	}
+	return n, err
 }
 
 // wait waits for the first byte.
@@ -54,10 +74,10 @@ func (r *answerReader) wait() error {
 func (r *answerReader) read() (answer lifecycle.Answer, keep bool) {
 	resp, err := r.header()
 	switch {
-	case err != nil && r.left.N <= 0:
+	case errors.Is(r.err, errLimit):
 		return failed(lifecycle.FailureProtocol, fmt.Sprintf("header of more than %d bytes", maxHeader)), false
 	case err != nil:
-		return cutOff(err), false
+		return r.cutOff(err), false
 	case resp.ProtoMajor != 1:
 		return failed(lifecycle.FailureProtocol, "not HTTP/1.1"), false
 	case resp.StatusCode != http.StatusOK:
@@ -66,13 +86,13 @@ func (r *answerReader) read() (answer lifecycle.Answer, keep bool) {
 	case resp.ContentLength > contract.MaxPingBytes:
 		return failed(lifecycle.FailureBody, contract.ErrTooLarge.Error()), false
 	}
-	r.left.N = maxBody
+	r.left = maxBody
 	body, err := io.ReadAll(io.LimitReader(resp.Body, contract.MaxPingBytes+1))
-	if err != nil && r.left.N > 0 {
-		return cutOff(err), false
-	}
-	if err != nil { // the marks of the chunks took all that there was
+	switch {
+	case errors.Is(r.err, errLimit): // the marks of the chunks took all that there was
 		return failed(lifecycle.FailureBody, contract.ErrTooLarge.Error()), false
+	case err != nil:
+		return r.cutOff(err), false
 	}
 	ping, err := contract.ParsePing(body)
 	if err != nil {
@@ -99,17 +119,18 @@ func (r *answerReader) header() (*http.Response, error) {
 	}
 }
 
-// cutOff judges an answer that began and did not come to its end.
-func cutOff(err error) lifecycle.Answer {
+// cutOff judges an answer that did not come to its end: by what the connection
+// did if that is why, and else by what the parser says.
+func (r *answerReader) cutOff(parse error) lifecycle.Answer {
 	switch {
-	case isTimeout(err):
+	case r.err == nil:
+		return failed(lifecycle.FailureProtocol, parse.Error())
+	case isTimeout(r.err):
 		return failed(lifecycle.FailureTimeout, "")
-	case errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE):
-		return failed(lifecycle.FailureConnect, "connection reset in mid-answer")
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(r.err, io.EOF):
 		return failed(lifecycle.FailureProtocol, "connection closed in mid-answer")
 	}
-	return failed(lifecycle.FailureProtocol, err.Error())
+	return failed(lifecycle.FailureConnect, "connection reset in mid-answer")
 }
 
 func failed(how lifecycle.Failure, detail string) lifecycle.Answer {

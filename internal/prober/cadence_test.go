@@ -191,11 +191,12 @@ func TestSlowerThanThePeriod(t *testing.T) {
 func TestProcessStandsStill(t *testing.T) {
 	for name, row := range map[string]struct {
 		pause  time.Duration
-		missed int // by the agent that is watched
+		missed int // by the agent that is watched,
+		all    int // and by both
 		late   time.Duration
 	}{
-		"late slots are made up for": {pause: time.Second, late: 600 * time.Millisecond},
-		"whole periods are left out": {pause: 11 * time.Second, missed: 5},
+		"late slots are made up for": {pause: time.Second, all: 7, late: 600 * time.Millisecond},
+		"whole periods are left out": {pause: 11 * time.Second, missed: 6, all: 16},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -237,8 +238,9 @@ func TestProcessStandsStill(t *testing.T) {
 					gaps = min(gaps, asked[i].Sub(asked[i-1]))
 				}
 				g.Expect(gaps).To(BeNumerically(">=", 2*time.Second-row.late), "nobody is asked twice for one period")
-				_, failed, _ := s.counts()
+				_, failed, missed := s.counts()
 				g.Expect(failed).To(BeZero())
+				g.Expect(missed).To(Equal(row.all))
 			})
 		})
 	}
@@ -251,7 +253,7 @@ func TestWheelCounts(t *testing.T) {
 		p.Track(inSlot(p.Len()*1000, slot), lifecycle.Pulse{})
 	}
 	g.Expect(p.wheel.count(0, 100)).To(Equal(4))
-	g.Expect(p.wheel.count(60, 250)).To(Equal(4 + 4 + 3), "60 to 99 and 0 to 9 a third time")
+	g.Expect(p.wheel.count(60, 250)).To(Equal(4+4+3), "60 to 99 and 0 to 9 a third time")
 	for i := range 4 {
 		p.Forget(inSlot(i*1000, []int{0, 0, 50, 99}[i]).Key)
 	}

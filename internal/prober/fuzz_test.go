@@ -19,7 +19,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("HTTP/9.9 \x1b[31m"))
 	f.Fuzz(func(t *testing.T, sent []byte) {
 		for _, c := range []*counter{{r: bytes.NewReader(sent)}, {r: iotest.OneByteReader(bytes.NewReader(sent))}} {
-			r := readers.New().(*answerReader)
+			r := newAnswerReader()
 			r.reset(c)
 			answer, keep := r.read()
 			answer = describe(answer, time.Second)

@@ -50,7 +50,7 @@ func TestHostileAgents(t *testing.T) {
 		"chunks without end (P3)":  {serve: endless(head+"Transfer-Encoding: chunked\r\n\r\n", "400\r\n"+kilobyte+"\r\n"), want: lifecycle.FailureBody, detail: contract.ErrTooLarge.Error()},
 		"one chunk without end":    {serve: endless(head+"Transfer-Encoding: chunked\r\n\r\nffffffff\r\n", kilobyte), want: lifecycle.FailureBody, detail: contract.ErrTooLarge.Error()},
 		"marks of chunks":          {serve: endless(head+"Transfer-Encoding: chunked\r\n\r\n", "1;"+kilobyte+"\r\nx\r\n"), want: lifecycle.FailureBody, detail: contract.ErrTooLarge.Error()},
-		"trailers without end":     {serve: endless(head+"Transfer-Encoding: chunked\r\n\r\n14\r\n"+saysHealthy+"\r\n0\r\n", "X: "+kilobyte+"\r\n"), want: lifecycle.FailureBody, detail: contract.ErrTooLarge.Error()},
+		"trailers without end":     {serve: endless(head+"Transfer-Encoding: chunked\r\n\r\n14\r\n"+saysHealthy+"\r\n0\r\n", "X: "+kilobyte+"\r\n"), want: lifecycle.FailureProtocol, detail: "trailer"},
 		"gzip (P3)":                {serve: once(strings.Replace(ok(zipped(saysHealthy)), "\r\n", "\r\nContent-Encoding: gzip\r\n", 1)), want: lifecycle.FailureBody, detail: "not UTF-8"},
 		"drip of headers (P4)":     {serve: drip(head, "X: y\r\n"), hasty: true, want: lifecycle.FailureTimeout, detail: "no answer within 200ms"},
 		"drip of a body (P4)":      {serve: drip(head+"\r\n", "x"), hasty: true, want: lifecycle.FailureTimeout, detail: "no answer within 200ms"},
@@ -69,7 +69,7 @@ func TestHostileAgents(t *testing.T) {
 		"escapes in the body (P14)": {
 			serve: once(ok("{\"status\":\"\\u001b[31m\u202e\x1b[2J\n" + kilobyte + `"}`)), want: lifecycle.FailureBody, detail: "not a JSON object",
 		},
-		"escapes in the header (P14)": {serve: once("HTTP/1.1 \x1b[31m\x07" + kilobyte + "\r\n\r\n"), want: lifecycle.FailureProtocol, detail: "?[31m?"},
+		"escapes in the header (P14)": {serve: once("HTTP/1.1 \x1b[31m\x07" + kilobyte + "\r\n\r\n"), want: lifecycle.FailureProtocol, detail: `\x1b[31m`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -78,6 +78,7 @@ func TestHostileAgents(t *testing.T) {
 			line := open(s.addr)
 			defer line.Close()
 			again := func() lifecycle.Answer {
+				line.Close() // a whole answer with a bad body leaves it open
 				if !row.hasty {
 					return ask(t, line, patient)
 				}
@@ -163,7 +164,7 @@ func TestBytesReadAreBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			c := &counter{r: io.MultiReader(strings.NewReader(begin), repeat("x"))}
-			r := readers.New().(*answerReader)
+			r := newAnswerReader()
 			r.reset(c)
 			answer, keep := r.read()
 			g.Expect(answer.Failure).NotTo(BeEmpty())

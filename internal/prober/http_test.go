@@ -91,10 +91,11 @@ func TestRealServerKeepsOneConnection(t *testing.T) {
 // A server may close a connection between two pings, at any moment.
 func TestClosedBetweenPingsIsNoFailure(t *testing.T) {
 	for name, serve := range map[string]func(*server, *net.TCPConn){
-		"said so":       finAfter("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 20\r\n\r\n" + saysHealthy),
-		"HTTP/1.0":      finAfter("HTTP/1.0 200 OK\r\nContent-Length: 20\r\n\r\n" + saysHealthy),
-		"ends by FIN":   finAfter("HTTP/1.1 200 OK\r\n\r\n" + saysHealthy),
-		"without a say": finAfter(ok(saysHealthy)),
+		"said so":              finAfter("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 20\r\n\r\n" + saysHealthy),
+		"said so, and did not": always("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 20\r\n\r\n" + saysHealthy),
+		"HTTP/1.0":             finAfter("HTTP/1.0 200 OK\r\nContent-Length: 20\r\n\r\n" + saysHealthy),
+		"ends by FIN":          finAfter("HTTP/1.1 200 OK\r\n\r\n" + saysHealthy),
+		"without a say":        finAfter(ok(saysHealthy)),
 		"when it is asked again": func(s *server, c *net.TCPConn) {
 			r := bufio.NewReader(c)
 			if s.request(r) {
@@ -177,7 +178,7 @@ func TestConnectFailures(t *testing.T) {
 		g.Expect(ask(t, open(addr), patient)).To(Equal(refused))
 	}
 
-	for _, ip := range []string{"0.0.0.0", "::", "169.254.169.254", "::ffff:169.254.169.254", "fe80::1%lo", "224.0.0.1", "ff02::1"} {
+	for _, ip := range []string{"0.0.0.0", "::ffff:0.0.0.0", "::", "169.254.169.254", "::ffff:169.254.169.254", "fe80::1%lo", "224.0.0.1", "ff02::1"} {
 		answer := ask(t, open(netip.AddrPortFrom(netip.MustParseAddr(ip), 80)), patient)
 		g.Expect(answer.Failure).To(Equal(lifecycle.FailureConnect))
 		g.Expect(answer.Detail).To(HavePrefix("not an address of a pod"))
@@ -189,7 +190,7 @@ func TestConnectFailures(t *testing.T) {
 // that does not come: a listener whose queue is full answers no SYN.
 func TestConnectTimeout(t *testing.T) {
 	g := NewWithT(t)
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	g.Expect(err).NotTo(HaveOccurred())
 	defer syscall.Close(fd)
 	g.Expect(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})).To(Succeed())
@@ -221,6 +222,23 @@ func TestCancelEndsAPing(t *testing.T) {
 	time.AfterFunc(hasty/10, cancel)
 	_, err := open(s.addr).Ping(ctx)
 	g.Expect(err).To(MatchError(context.Canceled))
+}
+
+// onlyDeadline has a deadline and never ends by itself.
+type onlyDeadline struct {
+	context.Context //nolint:containedctx // it is one
+	at              time.Time
+}
+
+func (c onlyDeadline) Deadline() (time.Time, bool) { return c.at, true }
+
+// The connection itself has the deadline: no timer of ours must fire for it.
+func TestDeadlineIsOnTheConnection(t *testing.T) {
+	g := NewWithT(t)
+	s := listen(t, "127.0.0.1", func(_ *server, c *net.TCPConn) { drain(c) })
+	answer, err := open(s.addr).Ping(onlyDeadline{t.Context(), time.Now().Add(hasty)})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(answer.Failure).To(Or(Equal(lifecycle.FailureTimeout), Equal(lifecycle.FailureConnect)))
 }
 
 // Another pod, or another address, gets a connection of its own, and the old

@@ -2,9 +2,7 @@ package prober
 
 import (
 	"context"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
@@ -45,9 +43,6 @@ func (l funcLine) Ping(ctx context.Context) (lifecycle.Answer, error) {
 
 func (funcLine) Close() {}
 
-// maxDetail is how many characters of an Answer.Detail are kept.
-const maxDetail = 200
-
 // describe makes an answer fit for events and conditions, whatever the agent
 // put into it: the same failure gives the same text, in one printable line.
 func describe(a lifecycle.Answer, timeout time.Duration) lifecycle.Answer {
@@ -60,21 +55,6 @@ func describe(a lifecycle.Answer, timeout time.Duration) lifecycle.Answer {
 		case lifecycle.FailureStatusCode, lifecycle.FailureProtocol, lifecycle.FailureBody:
 		}
 	}
-	a.Detail = printable(a.Detail)
+	a.Detail = lifecycle.Printable(a.Detail)
 	return a
-}
-
-// printable replaces what is no printable character, line breaks, escape
-// sequences and changes of direction among them, and cuts to maxDetail.
-func printable(s string) string {
-	kept := 0
-	return strings.Map(func(r rune) rune {
-		if kept++; kept > maxDetail {
-			return -1
-		}
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
 }

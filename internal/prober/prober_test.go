@@ -203,6 +203,20 @@ func TestOwnFaultIsMissed(t *testing.T) {
 	}
 }
 
+func TestForgetEndsThePing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		l := &lines{ping: func(ctx context.Context, _ Target) (lifecycle.Answer, error) { return hang(ctx), nil }}
+		p := New(Options{Pinger: l})
+		p.Track(inSlot(0, 0), lifecycle.Pulse{})
+		start(t, p, ignore)
+		time.Sleep(time.Second)
+		p.Forget(inSlot(0, 0).Key)
+		synctest.Wait()
+		g.Expect(l.closed.Load()).To(BeEquivalentTo(1))
+	})
+}
+
 func TestStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
@@ -233,7 +247,7 @@ func TestDescribe(t *testing.T) {
 	}
 	g.Expect(text(lifecycle.FailureTimeout, "")).To(Equal("no answer within 1.5s"))
 	g.Expect(text(lifecycle.FailureConnect, "")).To(Equal("no connection within 1.5s"))
-	g.Expect(text(lifecycle.FailureBody, "a\nb\x1b[31m\u202e\xff")).To(Equal("a?b?[31m?\ufffd"))
+	g.Expect(text(lifecycle.FailureBody, "a\nb\x1b[31m\u202e\xff")).To(Equal("a b?[31m?\ufffd"))
 	g.Expect([]rune(text(lifecycle.FailureBody, strings.Repeat("ü", 300)))).To(HaveLen(200))
 	g.Expect(text("", "")).To(BeEmpty())
 }

@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -116,7 +115,7 @@ func (n *Node) start(ctx context.Context, p *corev1.Pod) {
 	p.Status.HostIP = "192.0.2.1"
 	p.Status.PodIP = addr.String()
 	p.Status.PodIPs = []corev1.PodIP{{IP: addr.String()}}
-	p.Status.StartTime = ptr.To(metav1.Now())
+	p.Status.StartTime = new(metav1.Now())
 	p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue})
 	for _, c := range p.Spec.Containers {
 		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{

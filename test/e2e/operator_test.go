@@ -1,0 +1,183 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport/spdy"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/controllers"
+)
+
+var _ = Describe("The operator's pod", func() {
+	It("serves its metrics only to whom may read them", func(ctx context.Context) {
+		code, _ := scrape(ctx, "")
+		Expect(code).To(Equal(http.StatusUnauthorized))
+		code, body := scrape(ctx, metricsToken(ctx))
+		Expect(code).To(Equal(http.StatusOK))
+		Expect(body).To(ContainSubstring("agentsession_ping_cadence_error_seconds_count"))
+		Expect(body).To(ContainSubstring(`agentsession_sessions{state="Idle"}`))
+	})
+
+	It("lets nobody have a pod through a session who may not have one himself", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		Expect(api.Create(ctx, &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "eve"},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "agentsession-editor"},
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "eve"}},
+		})).To(Succeed())
+		as := rest.CopyConfig(config)
+		as.Impersonate.UserName = "eve"
+		eve, err := client.New(as, client.Options{Scheme: controllers.ManagerOptions().Scheme})
+		Expect(err).NotTo(HaveOccurred())
+		Eventually(func() error { return eve.Create(ctx, example(namespace, "echo")) }).Should(
+			MatchError(And(Satisfy(apierrors.IsForbidden), ContainSubstring("must be allowed to create pods"))))
+	})
+})
+
+// operatorPod is the pod of the operator that works.
+func operatorPod(ctx context.Context) corev1.Pod {
+	GinkgoHelper()
+	var pods corev1.PodList
+	Expect(api.List(ctx, &pods, client.InNamespace(systemNamespace), client.MatchingLabels{"app.kubernetes.io/component": "operator"})).To(Succeed())
+	Expect(pods.Items).To(HaveLen(1))
+	return pods.Items[0]
+}
+
+// killOperator kills the operator's process with SIGKILL where the node's
+// processes are ours to see, and else has the API server force its pod out.
+func killOperator(ctx context.Context) {
+	GinkgoHelper()
+	pod := operatorPod(ctx)
+	if pid := processOf(string(pod.UID)); pid != 0 {
+		By(fmt.Sprintf("killing the operator's process %d with SIGKILL", pid))
+		Expect(syscall.Kill(pid, syscall.SIGKILL)).To(Succeed())
+		return
+	}
+	By("deleting the operator's pod with grace 0")
+	Expect(api.Delete(ctx, &pod, client.GracePeriodSeconds(0))).To(Succeed())
+}
+
+// processOf finds the operator's process by the pod's UID in its cgroup.
+func processOf(uid string) int {
+	GinkgoHelper()
+	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	Expect(err).NotTo(HaveOccurred())
+	for _, file := range commands {
+		line, err := os.ReadFile(file)
+		if err != nil || !bytes.HasPrefix(line, []byte("/operator\x00")) {
+			continue
+		}
+		cgroup, err := os.ReadFile(filepath.Join(filepath.Dir(file), "cgroup"))
+		if err != nil || !strings.Contains(strings.ReplaceAll(string(cgroup), "_", "-"), uid) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		Expect(err).NotTo(HaveOccurred())
+		return pid
+	}
+	return 0
+}
+
+// expectOnTime reads the lateness of all stops of this run of the operator
+// from its metrics: a ping period and slack for idleness, half a second for
+// the maximal lifetime.
+func expectOnTime(ctx context.Context) {
+	GinkgoHelper()
+	_, body := scrape(ctx, metricsToken(ctx))
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
+	Expect(err).NotTo(HaveOccurred())
+	bounds := map[string]float64{string(v1alpha1.StopIdleTimeout): 2.5, string(v1alpha1.StopMaxLifetime): 0.5}
+	seen := map[string]bool{}
+	for _, metric := range families["agentsession_stop_lateness_seconds"].GetMetric() {
+		reason := metric.GetLabel()[0].GetValue()
+		for _, bucket := range metric.GetHistogram().GetBucket() {
+			if bucket.GetUpperBound() == bounds[reason] {
+				seen[reason] = true
+				Expect(bucket.GetCumulativeCount()).To(Equal(metric.GetHistogram().GetSampleCount()),
+					"all stops for %s within %g s of the due moment: %v", reason, bounds[reason], metric)
+			}
+		}
+	}
+	Expect(seen).To(HaveLen(2), "both kinds of stop were seen")
+}
+
+// metricsToken is the token of a service account that may read the metrics.
+func metricsToken(ctx context.Context) string {
+	GinkgoHelper()
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "e2e-metrics"}}
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "e2e-metrics"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "agentsession-metrics-reader"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: systemNamespace, Name: account.Name}},
+	}
+	for _, object := range []client.Object{account, binding} {
+		Expect(client.IgnoreAlreadyExists(api.Create(ctx, object))).To(Succeed())
+	}
+	request := &authenticationv1.TokenRequest{}
+	Expect(api.SubResource("token").Create(ctx, account, request)).To(Succeed())
+	return request.Status.Token
+}
+
+// scrape reads the operator's metrics through a forwarded port.
+func scrape(ctx context.Context, token string) (code int, body string) {
+	GinkgoHelper()
+	pod := operatorPod(ctx)
+	transport, upgrader, err := spdy.RoundTripperFor(config)
+	Expect(err).NotTo(HaveOccurred())
+	clients, err := kubernetes.NewForConfig(config)
+	Expect(err).NotTo(HaveOccurred())
+	target := clients.CoreV1().RESTClient().Post().Namespace(pod.Namespace).Resource("pods").Name(pod.Name).SubResource("portforward").URL()
+	stop, ready := make(chan struct{}), make(chan struct{})
+	defer close(stop)
+	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, target)
+	forward, err := portforward.New(dialer, []string{"0:8443"}, stop, ready, io.Discard, GinkgoWriter)
+	Expect(err).NotTo(HaveOccurred())
+	failed := make(chan error, 1)
+	go func() { failed <- forward.ForwardPorts() }()
+	select {
+	case <-ready:
+	case err := <-failed:
+		Expect(err).NotTo(HaveOccurred())
+	}
+	ports, err := forward.GetPorts()
+	Expect(err).NotTo(HaveOccurred())
+
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d/metrics", ports[0].Local), nil)
+	Expect(err).NotTo(HaveOccurred())
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	insecure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} // self-signed
+	response, err := insecure.Do(request)
+	Expect(err).NotTo(HaveOccurred())
+	defer response.Body.Close()
+	raw, err := io.ReadAll(response.Body)
+	Expect(err).NotTo(HaveOccurred())
+	return response.StatusCode, string(raw)
+}

@@ -1,0 +1,160 @@
+// Package e2e plays sessions' lives on a real node: real pods, a real kubelet,
+// the operator in the cluster as its own pod. `make e2e` runs it on the cluster
+// of hack/cluster; any cluster of KUBECONFIG that has the images will do.
+package e2e_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/controllers"
+)
+
+const (
+	systemNamespace = "agentsession-system"
+	operatorName    = "agentsession-operator"
+	agentsImage     = "agentsession/agents:dev"
+	// scale makes 60 s of the rules 5 s of the test.
+	scale = 12
+)
+
+var (
+	config *rest.Config
+	api    client.Client
+)
+
+func TestE2E(t *testing.T) {
+	RegisterFailHandler(Fail)
+	SetDefaultEventuallyTimeout(3 * time.Minute)
+	SetDefaultEventuallyPollingInterval(100 * time.Millisecond)
+	RunSpecs(t, "e2e")
+}
+
+var _ = BeforeSuite(func(ctx context.Context) {
+	ctrl.SetLogger(GinkgoLogr)
+	var err error
+	config, err = clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), nil).ClientConfig()
+	Expect(err).NotTo(HaveOccurred(), "KUBECONFIG must name a cluster: make e2e sees to that")
+	config.QPS = -1
+	api, err = client.New(config, client.Options{Scheme: controllers.ManagerOptions().Scheme})
+	Expect(err).NotTo(HaveOccurred())
+	install(ctx)
+})
+
+// install applies dist/install.yaml as it stands.
+func install(ctx context.Context) {
+	GinkgoHelper()
+	file, err := os.Open("../../dist/install.yaml")
+	Expect(err).NotTo(HaveOccurred())
+	defer file.Close()
+	decoder := utilyaml.NewYAMLOrJSONDecoder(file, 4096)
+	for {
+		var object unstructured.Unstructured
+		if err := decoder.Decode(&object); err != nil {
+			break
+		}
+		if object.Object != nil {
+			Eventually(func() error { // what follows the CRD needs it served
+				return api.Apply(ctx, client.ApplyConfigurationFromUnstructured(&object), client.FieldOwner("e2e"), client.ForceOwnership)
+			}).Should(Succeed(), "apply %s %s", object.GetKind(), object.GetName())
+		}
+	}
+}
+
+// runOperator runs the operator with these arguments and waits until it works.
+func runOperator(ctx context.Context, args ...string) {
+	GinkgoHelper()
+	var deployment appsv1.Deployment
+	key := client.ObjectKey{Namespace: systemNamespace, Name: operatorName}
+	Expect(api.Get(ctx, key, &deployment)).To(Succeed())
+	base := deployment.DeepCopy()
+	deployment.Spec.Template.Spec.Containers[0].Args = append([]string{"--leader-elect"}, args...)
+	deployment.Spec.Strategy = appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}
+	Expect(api.Patch(ctx, &deployment, client.MergeFrom(base))).To(Succeed())
+	Eventually(func(g Gomega) {
+		g.Expect(api.Get(ctx, key, &deployment)).To(Succeed())
+		g.Expect(deployment.Status.ObservedGeneration).To(Equal(deployment.Generation))
+		g.Expect(deployment.Status.UpdatedReplicas).To(BeEquivalentTo(1))
+		g.Expect(deployment.Status.AvailableReplicas).To(BeEquivalentTo(1))
+		g.Expect(deployment.Status.Replicas).To(BeEquivalentTo(1))
+	}).Should(Succeed())
+}
+
+// newNamespace makes a namespace as strict as Kubernetes has them.
+func newNamespace(ctx context.Context) string {
+	GinkgoHelper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		GenerateName: "e2e-", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
+	}}
+	Expect(api.Create(ctx, ns)).To(Succeed())
+	DeferCleanup(func(ctx context.Context) {
+		Expect(client.IgnoreNotFound(api.Delete(ctx, ns))).To(Succeed())
+	})
+	return ns.Name
+}
+
+// example reads a manifest of examples/.
+func example(namespace, name string) *v1alpha1.AgentSession {
+	GinkgoHelper()
+	raw, err := os.ReadFile(filepath.Join("../../examples", name+".yaml"))
+	Expect(err).NotTo(HaveOccurred())
+	session := &v1alpha1.AgentSession{}
+	Expect(yaml.UnmarshalStrict(raw, session)).To(Succeed())
+	session.Namespace = namespace
+	return session
+}
+
+// faulty makes a session of the agent that misbehaves on order.
+func faulty(namespace, name string, args ...string) *v1alpha1.AgentSession {
+	GinkgoHelper()
+	session := example(namespace, "echo")
+	session.Name = name
+	session.Spec.Template.Spec.Containers[0].Args = append([]string{"faulty"}, args...)
+	return session
+}
+
+// reading returns a function for Eventually that reads the session anew.
+func reading(ctx context.Context, session *v1alpha1.AgentSession) func() (v1alpha1.AgentSessionStatus, error) {
+	return func() (v1alpha1.AgentSessionStatus, error) {
+		err := api.Get(ctx, client.ObjectKeyFromObject(session), session)
+		return session.Status, err
+	}
+}
+
+func eventuallyState(ctx context.Context, session *v1alpha1.AgentSession, state v1alpha1.SessionState) v1alpha1.AgentSessionStatus {
+	GinkgoHelper()
+	Eventually(reading(ctx, session)).Should(HaveField("State", state), "session %s", session.Name)
+	return session.Status
+}
+
+func patchSpec(ctx context.Context, session *v1alpha1.AgentSession, change func(*v1alpha1.AgentSessionSpec)) {
+	GinkgoHelper()
+	base := session.DeepCopy()
+	change(&session.Spec)
+	Expect(api.Patch(ctx, session, client.MergeFrom(base))).To(Succeed())
+}
+
+// podsOf are the pods of the session that are or were not deleted yet.
+func podsOf(ctx context.Context, session *v1alpha1.AgentSession) []corev1.Pod {
+	GinkgoHelper()
+	var pods corev1.PodList
+	Expect(api.List(ctx, &pods, client.InNamespace(session.Namespace), client.MatchingLabels{v1alpha1.LabelSession: session.Name})).To(Succeed())
+	return pods.Items
+}
