@@ -1,0 +1,151 @@
+package agentruntime_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	agentruntime "github.com/agentsession/agentsession/agent-runtime"
+)
+
+// invokeApp invokes without a network, where time is synctest's.
+func invokeApp(t *testing.T, app *agentruntime.App) *httptest.ResponseRecorder {
+	t.Helper()
+	recorder := httptest.NewRecorder()
+	app.Handler().ServeHTTP(recorder,
+		httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/invocations", strings.NewReader(`{}`)))
+	return recorder
+}
+
+func TestDrain(t *testing.T) {
+	wait := func(d time.Duration) func(context.Context) error {
+		return func(context.Context) error { time.Sleep(d); return nil }
+	}
+	untilTold := func(ctx context.Context) error {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	in := func(fn func(context.Context) error) func(context.Context, *agentruntime.App) {
+		return func(ctx context.Context, app *agentruntime.App) { app.Go(ctx, "t", fn) }
+	}
+	forget := func(names ...string) func(context.Context, *agentruntime.App) {
+		return func(_ context.Context, app *agentruntime.App) {
+			for _, name := range names {
+				app.AddAsyncTask(name, nil)
+			}
+		}
+	}
+	for name, row := range map[string]struct {
+		work func(context.Context, *agentruntime.App)
+		took time.Duration
+		err  string
+	}{
+		"nothing runs":     {work: func(context.Context, *agentruntime.App) {}},
+		"ends by itself":   {work: in(wait(5 * time.Second)), took: 5 * time.Second},
+		"ends when told":   {work: in(untilTold), took: 12 * time.Second},
+		"does not listen":  {work: in(wait(time.Hour)), took: 14 * time.Second, err: "stopped with work unfinished: task t"},
+		"forgotten":        {work: forget("f"), took: 14 * time.Second, err: "stopped with work unfinished: task f"},
+		"forgotten in two": {work: forget("f", "e"), took: 14 * time.Second, err: "stopped with work unfinished: task e, task f"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := NewWithT(t)
+				app, _ := newApp(agentruntime.Options{})
+				row.work(t.Context(), app)
+				start := time.Now()
+				err := app.Drain()
+				g.Expect(time.Since(start)).To(Equal(row.took))
+				if row.err == "" {
+					g.Expect(err).NotTo(HaveOccurred())
+				} else {
+					g.Expect(err).To(MatchError(agentruntime.ErrUnfinished))
+					g.Expect(err).To(MatchError(row.err))
+				}
+				time.Sleep(2 * time.Hour) // for what does not listen
+			})
+		})
+	}
+}
+
+func TestDrainInvocations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		app, _ := newApp(agentruntime.Options{GracePeriod: 30 * time.Second})
+		app.Entrypoint(func(ctx context.Context, _ agentruntime.Request) (any, error) {
+			<-ctx.Done()
+			app.Go(ctx, "after the cut", func(ctx context.Context) error { return ctx.Err() })
+			return nil, context.Cause(ctx)
+		})
+		running := make(chan *httptest.ResponseRecorder)
+		go func() { running <- invokeApp(t, app) }()
+		synctest.Wait()
+		start := time.Now()
+		drained := make(chan error)
+		go func() { drained <- app.Drain() }()
+		synctest.Wait()
+
+		refused := invokeApp(t, app)
+		g.Expect(refused.Code).To(Equal(http.StatusServiceUnavailable))
+		g.Expect(refused.Body.String()).To(Equal(`{"error":"The agent is stopping"}`))
+		g.Expect(pingOf(t, app).Status).To(Equal("Healthy"), "pings are still answered")
+
+		g.Expect((<-running).Body.String()).To(Equal(`{"error":"the agent is stopping"}`))
+		g.Expect(<-drained).To(Succeed())
+		g.Expect(time.Since(start)).To(Equal(24 * time.Second))
+		g.Expect(app.Drain()).To(Succeed(), "again")
+	})
+}
+
+func TestServe(t *testing.T) {
+	g := NewWithT(t)
+	app, log := newApp(agentruntime.Options{GracePeriod: 10 * time.Second})
+	entered, release := make(chan struct{}), make(chan struct{})
+	app.Entrypoint(func(context.Context, agentruntime.Request) (any, error) {
+		close(entered)
+		<-release
+		return "done", nil
+	})
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	g.Expect(err).NotTo(HaveOccurred())
+	a := &agent{App: app, url: "http://" + listener.Addr().String(), log: log}
+	ctx, stop := context.WithCancel(t.Context())
+	served, answers := make(chan error, 1), make(chan answer, 1)
+	go func() { served <- app.Serve(ctx, listener) }()
+	go func() { answers <- a.invoke(t, `{}`) }()
+
+	<-entered
+	stop()
+	g.Eventually(log.String).Should(ContainSubstring("Agent stopping"))
+	g.Expect(a.invoke(t, `{}`).code).To(Equal(http.StatusServiceUnavailable))
+	g.Expect(a.ping(t).Status).To(Equal("Healthy"))
+	close(release)
+	g.Expect((<-answers).body).To(Equal(`"done"`), "what ran is finished")
+	g.Eventually(served).WithTimeout(5 * time.Second).Should(Receive(BeNil()))
+	_, err = (&net.Dialer{}).DialContext(t.Context(), "tcp", listener.Addr().String())
+	g.Expect(err).To(HaveOccurred(), "no longer listens")
+	g.Expect(strings.Count(log.String(), "Agent stopping")).To(Equal(1))
+}
+
+func TestCheck19AllAddresses(t *testing.T) {
+	app, _ := newApp(agentruntime.Options{})
+	NewWithT(t).Expect(app.Addr()).To(Equal("0.0.0.0:8080"))
+}
+
+func TestRunErrors(t *testing.T) {
+	g := NewWithT(t)
+	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "0.0.0.0:0")
+	g.Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = taken.Close() }()
+	app, _ := newApp(agentruntime.Options{Addr: taken.Addr().String()})
+	g.Expect(app.Run(t.Context())).To(MatchError(ContainSubstring("listen: ")))
+
+	g.Expect(taken.Close()).To(Succeed())
+	g.Expect(app.Serve(t.Context(), taken)).To(MatchError(ContainSubstring("serve: ")))
+}

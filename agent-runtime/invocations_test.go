@@ -1,0 +1,234 @@
+package agentruntime_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	agentruntime "github.com/agentsession/agentsession/agent-runtime"
+)
+
+// The numbers are those of the conformance checks of the container contract.
+
+func TestCheck03OtherMethods(t *testing.T) {
+	a := newAgent(t)
+	for _, row := range []struct {
+		method, path string
+		want         int
+	}{
+		{http.MethodPost, "/ping", http.StatusMethodNotAllowed},
+		{http.MethodPut, "/ping", http.StatusMethodNotAllowed},
+		{http.MethodHead, "/ping", http.StatusOK},
+		{http.MethodGet, "/invocations", http.StatusMethodNotAllowed},
+		{http.MethodGet, "/", http.StatusNotFound},
+		{http.MethodPost, "/invocations/x", http.StatusNotFound},
+	} {
+		t.Run(row.method+" "+row.path, func(t *testing.T) {
+			NewWithT(t).Expect(a.do(t, row.method, row.path, "", nil).code).To(Equal(row.want))
+		})
+	}
+}
+
+func TestCheck04ContentTypeDoesNotMatter(t *testing.T) {
+	a := newAgent(t)
+	a.Entrypoint(func(_ context.Context, r agentruntime.Request) (any, error) { return r.Payload, nil })
+	for _, contentType := range []string{"", "text/plain", "application/octet-stream", "application/json; charset=utf-8"} {
+		got := a.do(t, http.MethodPost, "/invocations", ` [1, null] `, http.Header{"Content-Type": {contentType}})
+		NewWithT(t).Expect(got.body).To(Equal(`[1,null]`), contentType)
+	}
+}
+
+func TestCheck05And06BadBodies(t *testing.T) {
+	a := newAgent(t)
+	a.Entrypoint(answering("never reached", nil))
+	for name, row := range map[string]struct{ body, want string }{
+		"cut off":        {`{"a":`, "Invalid JSON"},
+		"not JSON":       {`{a}`, "Invalid JSON"},
+		"two values":     {`1 2`, "Invalid JSON"},
+		"empty":          {``, "Invalid JSON"},
+		"too deep":       {strings.Repeat("[", 20_000), "Invalid JSON"},
+		"not UTF-8":      {"\"\xff\"", "Invalid encoding"},
+		"not UTF-8 keys": {"{\"\xff\":1}", "Invalid encoding"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			got := a.invoke(t, row.body)
+			g.Expect(got.code).To(Equal(http.StatusBadRequest))
+			g.Expect(got.body).To(MatchRegexp(`^\{"error":"` + row.want + `","details":".+"\}$`))
+		})
+	}
+}
+
+type failing struct{}
+
+func (failing) MarshalJSON() ([]byte, error) { panic("in MarshalJSON") }
+
+func TestCheck07To09Results(t *testing.T) {
+	type point struct {
+		X int `json:"x"`
+	}
+	var noError *agentruntime.HTTPError
+	for name, row := range map[string]struct {
+		entrypoint agentruntime.Handler
+		code       int
+		body       string
+	}{
+		"7: error":              {answering(nil, errors.New("boom")), 500, `{"error":"boom"}`},
+		"8: no entrypoint":      {nil, 500, `{"error":"No entrypoint defined"}`},
+		"9: null":               {answering(nil, nil), 200, `null`},
+		"string":                {answering("héllo <b>", nil), 200, `"héllo <b>"`},
+		"struct":                {answering(point{1}, nil), 200, `{"x":1}`},
+		"nil pointer":           {answering((*point)(nil), nil), 200, `null`},
+		"not JSON":              {answering(math.NaN(), nil), 500, `{"error":"encode the result: json: unsupported value: NaN"}`},
+		"panic":                 {func(context.Context, agentruntime.Request) (any, error) { panic("boom") }, 500, `{"error":"panic: boom"}`},
+		"panic in the encoding": {answering(failing{}, nil), 500, `{"error":"panic: in MarshalJSON"}`},
+		"nil pointer as error":  {answering(nil, noError), 500, `{"error":"\u003cnil\u003e"}`},
+		"status chosen":         {answering(nil, &agentruntime.HTTPError{Code: 429, Message: "slowly", Details: "1/s"}), 429, `{"error":"slowly","details":"1/s"}`},
+		"status wrapped":        {answering(nil, errors.Join(&agentruntime.HTTPError{Code: 404, Message: "none"})), 404, `{"error":"none"}`},
+		"status of success":     {answering(nil, &agentruntime.HTTPError{Code: 200, Message: "no"}), 500, `{"error":"no"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			a := newAgent(t)
+			a.Entrypoint(row.entrypoint)
+			got := a.invoke(t, `{}`)
+			g.Expect(got.code).To(Equal(row.code))
+			g.Expect(got.body).To(MatchJSON(row.body))
+			g.Expect(got.header.Get("Content-Type")).To(Equal("application/json"))
+			g.Expect(a.ping(t).Status).To(Equal("Healthy"))
+		})
+	}
+}
+
+func TestTypedEntrypoint(t *testing.T) {
+	type in struct {
+		Seconds int `json:"seconds"`
+	}
+	a := newAgent(t)
+	a.Entrypoint(agentruntime.JSON(func(_ context.Context, v in) (map[string]int, error) {
+		return map[string]int{"twice": 2 * v.Seconds}, nil
+	}))
+	for body, want := range map[string]string{
+		`{"seconds":21,"other":true}`: `{"twice":42}`,
+		`{}`:                          `{"twice":0}`,
+		`null`:                        `{"twice":0}`,
+	} {
+		NewWithT(t).Expect(a.invoke(t, body).body).To(Equal(want))
+	}
+	got := a.invoke(t, `{"seconds":"many"}`)
+	g := NewWithT(t)
+	g.Expect(got.code).To(Equal(http.StatusBadRequest))
+	g.Expect(got.body).To(HavePrefix(`{"error":"Invalid request body format","details":"`))
+}
+
+func TestCheck12And13IDs(t *testing.T) {
+	g := NewWithT(t)
+	a := newAgent(t)
+	a.Entrypoint(func(ctx context.Context, _ agentruntime.Request) (any, error) {
+		return []string{agentruntime.SessionID(ctx), agentruntime.RequestID(ctx)}, nil
+	})
+	got := a.do(t, http.MethodPost, "/invocations", `{}`, http.Header{
+		"X-Amzn-Bedrock-Agentcore-Runtime-Session-Id": {"session-1"},
+		"X-Amzn-Bedrock-Agentcore-Runtime-Request-Id": {"request-1"},
+	})
+	g.Expect(got.body).To(Equal(`["session-1","request-1"]`))
+	g.Expect(a.log.String()).To(ContainSubstring(`"sessionId":"session-1","requestId":"request-1"`))
+
+	uuid := `[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`
+	g.Expect(a.invoke(t, `{}`).body).To(MatchRegexp(`^\["","` + uuid + `"\]$`))
+	g.Expect(a.log.String()).To(MatchRegexp(`"requestId":"` + uuid + `"`))
+	g.Expect(agentruntime.SessionID(t.Context()) + agentruntime.RequestID(t.Context())).To(BeEmpty())
+}
+
+func TestCheck16And17PingWaitsForNobody(t *testing.T) {
+	g := NewWithT(t)
+	a := newAgent(t)
+	entered, release := make(chan struct{}), make(chan struct{})
+	a.Entrypoint(func(context.Context, agentruntime.Request) (any, error) {
+		entered <- struct{}{}
+		<-release
+		return nil, nil
+	})
+	answers := make(chan int, 64)
+	for range cap(answers) {
+		go func() { answers <- a.invoke(t, `{}`).code }()
+	}
+	for range cap(answers) {
+		<-entered
+	}
+	start := time.Now()
+	g.Expect(a.ping(t).Status).To(Equal("Healthy"), "check 36: an invocation alone is not busy")
+	g.Expect(time.Since(start)).To(BeNumerically("<", 500*time.Millisecond))
+	close(release)
+	for range cap(answers) {
+		g.Expect(<-answers).To(Equal(http.StatusOK))
+	}
+}
+
+func TestClientGone(t *testing.T) {
+	g := NewWithT(t)
+	a := newAgent(t)
+	entered, task := make(chan struct{}), make(chan error, 1)
+	a.Entrypoint(func(ctx context.Context, _ agentruntime.Request) (any, error) {
+		release := make(chan struct{})
+		a.Go(ctx, "outlives", func(ctx context.Context) error {
+			<-release
+			task <- ctx.Err()
+			return nil
+		})
+		close(entered)
+		<-ctx.Done()
+		close(release)
+		return nil, ctx.Err()
+	})
+	ctx, leave := context.WithCancel(t.Context())
+	go func() {
+		<-entered
+		leave()
+	}()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+"/invocations", strings.NewReader(`{}`))
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = http.DefaultClient.Do(request) //nolint:bodyclose // there is none
+	g.Expect(err).To(MatchError(context.Canceled))
+	g.Eventually(task).Should(Receive(BeNil()), "the invocation's context has ended, the task's has not")
+}
+
+func TestBodyLimit(t *testing.T) {
+	g := NewWithT(t)
+	a := newAgent(t)
+	a.Entrypoint(answering("ok", nil))
+	declared := fmt.Sprintf("POST /invocations HTTP/1.1\r\nHost: agent\r\nContent-Length: %d\r\n\r\n", 100_000_001)
+	g.Expect(a.raw(t, declared)).To(HavePrefix("HTTP/1.1 413 "), "refused before it is read")
+
+	const limit = 1000
+	a.LimitBody(limit)
+	post := func(size int64) int { // chunked: the agent learns of the size while it reads
+		body := io.MultiReader(strings.NewReader(`"`), io.LimitReader(letters{}, size-2), strings.NewReader(`"`))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.url+"/invocations", body)
+		g.Expect(err).NotTo(HaveOccurred())
+		response, err := http.DefaultClient.Do(request)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(response.Body.Close()).To(Succeed())
+		return response.StatusCode
+	}
+	g.Expect(post(limit)).To(Equal(http.StatusOK))
+	g.Expect(post(limit + 1)).To(Equal(http.StatusRequestEntityTooLarge))
+}
+
+// letters is a body without end.
+type letters struct{}
+
+func (letters) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'a'
+	}
+	return len(p), nil
+}

@@ -1,0 +1,50 @@
+// Package examples_test checks the manifests against the API's types.
+package examples_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+func TestManifests(t *testing.T) {
+	files, err := filepath.Glob("*.yaml")
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	NewWithT(t).Expect(files).To(ConsistOf("echo.yaml", "forgetful.yaml", "plain.yaml", "research.yaml"))
+	for _, file := range files {
+		t.Run(file, func(t *testing.T) {
+			g := NewWithT(t)
+			raw, err := os.ReadFile(file)
+			g.Expect(err).NotTo(HaveOccurred())
+			var session v1alpha1.AgentSession
+			g.Expect(yaml.UnmarshalStrict(raw, &session)).To(Succeed())
+			g.Expect(session.GroupVersionKind()).To(Equal(v1alpha1.GroupVersion.WithKind("AgentSession")))
+			g.Expect(session.Name).To(Equal(strings.TrimSuffix(file, ".yaml")))
+			if id := session.Spec.RuntimeSessionID; id != "" {
+				g.Expect(len(id)).To(BeNumerically(">=", 33))
+			}
+
+			pod := session.Spec.Template.Spec
+			g.Expect(pod.Containers).To(HaveLen(1))
+			g.Expect(pod.Containers[0].Args[0]).To(Equal(session.Name))
+			expectRestricted(g, pod)
+		})
+	}
+}
+
+// expectRestricted checks what Pod Security "restricted" asks of a pod.
+func expectRestricted(g *WithT, pod corev1.PodSpec) {
+	g.Expect(pod.SecurityContext.RunAsNonRoot).To(Equal(new(true)))
+	g.Expect(pod.SecurityContext.SeccompProfile.Type).To(Equal(corev1.SeccompProfileTypeRuntimeDefault))
+	agent := pod.Containers[0].SecurityContext
+	g.Expect(agent.AllowPrivilegeEscalation).To(Equal(new(false)))
+	g.Expect(agent.Capabilities.Drop).To(ConsistOf(corev1.Capability("ALL")))
+	g.Expect(agent.Capabilities.Add).To(BeEmpty())
+}
