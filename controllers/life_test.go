@@ -153,7 +153,7 @@ var _ = Describe("The life of a session", Ordered, func() {
 		eventuallyState(ctx, session, v1alpha1.StateIdle)
 		until := metav1.NowMicro().Add(6 * time.Second)
 		base := session.DeepCopy()
-		session.Status.Traffic = &v1alpha1.Traffic{InUseUntil: ptr.To(metav1.NewMicroTime(until))}
+		session.Status.Traffic = &v1alpha1.Traffic{InUseUntil: new(metav1.NewMicroTime(until))}
 		Expect(api.Status().Patch(ctx, session, client.MergeFrom(base))).To(Succeed())
 		eventuallyState(ctx, session, v1alpha1.StateActive)
 		status := eventuallyState(ctx, session, v1alpha1.StateStopped)

@@ -72,7 +72,7 @@ func (r *answerReader) wait() error {
 // read reads the answer and judges it. keep tells that it ended where it said
 // it would, and that the connection may be used again.
 func (r *answerReader) read() (answer lifecycle.Answer, keep bool) {
-	resp, err := r.header()
+	resp, err := r.header() //nolint:bodyclose // closing reads on; the connection is closed instead
 	switch {
 	case errors.Is(r.err, errLimit):
 		return failed(lifecycle.FailureProtocol, fmt.Sprintf("header of more than %d bytes", maxHeader)), false
@@ -108,7 +108,7 @@ func (r *answerReader) read() (answer lifecycle.Answer, keep bool) {
 // the answer is bounded by maxHeader in all.
 func (r *answerReader) header() (*http.Response, error) {
 	for {
-		resp, err := http.ReadResponse(r.buf, asked) //nolint:bodyclose // closing reads on; the connection is closed instead
+		resp, err := http.ReadResponse(r.buf, asked)
 		if err != nil {
 			return nil, err
 		}

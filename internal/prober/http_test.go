@@ -70,7 +70,7 @@ func TestRequest(t *testing.T) {
 func TestRealServerKeepsOneConnection(t *testing.T) {
 	g := NewWithT(t)
 	var made atomic.Int32
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(saysHealthy))
 	}))
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
