@@ -157,6 +157,7 @@ func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *core
 // operator asks none that could be something else than a pod.
 func agentAddress(pod *corev1.Pod, allowLoopback bool) (netip.Addr, error) {
 	addr, err := netip.ParseAddr(pod.Status.PodIP)
+	addr = addr.Unmap()
 	switch {
 	case err != nil:
 		return addr, fmt.Errorf("the pod's address %.50q is no IP address", pod.Status.PodIP)

@@ -1,0 +1,82 @@
+package controllers
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// TestBuildPod compares with golden files: go test ./controllers -run BuildPod -update.
+func TestBuildPod(t *testing.T) {
+	minimal := corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "agent", Image: "agent:1"}}}}
+	for name, row := range map[string]struct {
+		template corev1.PodTemplateSpec
+		change   func(*v1alpha1.AgentSessionSpec)
+	}{
+		"minimal": {template: minimal, change: func(*v1alpha1.AgentSessionSpec) {}},
+		"full": {
+			template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{
+					Labels:      map[string]string{"team": "a", v1alpha1.LabelSession: "somebody-elses", v1alpha1.LabelActivation: "99"},
+					Annotations: map[string]string{"note": "kept"},
+				},
+				Spec: corev1.PodSpec{
+					TerminationGracePeriodSeconds: new(int64(3)),
+					AutomountServiceAccountToken:  new(true),
+					ServiceAccountName:            "agent",
+					Containers: []corev1.Container{
+						{Name: "agent", Image: "agent:1", Env: []corev1.EnvVar{
+							{Name: "AGENTSESSION_ACTIVATION", Value: "99"},
+							{Name: "DOCKER_CONTAINER", Value: "no"},
+							{Name: "LOG", Value: "/log/$(AGENTSESSION_RUNTIME_SESSION_ID)"},
+						}},
+						{Name: "sidecar", Image: "sidecar:1"},
+					},
+				},
+			},
+			change: func(s *v1alpha1.AgentSessionSpec) {
+				s.RuntimeSessionID = "the-session-of-somebody-in-particular"
+				s.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{MaxLifetime: 600}
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			session := &v1alpha1.AgentSession{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "team-a", Name: "research", UID: "6b1a4f0e-0000-4000-8000-000000000001"},
+				Spec:       v1alpha1.AgentSessionSpec{Template: row.template},
+			}
+			row.change(&session.Spec)
+			before := session.DeepCopy()
+			pod, err := yaml.Marshal(buildPod(session, 2))
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(session).To(Equal(before), "the session in the cache is not touched")
+
+			golden := "testdata/pod-" + name + ".yaml"
+			if *update {
+				g.Expect(os.WriteFile(golden, pod, 0o600)).To(Succeed())
+			}
+			want, err := os.ReadFile(golden)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(string(pod)).To(Equal(string(want)))
+		})
+	}
+}
+
+func TestPodsOfTwoSessionsNeverShareAName(t *testing.T) {
+	g := NewWithT(t)
+	session := func(name string) *v1alpha1.AgentSession {
+		return &v1alpha1.AgentSession{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	}
+	g.Expect(podName(session("a"), 11)).NotTo(Equal(podName(session("a-1"), 1)))
+	g.Expect(podName(session("a-1"), 1)).NotTo(Equal(podName(session("a"), 1)))
+}
