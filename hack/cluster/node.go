@@ -231,8 +231,17 @@ func (n node) components(bin string) []component {
 			config("kubelet"), "--config=" + n.path("config", "kubelet.yaml"), "--root-dir=" + n.path("kubelet"),
 			"--cert-dir=" + n.path("kubelet-pki"), "--hostname-override=" + nodeName, "--node-ip=" + address,
 		}, nil},
-		{"kube-proxy", in("kube-proxy"), []string{"--config=" + n.path("config", "kube-proxy.yaml")}, nil},
+		{"kube-proxy", in("kube-proxy"), []string{"--config=" + n.path("config", "kube-proxy.yaml")}, serviceReachable},
 	}
+}
+
+// serviceReachable: kube-proxy has made the way to the API server's service.
+func serviceReachable(ctx context.Context) error {
+	rules, err := output(ctx, "iptables", "-w", "-t", "nat", "-S", "KUBE-SERVICES")
+	if err == nil && !strings.Contains(rules, service+"/32") {
+		err = errors.New("there is no way yet to the API server's service")
+	}
+	return err
 }
 
 // strays are directories that the kubelet and containerd make outside of ours,
