@@ -32,6 +32,8 @@ type Facts struct {
 
 	// Compute is the pod of the activation.
 	Compute Compute
+	// Asked tells that the compute has an address and that its agent is asked.
+	Asked bool
 	// Pulse is what the pings told.
 	Pulse Pulse
 	// Traffic is what the gateway wrote.

@@ -66,6 +66,8 @@ func maxLifetime(_ time.Time, f Facts) due {
 	return due{Stop: Stop{f.Compute.CreatedAt.Add(f.Policy.Max), v1alpha1.StopMaxLifetime, message}}
 }
 
+// startTimeout waits for one failed ping if the agent can be asked: it may have
+// become healthy while the operator was down.
 func startTimeout(_ time.Time, f Facts) due {
 	if !f.starting() {
 		return due{}
@@ -77,7 +79,10 @@ func startTimeout(_ time.Time, f Facts) due {
 	case f.Compute.Detail != "":
 		message += ": " + f.Compute.Detail
 	}
-	return due{Stop: Stop{f.Compute.CreatedAt.Add(f.Policy.StartTimeout), v1alpha1.StopStartTimeout, message}}
+	return due{
+		Stop: Stop{f.Compute.CreatedAt.Add(f.Policy.StartTimeout), v1alpha1.StopStartTimeout, message},
+		held: f.Asked && f.Pulse.Failures == 0,
+	}
 }
 
 // unhealthy counts from the end of an outage: as long as most of all agents

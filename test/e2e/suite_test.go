@@ -88,12 +88,23 @@ func runOperator(ctx context.Context, args ...string) {
 	deployment.Spec.Template.Spec.Containers[0].Args = append([]string{"--leader-elect"}, args...)
 	deployment.Spec.Strategy = appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}
 	Expect(api.Patch(ctx, &deployment, client.MergeFrom(base))).To(Succeed())
+	awaitOperator(ctx)
+}
+
+// awaitOperator waits until one pod of the operator, and no other, is there
+// and works.
+func awaitOperator(ctx context.Context) {
+	GinkgoHelper()
+	var deployment appsv1.Deployment
 	Eventually(func(g Gomega) {
-		g.Expect(api.Get(ctx, key, &deployment)).To(Succeed())
+		g.Expect(api.Get(ctx, client.ObjectKey{Namespace: systemNamespace, Name: operatorName}, &deployment)).To(Succeed())
 		g.Expect(deployment.Status.ObservedGeneration).To(Equal(deployment.Generation))
 		g.Expect(deployment.Status.UpdatedReplicas).To(BeEquivalentTo(1))
 		g.Expect(deployment.Status.AvailableReplicas).To(BeEquivalentTo(1))
 		g.Expect(deployment.Status.Replicas).To(BeEquivalentTo(1))
+		var pods corev1.PodList
+		g.Expect(api.List(ctx, &pods, client.InNamespace(systemNamespace))).To(Succeed())
+		g.Expect(pods.Items).To(HaveLen(1))
 	}).Should(Succeed())
 }
 
