@@ -1,0 +1,104 @@
+package lifecycle_test
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+func TestDecide(t *testing.T) {
+	now := at(100)
+	verdict := func(state v1alpha1.SessionState, action lifecycle.Action, activation int32) types.GomegaMatcher {
+		return And(HaveField("State", state), HaveField("Action", action), HaveField("Activation", activation))
+	}
+	stopped := func(reason v1alpha1.StopReason, change ...func(*lifecycle.Facts)) lifecycle.Facts {
+		f := living(now)
+		f.State, f.Created, f.Asked = v1alpha1.StateStopped, false, false
+		f.Compute, f.Pulse = lifecycle.Compute{}, lifecycle.Pulse{}
+		f.LastStop, f.StoppedAt = lifecycle.Stop{At: at(80), Reason: reason}, at(90)
+		for _, c := range change {
+			c(&f)
+		}
+		return f
+	}
+	fresh := lifecycle.Facts{Policy: lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1)}
+	refused := fresh
+	refused.State, refused.Activation = v1alpha1.StateStarting, 3
+
+	for name, row := range map[string]struct {
+		facts lifecycle.Facts
+		want  types.GomegaMatcher
+	}{
+		"a new session starts": {fresh, verdict(v1alpha1.StateStarting, lifecycle.ActStart, 1)},
+		"a new session starts with the activation that is asked for": {with(fresh, func(f *lifecycle.Facts) { f.Requested = 7 }), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 7)},
+		"a new session that is to be stopped does not":               {with(fresh, func(f *lifecycle.Facts) { f.Desired = v1alpha1.DesiredStopped }), verdict(v1alpha1.StateStopped, lifecycle.ActNone, 0)},
+		"a new session that is deleted does not":                     {with(fresh, func(f *lifecycle.Facts) { f.Deleted = true }), verdict(v1alpha1.StateStopped, lifecycle.ActNone, 0)},
+		"a pod that was refused is tried again":                      {refused, verdict(v1alpha1.StateStarting, lifecycle.ActStart, 3)},
+		"a pod that was refused is given up": {
+			with(refused, func(f *lifecycle.Facts) { f.Desired = v1alpha1.DesiredStopped }),
+			And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 3), HaveField("Stop.Reason", v1alpha1.StopRequested)),
+		},
+
+		"a compute that is not healthy yet":        {living(now, starting), verdict(v1alpha1.StateStarting, lifecycle.ActNone, 1)},
+		"a compute without work":                   {living(now), verdict(v1alpha1.StateIdle, lifecycle.ActNone, 1)},
+		"a busy agent":                             {living(now, said(contract.HealthyBusy, at(10), at(10))), verdict(v1alpha1.StateActive, lifecycle.ActNone, 1)},
+		"an invocation in flight":                  {living(now, func(f *lifecycle.Facts) { f.Traffic.InUseUntil = at(110) }), And(verdict(v1alpha1.StateActive, lifecycle.ActNone, 1), HaveField("LookAgain", at(110)))},
+		"a compute that is gone":                   {living(now, compute(lifecycle.ComputeAbsent, "")), And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1), HaveField("Stop.Reason", v1alpha1.StopComputeLost))},
+		"a compute that somebody else deletes":     {living(now, compute(lifecycle.ComputeLeaving, "gone")), And(verdict(v1alpha1.StateStopping, lifecycle.ActNone, 1), HaveField("Stop.Reason", v1alpha1.StopComputeLost))},
+		"a higher activation replaces the compute": {living(now, func(f *lifecycle.Facts) { f.Requested = 2 }), And(verdict(v1alpha1.StateStopping, lifecycle.ActStop, 1), HaveField("Stop.Reason", v1alpha1.StopRequested))},
+		"the activation that runs does not":        {living(now, func(f *lifecycle.Facts) { f.Requested = 1 }), verdict(v1alpha1.StateIdle, lifecycle.ActNone, 1)},
+		"a deleted session's compute goes":         {living(now, func(f *lifecycle.Facts) { f.Deleted = true }), And(verdict(v1alpha1.StateStopping, lifecycle.ActStop, 1), HaveField("Stop.Reason", v1alpha1.StopRequested))},
+
+		"stopping, the pod not deleted yet":        {living(now, inState(v1alpha1.StateStopping)), verdict(v1alpha1.StateStopping, lifecycle.ActStop, 1)},
+		"stopping, the pod on its way":             {living(now, inState(v1alpha1.StateStopping), compute(lifecycle.ComputeLeaving, "")), verdict(v1alpha1.StateStopping, lifecycle.ActNone, 1)},
+		"stopping, the agent has ended":            {living(now, inState(v1alpha1.StateStopping), compute(lifecycle.ComputeExited, "")), verdict(v1alpha1.StateStopping, lifecycle.ActStop, 1)},
+		"stopping, the pod gone":                   {living(now, inState(v1alpha1.StateStopping), compute(lifecycle.ComputeAbsent, "")), verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1)},
+		"56: woken while it stops, it stops first": {living(now, inState(v1alpha1.StateStopping), func(f *lifecycle.Facts) { f.Requested = 2 }), verdict(v1alpha1.StateStopping, lifecycle.ActStop, 1)},
+
+		"a stopped session stays so":                        {stopped(v1alpha1.StopIdleTimeout), verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1)},
+		"a stopped session stays so at the same activation": {stopped(v1alpha1.StopIdleTimeout, func(f *lifecycle.Facts) { f.Requested = 1 }), verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1)},
+		"51: a higher activation wakes it":                  {stopped(v1alpha1.StopIdleTimeout, func(f *lifecycle.Facts) { f.Requested = 2 }), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
+		"a stop that is taken back wakes it":                {stopped(v1alpha1.StopRequested), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
+		"both ways of waking agree":                         {stopped(v1alpha1.StopRequested, func(f *lifecycle.Facts) { f.Requested = 2 }), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
+		"a stop that stands keeps it stopped":               {stopped(v1alpha1.StopRequested, func(f *lifecycle.Facts) { f.Desired, f.Requested = v1alpha1.DesiredStopped, 9 }), verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1)},
+		"a deleted session is not woken":                    {stopped(v1alpha1.StopIdleTimeout, func(f *lifecycle.Facts) { f.Deleted, f.Requested = true, 2 }), verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1)},
+		"its time to live runs":                             {stopped(v1alpha1.StopIdleTimeout, func(f *lifecycle.Facts) { f.Policy.TTL = 10*time.Second + 1 }), And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1), HaveField("LookAgain", at(100).Add(1)))},
+		"its time to live is over":                          {stopped(v1alpha1.StopIdleTimeout, func(f *lifecycle.Facts) { f.Policy.TTL = 10 * time.Second }), verdict(v1alpha1.StateStopped, lifecycle.ActExpire, 1)},
+		"a wake comes before the end of its time":           {stopped(v1alpha1.StopIdleTimeout, func(f *lifecycle.Facts) { f.Policy.TTL, f.Requested = 0, 2 }), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(lifecycle.Decide(now, row.facts)).To(row.want)
+		})
+	}
+}
+
+func TestNextStopAndStuck(t *testing.T) {
+	g := NewWithT(t)
+	now := at(100)
+	g.Expect(lifecycle.Decide(now, living(now)).Next).To(And(HaveField("Reason", v1alpha1.StopIdleTimeout), HaveField("At", healthy.Add(15*time.Minute))))
+	busy := said(contract.HealthyBusy, at(10), at(10))
+	g.Expect(lifecycle.Decide(now, living(now, busy)).Next).To(And(HaveField("Reason", v1alpha1.StopMaxLifetime), HaveField("At", at(28800))))
+	g.Expect(lifecycle.Decide(now, living(now, busy, stuckAfter(300, v1alpha1.StuckStop))).Next.Reason).To(Equal(v1alpha1.StopStuckBusy))
+	g.Expect(lifecycle.Decide(now, living(now, starting)).Next).To(And(HaveField("Reason", v1alpha1.StopStartTimeout), HaveField("At", at(120))))
+	g.Expect(lifecycle.Decide(now, living(now, failing(20, at(99)))).Next.Reason).To(Equal(v1alpha1.StopIdleTimeout), "a failure is no announcement")
+
+	before, after := at(310).Add(-1), at(310)
+	stuck := stuckAfter(300, v1alpha1.StuckReport)
+	g.Expect(lifecycle.Decide(before, living(before, busy, stuck))).To(And(HaveField("Stuck", false), HaveField("LookAgain", after)))
+	g.Expect(lifecycle.Decide(after, living(after, busy, stuck))).To(And(HaveField("Stuck", true), HaveField("State", v1alpha1.StateActive)))
+}
+
+func with(f lifecycle.Facts, change func(*lifecycle.Facts)) lifecycle.Facts {
+	change(&f)
+	return f
+}
+
+func inState(state v1alpha1.SessionState) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) { f.State = state }
+}

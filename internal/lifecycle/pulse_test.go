@@ -1,0 +1,199 @@
+package lifecycle_test
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+const period = 2 * time.Second
+
+// answer is a good answer; a zero stamp is none.
+func answer(status contract.Status, stamp time.Time) lifecycle.Answer {
+	ping := contract.Ping{Status: status, UpdatedAt: stamp, Stamp: contract.StampSeconds}
+	if stamp.IsZero() {
+		ping.Stamp = contract.StampMissing
+	}
+	return lifecycle.Answer{Ping: ping}
+}
+
+// hear observes the same answer every period, n times, from a moment on.
+func hear(p lifecycle.Pulse, from time.Time, n int, a func(now time.Time) lifecycle.Answer) (lifecycle.Pulse, time.Time) {
+	for ; n > 0; n-- {
+		p = p.Observe(a(from), from, period)
+		from = from.Add(period)
+	}
+	return p, from
+}
+
+func always(a lifecycle.Answer) func(time.Time) lifecycle.Answer {
+	return func(time.Time) lifecycle.Answer { return a }
+}
+
+func TestPulseRemembersChanges(t *testing.T) {
+	g := NewWithT(t)
+	p := lifecycle.Pulse{}.Observe(answer(contract.Healthy, at(1)), at(5.3), period)
+	g.Expect(p.HealthyAt).To(Equal(at(6)), "rounded up")
+	g.Expect(p.Since).To(Equal(at(6)))
+	g.Expect(p.Stamp).To(Equal(at(1)))
+	g.Expect(p.Fresh(at(9.3), period)).To(BeTrue())
+	g.Expect(p.Fresh(at(9.4), period)).To(BeFalse())
+
+	p = p.Observe(answer(contract.HealthyBusy, at(7)), at(7.3), period)
+	g.Expect(p.Since).To(Equal(at(8)))
+	g.Expect(p.HealthyAt).To(Equal(at(6)), "the first good answer stays")
+	g.Expect(p.Stamp).To(Equal(at(7)))
+
+	failed := p.Observe(lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: "x"}, at(9.3), period)
+	g.Expect(failed.Status).To(Equal(contract.HealthyBusy), "a failed ping says nothing of the status")
+	g.Expect(failed.Since).To(Equal(at(8)))
+	g.Expect(failed.Failures).To(Equal(1))
+	g.Expect(failed.FailingSince).To(Equal(at(9.3)))
+	g.Expect(failed.Fresh(at(9.4), period)).To(BeFalse())
+
+	p = failed.Observe(answer(contract.HealthyBusy, at(2)), at(11.3), period)
+	g.Expect(p.Failures).To(BeZero())
+	g.Expect(p.Stamp).To(Equal(at(7)), "a stamp does not move back")
+}
+
+func TestPulseCountsTimeThatNobodySaw(t *testing.T) {
+	seen := func(p lifecycle.Pulse) lifecycle.Pulse {
+		return p.Observe(answer(contract.Healthy, zero), at(10), period)
+	}
+	for name, row := range map[string]struct {
+		before lifecycle.Pulse
+		after  time.Time
+		status contract.Status
+		want   time.Duration
+	}{
+		"three periods are no gap":         {seen(lifecycle.Pulse{}), at(16), contract.Healthy, 0},
+		"a gap is":                         {seen(lifecycle.Pulse{}), at(40), contract.Healthy, 30 * time.Second},
+		"a change after a gap starts anew": {seen(lifecycle.Pulse{}), at(40), contract.HealthyBusy, 0},
+		"down, last seen by the lease": {
+			lifecycle.Pulse{Status: contract.Healthy, Since: at(10), HealthyAt: at(10), AnsweredAt: at(50), Restored: true}, at(70), contract.Healthy, 20 * time.Second,
+		},
+		"down, and nobody knows since when": {
+			lifecycle.Pulse{Status: contract.Healthy, Since: at(10), HealthyAt: at(10), Restored: true}, at(70), contract.Healthy, 60 * time.Second,
+		},
+		"what was not seen before stays": {
+			lifecycle.Pulse{Status: contract.Healthy, Since: at(10), Unseen: 5 * time.Second, AnsweredAt: at(50)}, at(70), contract.Healthy, 25 * time.Second,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			p := row.before.Observe(answer(row.status, zero), row.after, period)
+			g.Expect(p.Unseen).To(Equal(row.want))
+			g.Expect(p.Restored).To(BeFalse())
+		})
+	}
+}
+
+func TestPulseFindsBreaches(t *testing.T) {
+	failure := func(f lifecycle.Failure) func(time.Time) lifecycle.Answer {
+		return always(lifecycle.Answer{Failure: f, Detail: "x"})
+	}
+	form := func(f contract.StampForm) func(time.Time) lifecycle.Answer {
+		return always(lifecycle.Answer{Ping: contract.Ping{Status: contract.Healthy, Stamp: f}})
+	}
+	for name, row := range map[string]struct {
+		answers func(time.Time) lifecycle.Answer
+		n       int
+		want    lifecycle.Breach
+	}{
+		"before the first answer":         {nil, 0, ""},
+		"a good answer":                   {always(answer(contract.Healthy, at(1))), 1, v1alpha1.ReasonPingConforms},
+		"no stamp":                        {always(answer(contract.Healthy, zero)), 1, v1alpha1.ReasonTimestampMissing},
+		"milliseconds":                    {form(contract.StampMilliseconds), 1, v1alpha1.ReasonTimestampMilliseconds},
+		"ISO 8601":                        {form(contract.StampNotANumber), 1, v1alpha1.ReasonTimestampUnusable},
+		"negative":                        {form(contract.StampOutOfRange), 1, v1alpha1.ReasonTimestampUnusable},
+		"the future":                      {func(now time.Time) lifecycle.Answer { return answer(contract.Healthy, now.Add(6*time.Second)) }, 1, v1alpha1.ReasonTimestampInFuture},
+		"a clock that is a little ahead":  {func(now time.Time) lifecycle.Answer { return answer(contract.Healthy, at(14)) }, 1, v1alpha1.ReasonPingConforms},
+		"now on every ping":               {func(now time.Time) lifecycle.Answer { return answer(contract.Healthy, now) }, 20, v1alpha1.ReasonTimestampAdvances},
+		"now on every ping, not sure yet": {func(now time.Time) lifecycle.Answer { return answer(contract.Healthy, now) }, 5, v1alpha1.ReasonPingConforms},
+		"not reachable is no breach":      {failure(lifecycle.FailureConnect), 20, ""},
+		"too slow":                        {failure(lifecycle.FailureTimeout), 5, v1alpha1.ReasonPingTooSlow},
+		"too slow, not sure yet":          {failure(lifecycle.FailureTimeout), 4, ""},
+		"not 200":                         {failure(lifecycle.FailureStatusCode), 5, v1alpha1.ReasonPingNotOK},
+		"not JSON":                        {failure(lifecycle.FailureBody), 5, v1alpha1.ReasonPingMalformed},
+		"not HTTP":                        {failure(lifecycle.FailureProtocol), 5, v1alpha1.ReasonPingMalformed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			p, _ := hear(lifecycle.Pulse{}, at(10), row.n, row.answers)
+			g.Expect(p.Breach).To(Equal(row.want))
+			if row.want != "" {
+				g.Expect(p.Breach.Message()).NotTo(BeEmpty())
+			}
+			if row.want == v1alpha1.ReasonTimestampInFuture {
+				g.Expect(p.Stamp).To(BeZero(), "it is not used")
+			}
+		})
+	}
+}
+
+func TestPulseFindsAFrozenStamp(t *testing.T) {
+	g := NewWithT(t)
+	p, now := hear(lifecycle.Pulse{}, at(10), 10, always(answer(contract.HealthyBusy, at(9))))
+	p, now = hear(p, now, 5, always(answer(contract.Healthy, at(9))))
+	g.Expect(p.Breach).To(BeEquivalentTo(v1alpha1.ReasonTimestampFrozen))
+	p, _ = hear(p, now, 5, always(answer(contract.HealthyBusy, now)))
+	g.Expect(p.Breach).To(BeEquivalentTo(v1alpha1.ReasonPingConforms))
+
+	// Two changes within one second share a stamp, which is no breach.
+	p, _ = hear(lifecycle.Pulse{}, at(10), 1, always(answer(contract.Healthy, at(9))))
+	p, _ = hear(p, at(10.1), 1, always(answer(contract.HealthyBusy, at(10))))
+	p, _ = hear(p, at(10.9), 9, always(answer(contract.Healthy, at(10))))
+	g.Expect(p.Breach).To(BeEquivalentTo(v1alpha1.ReasonPingConforms))
+}
+
+func TestPulseSettlesAChangeOfBreach(t *testing.T) {
+	g := NewWithT(t)
+	good, none := always(answer(contract.Healthy, at(1))), always(answer(contract.Healthy, zero))
+	p, now := hear(lifecycle.Pulse{}, at(10), 1, good)
+	for range 20 { // missing and there by turns: one finding stays
+		p, now = hear(p, now, 1, none)
+		p, now = hear(p, now, 1, good)
+		g.Expect(p.Breach).To(BeEquivalentTo(v1alpha1.ReasonPingConforms))
+	}
+	p, now = hear(p, now, 4, none)
+	g.Expect(p.Breach).To(BeEquivalentTo(v1alpha1.ReasonPingConforms))
+	p, _ = hear(p, now, 1, none)
+	g.Expect(p.Breach).To(BeEquivalentTo(v1alpha1.ReasonTimestampMissing))
+}
+
+func TestPulseTellsOnlyWhatMatters(t *testing.T) {
+	g := NewWithT(t)
+	const threshold = 15
+	told := func(p lifecycle.Pulse, a lifecycle.Answer, now time.Time) (lifecycle.Pulse, bool) {
+		next := p.Observe(a, now, period)
+		return next, p.Tells(next, threshold)
+	}
+	good := answer(contract.Healthy, at(1))
+	p, tells := told(lifecycle.Pulse{}, good, at(10))
+	g.Expect(tells).To(BeTrue(), "the first good answer")
+	now := at(12)
+	for range 1000 {
+		if p, tells = told(p, good, now); tells {
+			t.Fatal("nothing changed")
+		}
+		now = now.Add(period)
+	}
+	failed := lifecycle.Answer{Failure: lifecycle.FailureConnect}
+	for i := range 30 {
+		p, tells = told(p, failed, now)
+		g.Expect(tells).To(Equal(i == threshold-1), "failure %d", i+1)
+		now = now.Add(period)
+	}
+	p, tells = told(p, good, now)
+	g.Expect(tells).To(BeTrue(), "it answers again")
+	p, tells = told(p, answer(contract.HealthyBusy, now), now.Add(period))
+	g.Expect(tells).To(BeTrue(), "it is busy")
+	p.Restored = true
+	_, tells = told(p, answer(contract.HealthyBusy, now), now.Add(2*period))
+	g.Expect(tells).To(BeTrue(), "what was restored is confirmed")
+}

@@ -1,0 +1,188 @@
+package lifecycle_test
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+var (
+	zero    = time.Time{}
+	created = time.Unix(1_795_423_200, 0)
+	healthy = created.Add(5 * time.Second)
+)
+
+// at is a moment of the life of a compute.
+func at(seconds float64) time.Time {
+	return created.Add(time.Duration(seconds * float64(time.Second)))
+}
+
+// living are the facts of a compute that has been Healthy since the fifth
+// second of its life, by its own stamp too, and answered a moment before now.
+func living(now time.Time, change ...func(*lifecycle.Facts)) lifecycle.Facts {
+	f := lifecycle.Facts{
+		Policy:     lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1),
+		Desired:    v1alpha1.DesiredRunning,
+		State:      v1alpha1.StateIdle,
+		Activation: 1,
+		Created:    true,
+		Asked:      true,
+		Compute:    lifecycle.Compute{Phase: lifecycle.ComputePresent, CreatedAt: created},
+		Pulse: lifecycle.Pulse{
+			Status: contract.Healthy, Since: healthy, Stamp: healthy, HealthyAt: healthy, AnsweredAt: now.Add(-time.Second),
+		},
+	}
+	for _, c := range change {
+		c(&f)
+	}
+	return f
+}
+
+func limits(idle, maximum int) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) {
+		f.Policy.Idle, f.Policy.Max = time.Duration(idle)*time.Second, time.Duration(maximum)*time.Second
+	}
+}
+
+func clock(c v1alpha1.IdleClock) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) { f.Policy.IdleClock = c }
+}
+
+// said is the agent's last answer: when the operator first saw it, and what
+// the agent stamped (zero: nothing of use).
+func said(status contract.Status, seen, stamp time.Time) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) { f.Pulse.Status, f.Pulse.Since, f.Pulse.Stamp = status, seen, stamp }
+}
+
+func failing(n int, since time.Time) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) {
+		f.Pulse.Failures, f.Pulse.FailingSince = n, since
+		f.Pulse.LastFailure = lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: "connection refused"}
+	}
+}
+
+func compute(phase lifecycle.ComputePhase, detail string) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) { f.Compute.Phase, f.Compute.Detail = phase, detail }
+}
+
+func stuckAfter(seconds int, action v1alpha1.StuckAction) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) {
+		f.Policy.StuckAfter, f.Policy.StuckAction = time.Duration(seconds)*time.Second, action
+	}
+}
+
+func starting(f *lifecycle.Facts) { f.State, f.Pulse = v1alpha1.StateStarting, lifecycle.Pulse{} }
+
+// TestRules: each row is a stop that is due at a moment, and is not a
+// nanosecond earlier. never is a row in which it is not due before the maximal
+// lifetime.
+func TestRules(t *testing.T) {
+	never := zero
+	for name, row := range map[string]struct {
+		facts  []func(*lifecycle.Facts)
+		due    time.Time
+		reason v1alpha1.StopReason
+	}{
+		"42: idle counts from first healthy":                          {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, healthy, zero)}, healthy.Add(60 * time.Second), v1alpha1.StopIdleTimeout},
+		"43: idle counts from the last invocation":                    {[]func(*lifecycle.Facts){limits(60, 28800), func(f *lifecycle.Facts) { f.Traffic.EndedAt = at(100.5) }}, at(160.5), v1alpha1.StopIdleTimeout},
+		"44: busy is not idle":                                        {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.HealthyBusy, at(10), at(10))}, never, ""},
+		"45: idle counts from the agent's own stamp of the change":    {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(102), at(101))}, at(161), v1alpha1.StopIdleTimeout},
+		"47: busy without a stamp counts as busy":                     {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.HealthyBusy, at(10), zero)}, never, ""},
+		"47: by the strict clock it does not":                         {[]func(*lifecycle.Facts){limits(60, 28800), clock(v1alpha1.IdleClockAgentCoreStrict), said(contract.HealthyBusy, at(10), zero), func(f *lifecycle.Facts) { f.Traffic.EndedAt = at(30) }}, at(90), v1alpha1.StopIdleTimeout},
+		"by the strict clock busy with a stamp does":                  {[]func(*lifecycle.Facts){limits(60, 28800), clock(v1alpha1.IdleClockAgentCoreStrict), said(contract.HealthyBusy, at(10), at(10))}, never, ""},
+		"by the strict clock a change without a stamp does not count": {[]func(*lifecycle.Facts){limits(60, 28800), clock(v1alpha1.IdleClockAgentCoreStrict), said(contract.Healthy, at(50), zero)}, healthy.Add(60 * time.Second), v1alpha1.StopIdleTimeout},
+		"48: without a usable stamp the operator's own moment counts": {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(102), zero)}, at(162), v1alpha1.StopIdleTimeout},
+		"by the observed clock the stamp does not count":              {[]func(*lifecycle.Facts){limits(60, 28800), clock(v1alpha1.IdleClockObserved), said(contract.Healthy, at(102), at(150))}, at(162), v1alpha1.StopIdleTimeout},
+		"a stamp from before the start does not count":                {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, healthy, time.Unix(0, 0))}, healthy.Add(60 * time.Second), v1alpha1.StopIdleTimeout},
+		"time in which nobody looked is not idle time":                {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(102), zero), func(f *lifecycle.Facts) { f.Pulse.Unseen = 20 * time.Second }}, at(182), v1alpha1.StopIdleTimeout},
+		"idle equals max":                          {[]func(*lifecycle.Facts){limits(60, 60)}, at(60), v1alpha1.StopMaxLifetime},
+		"50: max ends a busy session":              {[]func(*lifecycle.Facts){limits(60, 120), said(contract.HealthyBusy, at(10), at(10))}, at(120), v1alpha1.StopMaxLifetime},
+		"50: invocations do not extend max":        {[]func(*lifecycle.Facts){limits(60, 120), func(f *lifecycle.Facts) { f.Traffic.InUseUntil = at(1000) }}, at(120), v1alpha1.StopMaxLifetime},
+		"max ends a session that starts":           {[]func(*lifecycle.Facts){limits(60, 60), starting}, at(60), v1alpha1.StopMaxLifetime},
+		"an outage does not extend max":            {[]func(*lifecycle.Facts){limits(60, 120), failing(50, at(10)), func(f *lifecycle.Facts) { f.Outage = at(119) }}, at(120), v1alpha1.StopMaxLifetime},
+		"54: never healthy, cannot be asked":       {[]func(*lifecycle.Facts){starting, func(f *lifecycle.Facts) { f.Asked = false }}, at(120), v1alpha1.StopStartTimeout},
+		"54: never healthy, refuses":               {[]func(*lifecycle.Facts){starting, failing(3, at(10))}, at(120), v1alpha1.StopStartTimeout},
+		"not asked yet after a restart":            {[]func(*lifecycle.Facts){starting}, never, ""},
+		"53: failures in a row":                    {[]func(*lifecycle.Facts){failing(15, at(100))}, at(130), v1alpha1.StopUnhealthy},
+		"one failure too few":                      {[]func(*lifecycle.Facts){failing(14, at(100))}, never, ""},
+		"failures count from the end of an outage": {[]func(*lifecycle.Facts){failing(500, at(100)), func(f *lifecycle.Facts) { f.Outage = at(200) }}, at(230), v1alpha1.StopUnhealthy},
+		"an outage long ago does not matter":       {[]func(*lifecycle.Facts){failing(15, at(100)), func(f *lifecycle.Facts) { f.Outage = at(50) }}, at(130), v1alpha1.StopUnhealthy},
+		"stuck, to be stopped":                     {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckStop), said(contract.HealthyBusy, at(10), at(9))}, at(310), v1alpha1.StopStuckBusy},
+		"stuck, to be reported":                    {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckReport), said(contract.HealthyBusy, at(10), at(9))}, never, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			if row.reason == "" {
+				almost := at(28800).Add(-time.Nanosecond)
+				g.Expect(lifecycle.Decide(almost, living(almost, row.facts...)).State).NotTo(Equal(v1alpha1.StateStopping))
+				return
+			}
+			almost := row.due.Add(-time.Nanosecond)
+			early := lifecycle.Decide(almost, living(almost, row.facts...))
+			g.Expect(early.State).NotTo(Equal(v1alpha1.StateStopping))
+			g.Expect(early.Action).To(Equal(lifecycle.ActNone))
+			g.Expect(early.LookAgain).To(Equal(row.due))
+
+			verdict := lifecycle.Decide(row.due, living(row.due, row.facts...))
+			g.Expect(verdict.State).To(Equal(v1alpha1.StateStopping))
+			g.Expect(verdict.Action).To(Equal(lifecycle.ActStop))
+			g.Expect(verdict.Stop.Reason).To(Equal(row.reason))
+			g.Expect(verdict.Stop.At).To(Equal(row.due))
+			g.Expect(verdict.Stop.Message).NotTo(BeEmpty())
+		})
+	}
+}
+
+func TestIdlenessNeedsAFreshGoodAnswer(t *testing.T) {
+	now := at(1000) // long overdue at 60 s of idleness
+	for name, row := range map[string]struct {
+		change func(*lifecycle.Facts)
+		stops  bool
+	}{
+		"a good answer two periods ago":       {func(f *lifecycle.Facts) { f.Pulse.AnsweredAt = now.Add(-4 * time.Second) }, true},
+		"a good answer longer ago":            {func(f *lifecycle.Facts) { f.Pulse.AnsweredAt = now.Add(-4*time.Second - 1) }, false},
+		"the last ping failed":                {failing(1, now.Add(-time.Second)), false},
+		"none since a restart":                {func(f *lifecycle.Facts) { f.Pulse.AnsweredAt, f.Pulse.Restored = zero, true }, false},
+		"49: an invocation in flight":         {func(f *lifecycle.Facts) { f.Traffic.InUseUntil = now.Add(1) }, false},
+		"a lease that has just ended":         {func(f *lifecycle.Facts) { f.Traffic.InUseUntil = now }, false},
+		"a lease that ended long ago":         {func(f *lifecycle.Facts) { f.Traffic.InUseUntil = now.Add(-60 * time.Second) }, true},
+		"46: a stamp that moves at each ping": {func(f *lifecycle.Facts) { f.Pulse.Stamp = now.Add(-time.Second) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			verdict := lifecycle.Decide(now, living(now, limits(60, 28800), row.change))
+			g.Expect(verdict.State == v1alpha1.StateStopping).To(Equal(row.stops))
+			if !row.stops {
+				g.Expect(verdict.LookAgain).To(BeTemporally(">", now))
+			}
+		})
+	}
+}
+
+func TestTheOrderOfTheRules(t *testing.T) {
+	now := at(200)
+	// All at once: from the back, each rule gives way to the one before it.
+	facts := living(now, limits(60, 100), said(contract.HealthyBusy, at(10), zero), clock(v1alpha1.IdleClockObserved),
+		stuckAfter(60, v1alpha1.StuckStop), compute(lifecycle.ComputeExited, "exit 1"),
+		func(f *lifecycle.Facts) { f.Desired = v1alpha1.DesiredStopped })
+	for _, step := range []struct {
+		want v1alpha1.StopReason
+		undo func(*lifecycle.Facts)
+	}{
+		{v1alpha1.StopRequested, func(f *lifecycle.Facts) { f.Desired = v1alpha1.DesiredRunning }},
+		{v1alpha1.StopAgentExited, compute(lifecycle.ComputeLost, "evicted")},
+		{v1alpha1.StopComputeLost, compute(lifecycle.ComputePresent, "")},
+		{v1alpha1.StopMaxLifetime, func(f *lifecycle.Facts) { f.Policy.Max = time.Hour }},
+		{v1alpha1.StopStuckBusy, func(f *lifecycle.Facts) { failing(20, at(100))(f) }},
+		{v1alpha1.StopUnhealthy, func(f *lifecycle.Facts) { f.Pulse.Failures = 0; said(contract.Healthy, at(20), zero)(f) }},
+		{v1alpha1.StopIdleTimeout, func(*lifecycle.Facts) {}},
+	} {
+		NewWithT(t).Expect(lifecycle.Decide(now, facts).Stop.Reason).To(Equal(step.want))
+		step.undo(&facts)
+	}
+}
