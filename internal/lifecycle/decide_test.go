@@ -48,7 +48,7 @@ func TestDecide(t *testing.T) {
 		"a compute that is not healthy yet":        {living(now, starting), verdict(v1alpha1.StateStarting, lifecycle.ActNone, 1)},
 		"a compute without work":                   {living(now), verdict(v1alpha1.StateIdle, lifecycle.ActNone, 1)},
 		"a busy agent":                             {living(now, said(contract.HealthyBusy, at(10), at(10))), verdict(v1alpha1.StateActive, lifecycle.ActNone, 1)},
-		"an invocation in flight":                  {living(now, func(f *lifecycle.Facts) { f.Traffic.InUseUntil = at(110) }), And(verdict(v1alpha1.StateActive, lifecycle.ActNone, 1), HaveField("LookAgain", at(110)))},
+		"an invocation in flight":                  {living(now, func(f *lifecycle.Facts) { f.Traffic.InUseUntil = at(110) }), And(verdict(v1alpha1.StateActive, lifecycle.ActNone, 1), HaveField("LookAgain", at(110)), HaveField("IdleSince", zero), HaveField("Next.Reason", v1alpha1.StopMaxLifetime))},
 		"a compute that is gone":                   {living(now, compute(lifecycle.ComputeAbsent, "")), And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1), HaveField("Stop.Reason", v1alpha1.StopComputeLost))},
 		"a compute that somebody else deletes":     {living(now, compute(lifecycle.ComputeLeaving, "gone")), And(verdict(v1alpha1.StateStopping, lifecycle.ActNone, 1), HaveField("Stop.Reason", v1alpha1.StopComputeLost))},
 		"a higher activation replaces the compute": {living(now, func(f *lifecycle.Facts) { f.Requested = 2 }), And(verdict(v1alpha1.StateStopping, lifecycle.ActStop, 1), HaveField("Stop.Reason", v1alpha1.StopRequested))},
@@ -87,6 +87,12 @@ func TestNextStopAndStuck(t *testing.T) {
 	g.Expect(lifecycle.Decide(now, living(now, busy, stuckAfter(300, v1alpha1.StuckStop))).Next.Reason).To(Equal(v1alpha1.StopStuckBusy))
 	g.Expect(lifecycle.Decide(now, living(now, starting)).Next).To(And(HaveField("Reason", v1alpha1.StopStartTimeout), HaveField("At", at(120))))
 	g.Expect(lifecycle.Decide(now, living(now, failing(20, at(99)))).Next.Reason).To(Equal(v1alpha1.StopIdleTimeout), "a failure is no announcement")
+
+	advancing, heard := hear(lifecycle.Pulse{}, at(10), 10, func(now time.Time) lifecycle.Answer { return answer(contract.Healthy, now) })
+	last := heard.Add(-period)
+	never := func(f *lifecycle.Facts) { f.Pulse = advancing }
+	g.Expect(lifecycle.Decide(last, living(last, never))).To(And(HaveField("Next.Reason", v1alpha1.StopMaxLifetime), HaveField("IdleSince", zero)))
+	g.Expect(lifecycle.Decide(last, living(last, never, clock(v1alpha1.IdleClockObserved))).Next.Reason).To(Equal(v1alpha1.StopIdleTimeout))
 
 	before, after := at(310).Add(-1), at(310)
 	stuck := stuckAfter(300, v1alpha1.StuckReport)

@@ -139,19 +139,16 @@ func (p Pulse) stamp(ping contract.Ping, now time.Time, period time.Duration) Pu
 		p.Stamp, p.advances = time.Time{}, 0
 		return p
 	}
-	moved := ping.UpdatedAt.After(p.Stamp)
-	if changed && !moved && ping.UpdatedAt.Before(p.AnsweredAt.Add(-clockSkew)) {
-		p.frozen = true
-	}
-	if !changed && moved && !p.Stamp.IsZero() {
+	switch moved := ping.UpdatedAt.After(p.Stamp); {
+	case changed && !moved:
+		p.frozen = ping.UpdatedAt.Before(p.AnsweredAt.Add(-clockSkew))
+	case !changed && moved && !p.Stamp.IsZero():
 		p.advances, p.advancedAt = p.advances+1, now
 	}
 	if now.Sub(p.advancedAt) > 2*period+time.Second { // stamps count whole seconds
 		p.advances = 0
 	}
-	if moved {
-		p.Stamp = ping.UpdatedAt
-	}
+	p.Stamp = latest(p.Stamp, ping.UpdatedAt)
 	return p
 }
 

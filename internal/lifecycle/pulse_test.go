@@ -56,6 +56,9 @@ func TestPulseRemembersChanges(t *testing.T) {
 	g.Expect(failed.FailingSince).To(Equal(at(9.3)))
 	g.Expect(failed.Fresh(at(9.4), period)).To(BeFalse())
 
+	twice := failed.Observe(lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: "y"}, at(11.3), period)
+	g.Expect(twice).To(And(HaveField("Failures", 2), HaveField("FailingSince", at(9.3)), HaveField("LastFailure.Detail", "y")))
+
 	p = failed.Observe(answer(contract.HealthyBusy, at(2)), at(11.3), period)
 	g.Expect(p.Failures).To(BeZero())
 	g.Expect(p.Stamp).To(Equal(at(7)), "a stamp does not move back")
@@ -79,6 +82,9 @@ func TestPulseCountsTimeThatNobodySaw(t *testing.T) {
 		},
 		"down, and nobody knows since when": {
 			lifecycle.Pulse{Status: contract.Healthy, Since: at(10), HealthyAt: at(10), Restored: true}, at(70), contract.Healthy, 60 * time.Second,
+		},
+		"a change forgets what was not seen before": {
+			lifecycle.Pulse{Status: contract.Healthy, Since: at(10), Unseen: 5 * time.Second, AnsweredAt: at(50)}, at(52), contract.HealthyBusy, 0,
 		},
 		"what was not seen before stays": {
 			lifecycle.Pulse{Status: contract.Healthy, Since: at(10), Unseen: 5 * time.Second, AnsweredAt: at(50)}, at(70), contract.Healthy, 25 * time.Second,
