@@ -41,7 +41,7 @@ func needBinaries(ctx context.Context, names ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // programs for everybody
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("make a place for the binaries: %w", err)
 	}
 	for _, name := range names {

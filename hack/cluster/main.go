@@ -45,37 +45,38 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("say one of up, image, load, kubeconfig, status, assets, down")
+		return errors.New("say one of " + commands)
 	}
 	command, rest := args[0], args[1:]
-	switch {
-	case command == "assets":
+	switch command {
+	case "assets":
 		return printLine(assets(ctx))
-	case command == "image" && len(rest) == 2:
+	case "image":
+		if len(rest) != 2 {
+			return errors.New("image wants a tag and a package, for example: image agentsession/operator:dev ./cmd/operator")
+		}
 		return buildImage(ctx, rest[0], rest[1])
-	case command == "image":
-		return errors.New("image wants a tag and a package, for example: image agentsession/operator:dev ./cmd/operator")
 	}
 	c, err := chosen(ctx)
 	if err != nil {
 		return err
 	}
-	switch {
-	case command == "up":
+	switch command {
+	case "up":
 		return c.up(ctx)
-	case command == "load" && len(rest) > 0:
+	case "load":
 		return c.load(ctx, rest)
-	case command == "load":
-		return errors.New("load wants the tags of images")
-	case command == "kubeconfig":
+	case "kubeconfig":
 		return printLine(c.kubeconfig())
-	case command == "status":
+	case "status":
 		return c.status(ctx)
-	case command == "down":
+	case "down":
 		return c.down(ctx)
 	}
-	return fmt.Errorf("unknown command %q: say one of up, image, load, kubeconfig, status, assets, down", command)
+	return fmt.Errorf("unknown command %q: say one of %s", command, commands)
 }
+
+const commands = "up, image, load, kubeconfig, status, assets, down"
 
 // chosen picks the kind of cluster. One that is there already wins.
 func chosen(ctx context.Context) (cluster, error) {

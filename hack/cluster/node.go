@@ -224,7 +224,8 @@ func (n node) components(bin string) []component {
 		}, nil},
 		{"kube-scheduler", in("kube-scheduler"), []string{config("scheduler"), "--leader-elect=false", "--secure-port=0"}, nil},
 		{
-			"containerd", "/usr/bin/containerd", []string{"--config", n.path("config", "containerd.toml")},
+			"containerd", "/usr/bin/containerd",
+			[]string{"--config", n.path("config", "containerd.toml")},
 			func(ctx context.Context) error { return importImage(ctx, n.socket(), pauseTag) },
 		},
 		{"kubelet", in("kubelet"), []string{

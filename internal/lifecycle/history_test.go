@@ -181,6 +181,7 @@ func (h *history) checkStop(stop lifecycle.Stop) {
 		if !f.Pulse.HealthyAt.IsZero() {
 			t.Fatal("stopped as never healthy, and was")
 		}
+	default:
 	}
 }
 

@@ -156,7 +156,8 @@ func TestIdlenessNeedsAFreshGoodAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			verdict := lifecycle.Decide(now, living(now, limits(60, 28800), row.change))
-			g.Expect(verdict.State == v1alpha1.StateStopping).To(Equal(row.stops))
+			stops := verdict.State == v1alpha1.StateStopping
+			g.Expect(stops).To(Equal(row.stops))
 			if !row.stops {
 				g.Expect(verdict.LookAgain).To(BeTemporally(">", now))
 			}
