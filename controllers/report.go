@@ -222,8 +222,8 @@ func stuck(next *v1alpha1.AgentSessionStatus, session *v1alpha1.AgentSession, o 
 		return *known
 	case o.verdict.Stuck:
 		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonBusyTooLong
-		c.Message = fmt.Sprintf("The agent has been HealthyBusy without a break for more than %d s (spec.stuckDetection.afterSeconds). "+
-			"Probably a task was never completed. Unless it ends, the session costs until status.nextStop.", session.Spec.StuckDetection.AfterSeconds)
+		c.Message = fmt.Sprintf("The agent was HealthyBusy without a break for more than %d s (spec.stuckDetection.afterSeconds). "+
+			"Probably a task was never completed; such a session costs until its maximal lifetime.", session.Spec.StuckDetection.AfterSeconds)
 	}
 	return c
 }
