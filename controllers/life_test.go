@@ -130,9 +130,12 @@ var _ = Describe("The life of a session", Ordered, func() {
 		session := newSession(namespace, "again")
 		Expect(api.Create(ctx, session)).To(Succeed())
 		eventuallyState(ctx, session, v1alpha1.StateIdle)
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.Template.Spec.Containers[0].Image = "agent:2" })
+		Consistently(reading(ctx, session)).WithTimeout(time.Second).Should(HaveField("State", v1alpha1.StateIdle), "a template is for the next activation")
 		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.Activation = 5 })
 		Eventually(reading(ctx, session)).Should(And(HaveField("State", v1alpha1.StateIdle), HaveField("Activation", BeEquivalentTo(5))))
 		Expect(session.Status.LastTermination.Reason).To(Equal(v1alpha1.StopRequested))
+		Expect(podsOf(ctx, session)).To(ContainElement(And(HaveField("Name", "again-5"), HaveField("Spec.Containers", ConsistOf(HaveField("Image", "agent:2"))))))
 	})
 
 	It("takes a change of the timeouts at once", func(ctx context.Context) {

@@ -62,9 +62,9 @@ type AgentSessionSpec struct {
 	// GET /ping on ping.port. The operator adds restartPolicy Never (an agent
 	// that died has lost its memory), a grace period of 15 seconds and no
 	// service account token unless the template says otherwise, and
-	// AGENTSESSION_* variables in the agent's environment. Immutable.
+	// AGENTSESSION_* variables in the agent's environment. A change takes effect
+	// with the next activation; the compute that runs keeps what it started with.
 	// +required
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="template is immutable: create another AgentSession"
 	// +kubebuilder:validation:XValidation:rule="has(self.spec) && has(self.spec.containers) && size(self.spec.containers) > 0",message="template.spec.containers must name at least one container: the first is the agent"
 	// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.hostNetwork) || !self.spec.hostNetwork",message="template.spec.hostNetwork must not be true: the agent is asked on an address of its own"
 	// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.hostPID) || !self.spec.hostPID",message="template.spec.hostPID must not be true: a session is isolated from its node"
