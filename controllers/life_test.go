@@ -7,15 +7,18 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	dto "github.com/prometheus/client_model/go"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/test/ontime"
 )
 
 var _ = Describe("The life of a session", Ordered, func() {
@@ -23,6 +26,15 @@ var _ = Describe("The life of a session", Ordered, func() {
 	BeforeAll(func(ctx context.Context) {
 		namespace = newNamespace(ctx)
 		startOperator(namespace)
+	})
+	AfterAll(func() {
+		gathered, err := metrics.Registry.Gather()
+		Expect(err).NotTo(HaveOccurred())
+		families := map[string]*dto.MetricFamily{}
+		for _, family := range gathered {
+			families[family.GetName()] = family
+		}
+		Expect(ontime.Check(families)).To(Succeed())
 	})
 
 	It("starts, is idle, is stopped for idleness, and can be woken", func(ctx context.Context) {

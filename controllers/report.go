@@ -32,8 +32,8 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 	old := session.DeepCopy()
 	session.Status = statusOf(old, o, r.TimeScale)
 	lookAgain := o.verdict.LookAgain
-	if until := mergeUntil(&old.Status, o); session.Status.PingStatus != string(o.facts.Pulse.Status) && until.After(o.now) {
-		lookAgain = earliest(lookAgain, until)
+	if merged(&old.Status, o) {
+		lookAgain = earliest(lookAgain, mergeUntil(&old.Status, o))
 	}
 	if equality.Semantic.DeepEqual(old.Status, session.Status) {
 		return lookAgain, nil
@@ -56,10 +56,7 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 // mergeUntil is how long the ping status in an old report stands before a
 // change is reported.
 func mergeUntil(old *v1alpha1.AgentSessionStatus, o outcome) time.Time {
-	if old.PingStatusSince == nil {
-		return time.Time{}
-	}
-	return old.PingStatusSince.Add(o.facts.Policy.Merge)
+	return timeOf(old.PingStatusSince).Add(o.facts.Policy.Merge)
 }
 
 // statusOf is the status that an outcome amounts to.
@@ -118,8 +115,8 @@ func livingStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {
 // yet, since the one before it was reported a moment ago: a flapping agent
 // costs a write every few seconds, not at every ping.
 func merged(old *v1alpha1.AgentSessionStatus, o outcome) bool {
-	return old.PingStatus != "" && old.Pod != nil && old.Activation == o.verdict.Activation &&
-		old.PingStatus != string(o.facts.Pulse.Status) && o.now.Before(mergeUntil(old, o))
+	living := o.verdict.State == v1alpha1.StateActive || o.verdict.State == v1alpha1.StateIdle
+	return living && old.PingStatus != "" && old.PingStatus != string(o.facts.Pulse.Status) && o.now.Before(mergeUntil(old, o))
 }
 
 func stoppedStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {

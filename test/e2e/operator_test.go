@@ -28,8 +28,8 @@ import (
 	"k8s.io/client-go/transport/spdy"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/test/ontime"
 )
 
 var _ = Describe("The operator's pod", func() {
@@ -107,27 +107,14 @@ func processOf(uid string) int {
 }
 
 // expectOnTime reads the lateness of all stops of this run of the operator
-// from its metrics: a ping period and slack for idleness, half a second for
-// the maximal lifetime.
+// from its metrics.
 func expectOnTime(ctx context.Context) {
 	GinkgoHelper()
 	_, body := scrape(ctx, metricsToken(ctx))
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
 	Expect(err).NotTo(HaveOccurred())
-	bounds := map[string]float64{string(v1alpha1.StopIdleTimeout): 2.5, string(v1alpha1.StopMaxLifetime): 0.5}
-	seen := map[string]bool{}
-	for _, metric := range families["agentsession_stop_lateness_seconds"].GetMetric() {
-		reason := metric.GetLabel()[0].GetValue()
-		for _, bucket := range metric.GetHistogram().GetBucket() {
-			if bucket.GetUpperBound() == bounds[reason] {
-				seen[reason] = true
-				Expect(bucket.GetCumulativeCount()).To(Equal(metric.GetHistogram().GetSampleCount()),
-					"all stops for %s within %g s of the due moment: %v", reason, bounds[reason], metric)
-			}
-		}
-	}
-	Expect(seen).To(HaveLen(2), "both kinds of stop were seen")
+	Expect(ontime.Check(families)).To(Succeed())
 }
 
 // metricsToken is the token of a service account that may read the metrics.

@@ -166,7 +166,7 @@ func (b *bench) operate(ctx context.Context, namespace string, scale int) (stop 
 		Prober:    prober.New(prober.Options{Period: lifecycle.Period(scale)}),
 		TimeScale: scale, AllowLoopback: true,
 	}
-	if err := reconciler.SetupWithManager(mgr); err != nil {
+	if err := reconciler.SetupWithManager(mgr); err != nil { //nolint:contextcheck // the manager brings its own
 		return nil, fmt.Errorf("set up the operator: %w", err)
 	}
 	running, end := context.WithCancel(ctx)
