@@ -104,7 +104,7 @@ func (n node) status(ctx context.Context) error {
 func (n node) up(ctx context.Context) error {
 	if n.exists() {
 		if n.healthy(ctx) {
-			progress("The cluster is up: export KUBECONFIG=%s", n.path("config", "admin.kubeconfig"))
+			n.sayHow()
 			return nil
 		}
 		progress("What is there of an earlier cluster does not work: taking it away")
@@ -126,8 +126,16 @@ func (n node) up(ctx context.Context) error {
 		progress("That failed: taking away what was started")
 		return errors.Join(err, n.down(context.WithoutCancel(ctx)))
 	}
-	progress("The cluster is up: export KUBECONFIG=%s", n.path("config", "admin.kubeconfig"))
+	n.sayHow()
 	return nil
+}
+
+// sayHow tells how to use the cluster.
+func (n node) sayHow() {
+	progress("The cluster is up: export KUBECONFIG=%s", n.path("config", "admin.kubeconfig"))
+	if dir, err := binaries(); err == nil && !onPath("kubectl") {
+		progress("There is a kubectl for it: export PATH=%s:$PATH", dir)
+	}
 }
 
 func (n node) healthy(ctx context.Context) bool {

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+)
+
+func TestFlagsAreChecked(t *testing.T) {
+	for name, row := range map[string]struct {
+		options options
+		says    string
+	}{
+		"as it is":            {options{timeScale: 1}, ""},
+		"scaled":              {options{timeScale: maxTimeScale}, ""},
+		"scaled too far":      {options{timeScale: maxTimeScale + 1}, "--time-scale is 201: it must be from 1 to 200"},
+		"not scaled":          {options{timeScale: 0}, "--time-scale is 0"},
+		"a lease":             {options{timeScale: 1, leaderElect: true, leaderNamespace: "x"}, ""},
+		"a lease of no place": {options{timeScale: 1, leaderElect: true}, "--leader-election-namespace"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			err := row.options.validate()
+			if row.says == "" {
+				g.Expect(err).NotTo(HaveOccurred())
+				return
+			}
+			g.Expect(err).To(MatchError(ContainSubstring(row.says)))
+		})
+	}
+}
+
+// lease is a lease that is held by whom it says.
+type lease struct {
+	resourcelock.Interface
+	record resourcelock.LeaderElectionRecord
+}
+
+func (l *lease) Identity() string { return "me" }
+
+func (l *lease) Get(context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	record := l.record
+	return &record, nil, nil
+}
+
+func TestTheLockRemembersWhenThePredecessorWasSeen(t *testing.T) {
+	g := NewWithT(t)
+	behind := &lease{}
+	l := &lock{Interface: behind}
+	get := func(holder string, renewed int64) {
+		behind.record = resourcelock.LeaderElectionRecord{HolderIdentity: holder, RenewTime: metav1.Unix(renewed, 0)}
+		_, _, err := l.Get(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	g.Expect(l.predecessorSeen()).To(BeZero())
+	get("other", 100)
+	get("other", 102)
+	g.Expect(l.predecessorSeen()).To(Equal(time.Unix(102, 0)))
+	get("me", 110)
+	g.Expect(l.predecessorSeen()).To(Equal(time.Unix(102, 0)), "our own renewals do not count")
+	get("", 120) // released on cancel
+	g.Expect(l.predecessorSeen()).To(Equal(time.Unix(120, 0)))
+}
