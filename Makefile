@@ -62,7 +62,7 @@ fuzz: ## Fuzz what reads hostile input, 30 s each.
 
 .PHONY: e2e
 e2e: cluster-up image-load ## The end-to-end suite, on the cluster of hack/cluster.
-	KUBECONFIG=$$($(CLUSTER) kubeconfig) go test -count=1 -timeout=40m ./test/e2e -ginkgo.v
+	KUBECONFIG=$$($(CLUSTER) kubeconfig) go test -v -count=1 -timeout=40m ./test/e2e -ginkgo.v -ginkgo.no-color
 
 .PHONY: bench-writes
 bench-writes: ## Count the API writes of a whole life, in envtest. One JSON line last.
