@@ -125,17 +125,17 @@ type AgentSessionSpec struct {
 // Neither given: 900 and 28800. Only maxLifetime: idle is the smaller of 900
 // and maxLifetime. Only idleRuntimeSessionTimeout: maxLifetime is 28800.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.idleRuntimeSessionTimeout) || !has(self.maxLifetime) || self.idleRuntimeSessionTimeout <= self.maxLifetime",message="idleRuntimeSessionTimeout must be less than or equal to maxLifetime"
+// +kubebuilder:validation:XValidation:rule="!has(self.idleRuntimeSessionTimeout) || !has(self.maxLifetime) || self.idleRuntimeSessionTimeout <= self.maxLifetime",message="idleRuntimeSessionTimeout must be less than or equal to maxLifetime",fieldPath=".idleRuntimeSessionTimeout"
 type LifecycleConfiguration struct {
 	// idleRuntimeSessionTimeout is how long a session may be idle, in seconds,
-	// 60 to 28800.
+	// 60 to 28800. The smaller of 900 and maxLifetime if absent.
 	// +optional
 	// +kubebuilder:validation:Minimum=60
 	// +kubebuilder:validation:Maximum=28800
 	IdleRuntimeSessionTimeout int32 `json:"idleRuntimeSessionTimeout,omitempty"`
 	// maxLifetime is how long a compute may live, in seconds from the creation
 	// of its pod, 60 to 28800. Nothing extends it: it ends busy sessions and
-	// requests in flight too.
+	// requests in flight too. 28800 (8 hours) if absent.
 	// +optional
 	// +kubebuilder:validation:Minimum=60
 	// +kubebuilder:validation:Maximum=28800

@@ -4,17 +4,29 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// audit is the API server's log of the operator's writes.
+// audit is the API server's log of the operator's writes. The server writes a
+// line before it answers, so what the operator knows to be done is in the log.
 type audit struct {
 	file string
 }
+
+// auditPolicy logs the writes of the operator and nothing else.
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: Metadata, users: [` + operatorUser + `], verbs: [create, update, patch, delete, deletecollection]}
+- {level: None}
+`
 
 // request is one line of it.
 type request struct {
@@ -22,9 +34,9 @@ type request struct {
 	code                          int32
 }
 
-// String names the request in an error.
+// String leaves out the name, so that equal requests can be counted.
 func (q request) String() string {
-	return fmt.Sprintf("%s %s %s: %d", q.verb, q.resource, q.name, q.code)
+	return fmt.Sprintf("%s %s: %d", q.verb, q.resource, q.code)
 }
 
 // read returns the requests since a moment, refused ones too.
@@ -43,12 +55,12 @@ func (a audit) read(since time.Time) ([]request, error) {
 			RequestReceivedTimestamp metav1.MicroTime
 			ObjectRef                struct{ Resource, Subresource, Name string }
 			ResponseStatus           struct{ Code int32 }
-			RequestURI               string
 		}
 		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
 			return nil, fmt.Errorf("read the audit log: %w", err)
 		}
 		ref := event.ObjectRef
+		// A review asks a question: it is a create by name only.
 		if event.RequestReceivedTimestamp.Time.Before(since) || strings.HasSuffix(ref.Resource, "reviews") {
 			continue
 		}
@@ -62,4 +74,17 @@ func (a audit) read(since time.Time) ([]request, error) {
 		requests = append(requests, q)
 	}
 	return requests, lines.Err()
+}
+
+// tally counts requests by verb, resource and answer, one a line.
+func tally(requests []request) string {
+	counts := map[string]int{}
+	for _, q := range requests {
+		counts[q.String()]++
+	}
+	var text strings.Builder
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		fmt.Fprintf(&text, "\n  %4d  %s", counts[kind], kind)
+	}
+	return text.String()
 }
