@@ -97,8 +97,16 @@ func (f Facts) busy() bool {
 }
 
 // untold: AgentCoreStrict, and the agent does not say when its status changed.
+// After a restart its stamp is not known yet, and the state that was reported
+// tells whether its status counted.
 func (f Facts) untold() bool {
-	return f.Policy.IdleClock == v1alpha1.IdleClockAgentCoreStrict && f.Pulse.Stamp.IsZero()
+	switch {
+	case f.Policy.IdleClock != v1alpha1.IdleClockAgentCoreStrict:
+		return false
+	case f.Pulse.Restored:
+		return f.State != v1alpha1.StateActive
+	}
+	return f.Pulse.Stamp.IsZero()
 }
 
 // changedAt is the moment of the last change of status by the idle clock that

@@ -64,7 +64,8 @@ type Pulse struct {
 	Stamp time.Time
 	// HealthyAt is the first good answer, rounded up to the second.
 	HealthyAt time.Time
-	// AnsweredAt is the last good answer.
+	// AnsweredAt is the last good answer; of a restored pulse, when the last
+	// operator was known to be there, zero if nobody knows.
 	AnsweredAt time.Time
 	// Failures counts the failed pings since AnsweredAt.
 	Failures int
@@ -169,9 +170,11 @@ func (p Pulse) settle(seen Breach) Pulse {
 // AgentCore's clock the session never goes idle.
 func (p Pulse) Advancing() bool { return p.advances >= advancingAnswers }
 
-// Fresh tells whether the last ping succeeded, within the last two periods.
+// Fresh tells whether the last ping succeeded, within the last two periods. A
+// restored pulse is not fresh: its AnsweredAt says that an operator was there,
+// not that the agent answered it.
 func (p Pulse) Fresh(now time.Time, period time.Duration) bool {
-	return p.Failures == 0 && !p.AnsweredAt.IsZero() && now.Sub(p.AnsweredAt) <= 2*period
+	return !p.Restored && p.Failures == 0 && !p.AnsweredAt.IsZero() && now.Sub(p.AnsweredAt) <= 2*period
 }
 
 // Tells reports whether the step from p to next is worth a look at the

@@ -97,13 +97,15 @@ func unhealthy(_ time.Time, f Facts) due {
 	return due{Stop: Stop{at, v1alpha1.StopUnhealthy, message}, quiet: true}
 }
 
-func stuckBusy(_ time.Time, f Facts) due {
+// stuckBusy stops on a fresh answer only: while nobody looked, the agent may
+// have completed its task.
+func stuckBusy(now time.Time, f Facts) due {
 	at := f.stuckAt()
 	if at.IsZero() || f.Policy.StuckAction != v1alpha1.StuckStop {
 		return due{}
 	}
 	message := fmt.Sprintf("HealthyBusy for %s without a break, and spec.stuckDetection.action is Stop", f.Policy.StuckAfter)
-	return due{Stop: Stop{at, v1alpha1.StopStuckBusy, message}, held: f.Pulse.Failures > 0}
+	return due{Stop: Stop{at, v1alpha1.StopStuckBusy, message}, held: !f.Pulse.Fresh(now, f.Policy.Period)}
 }
 
 // stuckAt is when a busy session counts as stuck; zero if it never will.
