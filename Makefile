@@ -56,9 +56,10 @@ test: ## Everything that needs no node: unit, property and envtest, with the rac
 	assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go test -race $$(go list ./... | grep -v /test/e2e)
 
 .PHONY: fuzz
-fuzz: ## Fuzz what reads hostile input, 30 s each.
+fuzz: ## Fuzz what reads hostile input, and the rules, 30 s each.
 	go test -run='^$$' -fuzz=FuzzParsePing -fuzztime=30s ./agent-runtime/contract
 	go test -run='^$$' -fuzz=FuzzAnswer -fuzztime=30s ./internal/prober
+	go test -run='^$$' -fuzz=FuzzDecide -fuzztime=30s ./internal/lifecycle
 
 .PHONY: e2e
 e2e: cluster-up image-load ## The end-to-end suite, on the cluster of hack/cluster.

@@ -45,6 +45,11 @@ func TestDecide(t *testing.T) {
 			And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 3), HaveField("Stop.Reason", v1alpha1.StopRequested)),
 		},
 
+		"a refused pod follows a higher activation": {with(refused, func(f *lifecycle.Facts) { f.Requested = 5 }), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 5)},
+		"a refused pod of a deleted session":        {with(refused, func(f *lifecycle.Facts) { f.Deleted = true }), And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 3), HaveField("Stop.Reason", v1alpha1.StopRequested))},
+		"a lease that has lapsed":                   {living(now, func(f *lifecycle.Facts) { f.Traffic.InUseUntil = at(90) }), And(verdict(v1alpha1.StateIdle, lifecycle.ActNone, 1), HaveField("IdleSince", at(90)))},
+
+		"used, and not healthy yet":                {living(now, starting, used(at(50))), And(verdict(v1alpha1.StateStarting, lifecycle.ActNone, 1), HaveField("IdleSince", zero), HaveField("Next.Reason", v1alpha1.StopStartTimeout))},
 		"a compute that is not healthy yet":        {living(now, starting), verdict(v1alpha1.StateStarting, lifecycle.ActNone, 1)},
 		"a compute without work":                   {living(now), verdict(v1alpha1.StateIdle, lifecycle.ActNone, 1)},
 		"a busy agent":                             {living(now, said(contract.HealthyBusy, at(10), at(10))), verdict(v1alpha1.StateActive, lifecycle.ActNone, 1)},
@@ -68,12 +73,41 @@ func TestDecide(t *testing.T) {
 		"both ways of waking agree":                         {stopped(v1alpha1.StopRequested, func(f *lifecycle.Facts) { f.Requested = 2 }), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
 		"a stop that stands keeps it stopped":               {stopped(v1alpha1.StopRequested, func(f *lifecycle.Facts) { f.Desired, f.Requested = v1alpha1.DesiredStopped, 9 }), verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1)},
 		"a deleted session is not woken":                    {stopped(v1alpha1.StopIdleTimeout, func(f *lifecycle.Facts) { f.Deleted, f.Requested = true, 2 }), verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1)},
+		"its time to live is for ever":                      {stopped(v1alpha1.StopIdleTimeout), HaveField("LookAgain", zero)},
+		"its time to live, wanted running after an error":   {stopped(v1alpha1.StopUnhealthy, func(f *lifecycle.Facts) { f.Policy.TTL = 0 }), verdict(v1alpha1.StateStopped, lifecycle.ActExpire, 1)},
+		"a deleted session is not deleted again":            {stopped(v1alpha1.StopIdleTimeout, func(f *lifecycle.Facts) { f.Policy.TTL, f.Deleted = 0, true }), verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1)},
 		"its time to live runs":                             {stopped(v1alpha1.StopIdleTimeout, func(f *lifecycle.Facts) { f.Policy.TTL = 10*time.Second + 1 }), And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1), HaveField("LookAgain", at(100).Add(1)))},
-		"its time to live is over":                          {stopped(v1alpha1.StopIdleTimeout, func(f *lifecycle.Facts) { f.Policy.TTL = 10 * time.Second }), verdict(v1alpha1.StateStopped, lifecycle.ActExpire, 1)},
+		"its time to live is over":                          {stopped(v1alpha1.StopIdleTimeout, func(f *lifecycle.Facts) { f.Policy.TTL = 10 * time.Second }), And(verdict(v1alpha1.StateStopped, lifecycle.ActExpire, 1), HaveField("LookAgain", zero))},
 		"a wake comes before the end of its time":           {stopped(v1alpha1.StopIdleTimeout, func(f *lifecycle.Facts) { f.Policy.TTL, f.Requested = 0, 2 }), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			NewWithT(t).Expect(lifecycle.Decide(now, row.facts)).To(row.want)
+		})
+	}
+}
+
+// TestARestartAloneChangesNoState: until the agent has answered, the state
+// that was reported stands, whatever is not known of its stamp.
+func TestARestartAloneChangesNoState(t *testing.T) {
+	now := at(100)
+	for name, row := range map[string]struct {
+		clock  v1alpha1.IdleClock
+		status contract.Status
+		state  v1alpha1.SessionState
+	}{
+		"57: idle":                         {v1alpha1.IdleClockAgentCore, contract.Healthy, v1alpha1.StateIdle},
+		"57: busy":                         {v1alpha1.IdleClockAgentCore, contract.HealthyBusy, v1alpha1.StateActive},
+		"57: busy, observed":               {v1alpha1.IdleClockObserved, contract.HealthyBusy, v1alpha1.StateActive},
+		"57: idle, strict":                 {v1alpha1.IdleClockAgentCoreStrict, contract.Healthy, v1alpha1.StateIdle},
+		"57: busy with a stamp, strict":    {v1alpha1.IdleClockAgentCoreStrict, contract.HealthyBusy, v1alpha1.StateActive},
+		"57: busy, does not count, strict": {v1alpha1.IdleClockAgentCoreStrict, contract.HealthyBusy, v1alpha1.StateIdle},
+	} {
+		t.Run(name, func(t *testing.T) {
+			restored := living(now, clock(row.clock), said(row.status, at(10), zero), inState(row.state), func(f *lifecycle.Facts) {
+				f.Pulse.Restored, f.Pulse.AnsweredAt = true, now.Add(-time.Second)
+			})
+			v := lifecycle.Decide(now, restored)
+			NewWithT(t).Expect(v).To(And(HaveField("State", row.state), HaveField("Action", lifecycle.ActNone)))
 		})
 	}
 }

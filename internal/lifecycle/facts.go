@@ -110,7 +110,9 @@ func (f Facts) untold() bool {
 }
 
 // changedAt is the moment of the last change of status by the idle clock that
-// the spec chooses; zero if by that clock there was none.
+// the spec chooses; zero if by that clock there was none. Where only the
+// operator's own eyes tell that the status stayed, time in which it could not
+// see moves that moment, and the end of the last invocation too.
 func (f Facts) changedAt() time.Time {
 	switch {
 	case f.untold():
@@ -118,7 +120,7 @@ func (f Facts) changedAt() time.Time {
 	case f.Policy.IdleClock != v1alpha1.IdleClockObserved && !f.Pulse.Stamp.IsZero():
 		return f.Pulse.Stamp
 	}
-	return f.Pulse.Since.Add(f.Pulse.Unseen)
+	return latest(f.Pulse.Since.Add(f.Pulse.Unseen), f.Pulse.pastGaps(f.Traffic.EndedAt), f.Pulse.pastGaps(f.Traffic.InUseUntil))
 }
 
 // idleSince is the moment from which the idle timeout counts: the latest of

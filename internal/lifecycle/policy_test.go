@@ -19,6 +19,12 @@ func TestLimitsFollowTheTableOfAWS(t *testing.T) {
 		"37: neither":                          {&v1alpha1.LifecycleConfiguration{}, 900, 28800},
 		"37: only max, below the default idle": {&v1alpha1.LifecycleConfiguration{MaxLifetime: 600}, 600, 600},
 		"37: only max, at the default idle":    {&v1alpha1.LifecycleConfiguration{MaxLifetime: 900}, 900, 900},
+		"37: only max, a second below it":      {&v1alpha1.LifecycleConfiguration{MaxLifetime: 899}, 899, 899},
+		"37: only max, a second above it":      {&v1alpha1.LifecycleConfiguration{MaxLifetime: 901}, 900, 901},
+		"37: only max, the least":              {&v1alpha1.LifecycleConfiguration{MaxLifetime: 60}, 60, 60},
+		"37: only max, the most":               {&v1alpha1.LifecycleConfiguration{MaxLifetime: 28800}, 900, 28800},
+		"37: only idle, the most":              {&v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 28800}, 28800, 28800},
+		"38: idle over max, past admission":    {&v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 700, MaxLifetime: 600}, 600, 600},
 		"37: only max, above the default idle": {&v1alpha1.LifecycleConfiguration{MaxLifetime: 3600}, 900, 3600},
 		"37: only idle":                        {&v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 60}, 60, 28800},
 		"both":                                 {&v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 60, MaxLifetime: 28800}, 60, 28800},
@@ -51,5 +57,29 @@ func TestPolicyOf(t *testing.T) {
 		FailureThreshold: 4, IdleClock: v1alpha1.IdleClockObserved, StuckAfter: 6 * time.Second, StuckAction: v1alpha1.StuckStop,
 		TTL: 0, Merge: 400 * time.Millisecond,
 	}))
-	g.Expect(lifecycle.Period(200)).To(Equal(100*time.Millisecond), "never less")
+}
+
+// TestTheScaleDividesEveryDuration, and asks no agent more than ten times a second.
+func TestTheScaleDividesEveryDuration(t *testing.T) {
+	ttl := int32(600)
+	spec := &v1alpha1.AgentSessionSpec{
+		StuckDetection:         &v1alpha1.StuckDetection{AfterSeconds: 300, Action: v1alpha1.StuckReport},
+		TTLSecondsAfterStopped: &ttl,
+	}
+	for _, row := range []struct {
+		scale                                       int
+		idle, max, start, stuck, ttl, merge, period time.Duration
+	}{
+		{1, 15 * time.Minute, 8 * time.Hour, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 4 * time.Second, 2 * time.Second},
+		{12, 75 * time.Second, 40 * time.Minute, 10 * time.Second, 25 * time.Second, 50 * time.Second, 333_333_333, 166_666_666},
+		{20, 45 * time.Second, 24 * time.Minute, 6 * time.Second, 15 * time.Second, 30 * time.Second, 200 * time.Millisecond, 100 * time.Millisecond},
+		{1000, 900 * time.Millisecond, 28800 * time.Millisecond, 120 * time.Millisecond, 300 * time.Millisecond, 600 * time.Millisecond, 4 * time.Millisecond, 100 * time.Millisecond},
+	} {
+		g := NewWithT(t)
+		p := lifecycle.PolicyOf(spec, row.scale)
+		g.Expect([]time.Duration{p.Idle, p.Max, p.StartTimeout, p.StuckAfter, p.TTL, p.Merge, p.Period}).
+			To(Equal([]time.Duration{row.idle, row.max, row.start, row.stuck, row.ttl, row.merge, row.period}), "scale %d", row.scale)
+		g.Expect(p.FailureThreshold).To(Equal(15), "a number of pings, not a duration")
+		g.Expect(lifecycle.Period(row.scale)).To(Equal(row.period))
+	}
 }

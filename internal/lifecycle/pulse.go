@@ -58,6 +58,10 @@ type Pulse struct {
 	// the operator was down or starved, or the pings failed. It is neither
 	// idle time nor failure.
 	Unseen time.Duration
+	// Gaps are what of Unseen lies in this memory, without what status held,
+	// and SeenSince is the end of the last of them.
+	Gaps      time.Duration
+	SeenSince time.Time
 	// Stamp is the latest usable time_of_last_update, never moving back;
 	// zero as long as StampForm is not contract.StampSeconds or it lies in
 	// the future.
@@ -118,16 +122,31 @@ func (p Pulse) fail(a Answer, now time.Time) Pulse {
 // account keeps Since and Unseen.
 func (p Pulse) account(ping contract.Ping, now time.Time, period time.Duration) Pulse {
 	if ping.Status != p.Status {
-		p.Since, p.Unseen = ceil(now), 0
+		p.Since, p.Unseen, p.Gaps, p.SeenSince = ceil(now), 0, 0, time.Time{}
 		return p
 	}
 	if gap := now.Sub(p.AnsweredAt); gap > 3*period {
 		if p.AnsweredAt.IsZero() {
 			gap = now.Sub(p.Since) // taken over from status, and nobody knows when it was last seen
 		}
-		p.Unseen = min(p.Unseen+gap.Truncate(time.Second), ceil(now).Sub(p.Since))
+		gap = gap.Truncate(time.Second)
+		p.Unseen = min(p.Unseen+gap, ceil(now).Sub(p.Since))
+		p.Gaps, p.SeenSince = p.Gaps+gap, ceil(now)
 	}
 	return p
+}
+
+// pastGaps moves a moment by the time after it in which nobody could see the
+// agent: exactly if all gaps came after it, else by more, though never past the
+// last gap.
+func (p Pulse) pastGaps(t time.Time) time.Time {
+	switch moved := t.Add(p.Gaps); {
+	case !t.Before(p.SeenSince):
+		return t
+	case moved.Before(p.SeenSince):
+		return moved
+	}
+	return p.SeenSince
 }
 
 // stamp keeps Stamp and what tells an advancing or a frozen one.

@@ -61,6 +61,7 @@ func TestPulseRemembersChanges(t *testing.T) {
 
 	p = failed.Observe(answer(contract.HealthyBusy, at(2)), at(11.3), period)
 	g.Expect(p.Failures).To(BeZero())
+	g.Expect(p.FailingSince).To(BeZero())
 	g.Expect(p.Stamp).To(Equal(at(7)), "a stamp does not move back")
 }
 
@@ -83,6 +84,9 @@ func TestPulseCountsTimeThatNobodySaw(t *testing.T) {
 		"down, and nobody knows since when": {
 			lifecycle.Pulse{Status: contract.Healthy, Since: at(10), HealthyAt: at(10), Restored: true}, at(70), contract.Healthy, 60 * time.Second,
 		},
+		"unseen for no longer than it has lasted": {
+			lifecycle.Pulse{Status: contract.Healthy, Since: at(10), Unseen: 30 * time.Second, HealthyAt: at(10), Restored: true}, at(70), contract.Healthy, 60 * time.Second,
+		},
 		"a change forgets what was not seen before": {
 			lifecycle.Pulse{Status: contract.Healthy, Since: at(10), Unseen: 5 * time.Second, AnsweredAt: at(50)}, at(52), contract.HealthyBusy, 0,
 		},
@@ -97,6 +101,21 @@ func TestPulseCountsTimeThatNobodySaw(t *testing.T) {
 			g.Expect(p.Restored).To(BeFalse())
 		})
 	}
+}
+
+// TestPulseKnowsItsGaps: what status held of unseen time is not among them,
+// and a change of status ends them.
+func TestPulseKnowsItsGaps(t *testing.T) {
+	g := NewWithT(t)
+	p := lifecycle.Pulse{Status: contract.Healthy, Since: at(10), Unseen: 20 * time.Second, HealthyAt: at(10), AnsweredAt: at(50), Restored: true}
+	p = p.Observe(answer(contract.Healthy, zero), at(59.5), period)
+	g.Expect(p).To(And(HaveField("Unseen", 29*time.Second), HaveField("Gaps", 9*time.Second), HaveField("SeenSince", at(60))))
+	p = p.Observe(answer(contract.Healthy, zero), at(61.5), period)
+	g.Expect(p).To(And(HaveField("Gaps", 9*time.Second), HaveField("SeenSince", at(60))), "no gap")
+	p = p.Observe(answer(contract.Healthy, zero), at(71.5), period)
+	g.Expect(p).To(And(HaveField("Unseen", 39*time.Second), HaveField("Gaps", 19*time.Second), HaveField("SeenSince", at(72))))
+	p = p.Observe(answer(contract.HealthyBusy, zero), at(73.5), period)
+	g.Expect(p).To(And(HaveField("Unseen", BeZero()), HaveField("Gaps", BeZero()), HaveField("SeenSince", BeZero())))
 }
 
 func TestPulseFindsBreaches(t *testing.T) {
@@ -139,6 +158,25 @@ func TestPulseFindsBreaches(t *testing.T) {
 				g.Expect(p.Stamp).To(BeZero(), "it is not used")
 			}
 		})
+	}
+}
+
+// TestEveryBreachHasItsWords: each reason of the condition PingContract that
+// the rules give says something of its own.
+func TestEveryBreachHasItsWords(t *testing.T) {
+	g := NewWithT(t)
+	said := map[string]lifecycle.Breach{}
+	for _, reason := range []lifecycle.Breach{
+		v1alpha1.ReasonPingConforms, v1alpha1.ReasonTimestampMissing, v1alpha1.ReasonTimestampMilliseconds, v1alpha1.ReasonTimestampUnusable,
+		v1alpha1.ReasonTimestampInFuture, v1alpha1.ReasonTimestampAdvances, v1alpha1.ReasonTimestampFrozen,
+		v1alpha1.ReasonPingTooSlow, v1alpha1.ReasonPingNotOK, v1alpha1.ReasonPingMalformed,
+	} {
+		g.Expect(len(reason.Message())).To(BeNumerically(">", 40), "%s", reason)
+		g.Expect(said).NotTo(HaveKey(reason.Message()))
+		said[reason.Message()] = reason
+		if reason != v1alpha1.ReasonPingConforms && reason != v1alpha1.ReasonTimestampInFuture {
+			g.Expect(reason.Message()).To(MatchRegexp("AgentCore|AWS"), "%s: what AWS would do", reason)
+		}
 	}
 }
 

@@ -66,6 +66,18 @@ func failing(n int, since time.Time) func(*lifecycle.Facts) {
 	}
 }
 
+func used(until time.Time) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) { f.Traffic = lifecycle.Traffic{EndedAt: until, InUseUntil: until} }
+}
+
+// gap is time in which nobody saw the agent.
+func gap(seconds int, end time.Time) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) {
+		f.Pulse.Unseen = time.Duration(seconds) * time.Second
+		f.Pulse.Gaps, f.Pulse.SeenSince = f.Pulse.Unseen, end
+	}
+}
+
 func compute(phase lifecycle.ComputePhase, detail string) func(*lifecycle.Facts) {
 	return func(f *lifecycle.Facts) { f.Compute.Phase, f.Compute.Detail = phase, detail }
 }
@@ -99,21 +111,26 @@ func TestRules(t *testing.T) {
 		"48: without a usable stamp the operator's own moment counts": {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(102), zero)}, at(162), v1alpha1.StopIdleTimeout},
 		"by the observed clock the stamp does not count":              {[]func(*lifecycle.Facts){limits(60, 28800), clock(v1alpha1.IdleClockObserved), said(contract.Healthy, at(102), at(150))}, at(162), v1alpha1.StopIdleTimeout},
 		"a stamp from before the start does not count":                {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, healthy, time.Unix(0, 0))}, healthy.Add(60 * time.Second), v1alpha1.StopIdleTimeout},
+		"nor is it after an invocation":                               {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(10), zero), used(at(100)), gap(20, at(125))}, at(180), v1alpha1.StopIdleTimeout},
+		"an invocation that ended while nobody looked":                {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(10), zero), used(at(110)), gap(20, at(125))}, at(185), v1alpha1.StopIdleTimeout},
+		"an invocation after that is not moved":                       {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(10), zero), used(at(125)), gap(20, at(125))}, at(185), v1alpha1.StopIdleTimeout},
+		"a stamp tells what nobody saw":                               {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(10), at(10)), used(at(100)), gap(20, at(125))}, at(160), v1alpha1.StopIdleTimeout},
 		"time in which nobody looked is not idle time":                {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(102), zero), func(f *lifecycle.Facts) { f.Pulse.Unseen = 20 * time.Second }}, at(182), v1alpha1.StopIdleTimeout},
-		"idle equals max":                          {[]func(*lifecycle.Facts){limits(60, 60)}, at(60), v1alpha1.StopMaxLifetime},
-		"50: max ends a busy session":              {[]func(*lifecycle.Facts){limits(60, 120), said(contract.HealthyBusy, at(10), at(10))}, at(120), v1alpha1.StopMaxLifetime},
-		"50: invocations do not extend max":        {[]func(*lifecycle.Facts){limits(60, 120), func(f *lifecycle.Facts) { f.Traffic.InUseUntil = at(1000) }}, at(120), v1alpha1.StopMaxLifetime},
-		"max ends a session that starts":           {[]func(*lifecycle.Facts){limits(60, 60), starting}, at(60), v1alpha1.StopMaxLifetime},
-		"an outage does not extend max":            {[]func(*lifecycle.Facts){limits(60, 120), failing(50, at(10)), func(f *lifecycle.Facts) { f.Outage = at(119) }}, at(120), v1alpha1.StopMaxLifetime},
-		"54: never healthy, cannot be asked":       {[]func(*lifecycle.Facts){starting, func(f *lifecycle.Facts) { f.Asked = false }}, at(120), v1alpha1.StopStartTimeout},
-		"54: never healthy, refuses":               {[]func(*lifecycle.Facts){starting, failing(3, at(10))}, at(120), v1alpha1.StopStartTimeout},
-		"not asked yet after a restart":            {[]func(*lifecycle.Facts){starting}, never, ""},
-		"53: failures in a row":                    {[]func(*lifecycle.Facts){failing(15, at(100))}, at(130), v1alpha1.StopUnhealthy},
-		"one failure too few":                      {[]func(*lifecycle.Facts){failing(14, at(100))}, never, ""},
-		"failures count from the end of an outage": {[]func(*lifecycle.Facts){failing(500, at(100)), func(f *lifecycle.Facts) { f.Outage = at(200) }}, at(230), v1alpha1.StopUnhealthy},
-		"an outage long ago does not matter":       {[]func(*lifecycle.Facts){failing(15, at(100)), func(f *lifecycle.Facts) { f.Outage = at(50) }}, at(130), v1alpha1.StopUnhealthy},
-		"stuck, to be stopped":                     {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckStop), said(contract.HealthyBusy, at(10), at(9))}, at(310), v1alpha1.StopStuckBusy},
-		"stuck, to be reported":                    {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckReport), said(contract.HealthyBusy, at(10), at(9))}, never, ""},
+		"idle equals max":                                             {[]func(*lifecycle.Facts){limits(60, 60)}, at(60), v1alpha1.StopMaxLifetime},
+		"50: max ends a busy session":                                 {[]func(*lifecycle.Facts){limits(60, 120), said(contract.HealthyBusy, at(10), at(10))}, at(120), v1alpha1.StopMaxLifetime},
+		"50: invocations do not extend max":                           {[]func(*lifecycle.Facts){limits(60, 120), func(f *lifecycle.Facts) { f.Traffic.InUseUntil = at(1000) }}, at(120), v1alpha1.StopMaxLifetime},
+		"max ends a session that starts":                              {[]func(*lifecycle.Facts){limits(60, 60), starting}, at(60), v1alpha1.StopMaxLifetime},
+		"an outage does not extend max":                               {[]func(*lifecycle.Facts){limits(60, 120), failing(50, at(10)), func(f *lifecycle.Facts) { f.Outage = at(119) }}, at(120), v1alpha1.StopMaxLifetime},
+		"54: never healthy, cannot be asked":                          {[]func(*lifecycle.Facts){starting, func(f *lifecycle.Facts) { f.Asked = false }}, at(120), v1alpha1.StopStartTimeout},
+		"54: never healthy, refuses":                                  {[]func(*lifecycle.Facts){starting, failing(3, at(10))}, at(120), v1alpha1.StopStartTimeout},
+		"not asked yet after a restart":                               {[]func(*lifecycle.Facts){starting}, never, ""},
+		"53: failures in a row":                                       {[]func(*lifecycle.Facts){failing(15, at(100))}, at(130), v1alpha1.StopUnhealthy},
+		"one failure too few":                                         {[]func(*lifecycle.Facts){failing(14, at(100))}, never, ""},
+		"failures count from the end of an outage":                    {[]func(*lifecycle.Facts){failing(500, at(100)), func(f *lifecycle.Facts) { f.Outage = at(200) }}, at(230), v1alpha1.StopUnhealthy},
+		"an outage long ago does not matter":                          {[]func(*lifecycle.Facts){failing(15, at(100)), func(f *lifecycle.Facts) { f.Outage = at(50) }}, at(130), v1alpha1.StopUnhealthy},
+		"stuck counts from first healthy":                             {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckStop), said(contract.HealthyBusy, at(1), at(1))}, healthy.Add(300 * time.Second), v1alpha1.StopStuckBusy},
+		"stuck, to be stopped":                                        {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckStop), said(contract.HealthyBusy, at(10), at(9))}, at(310), v1alpha1.StopStuckBusy},
+		"stuck, to be reported":                                       {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckReport), said(contract.HealthyBusy, at(10), at(9))}, never, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -138,6 +155,34 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// TestStopsSayWhy: the message has what the reason alone does not say.
+func TestStopsSayWhy(t *testing.T) {
+	now := at(28800)
+	strictly := clock(v1alpha1.IdleClockAgentCoreStrict)
+	busy := said(contract.HealthyBusy, at(10), zero)
+	for _, row := range []struct {
+		facts []func(*lifecycle.Facts)
+		says  string
+	}{
+		{[]func(*lifecycle.Facts){func(f *lifecycle.Facts) { f.Deleted = true }}, "being deleted"},
+		{[]func(*lifecycle.Facts){func(f *lifecycle.Facts) { f.Desired = v1alpha1.DesiredStopped }}, "spec.desiredState is Stopped"},
+		{[]func(*lifecycle.Facts){func(f *lifecycle.Facts) { f.Requested = 3 }}, "spec.activation asks for activation 3"},
+		{[]func(*lifecycle.Facts){compute(lifecycle.ComputeExited, "exit code 3")}, "exit code 3"},
+		{[]func(*lifecycle.Facts){compute(lifecycle.ComputeLost, "evicted")}, "evicted"},
+		{[]func(*lifecycle.Facts){}, "lived for 8h0m0s"},
+		{[]func(*lifecycle.Facts){busy}, "not even an agent that is HealthyBusy"},
+		{[]func(*lifecycle.Facts){limits(60, 30000), starting, failing(2, at(10))}, "within 2m0s of the creation of its pod: connection refused"},
+		{[]func(*lifecycle.Facts){limits(60, 30000), starting, compute(lifecycle.ComputePresent, "ImagePullBackOff"), func(f *lifecycle.Facts) { f.Asked = false }}, "pod: ImagePullBackOff"},
+		{[]func(*lifecycle.Facts){limits(60, 30000), failing(15, at(100))}, "15 pings in a row failed: connection refused"},
+		{[]func(*lifecycle.Facts){limits(60, 30000), stuckAfter(300, v1alpha1.StuckStop), busy}, "HealthyBusy for 5m0s without a break"},
+		{[]func(*lifecycle.Facts){limits(60, 30000)}, "No work for 1m0s: the agent answers Healthy and no invocation"},
+		{[]func(*lifecycle.Facts){limits(60, 30000), strictly, busy}, "without a usable time_of_last_update its status does not count"},
+	} {
+		verdict := lifecycle.Decide(now, living(now, row.facts...))
+		NewWithT(t).Expect(verdict.Stop.Message).To(ContainSubstring(row.says))
+	}
+}
+
 func TestIdlenessNeedsAFreshGoodAnswer(t *testing.T) {
 	now := at(1000) // long overdue at 60 s of idleness
 	for name, row := range map[string]struct {
@@ -147,6 +192,7 @@ func TestIdlenessNeedsAFreshGoodAnswer(t *testing.T) {
 		"a good answer two periods ago":       {func(f *lifecycle.Facts) { f.Pulse.AnsweredAt = now.Add(-4 * time.Second) }, true},
 		"a good answer longer ago":            {func(f *lifecycle.Facts) { f.Pulse.AnsweredAt = now.Add(-4*time.Second - 1) }, false},
 		"the last ping failed":                {failing(1, now.Add(-time.Second)), false},
+		"57: back within a period, not asked": {func(f *lifecycle.Facts) { f.Pulse.Restored = true }, false},
 		"none since a restart":                {func(f *lifecycle.Facts) { f.Pulse.AnsweredAt, f.Pulse.Restored = zero, true }, false},
 		"49: an invocation in flight":         {func(f *lifecycle.Facts) { f.Traffic.InUseUntil = now.Add(1) }, false},
 		"a lease that has just ended":         {func(f *lifecycle.Facts) { f.Traffic.InUseUntil = now }, false},
@@ -161,6 +207,35 @@ func TestIdlenessNeedsAFreshGoodAnswer(t *testing.T) {
 			if !row.stops {
 				g.Expect(verdict.LookAgain).To(BeTemporally(">", now))
 			}
+		})
+	}
+}
+
+// TestStuckNeedsAFreshGoodAnswer: what was busy when somebody last looked may
+// have completed its task since.
+func TestStuckNeedsAFreshGoodAnswer(t *testing.T) {
+	now := at(1000) // long overdue at 300 s of HealthyBusy
+	for name, row := range map[string]struct {
+		change func(*lifecycle.Facts)
+		stops  bool
+	}{
+		"a good answer just now":              {func(*lifecycle.Facts) {}, true},
+		"a good answer two periods ago":       {func(f *lifecycle.Facts) { f.Pulse.AnsweredAt = now.Add(-4 * time.Second) }, true},
+		"a good answer longer ago":            {func(f *lifecycle.Facts) { f.Pulse.AnsweredAt = now.Add(-4*time.Second - 1) }, false},
+		"the last ping failed":                {failing(1, now.Add(-time.Second)), false},
+		"57: back after a long time":          {func(f *lifecycle.Facts) { f.Pulse.AnsweredAt, f.Pulse.Restored = zero, true }, false},
+		"57: back within a period, not asked": {func(f *lifecycle.Facts) { f.Pulse.Restored = true }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			verdict := lifecycle.Decide(now, living(now, stuckAfter(300, v1alpha1.StuckStop), said(contract.HealthyBusy, at(10), at(9)), row.change))
+			g.Expect(verdict.Stuck || row.stops).To(BeTrue(), "it is reported all the same")
+			if row.stops {
+				g.Expect(verdict.Stop.Reason).To(Equal(v1alpha1.StopStuckBusy))
+				return
+			}
+			g.Expect(verdict.State).To(Equal(v1alpha1.StateActive))
+			g.Expect(verdict.LookAgain).To(Equal(now.Add(period)))
 		})
 	}
 }
@@ -186,4 +261,12 @@ func TestTheOrderOfTheRules(t *testing.T) {
 		NewWithT(t).Expect(lifecycle.Decide(now, facts).Stop.Reason).To(Equal(step.want))
 		step.undo(&facts)
 	}
+
+	// A compute that was never healthy is neither Unhealthy nor idle.
+	facts = living(now, limits(60, 100), starting, failing(50, at(10)))
+	NewWithT(t).Expect(lifecycle.Decide(now, facts).Stop.Reason).To(Equal(v1alpha1.StopMaxLifetime))
+	facts.Policy.Max = time.Hour
+	NewWithT(t).Expect(lifecycle.Decide(now, facts).Stop.Reason).To(Equal(v1alpha1.StopStartTimeout))
+	facts.Policy.StartTimeout = time.Hour
+	NewWithT(t).Expect(lifecycle.Decide(now, facts).State).To(Equal(v1alpha1.StateStarting))
 }

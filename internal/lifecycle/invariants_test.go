@@ -1,0 +1,201 @@
+package lifecycle_test
+
+import (
+	"flag"
+	"os"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// TestMain lets rapid try 3,000 histories instead of 100; -rapid.checks on the
+// command line wins.
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "3000"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+// TestHistories: never stop in flight, never live past max, a failed ping never
+// idles, stop exactly once, whatever happens in whatever order.
+func TestHistories(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := newHistory(t)
+		h.look()
+		t.Repeat(map[string]func(*rapid.T){
+			"a moment passes":    func(t *rapid.T) { h.pass(rapid.IntRange(1, 5).Draw(t, "periods")) },
+			"time passes":        func(t *rapid.T) { h.pass(rapid.IntRange(5, 40).Draw(t, "periods")) },
+			"much time passes":   func(t *rapid.T) { h.pass(rapid.IntRange(40, 120).Draw(t, "periods")) },
+			"the clock steps":    func(t *rapid.T) { h.step(time.Duration(rapid.IntRange(-3, 90).Draw(t, "s")) * time.Second) },
+			"a task begins":      func(*rapid.T) { h.agent.work(true, h.now) },
+			"a task ends":        func(*rapid.T) { h.agent.work(false, h.now) },
+			"the agent hangs":    func(*rapid.T) { h.agent.hangs = true },
+			"the agent recovers": func(*rapid.T) { h.agent.hangs = false },
+			"an invocation":      func(t *rapid.T) { h.invoke(time.Duration(rapid.IntRange(1, 200).Draw(t, "lease")) * time.Second) },
+			"an invocation ends": func(*rapid.T) { h.invoke(0) },
+			"the operator goes":  func(*rapid.T) { h.down = true },
+			"the operator comes": func(t *rapid.T) { h.restart(rapid.Bool().Draw(t, "lease known")) },
+			"an outage":          func(*rapid.T) { h.facts.Outage = h.now },
+			"the limits change":  func(t *rapid.T) { h.limit(t); h.look() },
+			"a stop is wanted":   func(*rapid.T) { h.seldom(func() { h.facts.Desired = v1alpha1.DesiredStopped }) },
+			"it is taken back":   func(*rapid.T) { h.facts.Desired = v1alpha1.DesiredRunning; h.look() },
+			"another activation": func(*rapid.T) { h.seldom(func() { h.facts.Requested = h.facts.Activation + 1 }) },
+			"the session goes":   func(*rapid.T) { h.seldom(func() { h.facts.Deleted = true }) },
+			"the agent exits":    func(*rapid.T) { h.seldom(func() { h.cluster(lifecycle.ComputeExited) }) },
+			"the node goes":      func(*rapid.T) { h.seldom(func() { h.cluster(lifecycle.ComputeLost) }) },
+			"the pod is deleted": func(*rapid.T) { h.seldom(func() { h.cluster(lifecycle.ComputeLeaving) }) },
+			"the pod goes":       func(*rapid.T) { h.seldom(func() { h.cluster(lifecycle.ComputeAbsent) }) },
+			"a quota is full":    func(*rapid.T) { h.refused = true },
+			"a quota has room":   func(*rapid.T) { h.refused = false; h.look() },
+			"it is looked at":    func(*rapid.T) { h.look() },
+		})
+	})
+}
+
+// seldom does what would let nobody live long, and always what ends or wakes a
+// session that does not live.
+func (h *history) seldom(happen func()) {
+	if !h.living() || rapid.IntRange(0, 9).Draw(h.t, "really") == 9 {
+		happen()
+		h.look()
+	}
+}
+
+// invoke begins an invocation with a lease, or ends it.
+func (h *history) invoke(lease time.Duration) {
+	ends := lease == 0
+	switch {
+	case ends && !h.facts.Traffic.InUseUntil.After(h.now):
+		return
+	case ends:
+		h.facts.Traffic.EndedAt = h.now
+	}
+	h.facts.Traffic.InUseUntil = h.now.Add(lease)
+	h.look()
+}
+
+// cluster does something to the pod, if it can still be done.
+func (h *history) cluster(phase lifecycle.ComputePhase) {
+	switch now := h.facts.Compute.Phase; {
+	case now == lifecycle.ComputeAbsent, now == lifecycle.ComputeLeaving && phase != lifecycle.ComputeAbsent:
+		return
+	}
+	h.facts.Compute.Phase, h.facts.Compute.Detail = phase, "seen"
+}
+
+// check holds for every verdict.
+func (h *history) check(v lifecycle.Verdict) {
+	t, f := h.t, h.facts
+	if again := lifecycle.Decide(h.now, f); again != v {
+		t.Fatalf("the same facts, another verdict: %+v and %+v", v, again)
+	}
+	if !v.LookAgain.IsZero() && !v.LookAgain.After(h.now) {
+		t.Fatalf("look again at %v, which is not after %v", v.LookAgain, h.now)
+	}
+	if v.Activation < f.Activation {
+		t.Fatalf("activation %d after %d", v.Activation, f.Activation)
+	}
+	if h.stops > 1 {
+		t.Fatalf("stopped %d times", h.stops)
+	}
+	switch {
+	case f.State == v1alpha1.StateStopping:
+		if v.State != v1alpha1.StateStopping && v.State != v1alpha1.StateStopped || v.Stop != f.LastStop {
+			t.Fatalf("a stop was taken back or changed: %+v", v)
+		}
+	case v.Action == lifecycle.ActStart:
+		if f.Compute.Phase != lifecycle.ComputeAbsent || f.Desired == v1alpha1.DesiredStopped || f.Deleted {
+			t.Fatalf("started: %+v", f)
+		}
+	case h.living() && f.Compute.Phase != lifecycle.ComputeAbsent:
+		h.checkLiving(v)
+	}
+}
+
+// checkLiving holds for a compute that no rule had stopped before.
+func (h *history) checkLiving(v lifecycle.Verdict) {
+	t, f := h.t, h.facts
+	if reason := owed(h.now, f); v.Stop.Reason != reason {
+		t.Fatalf("stopped for %q and not for %q: %+v", v.Stop.Reason, reason, f)
+	}
+	end := f.Compute.CreatedAt.Add(f.Policy.Max)
+	if v.State == v1alpha1.StateStopping {
+		h.checkStop(v.Stop)
+		return
+	}
+	switch {
+	case !h.now.Before(end):
+		t.Fatalf("alive %v after its maximal lifetime", h.now.Sub(end))
+	case v.Next.At.IsZero() || v.Next.At.After(end):
+		t.Fatalf("the next stop is announced for %v, after the maximal lifetime", v.Next.At)
+	case v.LookAgain.IsZero() || v.LookAgain.After(end):
+		t.Fatalf("looked at again %v, after the maximal lifetime", v.LookAgain)
+	}
+}
+
+func (h *history) checkStop(stop lifecycle.Stop) {
+	t, f := h.t, h.facts
+	if h.now.Before(stop.At) || stop.Message == "" && stop.Reason != v1alpha1.StopAgentExited {
+		t.Fatalf("stopped before it was due, or without a word: %+v", stop)
+	}
+	if stop.Reason != v1alpha1.StopIdleTimeout {
+		return
+	}
+	p := f.Pulse
+	sinceAnswer := h.now.Sub(p.AnsweredAt)
+	strict := f.Policy.IdleClock == v1alpha1.IdleClockAgentCoreStrict
+	byStamp := f.Policy.IdleClock != v1alpha1.IdleClockObserved && h.agent.stamps.usable()
+	switch {
+	case h.now.Before(f.Traffic.InUseUntil):
+		t.Fatal("stopped as idle with an invocation in flight")
+	case p.Restored || p.Failures > 0 || sinceAnswer > 2*period:
+		t.Fatal("stopped as idle without a fresh good answer")
+	case p.Status == contract.HealthyBusy && (!strict || byStamp):
+		t.Fatal("stopped as idle while busy")
+	case byStamp && h.agent.stamps == honest && h.now.Sub(h.answered.since) < f.Policy.Idle-time.Second:
+		t.Fatalf("stopped after %v without work", h.now.Sub(h.answered.since))
+	case !byStamp && !strict && min(h.seenIdle+sinceAnswer, h.sinceUse()) < f.Policy.Idle-h.unsure:
+		t.Fatalf("stopped after it was seen without work for %v, unsure of %v", h.seenIdle+sinceAnswer, h.unsure)
+	}
+}
+
+// TestAnOutageStopsNobodyAsUnhealthy: while most of all agents fail, and for a
+// threshold of periods after, no failure counts.
+func TestAnOutageStopsNobodyAsUnhealthy(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		failures := rapid.IntRange(1, 10_000).Draw(t, "failures")
+		since := at(float64(rapid.IntRange(10, 1000).Draw(t, "since")))
+		outage := since.Add(time.Duration(rapid.IntRange(0, 1000).Draw(t, "outage")) * time.Second)
+		now := outage.Add(time.Duration(rapid.IntRange(0, 29).Draw(t, "after")) * time.Second)
+		f := living(now, failing(failures, since), func(f *lifecycle.Facts) { f.Outage = outage })
+		if v := lifecycle.Decide(now, f); v.State == v1alpha1.StateStopping {
+			t.Fatalf("stopped for %s", v.Stop.Reason)
+		}
+	})
+}
+
+// TestAQuietAgentCostsNothing: an agent that does not change is told of once,
+// however late single pings are and although some fail.
+func TestAQuietAgentCostsNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a := newAgent(created, rapid.SampledFrom([]stamps{honest, missing, milliseconds, iso8601, future, frozen}).Draw(t, "stamps"))
+		a.busy = rapid.Bool().Draw(t, "busy")
+		now := created.Add(time.Duration(rapid.IntRange(1, 5000).Draw(t, "ms")) * time.Millisecond)
+		pulse := lifecycle.Pulse{}.Observe(a.answer(now), now, period)
+		for range 100 {
+			now = now.Add(period + time.Duration(rapid.IntRange(-400, 400).Draw(t, "late"))*time.Millisecond)
+			a.hangs = !a.hangs && rapid.IntRange(0, 9).Draw(t, "hangs") == 0
+			next := pulse.Observe(a.answer(now), now, period)
+			if pulse.Tells(next, lifecycle.DefaultFailureThreshold) {
+				t.Fatalf("told of nothing: %+v and then %+v", pulse, next)
+			}
+			pulse = next
+		}
+	})
+}

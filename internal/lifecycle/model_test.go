@@ -1,0 +1,175 @@
+package lifecycle_test
+
+import (
+	"time"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// stamps is what an agent sends as time_of_last_update.
+type stamps string
+
+const (
+	honest       stamps = "honest" // whole seconds of the last change
+	missing      stamps = "missing"
+	milliseconds stamps = "milliseconds"
+	iso8601      stamps = "ISO 8601"
+	future       stamps = "future"
+	advancing    stamps = "advancing" // now, on every ping
+	frozen       stamps = "frozen"    // the creation of the compute, for ever
+)
+
+// usable: AgentCore can read them. Whether they are true is another matter.
+func (s stamps) usable() bool { return s == honest || s == advancing || s == frozen }
+
+// agent is an agent as it really is.
+type agent struct {
+	born   time.Time
+	busy   bool
+	since  time.Time // when busy last changed
+	stamps stamps
+	hangs  bool
+}
+
+func newAgent(born time.Time, stamps stamps) agent {
+	return agent{born: born, since: born, stamps: stamps}
+}
+
+// work lets the agent take up or finish a task.
+func (a *agent) work(busy bool, now time.Time) {
+	if a.busy != busy {
+		a.busy, a.since = busy, now
+	}
+}
+
+// answer is what one ping of the agent brings.
+func (a *agent) answer(now time.Time) lifecycle.Answer {
+	if a.hangs {
+		return lifecycle.Answer{Failure: lifecycle.FailureTimeout, Detail: "no answer"}
+	}
+	ping := contract.Ping{Status: contract.Healthy, Stamp: contract.StampSeconds}
+	if a.busy {
+		ping.Status = contract.HealthyBusy
+	}
+	switch a.stamps {
+	case honest:
+		ping.UpdatedAt = a.since.Truncate(time.Second)
+	case advancing:
+		ping.UpdatedAt = now.Truncate(time.Second)
+	case frozen:
+		ping.UpdatedAt = a.born
+	case future:
+		ping.UpdatedAt = now.Add(time.Hour).Truncate(time.Second)
+	case missing:
+		ping.Stamp = contract.StampMissing
+	case milliseconds:
+		ping.Stamp = contract.StampMilliseconds
+	case iso8601:
+		ping.Stamp = contract.StampNotANumber
+	}
+	return lifecycle.Answer{Ping: ping}
+}
+
+// reported is what status holds of a pulse: all that outlives an operator.
+// The controllers write it at a look and read it after a restart.
+type reported struct {
+	status                      contract.Status
+	since, healthyAt, idleSince time.Time
+	breach                      lifecycle.Breach
+}
+
+func (r *reported) write(p lifecycle.Pulse, v lifecycle.Verdict) {
+	if p.Restored {
+		return // nothing new is known before the agent has answered
+	}
+	*r = reported{p.Status, p.Since, p.HealthyAt, v.IdleSince.Truncate(time.Second), p.Breach}
+}
+
+// restore is the pulse that the next operator begins with. seen is when the
+// last one was known to be there; zero if nobody knows.
+func (r *reported) restore(seen time.Time) lifecycle.Pulse {
+	if r.healthyAt.IsZero() {
+		return lifecycle.Pulse{}
+	}
+	p := lifecycle.Pulse{
+		Status: r.status, Since: r.since, HealthyAt: r.healthyAt, Breach: r.breach, Restored: true,
+		Unseen: max(0, r.idleSince.Sub(r.since)),
+	}
+	if seen.After(r.since) {
+		p.AnsweredAt = seen
+	}
+	return p
+}
+
+// owed is the reason for which a living compute has to be stopped at a moment;
+// empty if it may live. It says in other words what the rules have to say.
+func owed(now time.Time, f lifecycle.Facts) v1alpha1.StopReason {
+	reached := func(from time.Time, d time.Duration) bool { return !now.Before(from.Add(d)) }
+	p, policy := f.Pulse, f.Policy
+	started := !p.HealthyAt.IsZero()
+	fresh := !p.Restored && p.Failures == 0 && !p.AnsweredAt.IsZero() && now.Sub(p.AnsweredAt) <= 2*policy.Period
+	counts := policy.IdleClock != v1alpha1.IdleClockAgentCoreStrict || !p.Stamp.IsZero()
+	busy := p.Status == contract.HealthyBusy && counts
+	threshold := time.Duration(policy.FailureThreshold) * policy.Period
+
+	switch {
+	case f.Deleted, f.Desired == v1alpha1.DesiredStopped, f.Requested > f.Activation:
+		return v1alpha1.StopRequested
+	case f.Compute.Phase == lifecycle.ComputeExited:
+		return v1alpha1.StopAgentExited
+	case f.Compute.Phase == lifecycle.ComputeLost, f.Compute.Phase == lifecycle.ComputeLeaving:
+		return v1alpha1.StopComputeLost
+	case reached(f.Compute.CreatedAt, policy.Max):
+		return v1alpha1.StopMaxLifetime
+	case !started && reached(f.Compute.CreatedAt, policy.StartTimeout) && (!f.Asked || p.Failures > 0):
+		return v1alpha1.StopStartTimeout
+	case started && p.Failures >= policy.FailureThreshold && reached(p.FailingSince, threshold) && reached(f.Outage, threshold):
+		return v1alpha1.StopUnhealthy
+	case !started, !fresh:
+		return ""
+	case busy && policy.StuckAction == v1alpha1.StuckStop && policy.StuckAfter > 0 &&
+		reached(p.Since, policy.StuckAfter) && reached(p.HealthyAt, policy.StuckAfter):
+		return v1alpha1.StopStuckBusy
+	case busy, now.Before(f.Traffic.InUseUntil):
+		return ""
+	}
+	for _, from := range []time.Time{p.HealthyAt, f.Traffic.EndedAt, f.Traffic.InUseUntil, changed(f, counts)} {
+		if !reached(from, policy.Idle) {
+			return ""
+		}
+	}
+	return v1alpha1.StopIdleTimeout
+}
+
+// changed is when the status last changed by the clock that the spec chooses.
+func changed(f lifecycle.Facts, counts bool) time.Time {
+	switch {
+	case !counts:
+		return time.Time{}
+	case f.Policy.IdleClock == v1alpha1.IdleClockObserved || f.Pulse.Stamp.IsZero():
+		last := f.Pulse.Since.Add(f.Pulse.Unseen)
+		for _, end := range []time.Time{f.Traffic.EndedAt, f.Traffic.InUseUntil} {
+			if end.Before(f.Pulse.SeenSince) { // nobody saw the agent for a while after it
+				last = later(last, earlier(end.Add(f.Pulse.Gaps), f.Pulse.SeenSince))
+			}
+		}
+		return last
+	}
+	return f.Pulse.Stamp
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
