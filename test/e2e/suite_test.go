@@ -92,7 +92,8 @@ func runOperator(ctx context.Context, args ...string) {
 }
 
 // awaitOperator waits until one pod of the operator, and no other, is there
-// and works.
+// and works. The status of the Deployment may still speak of a pod that was
+// just deleted, so the pod itself is looked at too.
 func awaitOperator(ctx context.Context) {
 	GinkgoHelper()
 	var deployment appsv1.Deployment
@@ -105,6 +106,9 @@ func awaitOperator(ctx context.Context) {
 		var pods corev1.PodList
 		g.Expect(api.List(ctx, &pods, client.InNamespace(systemNamespace))).To(Succeed())
 		g.Expect(pods.Items).To(HaveLen(1))
+		g.Expect(pods.Items[0].DeletionTimestamp).To(BeNil())
+		g.Expect(pods.Items[0].Status.Conditions).To(ContainElement(And(
+			HaveField("Type", corev1.PodReady), HaveField("Status", corev1.ConditionTrue))))
 	}).Should(Succeed())
 }
 
