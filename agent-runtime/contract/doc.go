@@ -11,14 +11,25 @@ package contract
 
 import "time"
 
-// What an agent serves in the HTTP protocol.
+// What an agent serves. Port and InvocationsPath are those of the HTTP protocol;
+// Source: the developer guide, "Runtime service contract".
 const (
-	// Port is the TCP port of the HTTP protocol.
+	// Port is the TCP port of the protocols HTTP and AG-UI.
 	Port = 8080
-	// PingPath answers GET with a Ping as JSON.
+	// PingPath answers GET with a Ping as JSON, in every protocol.
 	PingPath = "/ping"
-	// InvocationsPath answers POST.
+	// InvocationsPath answers POST, in the protocols HTTP and AG-UI.
 	InvocationsPath = "/invocations"
+	// WebSocketPath is the WebSocket of the protocols HTTP and AG-UI.
+	WebSocketPath = "/ws"
+
+	// MCPPort and MCPPath are those of the protocol MCP.
+	MCPPort = 8000
+	MCPPath = "/mcp"
+	// A2APort and A2APath are those of the protocol A2A, whose agent card is at
+	// /.well-known/agent-card.json.
+	A2APort = 9000
+	A2APath = "/"
 )
 
 // PingPeriod is how often the platform asks PingPath, whatever the answer.
@@ -28,11 +39,10 @@ const PingPeriod = 2 * time.Second
 // about 60 bytes.
 const MaxPingBytes = 4 << 10
 
-// Request headers. HTTP header names are case-insensitive: the AWS clients
-// send at least two spellings.
-const (
-	// HeaderSessionID names the session, 33 to 256 characters.
-	HeaderSessionID = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
-	// HeaderRequestID names one invocation.
-	HeaderRequestID = "X-Amzn-Bedrock-AgentCore-Runtime-Request-Id"
-)
+// MaxPayloadBytes is AgentCore's limit for the payload of an invocation: 100 MB.
+const MaxPayloadBytes = 100_000_000
+
+// EnvToken is the variable in an agent's environment that holds the token for
+// TasksPath and EventsPath: the operator sets it, and asks with it as
+// "Authorization: Bearer TOKEN".
+const EnvToken = "AGENTSESSION_TOKEN"
