@@ -28,7 +28,12 @@ type agent struct {
 
 func newAgent(t *testing.T) *agent {
 	t.Helper()
-	app, log := newApp(agentruntime.Options{})
+	return newAgentWith(t, agentruntime.Options{})
+}
+
+func newAgentWith(t *testing.T, o agentruntime.Options) *agent {
+	t.Helper()
+	app, log := newApp(o)
 	server := httptest.NewServer(app.Handler())
 	t.Cleanup(server.Close)
 	return &agent{App: app, url: server.URL, log: log}

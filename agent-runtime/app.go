@@ -30,13 +30,35 @@ const (
 
 // Options of an App. The zero value is right for an agent on AgentCore.
 type Options struct {
-	// Addr is where Run listens. Default: 0.0.0.0:8080, all addresses of the
-	// contract's port.
+	// Addr is where Run listens. Default: all addresses (0.0.0.0) at the port
+	// of the Protocol.
 	Addr string
+	// Protocol is the one that the agent is deployed with. Default: HTTP.
+	Protocol Protocol
 	// GracePeriod is how long whoever sends SIGTERM waits before SIGKILL: the
 	// pod's terminationGracePeriodSeconds. Run returns before it is over.
 	// Default: DefaultGracePeriod.
 	GracePeriod time.Duration
+	// BusyWhileInvoking makes the automatic ping status HealthyBusy while an
+	// invocation is in flight too. It is for clusters without a gateway, where
+	// nobody but the agent knows of invocations. AWS's SDKs do not do it:
+	// AgentCore knows by itself.
+	BusyWhileInvoking bool
+	// Introspection serves GET /tasks (TaskInfo) and GET /events (the journal),
+	// to askers inside the pod's network (127.0.0.1 and ::1, so kubectl
+	// port-forward and exec too) and to those who have the Token.
+	Introspection bool
+	// Debug serves the debug actions of AWS's SDK for Python, to the same
+	// askers: POST /invocations with {"_agent_core_app_action": ACTION}, where
+	// ACTION is ping_status, job_status, force_healthy, force_busy or
+	// clear_forced_status.
+	Debug bool
+	// Token is what askers from outside the pod's network show as
+	// "Authorization: Bearer TOKEN". Default: the environment's
+	// AGENTSESSION_TOKEN, which AgentSession's operator sets and asks with.
+	Token string
+	// Events takes what RecordEvent records. Default: the Logger.
+	Events EventSink
 	// Logger takes the App's log. Session and request ids are added to its
 	// lines. Default: JSON lines on standard error, from level Info.
 	Logger *slog.Logger
@@ -45,26 +67,41 @@ type Options struct {
 // App is an agent. Make one with New. All methods may be called at any time
 // and from any goroutine, inside handlers and tasks too.
 type App struct {
-	addr    string
-	grace   time.Duration
+	options Options
 	log     *slog.Logger
 	maxBody int64
-	handler atomic.Pointer[Handler]
 	board   *board
+	journal journal
+	custom  custom
+
+	handler   atomic.Pointer[Handler]
+	raw       atomic.Pointer[http.Handler]
+	webSocket atomic.Pointer[WebSocketHandler]
 }
 
-// New makes an App. It starts nothing.
+// New makes an App. It starts nothing. A Protocol that is none of the four
+// panics: it is a mistake in the program.
 func New(o Options) *App {
-	logger := o.Logger
-	if logger == nil {
-		logger = slog.New(jsonLines(os.Stderr))
+	o.Protocol = cmp.Or(o.Protocol, HTTP)
+	endpoint, known := endpoints[o.Protocol]
+	if !known {
+		panic(fmt.Sprintf("agentruntime.New: Options.Protocol is %q, and must be HTTP, MCP, A2A or AGUI", o.Protocol))
+	}
+	o.Addr = cmp.Or(o.Addr, "0.0.0.0:"+strconv.Itoa(endpoint.port))
+	o.GracePeriod = cmp.Or(o.GracePeriod, DefaultGracePeriod)
+	o.Token = cmp.Or(o.Token, os.Getenv(contract.EnvToken))
+	if o.Logger == nil {
+		o.Logger = slog.New(jsonLines(os.Stderr))
+	}
+	log := slog.New(idHandler{o.Logger.Handler()})
+	if o.Events == nil {
+		o.Events = logSink{log}
 	}
 	return &App{
-		addr:    cmp.Or(o.Addr, "0.0.0.0:"+strconv.Itoa(contract.Port)),
-		grace:   cmp.Or(o.GracePeriod, DefaultGracePeriod),
-		log:     slog.New(idHandler{logger.Handler()}),
-		maxBody: defaultMaxBody,
-		board:   newBoard(),
+		options: o,
+		log:     log,
+		maxBody: contract.MaxPayloadBytes,
+		board:   newBoard(o.BusyWhileInvoking),
 	}
 }
 
@@ -72,22 +109,13 @@ func New(o Options) *App {
 // one. An App without entrypoint answers them with 500.
 func (a *App) Entrypoint(h Handler) { a.handler.Store(&h) }
 
-// Handler serves the contract for those who bring their own server. They call
-// Drain before they close it, and set no timeout that would cut an invocation.
-func (a *App) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+contract.PingPath, a.servePing)
-	mux.HandleFunc("POST "+contract.InvocationsPath, a.serveInvocation)
-	return mux
-}
-
 // Run listens and serves until ctx ends, and then stops gracefully, as Drain
 // does. The context is most often that of signal.NotifyContext, with SIGTERM.
 //
 // It returns nil after a stop in which all work ended by itself or when told
 // to, ErrUnfinished if some did not, or why it could not serve.
 func (a *App) Run(ctx context.Context) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.addr)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.options.Addr)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -115,15 +143,10 @@ func (a *App) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	drained := a.Drain()
 	// What is left of the grace period is for the last answers to leave.
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.grace/30)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.options.GracePeriod/30)
 	defer cancel()
 	if err := server.Shutdown(last); err != nil {
 		return errors.Join(drained, server.Close())
 	}
 	return drained
-}
-
-func (a *App) servePing(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(a.board.ping().AppendJSON(nil)) // an asker that is gone asks again
 }

@@ -1,6 +1,7 @@
 package agentruntime
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -15,10 +16,14 @@ type board struct {
 	mu sync.Mutex
 
 	forced  Status // empty if the status is not forced
+	custom  Status // the PingHandler's last answer; empty without one, or if it failed
 	tasks   map[TaskID]*task
 	lastID  TaskID
 	status  Status    // what the last change made it
 	changed time.Time // when that was
+
+	busyWhileInvoking bool
+	invocations       int
 
 	jobs     map[*job]struct{} // invocations and tasks alike
 	draining bool              // no new invocations
@@ -32,29 +37,36 @@ type job struct {
 	cancel context.CancelCauseFunc // nil for tasks that have no function
 }
 
-func newBoard() *board {
+func newBoard(busyWhileInvoking bool) *board {
 	return &board{
-		tasks:   map[TaskID]*task{},
-		status:  Healthy,
-		changed: time.Now(),
-		jobs:    map[*job]struct{}{},
-		quiet:   make(chan struct{}),
+		tasks:             map[TaskID]*task{},
+		status:            Healthy,
+		changed:           time.Now(),
+		busyWhileInvoking: busyWhileInvoking,
+		jobs:              map[*job]struct{}{},
+		quiet:             make(chan struct{}),
 	}
 }
 
 // restamp is called with the lock held after each change that may matter to
 // the ping status.
 func (b *board) restamp() {
-	now := Healthy
-	switch {
-	case b.forced != "":
-		now = b.forced
-	case len(b.tasks) > 0:
-		now = HealthyBusy
-	}
-	if now != b.status {
+	if now := cmp.Or(b.forced, b.custom, b.automatic()); now != b.status {
 		b.status, b.changed = now, time.Now()
 	}
+}
+
+func (b *board) automatic() Status {
+	if len(b.tasks) > 0 || b.busyWhileInvoking && b.invocations > 0 {
+		return HealthyBusy
+	}
+	return Healthy
+}
+
+func (b *board) automaticStatus() Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.automatic()
 }
 
 func (b *board) ping() contract.Ping {
@@ -70,6 +82,19 @@ func (b *board) force(s Status) {
 	b.restamp()
 }
 
+func (b *board) setCustom(s Status) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.custom = s
+	b.restamp()
+}
+
+func (b *board) isForced() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.forced != ""
+}
+
 // begin notes an invocation; false if there should be no new ones.
 func (b *board) begin(what string, cancel context.CancelCauseFunc) (*job, bool) {
 	b.mu.Lock()
@@ -77,6 +102,8 @@ func (b *board) begin(what string, cancel context.CancelCauseFunc) (*job, bool) 
 	if b.draining {
 		return nil, false
 	}
+	b.invocations++
+	b.restamp()
 	return b.add(what, cancel), true
 }
 
@@ -92,9 +119,12 @@ func (b *board) beginTask(t *task, cancel context.CancelCauseFunc) TaskID {
 	return b.lastID
 }
 
+// end takes an invocation off the board.
 func (b *board) end(j *job) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.invocations--
+	b.restamp()
 	b.remove(j)
 }
 
@@ -107,6 +137,9 @@ func (b *board) endTask(id TaskID) *task {
 		return nil
 	}
 	delete(b.tasks, id)
+	if t.timer != nil {
+		t.timer.Stop()
+	}
 	b.remove(t.job)
 	b.restamp()
 	return t

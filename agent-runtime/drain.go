@@ -28,12 +28,12 @@ var (
 func (a *App) Drain() error {
 	began := time.Now()
 	running := a.board.drain()
-	a.log.Info("Agent stopping", "running", running, "gracePeriod", seconds(a.grace))
-	if a.board.waitQuiet(a.grace * 4 / 5) {
+	a.log.Info("Agent stopping", "running", running, "gracePeriod", seconds(a.options.GracePeriod))
+	if a.board.waitQuiet(a.options.GracePeriod * 4 / 5) {
 		return nil
 	}
 	a.log.Warn("Grace period nearly over, cancelling what still runs", "running", a.board.cutOff())
-	if a.board.waitQuiet(a.grace*14/15 - time.Since(began)) {
+	if a.board.waitQuiet(a.options.GracePeriod*14/15 - time.Since(began)) {
 		return nil
 	}
 	return fmt.Errorf("%w: %s", ErrUnfinished, strings.Join(a.board.running(), ", "))

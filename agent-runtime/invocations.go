@@ -7,50 +7,83 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"strconv"
 	"time"
 	"unicode/utf8"
 )
 
-// defaultMaxBody is AgentCore's limit for the payload of an invocation.
-const defaultMaxBody = 100_000_000
-
 // errInvocationOver ends the context of an invocation that was answered or
 // whose client has gone. Tasks that it started do not mind.
 var errInvocationOver = errors.New("the invocation is over")
 
-func (a *App) serveInvocation(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(withIDs(r.Context(), r.Header)))
-	defer cancel(errInvocationOver)
-	defer context.AfterFunc(r.Context(), func() { cancel(errInvocationOver) })()
-
-	job, ok := a.board.begin("invocation", cancel)
+// enter begins an invocation, of whatever kind. Where there should be no new
+// ones it answers with 503, and ok is false.
+func (a *App) enter(client context.Context, w http.ResponseWriter, h http.Header, what string) (ctx context.Context, leave func(), ok bool) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(withInvocation(client, h)))
+	gone := context.AfterFunc(client, func() { cancel(errInvocationOver) })
+	job, ok := a.board.begin(what, cancel)
+	leave = func() {
+		gone()
+		cancel(errInvocationOver)
+		a.board.end(job)
+	}
 	if !ok {
+		gone()
+		cancel(ErrStopping)
 		a.write(ctx, w, http.StatusServiceUnavailable, []byte(`{"error":"The agent is stopping"}`))
-		return
 	}
-	defer a.board.end(job)
-
-	start := time.Now()
-	answer, err := a.invoke(ctx, w, r)
-	took := seconds(time.Since(start))
-	if err != nil {
-		a.log.ErrorContext(ctx, "Invocation failed", append(errorAttrs(err), "duration", took)...)
-		code, body := errorAnswer(err)
-		a.write(ctx, w, code, body)
-		return
-	}
-	a.log.InfoContext(ctx, "Invocation completed", "duration", took)
-	a.write(ctx, w, http.StatusOK, answer)
+	return ctx, leave, ok
 }
 
-// invoke is an invocation from the body of the request to that of the answer.
-func (a *App) invoke(ctx context.Context, w http.ResponseWriter, r *http.Request) (answer []byte, err error) {
+func (a *App) serveInvocation(w http.ResponseWriter, r *http.Request) {
+	ctx, leave, ok := a.enter(r.Context(), w, r.Header, "invocation")
+	if !ok {
+		return
+	}
+	defer leave()
+	start := time.Now()
+	reply, err := a.invoke(ctx, w, r)
+	if err != nil {
+		code, body := errorAnswer(err)
+		a.write(ctx, w, code, body)
+	} else {
+		err = reply(ctx, w)
+	}
+	a.logEnd(ctx, "Invocation", start, err)
+	if errors.Is(err, errBrokenOff) {
+		breakOff()
+	}
+}
+
+// logEnd is the line about an invocation, of whatever kind, that has ended.
+func (a *App) logEnd(ctx context.Context, what string, start time.Time, err error) {
+	took := seconds(time.Since(start))
+	switch {
+	case err == nil:
+		a.log.InfoContext(ctx, what+" completed", "duration", took)
+	case errors.Is(context.Cause(ctx), errInvocationOver):
+		a.log.InfoContext(ctx, what+" left by its client", "duration", took, "errorMessage", fmt.Sprint(err))
+	default:
+		a.log.ErrorContext(ctx, what+" failed", append(errorAttrs(err), "duration", took)...)
+	}
+}
+
+// reply writes an answer that is 200, or whatever the agent chose.
+type reply func(ctx context.Context, w http.ResponseWriter) error
+
+// invoke is an invocation from the body of the request to the agent's result.
+func (a *App) invoke(ctx context.Context, w http.ResponseWriter, r *http.Request) (_ reply, err error) {
 	defer recoverAs(&err) // encoding calls methods of the agent too
 	payload, err := readPayload(w, r, a.maxBody)
 	if err != nil {
 		return nil, err
+	}
+	if a.options.Debug {
+		if action := debugAction(payload); action != "" {
+			return a.debug(ctx, r, action)
+		}
 	}
 	handler := a.handler.Load()
 	if handler == nil || *handler == nil {
@@ -60,7 +93,30 @@ func (a *App) invoke(ctx context.Context, w http.ResponseWriter, r *http.Request
 	if err != nil {
 		return nil, err
 	}
-	return encode(result)
+	return a.replyWith(result)
+}
+
+func (a *App) replyWith(result any) (reply, error) {
+	switch result := result.(type) {
+	case Stream:
+		return result.reply, nil
+	case iter.Seq2[any, error]:
+		return Stream(result).reply, nil
+	case Response:
+		return result.reply, nil
+	case *Response:
+		if result != nil {
+			return result.reply, nil
+		}
+	}
+	body, err := encode(result)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, w http.ResponseWriter) error {
+		a.write(ctx, w, http.StatusOK, body)
+		return nil
+	}, nil
 }
 
 // readPayload reads the body whatever its Content-Type, as AWS's SDK for Python
@@ -116,11 +172,16 @@ func errorAnswer(err error) (code int, body []byte) {
 			code = chosen.Code
 		}
 	}
-	body, err = encode(answer)
-	if err != nil { // two strings: cannot be
-		body = []byte(`{"error":"unknown"}`)
+	return code, must(encode(answer))
+}
+
+// must is for what cannot fail to encode: strings, numbers, and what has been
+// encoded before.
+func must(body []byte, err error) []byte {
+	if err != nil {
+		return []byte(`{"error":"unknown"}`)
 	}
-	return code, body
+	return body
 }
 
 func (a *App) write(ctx context.Context, w http.ResponseWriter, code int, body []byte) {

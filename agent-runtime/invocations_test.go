@@ -196,7 +196,7 @@ func TestClientGone(t *testing.T) {
 	}()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+"/invocations", strings.NewReader(`{}`))
 	g.Expect(err).NotTo(HaveOccurred())
-	_, err = http.DefaultClient.Do(request) //nolint:bodyclose // there is none
+	_, err = http.DefaultClient.Do(request)
 	g.Expect(err).To(MatchError(context.Canceled))
 	g.Eventually(task).Should(Receive(BeNil()), "the invocation's context has ended, the task's has not")
 }

@@ -19,7 +19,7 @@ func (a *App) Logger() *slog.Logger { return a.log }
 type idHandler struct{ slog.Handler }
 
 func (h idHandler) Handle(ctx context.Context, r slog.Record) error {
-	found := idsOf(ctx)
+	found := invocationOf(ctx)
 	if found.session != "" {
 		r.AddAttrs(slog.String("sessionId", found.session))
 	}

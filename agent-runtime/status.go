@@ -1,6 +1,11 @@
 package agentruntime
 
-import "github.com/agentsession/agentsession/agent-runtime/contract"
+import (
+	"context"
+	"net/http"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+)
 
 // Status is what the agent says of itself in its answer to a ping.
 type Status = contract.Status
@@ -13,11 +18,23 @@ const (
 )
 
 // GetCurrentPingStatus is what a ping would be answered with now: the forced
-// status, else HealthyBusy if there are tasks, else Healthy.
-func (a *App) GetCurrentPingStatus() Status { return a.board.ping().Status }
+// status, else that of the PingHandler, else HealthyBusy if there are tasks,
+// else Healthy. Like a ping it asks the PingHandler, and therefore does not
+// belong into one.
+func (a *App) GetCurrentPingStatus() Status { return a.currentPing(context.Background()).Status }
 
-// ForcePingStatus makes pings answer s, whatever the tasks, until
-// ClearForcedPingStatus. A forced HealthyBusy costs what a forgotten task
+func (a *App) currentPing(ctx context.Context) contract.Ping {
+	a.askPingHandler(ctx)
+	return a.board.ping()
+}
+
+func (a *App) servePing(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(a.currentPing(r.Context()).AppendJSON(nil)) // an asker that is gone asks again
+}
+
+// ForcePingStatus makes pings answer s, whatever the tasks and the
+// PingHandler, until ClearForcedPingStatus. A forced HealthyBusy costs what a forgotten task
 // costs; a forced Healthy lets tasks be cut off by the idle timeout. A status
 // that the contract does not know is refused with a warning.
 func (a *App) ForcePingStatus(s Status) {
@@ -29,7 +46,8 @@ func (a *App) ForcePingStatus(s Status) {
 	a.log.Info("Ping status forced", "status", string(s))
 }
 
-// ClearForcedPingStatus makes pings answer the automatic status again.
+// ClearForcedPingStatus makes pings answer the status of the PingHandler, or
+// the automatic one, again.
 func (a *App) ClearForcedPingStatus() {
 	a.board.force("")
 	a.log.Info("Forced ping status cleared")
