@@ -49,7 +49,7 @@ func (a *App) debug(ctx context.Context, r *http.Request, action string) (reply,
 	case "force_busy":
 		return a.debugForce(HealthyBusy)
 	case "clear_forced_status":
-		a.ClearForcedPingStatus()
+		a.clearForced(ctx)
 		return a.replyWith(forced{"Cleared"})
 	}
 	return nil, &HTTPError{Code: http.StatusBadRequest, Message: "Unknown action: " + action}

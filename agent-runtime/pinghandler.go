@@ -34,7 +34,9 @@ func (a *App) PingHandler(h PingHandler) {
 	a.custom.mu.Lock()
 	defer a.custom.mu.Unlock()
 	a.custom.handler, a.custom.call, a.custom.fault = h, nil, ""
-	a.board.setCustom("")
+	if h == nil { // else the old handler's answer holds until the new one is asked
+		a.board.setCustom("")
+	}
 }
 
 // AutomaticPingStatus is HealthyBusy while there are tasks, and Healthy
@@ -69,9 +71,6 @@ var (
 // askPingHandler brings the board up to date with what the handler says. It
 // returns in time, whatever the handler does.
 func (a *App) askPingHandler(ctx context.Context) {
-	if a.board.isForced() {
-		return
-	}
 	call := a.pingCall(ctx)
 	if call == nil {
 		return
@@ -124,7 +123,10 @@ func (a *App) callPingHandler(ctx context.Context, h PingHandler, call *pingCall
 	ctx, cancel := context.WithDeadlineCause(ctx, call.deadline, errPingTimeout)
 	defer cancel()
 	status, err = protect(ctx, h)
-	if err == nil && !status.Valid() {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		err = errPingTimeout // whatever it made of that
+	case err == nil && !status.Valid():
 		err = fmt.Errorf("%w: %.64q", errPingStatus, string(status))
 	}
 }
@@ -142,8 +144,8 @@ func (a *App) settle(call *pingCall, status Status, err error) {
 	case <-call.settled:
 		return // too late
 	default:
-		close(call.settled)
 	}
+	defer close(call.settled) // last: who waits reads the board next
 	if a.custom.call != call {
 		return // of a handler that was replaced
 	}
@@ -174,7 +176,7 @@ func pingFault(err error) string {
 	switch {
 	case err == nil:
 		return ""
-	case errors.Is(err, errPingTimeout), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, errPingTimeout):
 		return "timeout"
 	case errors.Is(err, errPingRecursion):
 		return "recursion"

@@ -24,7 +24,9 @@ const (
 func (a *App) GetCurrentPingStatus() Status { return a.currentPing(context.Background()).Status }
 
 func (a *App) currentPing(ctx context.Context) contract.Ping {
-	a.askPingHandler(ctx)
+	if !a.board.isForced() {
+		a.askPingHandler(ctx)
+	}
 	return a.board.ping()
 }
 
@@ -48,7 +50,10 @@ func (a *App) ForcePingStatus(s Status) {
 
 // ClearForcedPingStatus makes pings answer the status of the PingHandler, or
 // the automatic one, again.
-func (a *App) ClearForcedPingStatus() {
+func (a *App) ClearForcedPingStatus() { a.clearForced(context.Background()) }
+
+func (a *App) clearForced(ctx context.Context) {
+	a.askPingHandler(ctx) // first, so that the status does not change twice
 	a.board.force("")
 	a.log.Info("Forced ping status cleared")
 }

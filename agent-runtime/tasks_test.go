@@ -152,3 +152,34 @@ func TestCheck36InvocationAloneIsNotBusy(t *testing.T) {
 	g.Expect(a.invoke(t, `{}`).body).To(Equal(`"Healthy HealthyBusy"`))
 	g.Expect(a.ping(t).Status).To(Equal("Healthy"))
 }
+
+func TestMaxDuration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		app, log := newApp(agentruntime.Options{})
+		max := agentruntime.MaxDuration(time.Minute)
+
+		err := app.AsyncTask(t.Context(), "obeys", func(ctx context.Context) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}, max)
+		g.Expect(err).To(MatchError(agentruntime.ErrTaskTimeout))
+		app.Go(t.Context(), "deaf", func(context.Context) error {
+			time.Sleep(2 * time.Minute)
+			return nil
+		}, max)
+		forgotten := app.AddAsyncTask("forgotten", nil, max)
+		inTime := app.AddAsyncTask("in time", nil, max)
+		for _, none := range []time.Duration{0, -time.Second} {
+			app.CompleteAsyncTask(app.AddAsyncTask("no limit", nil, agentruntime.MaxDuration(none)))
+		}
+		g.Expect(app.CompleteAsyncTask(inTime)).To(BeTrue())
+
+		time.Sleep(time.Minute + time.Second)
+		g.Expect(app.TaskInfo().RunningJobs).To(ConsistOf(HaveField("Name", "deaf")), "which does go on")
+		g.Expect(app.CompleteAsyncTask(forgotten)).To(BeFalse())
+		g.Expect(strings.Count(log.String(), "ran for longer than its maximum duration and is no longer waited for")).To(Equal(1))
+		time.Sleep(time.Minute)
+		g.Expect(app.GetCurrentPingStatus()).To(Equal(agentruntime.Healthy))
+	})
+}
