@@ -1,8 +1,8 @@
 // Package agentruntime is what an agent written in Go links: the container
 // contract of AWS Bedrock AgentCore Runtime, as AWS's own SDKs serve it for
 // Python and TypeScript. One and the same image runs under AgentSession on
-// Kubernetes and on AgentCore. The package needs the standard library only and
-// knows nothing of either.
+// Kubernetes and on AgentCore. The package knows nothing of either, and needs
+// the standard library and a WebSocket library only.
 //
 // # Five minutes
 //
@@ -20,6 +20,14 @@
 // That serves POST /invocations and GET /ping on 0.0.0.0:8080, logs JSON lines
 // to standard error, and stops gracefully.
 //
+// An answer that comes piece by piece, as Server-Sent Events, is an iterator:
+//
+//	app.Entrypoint(agentruntime.SSE(func(ctx context.Context, in Question) iter.Seq2[Token, error] { ... }))
+//
+// One that is not JSON is a [Response]. [App.WebSocket] serves /ws, and
+// [App.EntrypointHTTP] takes the server of another library, for MCP and A2A:
+// see [Protocol].
+//
 // # Tasks
 //
 // The platform knows when an invocation is in flight. It cannot know of work
@@ -32,23 +40,41 @@
 //
 // Both complete the task whatever happens, a panic included. Work that has no
 // function of its own uses [App.AddAsyncTask] and [App.CompleteAsyncTask], and
-// must see to the second itself: a task that is never completed keeps the
-// session busy, at its owner's cost, until its maximum lifetime.
+// must see to the second itself, best in a defer: completing twice does no harm,
+// while a task that is never completed keeps the session busy, at its owner's
+// cost, until its maximum lifetime. [MaxDuration] is a deadline for a task.
 //
 // # Ping status
 //
-// /ping answers the forced status if there is one ([App.ForcePingStatus]), else
-// HealthyBusy while there are tasks and Healthy otherwise. An invocation in
-// flight does not make the agent busy, as in AWS's SDKs. time_of_last_update is
-// the second in which the status last changed, never the time of the ping: an
-// agent that stamps every ping is never idle.
+// /ping answers
+//
+//  1. the forced status if there is one ([App.ForcePingStatus]), else
+//  2. what the custom handler says ([App.PingHandler]), if there is one and it
+//     works, else
+//  3. HealthyBusy while there are tasks and Healthy otherwise.
+//
+// An invocation in flight does not make the agent busy, as in AWS's SDKs, unless
+// Options.BusyWhileInvoking is set. time_of_last_update is the second in which
+// the status last changed, never the time of the ping: an agent that stamps
+// every ping is never idle. For busy dependencies and scarce resources there are
+// ready-made handlers: [AnyBusy], [BusyWhile], [BusyAboveMemory], [BusyAboveCPU]
+// and [Sampled].
+//
+// # Journal
+//
+// [App.RecordEvent] notes an event together with the ping status of that moment.
+// An event that says that a task has ended while the task is still noted is how
+// a forgotten one is found. With Options.Introspection GET /tasks and GET
+// /events show tasks and events, to kubectl port-forward and to the operator,
+// which names the task in the session's condition Stuck.
 //
 // # Contexts
 //
-// [SessionID] and [RequestID] read what came with the invocation; [App.Logger]
-// puts both into every line. The context of an invocation ends when its client
-// goes. A task outlives the invocation that started it. The contexts of both
-// are cancelled with [ErrStopping] shortly before the end of the grace period.
+// [SessionID], [RequestID], [Headers], [TraceContext], [WorkloadAccessToken] and
+// [OAuth2CallbackURL] read what came with the invocation; [App.Logger] puts the
+// ids into every line. The context of an invocation ends when its client goes. A
+// task outlives the invocation that started it. The contexts of both are
+// cancelled with [ErrStopping] shortly before the end of the grace period.
 //
 // # The end
 //
@@ -56,17 +82,54 @@
 // what runs may finish, and /ping goes on answering. See [App.Drain] for the
 // clock.
 //
+// # Coming from Python or TypeScript
+//
+//	Python                                 TypeScript                  here
+//	BedrockAgentCoreApp()                  new BedrockAgentCoreApp()   New(Options{})
+//	BedrockAgentCoreApp(debug=True)        none                        Options.Debug
+//	@app.entrypoint                        invocationHandler           Entrypoint(JSON(fn))
+//	yield in the entrypoint                async generator             Entrypoint(SSE(fn))
+//	return a Response                      none                        return a Response
+//	raise HTTPException                    none                        return an *HTTPError
+//	@app.websocket                         websocketHandler            WebSocket
+//	@app.ping                              pingHandler                 PingHandler
+//	@app.async_task                        asyncTask                   AsyncTask, Go
+//	add_async_task, complete_async_task    addAsyncTask, ...           AddAsyncTask, CompleteAsyncTask
+//	get_async_task_info                    getAsyncTaskInfo            TaskInfo
+//	get_current_ping_status                getCurrentPingStatus        GetCurrentPingStatus
+//	force_ping_status                      none                        ForcePingStatus
+//	clear_forced_ping_status               none                        ClearForcedPingStatus
+//	context.session_id                     context.sessionId           SessionID(ctx)
+//	context.request_headers                context.headers             Headers(ctx)
+//	BedrockAgentCoreContext.get_...        context.requestId, ...      RequestID(ctx), WorkloadAccessToken(ctx), ...
+//	context.request.headers                none                        TraceContext(ctx)
+//	app.logger                             context.log                 Logger()
+//	app.run(port=..., host=...)            app.run()                   Run(ctx), Options.Addr
+//
 // # Differences from AWS's SDKs
+//
+// On purpose; everything else is the same on the wire, which `make conformance`
+// holds against the real SDK for Python.
 //
 //	                     AWS                                   here
 //	status stamp         when a ping notices the change        when the status changes
 //	first stamp          Python: the first ping                New
+//	stamp with custom    TypeScript: frozen                    as ever
+//	  handler
+//	custom handler that  Python: waited for, and Healthy,      the automatic status within 100 ms,
+//	  blocks, is async     stamped now, for what is no         logged once
+//	  or returns junk      string; TypeScript: passed on
 //	/ping                Python: starves behind 40 handlers    waits for nobody
-//	address              Python: loopback outside Docker       0.0.0.0:8080
+//	address              Python: loopback outside Docker       all addresses
 //	request body limit   Python: none, TypeScript: 1 MiB       100,000,000 bytes, as the platform; 413
-//	wrong type in JSON   Python: the handler's affair          400, as the TypeScript SDK with a schema
+//	wrong type in JSON   Python: the handler's affair          400, as TypeScript with a schema
 //	result not JSON      Python: its str()                     500
+//	streams              TypeScript: only if the request       always, as Python
+//	                       accepts them, else 406
+//	/ws, other origins   accepted                              refused with 403
+//	debug actions        Python: to everybody                  from inside the pod, or with a token
 //	task ids             Python: random, may be negative       1, 2, 3, ... as in TypeScript
 //	task metadata        kept, never shown                     in TaskInfo
+//	/ping of A2A, AG-UI  Python: without the stamp             with it
 //	stop                 none                                  graceful
 package agentruntime

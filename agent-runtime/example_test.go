@@ -5,12 +5,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/coder/websocket"
 
 	agentruntime "github.com/agentsession/agentsession/agent-runtime"
 )
@@ -113,6 +117,97 @@ func ExampleApp_AddAsyncTask() {
 	// HealthyBusy map[file:a.txt]
 	// unexpected EOF
 	// Healthy
+}
+
+// An answer piece by piece. Each piece is with the client before the next is
+// made; when the client goes, yield returns false and the context ends.
+func ExampleSSE() {
+	app := agentruntime.New(quiet)
+	app.Entrypoint(agentruntime.SSE(func(_ context.Context, in Question) iter.Seq2[string, error] {
+		return func(yield func(string, error) bool) {
+			for word := range strings.FieldsSeq(in.Text) {
+				if !yield(word, nil) {
+					return
+				}
+			}
+		}
+	}))
+	fmt.Println(post(app, `{"text":"once upon"}`))
+	// Output:
+	// 200 data: "once"
+	//
+	// data: "upon"
+}
+
+// An answer that is not JSON.
+func ExampleResponse() {
+	app := agentruntime.New(quiet)
+	app.Entrypoint(func(context.Context, agentruntime.Request) (any, error) {
+		return agentruntime.Response{
+			Header: http.Header{"Content-Type": {"text/csv"}},
+			Body:   strings.NewReader("a,b"),
+		}, nil
+	})
+	fmt.Println(post(app, `{}`))
+	// Output:
+	// 200 a,b
+}
+
+// The agent's own idea of its status, here of a queue that it works on. One that
+// fails leaves the status to the tasks.
+func ExampleApp_PingHandler() {
+	app := agentruntime.New(quiet)
+	depth := 2000
+	app.PingHandler(func(ctx context.Context) (agentruntime.Status, error) {
+		if depth > 1000 {
+			return agentruntime.HealthyBusy, nil
+		}
+		return app.AutomaticPingStatus(ctx) // GetCurrentPingStatus would ask this handler
+	})
+	fmt.Println(app.GetCurrentPingStatus())
+	depth = 0
+	fmt.Println(app.GetCurrentPingStatus())
+	// Output:
+	// HealthyBusy
+	// Healthy
+}
+
+// An echo.
+func ExampleApp_WebSocket() {
+	app := agentruntime.New(agentruntime.Options{})
+	app.WebSocket(func(ctx context.Context, conn *websocket.Conn) error {
+		for {
+			kind, message, err := conn.Read(ctx)
+			if err != nil {
+				return err // the client has closed, or is gone
+			}
+			if err := conn.Write(ctx, kind, message); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// The event is recorded after the task was completed, so its ping status is what
+// follows. HealthyBusy here would mean that a task was forgotten.
+func ExampleApp_RecordEvent() {
+	events := agentruntime.Options{Logger: quiet.Logger, Events: printer{}}
+	app := agentruntime.New(events)
+	task := app.AddAsyncTask("index", nil)
+	app.RecordEvent(context.Background(), agentruntime.EventTaskStarted, slog.Any("task", task))
+	app.CompleteAsyncTask(task)
+	app.RecordEvent(context.Background(), agentruntime.EventTaskCompleted, slog.Any("task", task), slog.Int("files", 3))
+	// Output:
+	// TASK_STARTED HealthyBusy map[task:1]
+	// TASK_COMPLETED Healthy map[files:3 task:1]
+}
+
+// printer is an EventSink; most write to a database.
+type printer struct{}
+
+func (printer) WriteEvent(_ context.Context, e agentruntime.Event) error {
+	_, err := fmt.Println(e.Status, e.PingStatus, e.Attrs)
+	return err
 }
 
 // A status for what is not a task: here an agent that must not be taken away

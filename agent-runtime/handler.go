@@ -7,8 +7,9 @@ import (
 )
 
 // Handler answers an invocation. Its result becomes the JSON of the answer, nil
-// becomes null. An error becomes 500 {"error": text}, or the status of the
-// *HTTPError in its chain; so does a panic.
+// becomes null; a Stream is answered piece by piece and a Response as it is. An
+// error becomes 500 {"error": text}, or the status of the *HTTPError in its
+// chain; so does a panic.
 //
 // Most agents write a function on types of their own and wrap it with JSON.
 type Handler func(ctx context.Context, r Request) (any, error)
