@@ -1,7 +1,9 @@
 package agentruntime_test
 
 import (
+	"bufio"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/coder/websocket"
 	. "github.com/onsi/gomega"
 
 	agentruntime "github.com/agentsession/agentsession/agent-runtime"
@@ -148,4 +151,37 @@ func TestRunErrors(t *testing.T) {
 
 	g.Expect(taken.Close()).To(Succeed())
 	g.Expect(app.Serve(t.Context(), taken)).To(MatchError(ContainSubstring("serve: ")))
+}
+
+// Streams and WebSockets are told like all the rest, and Drain waits for them.
+func TestDrainEndsStreamsAndWebSockets(t *testing.T) {
+	g := NewWithT(t)
+	a := newAgentWith(t, agentruntime.Options{GracePeriod: 300 * time.Millisecond})
+	a.Entrypoint(func(ctx context.Context, _ agentruntime.Request) (any, error) {
+		return agentruntime.Stream(func(yield func(any, error) bool) {
+			yield("first", nil)
+			<-ctx.Done()
+			yield(nil, context.Cause(ctx))
+		}), nil
+	})
+	read := make(chan error, 1)
+	a.WebSocket(func(ctx context.Context, conn *websocket.Conn) error {
+		_, _, err := conn.Read(ctx)
+		read <- context.Cause(ctx)
+		return err
+	})
+	stream := bufio.NewReader(a.begin(t.Context(), t, `{}`).Body)
+	g.Expect(stream.ReadString('\n')).To(Equal("data: \"first\"\n"))
+	conn, _, err := a.dial(t, nil)
+	g.Expect(err).NotTo(HaveOccurred())
+
+	drained := make(chan error, 1)
+	go func() { drained <- a.Drain() }()
+	rest, err := io.ReadAll(stream)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(string(rest)).To(HavePrefix("\ndata: {\"error\":\"the agent is stopping\","))
+	_, _, err = conn.Read(t.Context())
+	g.Expect(err).To(HaveOccurred())
+	g.Expect(<-read).To(MatchError(agentruntime.ErrStopping))
+	g.Expect(<-drained).To(Succeed())
 }

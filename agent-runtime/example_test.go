@@ -206,7 +206,7 @@ func ExampleApp_RecordEvent() {
 type printer struct{}
 
 func (printer) WriteEvent(_ context.Context, e agentruntime.Event) error {
-	_, err := fmt.Println(e.Status, e.PingStatus, e.Attrs)
+	_, err := fmt.Fprintln(os.Stdout, e.Status, e.PingStatus, e.Attrs)
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -66,7 +67,11 @@ func (a *App) logEnd(ctx context.Context, what string, start time.Time, err erro
 	case errors.Is(context.Cause(ctx), errInvocationOver):
 		a.log.InfoContext(ctx, what+" left by its client", "duration", took, "errorMessage", fmt.Sprint(err))
 	default:
-		a.log.ErrorContext(ctx, what+" failed", append(errorAttrs(err), "duration", took)...)
+		level := slog.LevelError
+		if code, _ := errorAnswer(err); code < 500 {
+			level = slog.LevelWarn // the caller's fault
+		}
+		a.log.Log(ctx, level, what+" failed", append(errorAttrs(err), "duration", took)...)
 	}
 }
 

@@ -65,6 +65,8 @@ func TestCheck05And06BadBodies(t *testing.T) {
 			g.Expect(got.body).To(MatchRegexp(`^\{"error":"` + row.want + `","details":".+"\}$`))
 		})
 	}
+	NewWithT(t).Eventually(a.log.String).Should(ContainSubstring(`"level":"WARN","msg":"Invocation failed"`))
+	NewWithT(t).Expect(a.log.String()).NotTo(ContainSubstring(`"ERROR"`), "the caller's fault is none of the agent's")
 }
 
 type failing struct{}

@@ -46,10 +46,9 @@ func (s Stream) reply(ctx context.Context, w http.ResponseWriter) error {
 		return fmt.Errorf("begin the stream: %w", err)
 	}
 	err := s.writeTo(ctx, events)
-	if err == nil || ctx.Err() != nil {
-		return err
+	if err != nil {
+		_ = events.write(must(encode(streamError(err)))) // a client that is gone does not miss it
 	}
-	_ = events.write(must(encode(streamError(err)))) // a client that is gone does not miss it
 	return err
 }
 
