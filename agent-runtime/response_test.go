@@ -138,7 +138,7 @@ func TestEntrypointHTTP(t *testing.T) {
 	g.Eventually(func() string { return a.ping(t).Status }).Should(Equal("Healthy"))
 }
 
-func TestContextOfAnInvocation(t *testing.T) {
+func TestCheck14And15Headers(t *testing.T) {
 	g := NewWithT(t)
 	a := newAgent(t)
 	type seen struct {

@@ -11,8 +11,8 @@ package contract
 
 import "time"
 
-// What an agent serves. Port and InvocationsPath are those of the HTTP protocol;
-// Source: the developer guide, "Runtime service contract".
+// What an agent serves. Source: the AgentCore developer guide, "Runtime service
+// contract".
 const (
 	// Port is the TCP port of the protocols HTTP and AG-UI.
 	Port = 8080
