@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -170,6 +171,30 @@ func ExampleApp_PingHandler() {
 	// Output:
 	// HealthyBusy
 	// Healthy
+}
+
+// Ready-made handlers, put together: busy while there are tasks, while memory is
+// scarce, or while a queue is backed up. Each is asked until one is busy.
+func ExampleAnyBusy() {
+	app := agentruntime.New(quiet)
+	queue := 2000
+	app.PingHandler(agentruntime.AnyBusy(
+		app.AutomaticPingStatus,
+		agentruntime.BusyAboveMemory(0.85),
+		agentruntime.BusyWhile(func(context.Context) (bool, error) { return queue > 1000, nil }),
+	))
+	fmt.Println(app.GetCurrentPingStatus())
+	// Output: HealthyBusy
+}
+
+// A check that takes longer than a ping may wait: it runs every 10 seconds, in
+// the background, and pings hear its last answer.
+func ExampleSampled() {
+	app := agentruntime.New(quiet)
+	ask := func(context.Context) (bool, error) { return true, nil } // a request to a database
+	app.PingHandler(agentruntime.Sampled(10*time.Second, agentruntime.BusyWhile(ask)))
+	fmt.Println(app.GetCurrentPingStatus())
+	// Output: HealthyBusy
 }
 
 // An echo.

@@ -66,7 +66,10 @@ var (
 	errPingTimeout   = fmt.Errorf("no answer within %s", pingHandlerBudget)
 	errPingRecursion = errors.New("it calls GetCurrentPingStatus, which asks it")
 	errPingStatus    = errors.New("not a status of the contract")
+	errGoexit        = errors.New("it ended its goroutine (runtime.Goexit)")
 )
+
+func notAStatus(s Status) error { return fmt.Errorf("%w: %.64q", errPingStatus, string(s)) }
 
 // askPingHandler brings the board up to date with what the handler says. It
 // returns in time, whatever the handler does.
@@ -111,7 +114,7 @@ func (a *App) pingCall(ctx context.Context) *pingCall {
 //go:noinline
 func (a *App) callPingHandler(ctx context.Context, h PingHandler, call *pingCall) {
 	var status Status
-	err := errors.New("runtime.Goexit")
+	err := errGoexit
 	defer func() {
 		a.settle(call, status, err)
 		a.custom.mu.Lock()
@@ -127,7 +130,7 @@ func (a *App) callPingHandler(ctx context.Context, h PingHandler, call *pingCall
 	case err != nil && ctx.Err() != nil:
 		err = errPingTimeout // whatever it made of that
 	case err == nil && !status.Valid():
-		err = fmt.Errorf("%w: %.64q", errPingStatus, string(status))
+		err = notAStatus(status)
 	}
 }
 
