@@ -2,6 +2,7 @@
 package examples_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,26 +18,37 @@ import (
 func TestManifests(t *testing.T) {
 	files, err := filepath.Glob("*.yaml")
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	NewWithT(t).Expect(files).To(ConsistOf("echo.yaml", "forgetful.yaml", "plain.yaml", "research.yaml"))
+	NewWithT(t).Expect(files).To(ConsistOf("echo.yaml", "forgetful.yaml", "patterns.yaml", "plain.yaml", "research.yaml"))
 	for _, file := range files {
-		t.Run(file, func(t *testing.T) {
-			g := NewWithT(t)
-			raw, err := os.ReadFile(file)
-			g.Expect(err).NotTo(HaveOccurred())
-			var session v1alpha1.AgentSession
-			g.Expect(yaml.UnmarshalStrict(raw, &session)).To(Succeed())
-			g.Expect(session.GroupVersionKind()).To(Equal(v1alpha1.GroupVersion.WithKind("AgentSession")))
-			g.Expect(session.Name).To(Equal(strings.TrimSuffix(file, ".yaml")))
-			if id := session.Spec.RuntimeSessionID; id != "" {
-				g.Expect(len(id)).To(BeNumerically(">=", 33))
+		raw, err := os.ReadFile(file)
+		NewWithT(t).Expect(err).NotTo(HaveOccurred())
+		for document := range bytes.SplitSeq(raw, []byte("\n---\n")) {
+			if bytes.Contains(document, []byte("\nkind:")) { // not the comment at the top of a file
+				expectManifest(t, file, document)
 			}
-
-			pod := session.Spec.Template.Spec
-			g.Expect(pod.Containers).To(HaveLen(1))
-			g.Expect(pod.Containers[0].Args[0]).To(Equal(session.Name))
-			expectRestricted(g, pod)
-		})
+		}
 	}
+}
+
+func expectManifest(t *testing.T, file string, document []byte) {
+	t.Helper()
+	var session v1alpha1.AgentSession
+	NewWithT(t).Expect(yaml.UnmarshalStrict(document, &session)).To(Succeed(), file)
+	t.Run(file+" "+session.Name, func(t *testing.T) {
+		g := NewWithT(t)
+		g.Expect(session.GroupVersionKind()).To(Equal(v1alpha1.GroupVersion.WithKind("AgentSession")))
+		if file != "patterns.yaml" {
+			g.Expect(session.Name).To(Equal(strings.TrimSuffix(file, ".yaml")))
+		}
+		if id := session.Spec.RuntimeSessionID; id != "" {
+			g.Expect(len(id)).To(BeNumerically(">=", 33))
+		}
+
+		pod := session.Spec.Template.Spec
+		g.Expect(pod.Containers).To(HaveLen(1))
+		g.Expect(pod.Containers[0].Args[0]).To(Equal(session.Name))
+		expectRestricted(g, pod)
+	})
 }
 
 // expectRestricted checks what Pod Security "restricted" asks of a pod.

@@ -32,12 +32,20 @@ func invoke(ctx context.Context, args []string) error {
 }
 
 // ping asks as the operator does: agents ping [URL].
-func ping(ctx context.Context, args []string) error {
+func ping(ctx context.Context, args []string) error { return look(ctx, contract.PingPath, args) }
+
+// tasks and events look at an agent that lets itself be looked at: agents tasks
+// [URL], agents events [URL].
+func tasks(ctx context.Context, args []string) error { return look(ctx, contract.TasksPath, args) }
+
+func events(ctx context.Context, args []string) error { return look(ctx, contract.EventsPath, args) }
+
+func look(ctx context.Context, path string, args []string) error {
 	base, args := target(args)
 	if len(args) > 0 {
-		return fmt.Errorf("usage: agents ping [URL]")
+		return fmt.Errorf("usage: agents %s [URL]", path[1:])
 	}
-	return ask(ctx, http.MethodGet, base+contract.PingPath, "")
+	return ask(ctx, http.MethodGet, base+path, "")
 }
 
 // target takes the URL off the arguments.

@@ -24,13 +24,20 @@ import (
 type command func(ctx context.Context, args []string) error
 
 var commands = map[string]command{
-	"echo":      echo,
-	"research":  research,
-	"forgetful": forgetful,
-	"faulty":    faulty,
-	"plain":     plain,
-	"invoke":    invoke,
-	"ping":      ping,
+	"echo":       echo,
+	"research":   research,
+	"manual":     manual,
+	"dependency": dependency,
+	"throttle":   throttle,
+	"journal":    journal,
+	"stream":     stream,
+	"forgetful":  forgetful,
+	"faulty":     faulty,
+	"plain":      plain,
+	"invoke":     invoke,
+	"ping":       ping,
+	"tasks":      tasks,
+	"events":     events,
 }
 
 func main() {

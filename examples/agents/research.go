@@ -11,7 +11,21 @@ import (
 
 // order is what research is asked for.
 type order struct {
-	Seconds float64 `json:"seconds"` // how long the research takes
+	Seconds float64 `json:"seconds"` // how long the work takes
+}
+
+// maxOrder is AgentCore's longest life of a session.
+const maxOrder = 8 * time.Hour
+
+// work is what the order asks for.
+func (o order) work() (func(context.Context) error, error) {
+	if o.Seconds <= 0 || o.Seconds > maxOrder.Seconds() {
+		return nil, &agentruntime.HTTPError{
+			Code:    http.StatusBadRequest,
+			Message: "seconds must be more than 0 and at most 28800, for example {\"seconds\": 20}",
+		}
+	}
+	return read(time.Duration(o.Seconds * float64(time.Second))), nil
 }
 
 type receipt struct {
@@ -29,13 +43,11 @@ func research(ctx context.Context, args []string) error {
 	}
 	app := flags.app()
 	app.Entrypoint(agentruntime.JSON(func(ctx context.Context, in order) (receipt, error) {
-		if in.Seconds <= 0 || in.Seconds > 28800 {
-			return receipt{}, &agentruntime.HTTPError{
-				Code:    http.StatusBadRequest,
-				Message: "seconds must be more than 0 and at most 28800, for example {\"seconds\": 20}",
-			}
+		work, err := in.work()
+		if err != nil {
+			return receipt{}, err
 		}
-		app.Go(ctx, "research", read(time.Duration(in.Seconds*float64(time.Second))))
+		app.Go(ctx, "research", work)
 		return receipt{Started: "research", Seconds: in.Seconds}, nil
 	}))
 	if *atStart > 0 {
