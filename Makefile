@@ -69,6 +69,10 @@ e2e: cluster-up image-load ## The end-to-end suite, on the cluster of hack/clust
 bench-writes: ## Count the API writes of a whole life, in envtest. One JSON line last.
 	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go run ./hack/bench/writes
 
+.PHONY: bench-agent
+bench-agent: ## Measure an agent of agent-runtime: pings under load, invocations, memory. One JSON line last.
+	@go run ./hack/bench/agent
+
 ##@ Cluster
 .PHONY: cluster-up
 cluster-up: ## Make a cluster: kind if it is there, else one node on this machine. USE_CLUSTER=current uses yours.
