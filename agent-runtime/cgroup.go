@@ -34,7 +34,7 @@ func (m machine) memoryShare() (float64, error) {
 		}
 		for _, dir := range group.dirs {
 			limit, err := m.number(path.Join(dir, names.limit)) // v2 has the word "max" for none, v1 a huge number
-			if err != nil || limit >= total {
+			if err != nil || !(limit > 0 && limit < total) {
 				continue
 			}
 			used, err := m.number(path.Join(dir, names.used))
@@ -126,8 +126,8 @@ func (m machine) cgroup(controller string) (cgroup, error) {
 	}
 	// In a container the mount shows the container's cgroup only, and the path
 	// may be one that cannot be seen from inside.
-	inside, visible := strings.CutPrefix(own, strings.TrimSuffix(root, "/"))
-	if !visible {
+	inside, visible := strings.CutPrefix(own+"/", strings.TrimSuffix(root, "/")+"/")
+	if !visible || strings.HasPrefix(own, "/..") { // outside of the cgroup namespace
 		inside = ""
 	}
 	found := cgroup{v2: v2}

@@ -10,8 +10,14 @@ import (
 )
 
 // AnyBusy is HealthyBusy while one of the handlers is. All of them are asked
-// until one is busy; if none is and one fails, AnyBusy fails.
+// until one is busy; if none is and one fails, AnyBusy fails. A handler that is
+// nil panics: it is a mistake in the program.
 func AnyBusy(handlers ...PingHandler) PingHandler {
+	for i, h := range handlers {
+		if h == nil {
+			panic(fmt.Sprintf("agentruntime.AnyBusy: handler %d of %d is nil, and must be a function", i+1, len(handlers)))
+		}
+	}
 	return func(ctx context.Context) (Status, error) {
 		var failed []error
 		for _, h := range handlers {
@@ -28,8 +34,12 @@ func AnyBusy(handlers ...PingHandler) PingHandler {
 	}
 }
 
-// BusyWhile is HealthyBusy while busy says so.
+// BusyWhile is HealthyBusy while busy says so. A function that is nil panics: it
+// is a mistake in the program.
 func BusyWhile(busy func(ctx context.Context) (bool, error)) PingHandler {
+	if busy == nil {
+		panic("agentruntime.BusyWhile: busy is nil, and must be a function")
+	}
 	return func(ctx context.Context) (Status, error) {
 		now, err := busy(ctx)
 		if err != nil {
@@ -114,25 +124,29 @@ func checkShare(function string, share float64) {
 
 // Sampled is h for checks that may take longer than a ping may wait, a request to
 // a database for example. It runs h in the background, at most once in an
-// interval and while it is asked, and answers with what h said last. Only the
-// first ping waits for h. It fails while the last answer is older than three
-// intervals, for which h has time. An interval of 0 or less panics: it is a
-// mistake in the program.
+// interval and while it is asked, and answers with what h said last. Only a ping
+// for which there is no such answer waits for h: the first, and one that comes
+// after more than three intervals without any. It fails while the last answer is
+// older than three intervals because h hangs; h has three intervals of time. An
+// interval of 0 or less, or an h that is nil, panics: it is a mistake in the
+// program.
 func Sampled(interval time.Duration, h PingHandler) PingHandler {
 	if interval <= 0 {
 		panic(fmt.Sprintf("agentruntime.Sampled: interval is %s, and must be more than 0", interval))
 	}
-	s := &sample{interval: interval, handler: h, first: make(chan struct{})}
+	if h == nil {
+		panic("agentruntime.Sampled: h is nil, and must be a function")
+	}
+	s := &sample{interval: interval, handler: h}
 	return s.ask
 }
 
 type sample struct {
 	interval time.Duration
 	handler  PingHandler
-	first    chan struct{} // closed by the first answer
 
 	mu       sync.Mutex
-	running  bool
+	running  chan struct{} // closed when the run in flight has answered; nil if there is none
 	begun    time.Time
 	answered time.Time
 	status   Status
@@ -141,23 +155,32 @@ type sample struct {
 
 func (s *sample) ask(ctx context.Context) (Status, error) {
 	s.mu.Lock()
-	if !s.running && time.Since(s.begun) >= s.interval {
-		s.running, s.begun = true, time.Now()
+	if s.running == nil && time.Since(s.begun) >= s.interval {
+		s.running, s.begun = make(chan struct{}), time.Now()
 		go s.run(context.WithoutCancel(ctx))
 	}
+	running := s.running
+	// A run that has just begun makes good for a time in which nobody asked.
+	wait := s.old() && (s.answered.IsZero() || time.Since(s.begun) < s.interval)
 	s.mu.Unlock()
-	select {
-	case <-s.first:
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
+	if wait {
+		select {
+		case <-running:
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if age := time.Since(s.answered); s.running && age > 3*s.interval {
-		return "", fmt.Errorf("the last answer is %s old", age.Round(time.Second))
+	if s.old() {
+		return "", fmt.Errorf("the last answer is %s old", time.Since(s.answered).Round(time.Millisecond))
 	}
 	return s.status, s.err
 }
+
+// old answers are not given any more. While there is one, h runs: it is asked
+// again after one interval.
+func (s *sample) old() bool { return time.Since(s.answered) > 3*s.interval }
 
 func (s *sample) run(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 3*s.interval)
@@ -166,10 +189,8 @@ func (s *sample) run(ctx context.Context) {
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.answered.IsZero() {
-			close(s.first)
-		}
-		s.running, s.answered, s.status, s.err = false, time.Now(), status, err
+		close(s.running)
+		s.running, s.answered, s.status, s.err = nil, time.Now(), status, err
 	}()
 	status, err = protect(ctx, s.handler)
 }

@@ -95,7 +95,21 @@ func TestMemoryShare(t *testing.T) {
 		"v2, path not visible":   {containerV2.with(map[string]string{"proc/self/cgroup": "0::/../../other\n"}), 0.8},
 		"v2, no limit":           {containerV2.with(map[string]string{"sys/fs/cgroup/memory.max": "max\n"}), 0.6},
 		"v2, limit above memory": {containerV2.with(map[string]string{"sys/fs/cgroup/memory.max": "2048000\n"}), 0.6},
+		"v2, outside of the namespace, and a namesake inside": {containerV2.with(map[string]string{
+			"proc/self/cgroup":                   "0::/../other\n",
+			"sys/fs/cgroup/other/memory.max":     "1000\n",
+			"sys/fs/cgroup/other/memory.current": "1000\n",
+			"sys/fs/cgroup/other/memory.stat":    "inactive_file 0\n",
+		}), 0.8},
+		"v2, limit not a number": {containerV2.with(map[string]string{"sys/fs/cgroup/memory.max": "nan\n"}), 0.6},
 		"v1":                     {containerV1, 0.8},
+		"v1, another pod's root": {containerV1.with(map[string]string{
+			"proc/self/cgroup": "4:memory:/kubepods/pod1/agent-2\n",
+			"sys/fs/cgroup/memory/-2/memory.limit_in_bytes": "1000\n",
+			"sys/fs/cgroup/memory/-2/memory.usage_in_bytes": "1000\n",
+			"sys/fs/cgroup/memory/-2/memory.stat":           "total_inactive_file 0\n",
+		}), 0.8},
+		"v1, negative limit": {containerV1.with(map[string]string{"sys/fs/cgroup/memory/memory.limit_in_bytes": "-1\n"}), 0.6},
 		"v1, no limit": {containerV1.with(map[string]string{
 			"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
 		}), 0.6},
@@ -271,6 +285,32 @@ func TestSampled(t *testing.T) {
 	})
 }
 
+// Nobody asked for longer than an answer holds: pings may be rarer than the
+// interval, and the operator may have been away. That is no fault of h.
+func TestSampledAfterAPause(t *testing.T) {
+	for name, pause := range map[string]time.Duration{"rare pings": 2 * time.Second, "nobody asked": time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			g := NewWithT(t)
+			answers := []Status{Healthy, HealthyBusy, Healthy}
+			calls := 0
+			h := Sampled(500*time.Millisecond, func(context.Context) (Status, error) {
+				time.Sleep(20 * time.Millisecond)
+				calls++
+				return answers[calls-1], nil
+			})
+			for i, want := range answers {
+				ctx, cancel := context.WithTimeoutCause(t.Context(), pingHandlerBudget, errPingTimeout)
+				status, err := h(ctx)
+				cancel()
+				g.Expect(err).NotTo(HaveOccurred(), name)
+				g.Expect(status).To(Equal(want), "%s: answer %d, not one from before the pause", name, i)
+				time.Sleep(pause)
+			}
+			g.Expect(calls).To(Equal(len(answers)), name)
+		})
+	}
+}
+
 func TestSampledThatFailsOrIsSlowAtFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
@@ -306,5 +346,11 @@ func TestMistakesInTheProgram(t *testing.T) {
 		NewWithT(t).Expect(func() { BusyAboveMemory(share) }).To(PanicWith(ContainSubstring("agentruntime.BusyAboveMemory: share is")))
 		NewWithT(t).Expect(func() { BusyAboveCPU(share) }).To(PanicWith(ContainSubstring("must be more than 0 and at most 1")))
 	}
-	NewWithT(t).Expect(func() { Sampled(0, nil) }).To(PanicWith(ContainSubstring("interval is 0s, and must be more than 0")))
+	healthy := func(context.Context) (Status, error) { return Healthy, nil }
+	for _, interval := range []time.Duration{0, -time.Second} {
+		NewWithT(t).Expect(func() { Sampled(interval, healthy) }).To(PanicWith(ContainSubstring(interval.String() + ", and must be more than 0")))
+	}
+	NewWithT(t).Expect(func() { Sampled(time.Second, nil) }).To(PanicWith("agentruntime.Sampled: h is nil, and must be a function"))
+	NewWithT(t).Expect(func() { BusyWhile(nil) }).To(PanicWith("agentruntime.BusyWhile: busy is nil, and must be a function"))
+	NewWithT(t).Expect(func() { AnyBusy(healthy, nil) }).To(PanicWith("agentruntime.AnyBusy: handler 2 of 2 is nil, and must be a function"))
 }

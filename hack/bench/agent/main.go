@@ -31,10 +31,11 @@ const (
 	blocked     = 1000
 	pings       = 1000
 	burningPing = 200
-	burnSeconds = 20 // longer than the pings take, which end it
+	burnSeconds = 600 // longer than the limit, so that it outlasts the pings on any machine
 	invocations = 20_000
 	connections = 16
 	turns       = 3
+	limit       = 5 * time.Minute // of all that is measured: an agent that hangs ends it
 
 	maxRSS    = 15       // MiB
 	maxBinary = 10 * 1e6 // bytes
@@ -93,6 +94,8 @@ func run(ctx context.Context) (r result, err error) {
 	if r.Binary, err = build(ctx, hello); err != nil {
 		return r, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	steps := []struct {
 		what    string
 		measure func(context.Context, string, *result) error
@@ -141,7 +144,7 @@ func measureBlocked(ctx context.Context, hello string, r *result) error {
 	defer leave()
 	took, err := a.ping(ctx, pings)
 	r.PingBlocked = p99(took)
-	return err
+	return errors.Join(err, a.worksOn(ctx, blocked)) // until the end
 }
 
 func measureBurning(ctx context.Context, hello string, r *result) error {
@@ -157,7 +160,7 @@ func measureBurning(ctx context.Context, hello string, r *result) error {
 	defer leave()
 	took, err := a.ping(ctx, burningPing)
 	r.PingBurning = p99(took)
-	return err
+	return errors.Join(err, a.worksOn(ctx, 1)) // until the end
 }
 
 // measureInvocations takes the best of the turns of each: what disturbs them is

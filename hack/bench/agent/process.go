@@ -74,11 +74,13 @@ func start(ctx context.Context, hello string, more ...string) (*agent, error) {
 			_ = command.Wait()
 		},
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		if _, err = a.ping(ctx, 1); err == nil {
+	starting, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		if _, err = a.ping(starting, 1); err == nil {
 			return a, nil
 		}
-		if ctx.Err() != nil || time.Now().After(deadline) {
+		if starting.Err() != nil {
 			a.stop()
 			return nil, fmt.Errorf("the agent did not begin to answer: %w", err)
 		}
@@ -129,15 +131,23 @@ func (a *agent) invokeAndWait(ctx context.Context, n int, payload string) (leave
 		running.Go(func() { _, _ = a.ask(begun, http.MethodPost, "/invocations", payload) }) // until leave
 	}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		body, err := a.ask(ctx, http.MethodPost, "/invocations", "{}")
-		if strings.Contains(body, fmt.Sprintf(`"inside":%d}`, n)) {
+		if err = a.worksOn(ctx, n); err == nil {
 			return leave, nil
 		}
-		if err != nil || time.Now().After(deadline) {
+		if ctx.Err() != nil || time.Now().After(deadline) {
 			leave()
-			return nil, fmt.Errorf("the agent does not work on %d invocations: %s %w", n, body, err)
+			return nil, err
 		}
 	}
+}
+
+// worksOn fails unless the agent works on n invocations.
+func (a *agent) worksOn(ctx context.Context, n int) error {
+	body, err := a.ask(ctx, http.MethodPost, "/invocations", "{}")
+	if err == nil && !strings.Contains(body, fmt.Sprintf(`"inside":%d}`, n)) {
+		err = fmt.Errorf("the agent does not work on %d invocations: %s", n, body)
+	}
+	return err
 }
 
 // invocationRate is how many invocations in a second the agent answers.
