@@ -32,7 +32,7 @@ func (n node) down(ctx context.Context) error {
 		}
 		failed = errors.Join(failed, n.stop(c.name))
 	}
-	failed = errors.Join(failed, n.unmount(), n.restoreHost(ctx), n.dropCgroups())
+	failed = errors.Join(failed, n.unmount(ctx), n.restoreHost(ctx), n.dropCgroups())
 	if failed != nil {
 		return fmt.Errorf("take the node away: %w", failed)
 	}
@@ -124,7 +124,7 @@ func podProcesses() []int {
 }
 
 // unmount takes the mounts below our directories away, the innermost first.
-func (n node) unmount() error {
+func (n node) unmount(ctx context.Context) error {
 	for range 3 { // a mount may hide another
 		raw, err := os.ReadFile("/proc/self/mounts")
 		if err != nil {
@@ -141,8 +141,8 @@ func (n node) unmount() error {
 		}
 		slices.Sort(ours)
 		for _, target := range slices.Backward(ours) {
-			if err := syscall.Unmount(target, syscall.MNT_DETACH); err != nil {
-				return fmt.Errorf("unmount %s: %w", target, err)
+			if _, err := output(ctx, "umount", "--lazy", target); err != nil { // not syscall.Unmount, which macOS has not
+				return err
 			}
 		}
 	}
