@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command agent measures an agent written with agent-runtime, as a process of
 // its own: how fast /ping is while 1,000 invocations block, and while one of
 // them burns the only CPU that the agent has; how many invocations it answers
