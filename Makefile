@@ -7,6 +7,7 @@ GOLANGCI := go tool -modfile=hack/tools/golangci-lint/go.mod golangci-lint
 CLUSTER := go run ./hack/cluster
 OPERATOR_IMG ?= agentsession/operator:dev
 AGENTS_IMG ?= agentsession/agents:dev
+PYTHON_IMG ?= agentsession/python-agent:dev
 
 .PHONY: help
 help: ## List the targets.
@@ -62,8 +63,12 @@ fuzz: ## Fuzz what reads hostile input, and the rules, 30 s each.
 	go test -run='^$$' -fuzz=FuzzDecide -fuzztime=30s ./internal/lifecycle
 
 .PHONY: e2e
-e2e: cluster-up image-load ## The end-to-end suite, on the cluster of hack/cluster.
+e2e: cluster-up image-load image-python ## The end-to-end suite, on the cluster of hack/cluster.
 	KUBECONFIG=$$($(CLUSTER) kubeconfig) go test -v -count=1 -timeout=40m ./test/e2e -ginkgo.v -ginkgo.no-color
+
+.PHONY: conformance
+conformance: ## The container contract, ours beside AWS's SDK for Python, in a virtual environment of its own.
+	@go run ./test/conformance
 
 .PHONY: bench-writes
 bench-writes: ## Count the API writes of a whole life, in envtest. One JSON line last.
@@ -90,6 +95,11 @@ image: ## Build the images of the operator and of the example agents.
 .PHONY: image-load
 image-load: image ## Build the images and make them usable on the cluster.
 	@$(CLUSTER) load $(OPERATOR_IMG) $(AGENTS_IMG)
+
+.PHONY: image-python
+image-python: ## Build the image of the e2e's agent with AWS's SDK for Python, and make it usable on the cluster.
+	@$(CLUSTER) image-python $(PYTHON_IMG) test/e2e/pysdk test/conformance/requirements.txt
+	@$(CLUSTER) load $(PYTHON_IMG)
 
 .PHONY: install
 install: ## Install the CRD into the cluster of the current kubeconfig.

@@ -85,6 +85,7 @@ var packages = map[string]string{
 	"iptables":                    "/usr/sbin/iptables",
 	"conntrack":                   "/usr/sbin/conntrack",
 	"buildah":                     "/usr/bin/buildah",
+	"debootstrap":                 "/usr/sbin/debootstrap",
 }
 
 // needPackages installs what is missing of the named packages.

@@ -4,6 +4,7 @@
 //
 //	cluster up                   make it, or find it running
 //	cluster image TAG PACKAGE    build an image from a Go program of this repo
+//	cluster image-python TAG DIR REQUIREMENTS   build one of an agent in Python
 //	cluster load TAG...          make images usable on its node
 //	cluster kubeconfig           print the path of its kubeconfig
 //	cluster status               say what runs
@@ -51,11 +52,8 @@ func run(ctx context.Context, args []string) error {
 	switch command {
 	case "assets":
 		return printLine(assets(ctx))
-	case "image":
-		if len(rest) != 2 {
-			return errors.New("image wants a tag and a package, for example: image agentsession/operator:dev ./cmd/operator")
-		}
-		return buildImage(ctx, rest[0], rest[1])
+	case "image", "image-python":
+		return image(ctx, command, rest)
 	}
 	c, err := chosen(ctx)
 	if err != nil {
@@ -76,7 +74,19 @@ func run(ctx context.Context, args []string) error {
 	return fmt.Errorf("unknown command %q: say one of %s", command, commands)
 }
 
-const commands = "up, image, load, kubeconfig, status, assets, down"
+func image(ctx context.Context, command string, rest []string) error {
+	switch {
+	case command == "image" && len(rest) == 2:
+		return buildImage(ctx, rest[0], rest[1])
+	case command == "image":
+		return errors.New("image wants a tag and a package, for example: image agentsession/operator:dev ./cmd/operator")
+	case len(rest) == 3:
+		return buildPythonImage(ctx, rest[0], rest[1], rest[2])
+	}
+	return errors.New("image-python wants a tag, a directory with a Dockerfile and an agent.py, and a requirements.txt")
+}
+
+const commands = "up, image, image-python, load, kubeconfig, status, assets, down"
 
 // chosen picks the kind of cluster. One that is there already wins.
 func chosen(ctx context.Context) (cluster, error) {
