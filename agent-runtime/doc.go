@@ -122,12 +122,20 @@
 //	/ping                Python: starves behind 40 handlers    waits for nobody
 //	address              Python: loopback outside Docker       all addresses
 //	request body limit   Python: none, TypeScript: 1 MiB       100,000,000 bytes, as the platform; 413
+//	NaN, UTF-16, byte    Python: taken                         400: they are no JSON
+//	  order marks
 //	wrong type in JSON   Python: the handler's affair          400, as TypeScript with a schema
 //	result not JSON      Python: its str()                     500
 //	streams              TypeScript: only if the request       always, as Python
 //	                       accepts them, else 406
+//	client that leaves   Python: the producer is parked        the producer's context ends
+//	  a stream             until garbage is collected
+//	error_type           Python: RuntimeError                  the type in Go: *errors.errorString
 //	/ws, other origins   accepted                              refused with 403
+//	/ws without handler  Python: 403 without a body            403 with a reason
 //	debug actions        Python: to everybody                  from inside the pod, or with a token
+//	  with a list        Python: 500                           passed to the handler
+//	/invocations/        Python: redirected                    404
 //	task ids             Python: random, may be negative       1, 2, 3, ... as in TypeScript
 //	task metadata        kept, never shown                     in TaskInfo
 //	/ping of A2A, AG-UI  Python: without the stamp             with it

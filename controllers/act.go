@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 
@@ -33,7 +34,7 @@ func refusalOf(err error) *refused {
 // session's own was created by an operator that died before it could say so;
 // any other is left alone.
 func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.AgentSession, activation int32) (*corev1.Pod, error) {
-	pod := buildPod(session, activation)
+	pod := buildPod(session, activation, rand.Text())
 	err := r.Client.Create(ctx, pod)
 	switch {
 	case err == nil:
@@ -60,6 +61,14 @@ func (r *AgentSessionReconciler) adopt(ctx context.Context, session *v1alpha1.Ag
 		})
 	}
 	return &pod, nil
+}
+
+// askTasks has the agent asked for its tasks if that is the verdict. The answer
+// comes as a request to look again.
+func (r *AgentSessionReconciler) askTasks(ctx context.Context, key client.ObjectKey, pod *corev1.Pod, verdict lifecycle.Verdict) {
+	if verdict.Ask {
+		r.Prober.AskTasks(ctx, key, pod.UID, tokenOf(pod))
+	}
 }
 
 // remove deletes the pod or the session if that is the verdict. A pod is

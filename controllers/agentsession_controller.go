@@ -96,6 +96,7 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		}
 		refusal = refusalOf(startErr)
 	}
+	r.askTasks(ctx, req.NamespacedName, pod, verdict)
 	lookAgain, err := r.report(ctx, &session, outcome{facts, verdict, pod, refusal, now})
 	if err == nil {
 		err = r.remove(ctx, &session, pod, verdict)

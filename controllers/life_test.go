@@ -83,6 +83,7 @@ var _ = Describe("The life of a session", Ordered, func() {
 			s.Spec.StuckDetection = &v1alpha1.StuckDetection{AfterSeconds: 60}
 		})
 		Expect(api.Create(ctx, session)).To(Succeed())
+		agentOf(ctx, session).Tell(telling("index", 7*time.Second, nil))
 		agentOf(ctx, session).Say(contract.HealthyBusy)
 		status := eventuallyState(ctx, session, v1alpha1.StateActive)
 		Expect(status.NextStop.Reason).To(Equal(v1alpha1.StopMaxLifetime))
@@ -93,12 +94,27 @@ var _ = Describe("The life of a session", Ordered, func() {
 			return err == nil && meta.IsStatusConditionTrue(session.Status.Conditions, v1alpha1.ConditionStuck)
 		}).Should(BeTrue())
 		Expect(session.Status.State).To(Equal(v1alpha1.StateActive))
+		Expect(stuckMessage(session)).To(MatchRegexp(`HealthyBusy for 3s without a break; task "index" has run for \d+s`))
+		message := stuckMessage(session)
 
 		status = eventuallyState(ctx, session, v1alpha1.StateStopped)
 		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopMaxLifetime))
+		Expect(stuckMessage(session)).To(Equal(message), "that the task grows older is not worth a write")
 		Expect(status.LastTermination.PingStatus).To(Equal("HealthyBusy"))
 		Expect(meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStuck)).To(BeTrue())
 		Expect(stopEvents(ctx, session)).To(ConsistOf("MaxLifetime"))
+	})
+
+	It("stops a session whose task has ended by its own journal, long before it was busy for too long", func(ctx context.Context) {
+		session := newSession(namespace, "journal", func(s *v1alpha1.AgentSession) {
+			s.Spec.StuckDetection = &v1alpha1.StuckDetection{AfterSeconds: 28800, Action: v1alpha1.StuckStop}
+		})
+		Expect(api.Create(ctx, session)).To(Succeed())
+		agentOf(ctx, session).Tell(telling("chore", 9*time.Second, new(4*time.Second)))
+		agentOf(ctx, session).Say(contract.HealthyBusy)
+		status := eventuallyState(ctx, session, v1alpha1.StateStopped)
+		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopStuckBusy))
+		Expect(status.LastTermination.Message).To(MatchRegexp(`task "chore", begun \d+s ago, is still noted \d+s after an event`))
 	})
 
 	It("stops a stuck session if it is asked to", func(ctx context.Context) {
@@ -258,6 +274,20 @@ func terminate(ctx context.Context, session *v1alpha1.AgentSession, status corev
 func reasonOf(session *v1alpha1.AgentSession, kind string) string {
 	if c := meta.FindStatusCondition(session.Status.Conditions, kind); c != nil {
 		return c.Reason
+	}
+	return ""
+}
+
+// telling is an agent with one task.
+func telling(name string, age time.Duration, ended *time.Duration) func() contract.Tasks {
+	return func() contract.Tasks {
+		return contract.Tasks{ActiveCount: 1, RunningJobs: []contract.RunningTask{{Name: name, Duration: age, Ended: ended}}}
+	}
+}
+
+func stuckMessage(session *v1alpha1.AgentSession) string {
+	if c := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionStuck); c != nil {
+		return c.Message
 	}
 	return ""
 }

@@ -117,7 +117,9 @@ func (r *AgentSessionReconciler) observe(session *v1alpha1.AgentSession, pod *co
 	if status.Pod == nil { // created, and the report was lost
 		facts.State, facts.Activation, facts.Created = v1alpha1.StateStarting, activationOf(pod, session), true
 	}
-	facts.Pulse, facts.Asked = r.Prober.Pulse(client.ObjectKeyFromObject(session), pod.UID)
+	key := client.ObjectKeyFromObject(session)
+	facts.Pulse, facts.Asked = r.Prober.Pulse(key, pod.UID)
+	facts.Work = r.Prober.Work(key, pod.UID)
 	if facts.Pulse.HealthyAt.IsZero() && status.Pod != nil && status.HealthyAt != nil {
 		facts.Pulse = restore(status, time.Time{}) // healthy before, and not asked now
 	}

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
@@ -22,8 +23,9 @@ func podName(session *v1alpha1.AgentSession, activation int32) string {
 }
 
 // buildPod makes the pod of an activation from the session's template, with
-// what the contract needs and nothing else.
-func buildPod(session *v1alpha1.AgentSession, activation int32) *corev1.Pod {
+// what the contract needs and nothing else. With the token the operator asks the
+// agent what the pings do not tell.
+func buildPod(session *v1alpha1.AgentSession, activation int32, token string) *corev1.Pod {
 	template := session.Spec.Template.DeepCopy()
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -52,7 +54,7 @@ func buildPod(session *v1alpha1.AgentSession, activation int32) *corev1.Pod {
 		pod.Spec.AutomountServiceAccountToken = new(false)
 	}
 	agent := &pod.Spec.Containers[0]
-	agent.Env = environment(agent.Env, session, activation)
+	agent.Env = environment(agent.Env, session, activation, token)
 	return pod
 }
 
@@ -60,9 +62,10 @@ func buildPod(session *v1alpha1.AgentSession, activation int32) *corev1.Pod {
 // template's of the same name, except DOCKER_CONTAINER: without it the Python
 // SDK listens on loopback in a container that is not Docker's, where no ping
 // reaches it.
-func environment(given []corev1.EnvVar, session *v1alpha1.AgentSession, activation int32) []corev1.EnvVar {
+func environment(given []corev1.EnvVar, session *v1alpha1.AgentSession, activation int32, token string) []corev1.EnvVar {
 	limits := lifecycle.LimitsOf(session.Spec.LifecycleConfiguration)
 	ours := []corev1.EnvVar{
+		{Name: contract.EnvToken, Value: token},
 		{Name: "AGENTSESSION_RUNTIME_SESSION_ID", Value: runtimeSessionID(session)},
 		{Name: "AGENTSESSION_ACTIVATION", Value: strconv.Itoa(int(activation))},
 		{Name: "AGENTSESSION_IDLE_RUNTIME_SESSION_TIMEOUT", Value: strconv.Itoa(int(limits.Idle.Seconds()))},
@@ -78,6 +81,17 @@ func environment(given []corev1.EnvVar, session *v1alpha1.AgentSession, activati
 		ours = append(ours, corev1.EnvVar{Name: "DOCKER_CONTAINER", Value: "true"})
 	}
 	return append(ours, given...) // first, so that a template can use $(AGENTSESSION_...)
+}
+
+// tokenOf is the token that a pod was made with: whoever may read the pod may
+// read it, and with it the names of the agent's tasks.
+func tokenOf(pod *corev1.Pod) string {
+	for _, v := range pod.Spec.Containers[0].Env {
+		if v.Name == contract.EnvToken {
+			return v.Value
+		}
+	}
+	return ""
 }
 
 // runtimeSessionID is the session's name by AgentCore's rules: the object's

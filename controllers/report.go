@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -217,10 +219,13 @@ func stuck(next *v1alpha1.AgentSessionStatus, session *v1alpha1.AgentSession, o 
 		c.Reason, c.Message = v1alpha1.ReasonDetectionOff, "spec.stuckDetection is not set."
 	case (next.State == v1alpha1.StateStopping || next.State == v1alpha1.StateStopped) && known != nil:
 		return *known
-	case o.verdict.Stuck:
-		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonBusyTooLong
-		c.Message = fmt.Sprintf("The agent was HealthyBusy without a break for more than %d s (spec.stuckDetection.afterSeconds). "+
-			"Probably a task was never completed; such a session costs until its maximal lifetime.", session.Spec.StuckDetection.AfterSeconds)
+	case o.verdict.Stuck != lifecycle.Stuck{}:
+		stuck := o.verdict.Stuck
+		if known != nil && known.Reason == stuck.Reason && (stuck.Task.Name == "" || strings.Contains(known.Message, strconv.Quote(stuck.Task.Name))) {
+			return *known // only older, which is not worth a write
+		}
+		c.Status, c.Reason = metav1.ConditionTrue, stuck.Reason
+		c.Message = "The agent is busy for longer than it should be: " + stuck.Message + ". Such a session costs until its maximal lifetime."
 	}
 	return c
 }

@@ -212,7 +212,10 @@ const (
 	StuckStop StuckAction = "Stop"
 )
 
-// StuckDetection names sessions that stay HealthyBusy for too long.
+// StuckDetection names sessions that stay HealthyBusy for too long. An agent of
+// agent-runtime with Options.Introspection tells which task it is: then the
+// condition Stuck names the task and its age, and a task that has ended by the
+// agent's own journal and is still noted makes the session stuck after 10 s.
 type StuckDetection struct {
 	// afterSeconds without a break in HealthyBusy make a session stuck, 60 to
 	// 28800.

@@ -10,7 +10,8 @@ const (
 	// AgentCore's contract, and unknown before the first answer.
 	ConditionPingContract = "PingContract"
 	// ConditionStuck is true when the session has been HealthyBusy for longer
-	// than spec.stuckDetection.afterSeconds.
+	// than spec.stuckDetection.afterSeconds, or with a task that has ended by
+	// the agent's own journal.
 	ConditionStuck = "Stuck"
 )
 
@@ -62,6 +63,9 @@ const (
 	// ReasonBusyTooLong is a session that has been HealthyBusy for longer than
 	// spec.stuckDetection allows.
 	ReasonBusyTooLong = "BusyTooLong"
+	// ReasonTaskForgotten is a session that is HealthyBusy with a task that has
+	// ended by the agent's own journal (agentruntime.App.RecordEvent).
+	ReasonTaskForgotten = "TaskForgotten"
 	// ReasonNotStuck is a session within its limits.
 	ReasonNotStuck = "NotStuck"
 	// ReasonDetectionOff is a session without spec.stuckDetection.

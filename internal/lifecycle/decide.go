@@ -35,8 +35,10 @@ type Verdict struct {
 	IdleSince time.Time
 	// Next is the stop that will come if nothing changes; zero if there is none.
 	Next Stop
-	// Stuck tells that the session has been busy for too long.
-	Stuck bool
+	// Stuck tells that the session has been busy for too long, and why.
+	Stuck Stuck
+	// Ask tells that the agent should be asked for its tasks.
+	Ask bool
 	// LookAgain is when to decide again if nothing happens before; zero: never.
 	LookAgain time.Time
 }
@@ -119,8 +121,12 @@ func (f Facts) decideLiving(now time.Time) Verdict {
 			v.foresee(now, d, f.Policy.Period)
 		}
 	}
-	if at := f.stuckAt(); !at.IsZero() {
-		v.Stuck = !now.Before(at)
+	v.Stuck = f.stuck(now)
+	v.lookAt(now, f.stuckAt())
+	if at := f.askAt(); !at.IsZero() {
+		if v.Ask = !now.Before(at); v.Ask {
+			at = now.Add(f.Policy.Period) // for want of a place it may not be asked now
+		}
 		v.lookAt(now, at)
 	}
 	v.lookAt(now, f.Traffic.InUseUntil)

@@ -129,9 +129,13 @@ func TestNextStopAndStuck(t *testing.T) {
 	g.Expect(lifecycle.Decide(last, living(last, never, clock(v1alpha1.IdleClockObserved))).Next.Reason).To(Equal(v1alpha1.StopIdleTimeout))
 
 	before, after := at(310).Add(-1), at(310)
-	stuck := stuckAfter(300, v1alpha1.StuckReport)
-	g.Expect(lifecycle.Decide(before, living(before, busy, stuck))).To(And(HaveField("Stuck", false), HaveField("LookAgain", after)))
-	g.Expect(lifecycle.Decide(after, living(after, busy, stuck))).To(And(HaveField("Stuck", true), HaveField("State", v1alpha1.StateActive)))
+	stuck := func(f *lifecycle.Facts) {
+		stuckAfter(300, v1alpha1.StuckReport)(f)
+		f.Work.AskedAt = at(309)
+	}
+	g.Expect(lifecycle.Decide(before, living(before, busy, stuck))).To(And(HaveField("Stuck", lifecycle.Stuck{}), HaveField("LookAgain", after)))
+	g.Expect(lifecycle.Decide(after, living(after, busy, stuck))).To(And(
+		HaveField("Stuck.Reason", v1alpha1.ReasonBusyTooLong), HaveField("Stuck.At", after), HaveField("State", v1alpha1.StateActive)))
 }
 
 func with(f lifecycle.Facts, change func(*lifecycle.Facts)) lifecycle.Facts {

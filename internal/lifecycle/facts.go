@@ -38,6 +38,8 @@ type Facts struct {
 	Pulse Pulse
 	// Traffic is what the gateway wrote.
 	Traffic Traffic
+	// Work is what the agent told of its tasks.
+	Work Work
 	// Outage is the last moment at which most of all agents failed at once.
 	Outage time.Time
 }

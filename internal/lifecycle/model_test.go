@@ -130,7 +130,7 @@ func owed(now time.Time, f lifecycle.Facts) v1alpha1.StopReason {
 	case !started, !fresh:
 		return ""
 	case busy && policy.StuckAction == v1alpha1.StuckStop && policy.StuckAfter > 0 &&
-		reached(p.Since, policy.StuckAfter) && reached(p.HealthyAt, policy.StuckAfter):
+		(reached(p.Since, policy.StuckAfter) && reached(p.HealthyAt, policy.StuckAfter) || forgotten(now, f)):
 		return v1alpha1.StopStuckBusy
 	case busy, now.Before(f.Traffic.InUseUntil):
 		return ""
@@ -141,6 +141,17 @@ func owed(now time.Time, f lifecycle.Facts) v1alpha1.StopReason {
 		}
 	}
 	return v1alpha1.StopIdleTimeout
+}
+
+// forgotten: ten seconds after an event said that a task had ended, and after the
+// agent became busy, the agent told that the task still runs.
+func forgotten(now time.Time, f lifecycle.Facts) bool {
+	asked, ended := f.Work.AskedAt, f.Work.Ended.EndedAt
+	known := !ended.IsZero() && !now.Before(asked)
+	for _, from := range []time.Time{ended, f.Pulse.Since, f.Pulse.HealthyAt} {
+		known = known && !asked.Before(from.Add(10*time.Second))
+	}
+	return known
 }
 
 // changed is when the status last changed by the clock that the spec chooses.

@@ -100,20 +100,15 @@ func unhealthy(_ time.Time, f Facts) due {
 // stuckBusy stops on a fresh answer only: while nobody looked, the agent may
 // have completed its task.
 func stuckBusy(now time.Time, f Facts) due {
-	at := f.stuckAt()
-	if at.IsZero() || f.Policy.StuckAction != v1alpha1.StuckStop {
+	stuck := f.stuck(now)
+	if stuck == (Stuck{}) {
+		stuck = Stuck{At: f.stuckAt(), Message: f.busyTooLong(now)}
+	}
+	if stuck.At.IsZero() || f.Policy.StuckAction != v1alpha1.StuckStop {
 		return due{}
 	}
-	message := fmt.Sprintf("HealthyBusy for %s without a break, and spec.stuckDetection.action is Stop", f.Policy.StuckAfter)
-	return due{Stop: Stop{at, v1alpha1.StopStuckBusy, message}, held: !f.Pulse.Fresh(now, f.Policy.Period)}
-}
-
-// stuckAt is when a busy session counts as stuck; zero if it never will.
-func (f Facts) stuckAt() time.Time {
-	if f.Policy.StuckAfter == 0 || !f.busy() || f.starting() {
-		return time.Time{}
-	}
-	return latest(f.Pulse.HealthyAt, f.Pulse.Since).Add(f.Policy.StuckAfter)
+	message := stuck.Message + ", and spec.stuckDetection.action is Stop"
+	return due{Stop: Stop{stuck.At, v1alpha1.StopStuckBusy, message}, held: !f.Pulse.Fresh(now, f.Policy.Period)}
 }
 
 // idleTimeout stops on a fresh and good answer only: a failed ping is never

@@ -23,13 +23,18 @@ import (
 // host), multicast and link-local (where clouds keep their metadata).
 type HTTPPinger struct{}
 
+// userAgent is what the operator calls itself.
+const userAgent = "agentsession-prober"
+
 // Open returns a Line to the address of t.
-func (HTTPPinger) Open(t Target) Line {
+func (p HTTPPinger) Open(t Target) Line { return p.open(t) }
+
+func (HTTPPinger) open(t Target) *httpLine {
 	addr := netip.AddrPortFrom(t.Addr.Addr().Unmap(), t.Addr.Port())
 	return &httpLine{
 		addr: addr,
-		request: fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: agentsession-prober\r\n\r\n",
-			contract.PingPath, netip.AddrPortFrom(addr.Addr().WithZone(""), addr.Port())),
+		request: fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\n\r\n",
+			contract.PingPath, netip.AddrPortFrom(addr.Addr().WithZone(""), addr.Port()), userAgent),
 	}
 }
 

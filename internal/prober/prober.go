@@ -57,6 +57,8 @@ type Options struct {
 	MaxInFlight int
 	// Pinger is HTTPPinger by default.
 	Pinger Pinger
+	// Tasks asks an agent GET /tasks, with a token; over HTTP by default.
+	Tasks func(ctx context.Context, t Target, token string) (contract.Tasks, error)
 	// Observe, if given, is called for every ping, from many goroutines, and
 	// must be cheap.
 	Observe func(Event)
@@ -74,6 +76,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Pinger == nil {
 		o.Pinger = HTTPPinger{}
+	}
+	if o.Tasks == nil {
+		o.Tasks = fetchTasks
 	}
 	if o.Observe == nil {
 		o.Observe = func(Event) {}
@@ -94,7 +99,9 @@ type Prober struct {
 	wheel    wheel
 	outage   outage
 	inFlight int
+	asking   int // how many are asked for their tasks
 	started  bool
+	ended    bool // nobody is asked any more
 }
 
 // entry is one pod at one address. A session whose pod or address is another
@@ -108,6 +115,8 @@ type entry struct {
 	threshold int
 	pulse     lifecycle.Pulse
 	cancel    context.CancelFunc // ends the ping that is out; nil if none is
+	asking    bool               // for its tasks
+	work      *lifecycle.Work    // what it told of them; nil for the many that are never asked
 }
 
 // New returns a Prober that tracks nobody yet.

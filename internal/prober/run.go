@@ -22,12 +22,17 @@ func (p *Prober) Start(ctx context.Context, notify func(types.NamespacedName)) e
 	p.mu.Lock()
 	again := p.started
 	p.started = true
+	if !again {
+		p.notify = notify
+	}
 	p.mu.Unlock()
 	if again {
 		return errors.New("start prober: it was started before")
 	}
-	p.notify = notify
 	p.turn(ctx)
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
 	p.probes.Wait()
 	p.hangUpAll()
 	return nil

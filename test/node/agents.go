@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,9 +13,12 @@ import (
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 )
 
-// Agent answers the pings of one pod.
+// Agent answers the pings of one pod, and GET /tasks if it was told what.
 type Agent struct {
+	token string // that of the pod
+
 	mu      sync.Mutex
+	tasks   func() contract.Tasks // nil if it does not tell
 	answer  func() (int, string)
 	silent  bool
 	pings   int
@@ -42,6 +46,14 @@ func (a *Agent) Answer(answer func() (code int, body string)) {
 	a.answer = answer
 }
 
+// Tell makes the agent answer GET /tasks with whatever tasks returns, to those
+// who have the token in its pod's environment.
+func (a *Agent) Tell(tasks func() contract.Tasks) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tasks = tasks
+}
+
 // Hang makes the agent take connections and answer no more.
 func (a *Agent) Hang() {
 	a.mu.Lock()
@@ -57,6 +69,31 @@ func (a *Agent) Pings() int {
 }
 
 func (a *Agent) serve(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case contract.PingPath:
+		a.servePing(w, r)
+	case contract.TasksPath:
+		a.serveTasks(w, r)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func (a *Agent) serveTasks(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	tasks := a.tasks
+	a.mu.Unlock()
+	switch {
+	case tasks == nil:
+		http.NotFound(w, r)
+	case a.token == "" || r.Header.Get("Authorization") != "Bearer "+a.token:
+		http.Error(w, "wrong token", http.StatusForbidden)
+	default:
+		_ = json.NewEncoder(w).Encode(tasks()) // the asker may have gone
+	}
+}
+
+func (a *Agent) servePing(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	a.pings++
 	answer, silent := a.answer, a.silent

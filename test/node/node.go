@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
@@ -104,6 +105,11 @@ func (n *Node) start(ctx context.Context, p *corev1.Pod) {
 	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: Name}}
 	if err := n.client.SubResource("binding").Create(ctx, p, binding); err != nil || agent == nil {
 		return
+	}
+	for _, v := range p.Spec.Containers[0].Env {
+		if v.Name == contract.EnvToken {
+			agent.token = v.Value
+		}
 	}
 	addr := n.agents.add(agent)
 	n.mu.Lock()

@@ -1,0 +1,145 @@
+package lifecycle
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+const (
+	// askPeriods is how many ping periods lie between two looks at the tasks of
+	// a busy agent: 30 s.
+	askPeriods = 15
+	// forgottenPeriods is how long a task may stay on the board after an event
+	// said that it had ended, before it counts as forgotten: 10 s.
+	forgottenPeriods = 5
+	// maxTaskName is how many characters of a task's name are shown.
+	maxTaskName = 64
+)
+
+// Work is what an agent told of its tasks when it was last asked. The zero Work
+// is an agent that was not asked, or does not tell.
+type Work struct {
+	// AskedAt is when it was last asked, whether it told or not.
+	AskedAt time.Time
+	// Oldest is the task that has run for longest.
+	Oldest Task
+	// Ended is the task that still runs although an event said that it had
+	// ended, of several the one of which it was said first.
+	Ended Task
+}
+
+// Task is one task; the zero Task is none.
+type Task struct {
+	// Name is the agent's own, printable.
+	Name string
+	// BeganAt is when it was added.
+	BeganAt time.Time
+	// EndedAt is when an event said that it had ended; zero if none did.
+	EndedAt time.Time
+}
+
+// WorkOf reads what an agent told at now.
+func WorkOf(told contract.Tasks, now time.Time) Work {
+	work := Work{AskedAt: now}
+	for _, running := range told.RunningJobs {
+		task := Task{Name: shorten(running.Name), BeganAt: now.Add(-running.Duration)}
+		if running.Ended != nil {
+			task.EndedAt = now.Add(-*running.Ended)
+		}
+		if work.Oldest == (Task{}) || task.BeganAt.Before(work.Oldest.BeganAt) {
+			work.Oldest = task
+		}
+		if !task.EndedAt.IsZero() && (work.Ended == (Task{}) || task.EndedAt.Before(work.Ended.EndedAt)) {
+			work.Ended = task
+		}
+	}
+	return work
+}
+
+func shorten(name string) string {
+	runes := []rune(Printable(name))
+	return string(runes[:min(len(runes), maxTaskName)])
+}
+
+// Stuck is why a session counts as stuck; the zero Stuck is one that does not.
+type Stuck struct {
+	// At is since when.
+	At time.Time
+	// Reason is one of the condition's.
+	Reason string
+	// Task is the task that keeps it busy, as far as that is known.
+	Task Task
+	// Message says it for people, with the task's age at that moment.
+	Message string
+}
+
+// stuckAt is when a busy session counts as stuck; zero if it never will.
+func (f Facts) stuckAt() time.Time {
+	if f.Policy.StuckAfter == 0 || !f.busy() || f.starting() {
+		return time.Time{}
+	}
+	return latest(f.Pulse.HealthyAt, f.Pulse.Since).Add(f.Policy.StuckAfter)
+}
+
+// forgottenAt is when a task counts as forgotten; zero if there is none. What
+// the agent says of times is bounded by what the operator has seen: it has been
+// busy since Pulse.Since.
+func (f Facts) forgottenAt() time.Time {
+	if f.stuckAt().IsZero() || f.Work.Ended.EndedAt.IsZero() {
+		return time.Time{}
+	}
+	return latest(f.Work.Ended.EndedAt, f.Pulse.HealthyAt, f.Pulse.Since).Add(forgottenPeriods * f.Policy.Period)
+}
+
+// stuck tells whether and why the session counts as stuck at now. A task counts
+// as forgotten only if the agent told of it after its time.
+func (f Facts) stuck(now time.Time) Stuck {
+	if at := f.forgottenAt(); !at.IsZero() && !f.Work.AskedAt.Before(at) && !now.Before(at) {
+		task := f.Work.Ended
+		at = latest(at, f.Work.AskedAt) // nobody knew before
+		return Stuck{at, v1alpha1.ReasonTaskForgotten, task, fmt.Sprintf(
+			"task %q, begun %s ago, is still noted %s after an event of the agent said that it had ended",
+			task.Name, f.age(task.BeganAt, now), f.age(task.EndedAt, now))}
+	}
+	if at := f.stuckAt(); !at.IsZero() && !now.Before(at) {
+		return Stuck{at, v1alpha1.ReasonBusyTooLong, f.Work.Oldest, f.busyTooLong(now)}
+	}
+	return Stuck{}
+}
+
+func (f Facts) busyTooLong(now time.Time) string {
+	message := fmt.Sprintf("HealthyBusy for %s without a break", f.Policy.StuckAfter)
+	if task := f.Work.Oldest; task != (Task{}) {
+		message += fmt.Sprintf("; task %q has run for %s", task.Name, f.age(task.BeganAt, now))
+	}
+	return message
+}
+
+// age is for people: an agent may say that a task is older than its pod.
+func (f Facts) age(since, now time.Time) time.Duration {
+	return max(now.Sub(latest(since, f.Compute.CreatedAt)), 0).Round(time.Second)
+}
+
+// askAt is when the agent should be asked for its tasks: while it is busy and
+// somebody wants to know of stuck sessions, every askPeriods; before the session
+// counts as stuck; and when a task counts as forgotten if it is still there.
+// Zero if there is nothing to ask.
+func (f Facts) askAt() time.Time {
+	stuckAt := f.stuckAt()
+	if stuckAt.IsZero() || !f.Asked {
+		return time.Time{}
+	}
+	every := askPeriods * f.Policy.Period
+	since := stuckAt.Add(-f.Policy.StuckAfter)
+	if f.Work.AskedAt.Before(since) { // not since it is busy
+		return since.Add(min(every, f.Policy.StuckAfter/2))
+	}
+	next := f.Work.AskedAt.Add(every)
+	if at := f.forgottenAt(); at.After(f.Work.AskedAt) && at.Before(next) {
+		return at
+	}
+	return next
+}

@@ -1,0 +1,151 @@
+package lifecycle_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// busyWith is a session that has been busy since the tenth second and may be so
+// for 300; what the agent told of its tasks is work.
+func busyWith(action v1alpha1.StuckAction, work lifecycle.Work) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) {
+		said(contract.HealthyBusy, at(10), at(10))(f)
+		stuckAfter(300, action)(f)
+		f.Work = work
+	}
+}
+
+func TestWorkOf(t *testing.T) {
+	now := at(1000)
+	ended, first := 20*time.Second, 30*time.Second
+	task := func(name string, age int, ended *time.Duration) contract.RunningTask {
+		return contract.RunningTask{Name: name, Duration: time.Duration(age) * time.Second, Ended: ended}
+	}
+	for name, row := range map[string]struct {
+		told []contract.RunningTask
+		want lifecycle.Work
+	}{
+		"none": {nil, lifecycle.Work{AskedAt: now}},
+		"the oldest of several": {
+			[]contract.RunningTask{task("b", 5, nil), task("a", 50, nil), task("c", 1, nil)},
+			lifecycle.Work{AskedAt: now, Oldest: lifecycle.Task{Name: "a", BeganAt: at(950)}},
+		},
+		"the first of those that ended": {
+			[]contract.RunningTask{task("a", 50, nil), task("b", 40, &ended), task("c", 45, &first)},
+			lifecycle.Work{
+				AskedAt: now, Oldest: lifecycle.Task{Name: "a", BeganAt: at(950)},
+				Ended: lifecycle.Task{Name: "c", BeganAt: at(955), EndedAt: at(970)},
+			},
+		},
+		"a name that nobody should print": {
+			[]contract.RunningTask{task("\x1b[31m"+strings.Repeat("é", 100), 1, nil)},
+			lifecycle.Work{AskedAt: now, Oldest: lifecycle.Task{Name: "?[31m" + strings.Repeat("é", 59), BeganAt: at(999)}},
+		},
+	} {
+		NewWithT(t).Expect(lifecycle.WorkOf(contract.Tasks{RunningJobs: row.told}, now)).To(Equal(row.want), name)
+	}
+}
+
+func TestStuckNamesTheTask(t *testing.T) {
+	index := lifecycle.Task{Name: "index", BeganAt: at(8)}
+	forgotten := lifecycle.Task{Name: "index", BeganAt: at(8), EndedAt: at(60)}
+	for name, row := range map[string]struct {
+		now     time.Time
+		work    lifecycle.Work
+		reason  string
+		message string
+	}{
+		"not yet": {at(309), lifecycle.Work{AskedAt: at(300), Oldest: index}, "", ""},
+		"too long": {
+			at(310),
+			lifecycle.Work{AskedAt: at(300), Oldest: index},
+			v1alpha1.ReasonBusyTooLong,
+			`HealthyBusy for 5m0s without a break; task "index" has run for 5m2s`,
+		},
+		"too long, and nobody tells": {at(310), lifecycle.Work{AskedAt: at(300)}, v1alpha1.ReasonBusyTooLong, `HealthyBusy for 5m0s without a break`},
+		"a task older than the compute": {
+			at(310),
+			lifecycle.Work{Oldest: lifecycle.Task{Name: "liar", BeganAt: at(-1e9)}},
+			v1alpha1.ReasonBusyTooLong,
+			`HealthyBusy for 5m0s without a break; task "liar" has run for 5m10s`,
+		},
+		"a task of the future": {
+			at(310),
+			lifecycle.Work{Oldest: lifecycle.Task{Name: "liar", BeganAt: at(1e9)}},
+			v1alpha1.ReasonBusyTooLong,
+			`HealthyBusy for 5m0s without a break; task "liar" has run for 0s`,
+		},
+		"ended by the journal": {
+			at(70),
+			lifecycle.Work{AskedAt: at(70), Oldest: index, Ended: forgotten},
+			v1alpha1.ReasonTaskForgotten,
+			`task "index", begun 1m2s ago, is still noted 10s after an event of the agent said that it had ended`,
+		},
+		"ended a moment ago":           {at(69), lifecycle.Work{AskedAt: at(69), Ended: forgotten}, "", ""},
+		"ended, and not asked since":   {at(100), lifecycle.Work{AskedAt: at(69), Ended: forgotten}, "", ""},
+		"ended before it was busy":     {at(19), lifecycle.Work{AskedAt: at(19), Ended: lifecycle.Task{Name: "t", EndedAt: at(-50)}}, "", ""},
+		"ended before, and busy since": {at(20), lifecycle.Work{AskedAt: at(20), Ended: lifecycle.Task{Name: "t", EndedAt: at(-50)}}, v1alpha1.ReasonTaskForgotten, `task "t", begun 20s ago`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			v := lifecycle.Decide(row.now, living(row.now, busyWith(v1alpha1.StuckReport, row.work)))
+			g.Expect(v.State).To(Equal(v1alpha1.StateActive), "Report stops nobody")
+			g.Expect(v.Stuck.Reason).To(Equal(row.reason))
+			g.Expect(v.Stuck.Message).To(HavePrefix(row.message))
+
+			v = lifecycle.Decide(row.now, living(row.now, busyWith(v1alpha1.StuckStop, row.work)))
+			if row.reason == "" {
+				g.Expect(v.State).To(Equal(v1alpha1.StateActive))
+				return
+			}
+			g.Expect(v.Stop.Reason).To(Equal(v1alpha1.StopStuckBusy))
+			g.Expect(v.Stop.Message).To(And(HavePrefix(row.message), HaveSuffix(", and spec.stuckDetection.action is Stop")))
+			g.Expect(v.Stop.At).To(Equal(row.now), "nobody knew before")
+
+			unseen := living(row.now, busyWith(v1alpha1.StuckStop, row.work), failing(1, row.now))
+			g.Expect(lifecycle.Decide(row.now, unseen).State).To(Equal(v1alpha1.StateActive), "on a fresh answer only")
+		})
+	}
+}
+
+func TestAsk(t *testing.T) {
+	ended := lifecycle.Task{Name: "t", EndedAt: at(45)}
+	for name, row := range map[string]struct {
+		change []func(*lifecycle.Facts)
+		want   time.Time // zero: never
+	}{
+		"15 periods after it became busy":      {nil, at(40)},
+		"again 15 periods later":               {[]func(*lifecycle.Facts){busyWith(v1alpha1.StuckReport, lifecycle.Work{AskedAt: at(40)})}, at(70)},
+		"before it is stuck":                   {[]func(*lifecycle.Facts){stuckAfter(20, v1alpha1.StuckReport)}, at(20)},
+		"when a task would be forgotten":       {[]func(*lifecycle.Facts){busyWith(v1alpha1.StuckReport, lifecycle.Work{AskedAt: at(46), Ended: ended})}, at(55)},
+		"a forgotten task, as often as others": {[]func(*lifecycle.Facts){busyWith(v1alpha1.StuckReport, lifecycle.Work{AskedAt: at(55), Ended: ended})}, at(85)},
+		"what was told of an earlier task":     {[]func(*lifecycle.Facts){busyWith(v1alpha1.StuckReport, lifecycle.Work{AskedAt: at(9)})}, at(40)},
+		"nobody wants to know":                 {[]func(*lifecycle.Facts){stuckAfter(0, "")}, time.Time{}},
+		"not busy":                             {[]func(*lifecycle.Facts){said(contract.Healthy, at(10), at(10))}, time.Time{}},
+		"not asked":                            {[]func(*lifecycle.Facts){func(f *lifecycle.Facts) { f.Asked = false }}, time.Time{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			decide := func(now time.Time) lifecycle.Verdict {
+				return lifecycle.Decide(now, living(now, append([]func(*lifecycle.Facts){busyWith(v1alpha1.StuckReport, lifecycle.Work{})}, row.change...)...))
+			}
+			if row.want.IsZero() {
+				g.Expect(decide(at(200)).Ask).To(BeFalse())
+				return
+			}
+			before := decide(row.want.Add(-1))
+			g.Expect(before.Ask).To(BeFalse())
+			g.Expect(before.LookAgain).To(Equal(row.want))
+			due := decide(row.want)
+			g.Expect(due.Ask).To(BeTrue())
+			g.Expect(due.LookAgain).To(BeTemporally("<=", row.want.Add(period)), "and again if nobody could be asked")
+		})
+	}
+}
