@@ -7,6 +7,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
@@ -44,6 +45,21 @@ var _ = Describe("What agents do with agent-runtime", Ordered, func() {
 	It("stream answers word by word", func(ctx context.Context) {
 		eventuallyState(ctx, sessions["stream"], v1alpha1.StateIdle)
 		Expect(invoke(ctx, sessions["stream"], `{"text":"once upon"}`)).To(Equal("data: {\"word\":\"once\"}\n\ndata: {\"word\":\"upon\"}\n\n"))
+	})
+
+	It("journal says that its work is done and stays busy: Stuck names the task", func(ctx context.Context) {
+		session := sessions["journal"]
+		eventuallyState(ctx, session, v1alpha1.StateIdle)
+		invoke(ctx, session, `{"seconds":1,"forget":true}`)
+		Eventually(func() (string, error) {
+			_, err := reading(ctx, session)()
+			stuck := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionStuck)
+			if err != nil || stuck == nil || stuck.Status != "True" {
+				return "", err
+			}
+			return stuck.Message, nil
+		}).Should(And(ContainSubstring(`"chore"`), MatchRegexp(`begun \d+s ago, is still noted \d+s after`)))
+		Expect(session.Status.State).To(Equal(v1alpha1.StateActive), "action is Report")
 	})
 })
 
