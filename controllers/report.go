@@ -225,7 +225,7 @@ func stuck(next *v1alpha1.AgentSessionStatus, session *v1alpha1.AgentSession, o 
 			return *known // only older, which is not worth a write
 		}
 		c.Status, c.Reason = metav1.ConditionTrue, stuck.Reason
-		c.Message = "The agent is busy for longer than it should be: " + stuck.Message + ". Such a session costs until its maximal lifetime."
+		c.Message = "The agent is busy for longer than it should be: " + stuck.Message + ". It costs until its maximal lifetime; set spec.desiredState to Stopped to end it."
 	}
 	return c
 }
