@@ -52,6 +52,8 @@ type EventSink interface {
 // task that is still noted then has been forgotten. GET /tasks says so, and
 // AgentSession's operator tells it in the session's condition Stuck. So call
 // CompleteAsyncTask first.
+//
+// The values of attrs are kept as they are, and must not be changed afterwards.
 func (a *App) RecordEvent(ctx context.Context, status string, attrs ...slog.Attr) {
 	e := Event{
 		Time:      time.Now(),
@@ -76,7 +78,8 @@ func (a *App) writeEvent(ctx context.Context, e Event) (err error) {
 	return a.options.Events.WriteEvent(ctx, e)
 }
 
-// endsTask knows the seed of all such journals, AGENT_BACKGROUND_TASK_COMPLETED.
+// endsTask takes an agent's own names too, AGENT_BACKGROUND_TASK_COMPLETED for
+// example.
 func endsTask(status string) bool {
 	status = strings.ToUpper(status)
 	return status == "COMPLETED" || status == "FAILED" ||

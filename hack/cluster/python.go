@@ -11,8 +11,17 @@ import (
 	"path/filepath"
 )
 
-// debian is the release that Python images are made of.
-const debian = "bookworm"
+const (
+	// debian is the release that Python images are made of.
+	debian         = "bookworm"
+	pythonPackages = "python3-venv"
+	// installPython makes the virtual environment, inside the image's file system.
+	installPython = "python3 -m venv /opt/agent && /opt/agent/bin/pip install --no-cache-dir --require-hashes -r /requirements.txt"
+)
+
+// hostFiles are lent to pip, which talks to the network from inside. They tell of
+// this machine, so they are not packed.
+var hostFiles = []string{"/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt"}
 
 // buildPythonImage builds an image of an agent in Python: dir has its Dockerfile
 // and agent.py, and requirements names what it needs, pinned and with hashes.
@@ -65,14 +74,13 @@ func copyFile(from, to string) error {
 }
 
 // pythonBase is a file system with Python and what requirements names. It is
-// made once, in the cache, and found again by what it was made of.
+// made once, in the cache, and found again by what it was made of and how.
 func pythonBase(ctx context.Context, cache, requirements string) (archive string, err error) {
 	wanted, err := os.ReadFile(requirements)
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(wanted)
-	archive = filepath.Join(cache, fmt.Sprintf("%s-%x.tar", debian, sum[:8]))
+	archive = filepath.Join(cache, archiveName(wanted))
 	if _, err := os.Stat(archive); !errors.Is(err, fs.ErrNotExist) {
 		return archive, err
 	}
@@ -84,15 +92,21 @@ func pythonBase(ctx context.Context, cache, requirements string) (archive string
 	return archive, makePythonBase(ctx, work, requirements, archive)
 }
 
+// archiveName is another for other requirements and for another recipe.
+func archiveName(requirements []byte) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s\n%q", requirements, pythonPackages, installPython, unpacked()))
+	return fmt.Sprintf("%s-%x.tar", debian, sum[:8])
+}
+
 func makePythonBase(ctx context.Context, work, requirements, archive string) error {
 	root := filepath.Join(work, "rootfs")
-	bootstrap := exec.CommandContext(ctx, "debootstrap", "--variant=minbase", "--include=python3-venv", debian, root)
+	bootstrap := contained(ctx, "debootstrap", "--variant=minbase", "--include="+pythonPackages, debian, root)
 	if err := slowly(ctx, "Installing Python from Debian's packages", bootstrap); err != nil {
 		return err
 	}
 	files := map[string]string{requirements: "requirements.txt"}
-	for _, needed := range []string{"/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt"} {
-		if _, err := os.Stat(needed); err == nil { // for pip, which talks to the network from inside
+	for _, needed := range hostFiles {
+		if _, err := os.Stat(needed); err == nil {
 			files[needed] = needed
 		}
 	}
@@ -102,17 +116,29 @@ func makePythonBase(ctx context.Context, work, requirements, archive string) err
 			return err
 		}
 	}
-	install := exec.CommandContext(ctx, "chroot", root, "sh", "-c",
-		"python3 -m venv /opt/agent && /opt/agent/bin/pip install --no-cache-dir --require-hashes -r /requirements.txt")
+	install := contained(ctx, "chroot", root, "sh", "-c", installPython)
 	if err := slowly(ctx, "Installing the SDK into a virtual environment", install); err != nil {
 		return err
 	}
 	unfinished := filepath.Join(work, "rootfs.tar")
-	pack := exec.CommandContext(ctx, "tar", "-C", root, "-cf", unfinished, "--exclude=./dev/*", "--exclude=./var/cache/apt",
-		"--exclude=./var/lib/apt/lists", "--exclude=./usr/share/doc", "--exclude=./usr/share/locale", "--exclude=./etc/resolv.conf",
-		"--exclude=./etc/hosts", ".")
+	pack := exec.CommandContext(ctx, "tar", append(append([]string{"-C", root, "-cf", unfinished}, unpacked()...), ".")...)
 	if err := slowly(ctx, "Packing the file system", pack); err != nil {
 		return err
 	}
 	return os.Rename(unfinished, archive)
+}
+
+// unpacked tells tar what the image does without.
+func unpacked() (args []string) {
+	for _, path := range append([]string{"/dev/*", "/var/cache/apt", "/var/lib/apt/lists", "/usr/share/doc", "/usr/share/locale"}, hostFiles...) {
+		args = append(args, "--exclude=."+path)
+	}
+	return args
+}
+
+// contained is a command in namespaces of its own. If it is killed, all that it
+// started dies with it, and no mount of it is ever seen outside: debootstrap
+// mounts /proc in a directory that is removed if it fails.
+func contained(ctx context.Context, name string, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "unshare", append([]string{"--mount", "--pid", "--fork", "--kill-child", name}, args...)...)
 }

@@ -28,11 +28,16 @@ var _ = Describe("An agent of AWS's SDK for Python, unchanged", Ordered, func() 
 		session.Spec.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 120, MaxLifetime: 1800}
 		Expect(api.Create(ctx, session)).To(Succeed())
 
-		first := eventuallyState(ctx, session, v1alpha1.StateIdle).Pod.UID
+		status := eventuallyState(ctx, session, v1alpha1.StateIdle)
+		Expect(status.PingStatus).To(Equal("Healthy"))
+		first := status.Pod.UID
 		Expect(invoke(ctx, session, `{"seconds":4}`)).To(MatchJSON(`{"started":"research"}`))
 		Expect(eventuallyState(ctx, session, v1alpha1.StateActive).PingStatus).To(Equal("HealthyBusy"))
-		status := eventuallyState(ctx, session, v1alpha1.StateIdle)
-		Expect(meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionPingContract)).To(HaveField("Status", metav1.ConditionTrue))
+		status = eventuallyState(ctx, session, v1alpha1.StateIdle)
+		Expect(status.PingStatus).To(Equal("Healthy"))
+		Expect(status.Pod.UID).To(Equal(first), "the task did not cost the session its pod")
+		Expect(meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionPingContract)).To(And(
+			HaveField("Status", metav1.ConditionTrue), HaveField("Reason", v1alpha1.ReasonPingConforms)))
 		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
 
 		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.Activation = session.Status.Activation + 1 })
