@@ -80,6 +80,11 @@ bench-writes: ## Count the API writes of a whole life, in envtest. One JSON line
 bench-agent: ## Measure an agent of agent-runtime: pings under load, invocations, memory. One JSON line last.
 	@go run ./hack/bench/agent
 
+N ?= 10000
+.PHONY: bench-ping
+bench-ping: ## Measure the heartbeat for N agents, beside a plain prober and the kernel's limit. One JSON line last.
+	@go run ./hack/bench/ping -n $(N)
+
 ##@ Cluster
 .PHONY: cluster-up
 cluster-up: ## Make a cluster: kind if it is there, else one node on this machine. USE_CLUSTER=current uses yours.
