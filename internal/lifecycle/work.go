@@ -59,6 +59,15 @@ func WorkOf(told contract.Tasks, now time.Time) Work {
 	return work
 }
 
+// Tells reports whether w is worth a look at the session, after an earlier Work
+// (nil: none). What only grew older is not.
+func (w Work) Tells(before *Work) bool {
+	if before == nil {
+		before = &Work{}
+	}
+	return w.Ended != Task{} || before.Ended != Task{} || w.Oldest.Name != before.Oldest.Name
+}
+
 func shorten(name string) string {
 	runes := []rune(Printable(name))
 	return string(runes[:min(len(runes), maxTaskName)])

@@ -149,3 +149,22 @@ func TestAsk(t *testing.T) {
 		})
 	}
 }
+
+func TestWorkTells(t *testing.T) {
+	older := lifecycle.Work{AskedAt: at(1), Oldest: lifecycle.Task{Name: "a", BeganAt: at(0)}}
+	for name, row := range map[string]struct {
+		before *lifecycle.Work
+		work   lifecycle.Work
+		want   bool
+	}{
+		"nothing known":       {nil, lifecycle.Work{AskedAt: at(2)}, false},
+		"the first task":      {nil, older, true},
+		"the same task":       {&older, lifecycle.Work{AskedAt: at(9), Oldest: lifecycle.Task{Name: "a", BeganAt: at(0.1)}}, false},
+		"another task":        {&older, lifecycle.Work{AskedAt: at(9), Oldest: lifecycle.Task{Name: "b"}}, true},
+		"no task any more":    {&older, lifecycle.Work{AskedAt: at(9)}, true},
+		"a task that ended":   {&older, lifecycle.Work{Oldest: older.Oldest, Ended: lifecycle.Task{Name: "a", EndedAt: at(2)}}, true},
+		"and is gone at last": {&lifecycle.Work{Oldest: older.Oldest, Ended: older.Oldest}, older, true},
+	} {
+		NewWithT(t).Expect(row.work.Tells(row.before)).To(Equal(row.want), name)
+	}
+}

@@ -23,7 +23,7 @@ const (
 )
 
 // AskTasks asks an agent GET /tasks, once and in the background, and notifies
-// when the answer is there: see Work. It does nothing while the agent is being
+// if the answer is worth a look: see Work. It does nothing while the agent is being
 // asked already, is not tracked as that pod, or too many others are being asked.
 // An agent that does not tell is not an error: not every agent can.
 func (p *Prober) AskTasks(ctx context.Context, key types.NamespacedName, uid types.UID, token string) {
@@ -49,10 +49,11 @@ func (p *Prober) askTasks(ctx context.Context, e *entry, token string) {
 	}
 	p.mu.Lock()
 	p.asking--
+	before := e.work
 	e.asking, e.work = false, &work
-	gone := p.entries[e.target.Key] != e
+	tells := p.entries[e.target.Key] == e && work.Tells(before)
 	p.mu.Unlock()
-	if err == nil && !gone {
+	if tells {
 		p.notify(e.target.Key)
 	}
 }
