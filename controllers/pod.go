@@ -66,10 +66,10 @@ func environment(given []corev1.EnvVar, session *v1alpha1.AgentSession, activati
 	limits := lifecycle.LimitsOf(session.Spec.LifecycleConfiguration)
 	ours := []corev1.EnvVar{
 		{Name: contract.EnvToken, Value: token},
-		{Name: "AGENTSESSION_RUNTIME_SESSION_ID", Value: runtimeSessionID(session)},
-		{Name: "AGENTSESSION_ACTIVATION", Value: strconv.Itoa(int(activation))},
-		{Name: "AGENTSESSION_IDLE_RUNTIME_SESSION_TIMEOUT", Value: strconv.Itoa(int(limits.Idle.Seconds()))},
-		{Name: "AGENTSESSION_MAX_LIFETIME", Value: strconv.Itoa(int(limits.Max.Seconds()))},
+		{Name: contract.EnvRuntimeSessionID, Value: runtimeSessionID(session)},
+		{Name: contract.EnvActivation, Value: strconv.Itoa(int(activation))},
+		{Name: contract.EnvIdleTimeout, Value: strconv.Itoa(int(limits.Idle.Seconds()))},
+		{Name: contract.EnvMaxLifetime, Value: strconv.Itoa(int(limits.Max.Seconds()))},
 	}
 	named := func(name string) func(corev1.EnvVar) bool {
 		return func(v corev1.EnvVar) bool { return v.Name == name }

@@ -42,7 +42,18 @@ const MaxPingBytes = 4 << 10
 // MaxPayloadBytes is AgentCore's limit for the payload of an invocation: 100 MB.
 const MaxPayloadBytes = 100_000_000
 
-// EnvToken is the variable in an agent's environment that holds the token for
-// TasksPath and EventsPath: the operator sets it, and asks with it as
-// "Authorization: Bearer TOKEN".
-const EnvToken = "AGENTSESSION_TOKEN"
+// What AgentSession's operator sets in an agent's environment. AgentCore does
+// not know them.
+const (
+	// EnvRuntimeSessionID is the session's id, which HeaderSessionID names too.
+	EnvRuntimeSessionID = "AGENTSESSION_RUNTIME_SESSION_ID"
+	// EnvActivation is the number of the compute: 1, 2, 3, ...
+	EnvActivation = "AGENTSESSION_ACTIVATION"
+	// EnvIdleTimeout and EnvMaxLifetime are the two timeouts in force when the
+	// compute was made, in seconds. A time scale is not in them.
+	EnvIdleTimeout = "AGENTSESSION_IDLE_RUNTIME_SESSION_TIMEOUT"
+	EnvMaxLifetime = "AGENTSESSION_MAX_LIFETIME"
+	// EnvToken is the token for TasksPath and EventsPath, which the operator
+	// shows as "Authorization: Bearer TOKEN".
+	EnvToken = "AGENTSESSION_TOKEN"
+)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	agentruntime "github.com/agentsession/agentsession/agent-runtime"
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 )
 
 // reply shows what a session remembers: invocations counts up as long as the
@@ -34,7 +35,7 @@ func echo(ctx context.Context, args []string) error {
 			Payload: payload,
 			// Without a gateway nobody sends the header; the operator says it in
 			// the environment too.
-			SessionID:   cmp.Or(agentruntime.SessionID(ctx), os.Getenv("AGENTSESSION_RUNTIME_SESSION_ID")),
+			SessionID:   cmp.Or(agentruntime.SessionID(ctx), os.Getenv(contract.EnvRuntimeSessionID)),
 			Invocations: invocations.Add(1),
 			StartedAt:   startedAt,
 		}, nil

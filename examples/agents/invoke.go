@@ -64,7 +64,7 @@ func ask(ctx context.Context, method, url, body string) error {
 		return err
 	}
 	request.Header.Set("Content-Type", "application/json")
-	if session := os.Getenv("AGENTSESSION_RUNTIME_SESSION_ID"); session != "" { // set inside of a session's pod
+	if session := os.Getenv(contract.EnvRuntimeSessionID); session != "" { // set inside of a session's pod
 		request.Header.Set(contract.HeaderSessionID, session)
 	}
 	response, err := http.DefaultClient.Do(request) //nolint:gosec // see above
