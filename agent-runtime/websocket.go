@@ -2,6 +2,8 @@ package agentruntime
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net/http"
 	"time"
 
@@ -47,8 +49,8 @@ func (a *App) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	}()
 	code := websocket.StatusNormalClosure
 	switch left := websocket.CloseStatus(err); {
-	case left == websocket.StatusNormalClosure || left == websocket.StatusGoingAway:
-		err = nil // the client closed, and the handler passed that on
+	case left == websocket.StatusNormalClosure, left == websocket.StatusGoingAway, errors.Is(err, io.EOF):
+		err = nil // the client closed or is gone, and the handler passed that on
 	case err != nil:
 		code = websocket.StatusInternalError
 	}

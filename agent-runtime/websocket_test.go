@@ -84,6 +84,12 @@ func TestWebSocketEcho(t *testing.T) {
 	g.Eventually(a.log.String).Should(ContainSubstring("WebSocket completed"))
 	g.Expect(a.log.String()).NotTo(ContainSubstring(`"ERROR"`), "the client closed in order")
 	g.Eventually(func() string { return a.ping(t).Status }).Should(Equal("Healthy"))
+
+	conn, _, err = a.dial(t, nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(conn.CloseNow()).To(Succeed())
+	g.Eventually(func() int { return strings.Count(a.log.String(), "WebSocket completed") }).Should(Equal(2))
+	g.Expect(a.log.String()).NotTo(ContainSubstring(`"ERROR"`), "a client that is gone is no fault of the agent's")
 }
 
 func TestWebSocketFromAnotherOrigin(t *testing.T) {
