@@ -177,6 +177,47 @@ var _ = Describe("An operator that dies", func() {
 	})
 })
 
+var _ = Describe("A task that was forgotten", func() {
+	It("is reported once, whether the agent goes on telling or not, and over a restart", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		first := startOperator(namespace)
+		session := newSession(namespace, "forgotten", func(s *v1alpha1.AgentSession) {
+			s.Spec.StuckDetection = &v1alpha1.StuckDetection{AfterSeconds: 28800}
+		})
+		Expect(api.Create(ctx, session)).To(Succeed())
+		agent := agentOf(ctx, session)
+		agent.Tell(telling("chore", 9*time.Second, new(4*time.Second)))
+		agent.Say(contract.HealthyBusy)
+		reason := func() string {
+			_, _ = reading(ctx, session)()
+			return reasonOf(session, v1alpha1.ConditionStuck)
+		}
+		Eventually(reason).Should(Equal(v1alpha1.ReasonTaskForgotten))
+		Expect(stuckMessage(session)).To(ContainSubstring(`task "chore", begun`))
+		version := session.ResourceVersion
+		// Whatever the first answer leads to has been done before the second question.
+		askedTwice := func() {
+			Eventually(agent.Asked).Should(BeNumerically(">=", agent.Asked()+2))
+			_, err := reading(ctx, session)()
+			Expect(err).NotTo(HaveOccurred())
+			Expect(session.ResourceVersion).To(Equal(version))
+		}
+		By("telling the same again")
+		askedTwice()
+		By("telling no more")
+		agent.Tell(nil)
+		askedTwice()
+		By("another operator, which knows only what status says")
+		first.end()
+		startOperator(namespace)
+		askedTwice()
+		By("completing the task")
+		agent.Tell(func() contract.Tasks { return contract.Tasks{} })
+		Eventually(reason).Should(Equal(v1alpha1.ReasonNotStuck))
+		Expect(session.Status.State).To(Equal(v1alpha1.StateActive))
+	})
+})
+
 var _ = Describe("A compute that cannot be had", Ordered, func() {
 	var namespace string
 	BeforeAll(func(ctx context.Context) {

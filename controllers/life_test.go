@@ -127,6 +127,7 @@ var _ = Describe("The life of a session", Ordered, func() {
 		Expect(session.Status.NextStop.Reason).To(Equal(v1alpha1.StopStuckBusy))
 		status := eventuallyState(ctx, session, v1alpha1.StateStopped)
 		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopStuckBusy))
+		Expect(status.LastTermination.Message).To(HavePrefix("HealthyBusy for 3s without a break, and"), "an agent without /tasks")
 	})
 
 	It("goes from busy to idle by the agent's own stamp", func(ctx context.Context) {

@@ -48,7 +48,7 @@ var (
 	})
 	sessionsDesc = prometheus.NewDesc("agentsession_sessions", "Sessions by state.", []string{"state"}, nil)
 	pingDesc     = prometheus.NewDesc("agentsession_sessions_by_ping_status", "Sessions with a compute by the agent's last answer.", []string{"ping_status"}, nil)
-	stuckDesc    = prometheus.NewDesc("agentsession_sessions_stuck", "Sessions that were HealthyBusy for longer than their stuckDetection allows.", nil, nil)
+	stuckDesc    = prometheus.NewDesc("agentsession_sessions_stuck", "Sessions that are HealthyBusy for longer than they should be: condition Stuck.", nil, nil)
 	breachDesc   = prometheus.NewDesc("agentsession_sessions_breaching_ping_contract", "Sessions whose agent breaks the ping contract.", nil, nil)
 )
 

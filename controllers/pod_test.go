@@ -36,6 +36,7 @@ func TestBuildPod(t *testing.T) {
 					Containers: []corev1.Container{
 						{Name: "agent", Image: "agent:1", Env: []corev1.EnvVar{
 							{Name: "AGENTSESSION_ACTIVATION", Value: "99"},
+							{Name: "AGENTSESSION_TOKEN", Value: "the template's"},
 							{Name: "DOCKER_CONTAINER", Value: "no"},
 							{Name: "LOG", Value: "/log/$(AGENTSESSION_RUNTIME_SESSION_ID)"},
 						}},

@@ -15,6 +15,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
@@ -219,15 +220,25 @@ func stuck(next *v1alpha1.AgentSessionStatus, session *v1alpha1.AgentSession, o 
 		c.Reason, c.Message = v1alpha1.ReasonDetectionOff, "spec.stuckDetection is not set."
 	case (next.State == v1alpha1.StateStopping || next.State == v1alpha1.StateStopped) && known != nil:
 		return *known
+	case known != nil && stands(known, next, o):
+		return *known
 	case o.verdict.Stuck != lifecycle.Stuck{}:
 		stuck := o.verdict.Stuck
-		if known != nil && known.Reason == stuck.Reason && (stuck.Task.Name == "" || strings.Contains(known.Message, strconv.Quote(stuck.Task.Name))) {
-			return *known // only older, which is not worth a write
-		}
 		c.Status, c.Reason = metav1.ConditionTrue, stuck.Reason
 		c.Message = "The agent is busy for longer than it should be: " + stuck.Message + ". It costs until its maximal lifetime; set spec.desiredState to Stopped to end it."
 	}
 	return c
+}
+
+// stands tells whether a condition Stuck that was reported says it still.
+func stands(known *metav1.Condition, next *v1alpha1.AgentSessionStatus, o outcome) bool {
+	busy := next.State == v1alpha1.StateActive && o.facts.Pulse.Status == contract.HealthyBusy
+	if busy && known.Reason == v1alpha1.ReasonTaskForgotten && o.facts.Work.ToldAt.IsZero() {
+		return true // since a restart the agent has not told what became of the task
+	}
+	stuck := o.verdict.Stuck
+	sameTask := stuck.Task.Name == "" || strings.Contains(known.Message, strconv.Quote(stuck.Task.Name))
+	return known.Reason == stuck.Reason && sameTask // only older, which is not worth a write
 }
 
 // timePtr is nil for the zero time. The API holds whole seconds.

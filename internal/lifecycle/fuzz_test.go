@@ -49,7 +49,7 @@ func (d *dice) facts() lifecycle.Facts {
 		Compute:  lifecycle.Compute{Phase: lifecycle.ComputePhase(d.roll(5)), CreatedAt: created},
 		Traffic:  lifecycle.Traffic{EndedAt: d.moment(), InUseUntil: d.moment()},
 	}
-	f.Work = lifecycle.Work{AskedAt: d.moment(), Ended: lifecycle.Task{EndedAt: d.moment()}}
+	f.Work = lifecycle.Work{AskedAt: d.moment(), ToldAt: d.moment(), Ended: lifecycle.Task{EndedAt: d.moment()}}
 	f.Policy.Idle, f.Policy.Max, f.Policy.StuckAfter, f.Policy.TTL = d.span(), d.span(), d.span(), d.span()-time.Second
 	f.Policy.IdleClock = one(d, v1alpha1.IdleClockAgentCore, v1alpha1.IdleClockAgentCoreStrict, v1alpha1.IdleClockObserved)
 	f.Policy.StuckAction = one(d, v1alpha1.StuckReport, v1alpha1.StuckStop)

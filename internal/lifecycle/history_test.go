@@ -27,6 +27,11 @@ type history struct {
 	inUse     bool // at the last look
 	stops     int  // of this activation
 
+	crowded bool      // the prober has no place for another question
+	asked   time.Time // when the agent was last asked for its tasks
+	told    agent     // the agent as it was when it last told of them,
+	toldAt  time.Time // which was then
+
 	answered agent         // the agent as it was at its last good answer
 	seenIdle time.Duration // how long good answers have said Healthy, without a gap
 	unsure   time.Duration // by how much the rules may take it for longer
@@ -108,6 +113,7 @@ func (h *history) restart(leaseKnown bool) {
 	}
 	old, state := h.facts.Pulse, h.facts.State
 	h.down, h.facts.Pulse, h.facts.Asked = false, lifecycle.Pulse{}, false
+	h.facts.Work, h.asked = lifecycle.Work{}, time.Time{}
 	if h.living() {
 		seen := zero
 		if leaseKnown {
@@ -151,6 +157,34 @@ func (h *history) look() {
 	if h.living() {
 		h.reported.write(h.facts.Pulse, v)
 	}
+	if v.Ask {
+		h.ask()
+	}
+}
+
+// ask asks the agent for its tasks, if there is a place to do it.
+func (h *history) ask() {
+	switch pulse := h.facts.Pulse; {
+	case h.facts.Policy.StuckAfter == 0 || pulse.Status != contract.HealthyBusy || !h.facts.Asked:
+		h.t.Fatalf("asked for its tasks: %+v", h.facts)
+	case h.crowded:
+		if h.lookAgain.IsZero() || h.lookAgain.After(h.now.Add(period)) {
+			h.t.Fatalf("there was no place to ask it, and it is looked at again at %v", h.lookAgain)
+		}
+		return
+	case h.now.Sub(h.asked) < 5*period:
+		h.t.Fatalf("asked %v after it was asked", h.now.Sub(h.asked))
+	}
+	h.asked = h.now
+	before := h.facts.Work
+	if told, tells := h.agent.tasks(h.now); tells {
+		h.facts.Work, h.told, h.toldAt = lifecycle.WorkOf(told, h.now), h.agent, h.now
+	} else {
+		h.facts.Work = before.Unanswered(h.now)
+	}
+	if h.facts.Work.Tells(&before) {
+		h.look()
+	}
 }
 
 // start makes the compute of a new activation, or has it refused.
@@ -162,6 +196,7 @@ func (h *history) start() {
 	h.facts.Created, h.facts.Asked, h.facts.Pulse = true, false, lifecycle.Pulse{}
 	h.facts.Compute = lifecycle.Compute{Phase: lifecycle.ComputePresent, CreatedAt: h.now.Truncate(time.Second)}
 	h.agent = newAgent(h.facts.Compute.CreatedAt, h.agent.stamps)
+	h.facts.Work, h.asked, h.told, h.toldAt = lifecycle.Work{}, time.Time{}, agent{}, time.Time{}
 	h.reported, h.stops, h.seenIdle, h.unsure = reported{}, 0, 0, 0
 	h.look()
 }

@@ -35,6 +35,10 @@ func TestHistories(t *testing.T) {
 			"the clock steps":    func(t *rapid.T) { h.step(time.Duration(rapid.IntRange(-3, 90).Draw(t, "s")) * time.Second) },
 			"a task begins":      func(*rapid.T) { h.agent.work(true, h.now) },
 			"a task ends":        func(*rapid.T) { h.agent.work(false, h.now) },
+			"an event says so":   func(*rapid.T) { h.agent.record(h.now) }, // and the task stays
+			"it tells no tasks":  func(*rapid.T) { h.agent.mute = true },
+			"it tells its tasks": func(*rapid.T) { h.agent.mute = false },
+			"no place to ask":    func(*rapid.T) { h.crowded = !h.crowded },
 			"the agent hangs":    func(*rapid.T) { h.agent.hangs = true },
 			"the agent recovers": func(*rapid.T) { h.agent.hangs = false },
 			"an invocation":      func(t *rapid.T) { h.invoke(time.Duration(rapid.IntRange(1, 200).Draw(t, "lease")) * time.Second) },
@@ -140,14 +144,30 @@ func (h *history) checkLiving(v lifecycle.Verdict) {
 }
 
 func (h *history) checkStop(stop lifecycle.Stop) {
-	t, f := h.t, h.facts
 	if h.now.Before(stop.At) || stop.Message == "" && stop.Reason != v1alpha1.StopAgentExited {
-		t.Fatalf("stopped before it was due, or without a word: %+v", stop)
+		h.t.Fatalf("stopped before it was due, or without a word: %+v", stop)
 	}
-	if stop.Reason != v1alpha1.StopIdleTimeout {
-		return
+	switch stop.Reason {
+	case v1alpha1.StopIdleTimeout:
+		h.checkIdle()
+	case v1alpha1.StopStuckBusy:
+		h.checkStuck()
+	default:
 	}
-	p := f.Pulse
+}
+
+// checkStuck: the agent was seen busy for long, or it told of its task ten
+// seconds after its journal had said that it ended.
+func (h *history) checkStuck() {
+	f, told := h.facts, h.told
+	long := !h.now.Before(f.Pulse.Since.Add(f.Policy.StuckAfter))
+	if !long && (!told.busy || told.ended.IsZero() || h.toldAt.Sub(told.ended) < 10*time.Second-h.unsure) {
+		h.t.Fatalf("stopped as stuck, and at %v the agent was %+v", h.toldAt, told)
+	}
+}
+
+func (h *history) checkIdle() {
+	t, f, p := h.t, h.facts, h.facts.Pulse
 	sinceAnswer := h.now.Sub(p.AnsweredAt)
 	strict := f.Policy.IdleClock == v1alpha1.IdleClockAgentCoreStrict
 	byStamp := f.Policy.IdleClock != v1alpha1.IdleClockObserved && h.agent.stamps.usable()

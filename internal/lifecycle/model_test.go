@@ -24,13 +24,15 @@ const (
 // usable: AgentCore can read them. Whether they are true is another matter.
 func (s stamps) usable() bool { return s == honest || s == advancing || s == frozen }
 
-// agent is an agent as it really is.
+// agent is an agent as it really is. It has one task at most.
 type agent struct {
 	born   time.Time
 	busy   bool
 	since  time.Time // when busy last changed
+	ended  time.Time // when its journal said that the task had ended
 	stamps stamps
 	hangs  bool
+	mute   bool // on GET /tasks
 }
 
 func newAgent(born time.Time, stamps stamps) agent {
@@ -40,8 +42,30 @@ func newAgent(born time.Time, stamps stamps) agent {
 // work lets the agent take up or finish a task.
 func (a *agent) work(busy bool, now time.Time) {
 	if a.busy != busy {
-		a.busy, a.since = busy, now
+		a.busy, a.since, a.ended = busy, now, time.Time{}
 	}
+}
+
+// record has the journal say that the task has ended, which stays noted.
+func (a *agent) record(now time.Time) {
+	if a.busy && a.ended.IsZero() {
+		a.ended = now
+	}
+}
+
+// tasks is what GET /tasks brings; false if nothing.
+func (a *agent) tasks(now time.Time) (contract.Tasks, bool) {
+	if a.hangs || a.mute {
+		return contract.Tasks{}, false
+	}
+	if !a.busy {
+		return contract.Tasks{}, true
+	}
+	task := contract.RunningTask{Name: "task", Duration: max(0, now.Sub(a.since))}
+	if !a.ended.IsZero() {
+		task.Ended = new(max(0, now.Sub(a.ended)))
+	}
+	return contract.Tasks{ActiveCount: 1, RunningJobs: []contract.RunningTask{task}}, true
 }
 
 // answer is what one ping of the agent brings.
@@ -144,12 +168,13 @@ func owed(now time.Time, f lifecycle.Facts) v1alpha1.StopReason {
 }
 
 // forgotten: ten seconds after an event said that a task had ended, and after the
-// agent became busy, the agent told that the task still runs.
+// agent became busy, the agent told that the task still runs, and it told so
+// when it was last asked.
 func forgotten(now time.Time, f lifecycle.Facts) bool {
-	asked, ended := f.Work.AskedAt, f.Work.Ended.EndedAt
-	known := !ended.IsZero() && !now.Before(asked)
+	told, ended := f.Work.ToldAt, f.Work.Ended.EndedAt
+	known := !ended.IsZero() && !now.Before(told) && !told.Before(f.Work.AskedAt)
 	for _, from := range []time.Time{ended, f.Pulse.Since, f.Pulse.HealthyAt} {
-		known = known && !asked.Before(from.Add(10*time.Second))
+		known = known && !told.Before(from.Add(10*time.Second))
 	}
 	return known
 }

@@ -98,17 +98,19 @@ func unhealthy(_ time.Time, f Facts) due {
 }
 
 // stuckBusy stops on a fresh answer only: while nobody looked, the agent may
-// have completed its task.
+// have completed its task. For a task that was forgotten it stops only if the
+// agent told of it when it was last asked.
 func stuckBusy(now time.Time, f Facts) due {
-	stuck := f.stuck(now)
-	if stuck == (Stuck{}) {
-		stuck = Stuck{At: f.stuckAt(), Message: f.busyTooLong(now)}
-	}
-	if stuck.At.IsZero() || f.Policy.StuckAction != v1alpha1.StuckStop {
+	at := f.stuckAt()
+	if at.IsZero() || f.Policy.StuckAction != v1alpha1.StuckStop {
 		return due{}
 	}
-	message := stuck.Message + ", and spec.stuckDetection.action is Stop"
-	return due{Stop: Stop{stuck.At, v1alpha1.StopStuckBusy, message}, held: !f.Pulse.Fresh(now, f.Policy.Period)}
+	message := f.busyTooLong(now)
+	if stuck := f.forgotten(now); stuck != (Stuck{}) && f.Work.Answered() {
+		at, message = stuck.At, stuck.Message
+	}
+	message += ", and spec.stuckDetection.action is Stop"
+	return due{Stop: Stop{at, v1alpha1.StopStuckBusy, message}, held: !f.Pulse.Fresh(now, f.Policy.Period)}
 }
 
 // idleTimeout stops on a fresh and good answer only: a failed ping is never

@@ -13,17 +13,20 @@ const (
 	// a busy agent: 30 s.
 	askPeriods = 15
 	// forgottenPeriods is how long a task may stay on the board after an event
-	// said that it had ended, before it counts as forgotten: 10 s.
+	// said that it had ended, before it counts as forgotten: 10 s. It is also
+	// the least time between two looks, whatever the agent says of its tasks.
 	forgottenPeriods = 5
 	// maxTaskName is how many characters of a task's name are shown.
 	maxTaskName = 64
 )
 
-// Work is what an agent told of its tasks when it was last asked. The zero Work
-// is an agent that was not asked, or does not tell.
+// Work is what an agent told of its tasks when it last did. The zero Work is an
+// agent that was not asked, or does not tell.
 type Work struct {
 	// AskedAt is when it was last asked, whether it told or not.
 	AskedAt time.Time
+	// ToldAt is when it last told; zero if it never did.
+	ToldAt time.Time
 	// Oldest is the task that has run for longest.
 	Oldest Task
 	// Ended is the task that still runs although an event said that it had
@@ -43,7 +46,7 @@ type Task struct {
 
 // WorkOf reads what an agent told at now.
 func WorkOf(told contract.Tasks, now time.Time) Work {
-	work := Work{AskedAt: now}
+	work := Work{AskedAt: now, ToldAt: now}
 	for _, running := range told.RunningJobs {
 		task := Task{Name: shorten(running.Name), BeganAt: now.Add(-running.Duration)}
 		if running.Ended != nil {
@@ -58,6 +61,16 @@ func WorkOf(told contract.Tasks, now time.Time) Work {
 	}
 	return work
 }
+
+// Unanswered is w after the agent was asked once more, at now, and did not tell:
+// as a failed ping, that says nothing of it.
+func (w Work) Unanswered(now time.Time) Work {
+	w.AskedAt = now
+	return w
+}
+
+// Answered tells whether the agent told when it was last asked.
+func (w Work) Answered() bool { return !w.ToldAt.IsZero() && !w.ToldAt.Before(w.AskedAt) }
 
 // Tells reports whether w is worth a look at the session, after an earlier Work
 // (nil: none). What only grew older is not.
@@ -85,46 +98,66 @@ type Stuck struct {
 	Message string
 }
 
+// busySince is since when the operator has seen it busy without a break.
+func (f Facts) busySince() time.Time { return latest(f.Pulse.HealthyAt, f.Pulse.Since) }
+
 // stuckAt is when a busy session counts as stuck; zero if it never will.
 func (f Facts) stuckAt() time.Time {
 	if f.Policy.StuckAfter == 0 || !f.busy() || f.starting() {
 		return time.Time{}
 	}
-	return latest(f.Pulse.HealthyAt, f.Pulse.Since).Add(f.Policy.StuckAfter)
+	return f.busySince().Add(f.Policy.StuckAfter)
 }
 
 // forgottenAt is when a task counts as forgotten; zero if there is none. What
-// the agent says of times is bounded by what the operator has seen: it has been
-// busy since Pulse.Since.
+// the agent says of times is bounded by what the operator has seen of it.
 func (f Facts) forgottenAt() time.Time {
 	if f.stuckAt().IsZero() || f.Work.Ended.EndedAt.IsZero() {
 		return time.Time{}
 	}
-	return latest(f.Work.Ended.EndedAt, f.Pulse.HealthyAt, f.Pulse.Since).Add(forgottenPeriods * f.Policy.Period)
+	return latest(f.Work.Ended.EndedAt, f.busySince()).Add(forgottenPeriods * f.Policy.Period)
 }
 
-// stuck tells whether and why the session counts as stuck at now. A task counts
-// as forgotten only if the agent told of it after its time.
+// stuck tells whether and why the session counts as stuck at now.
 func (f Facts) stuck(now time.Time) Stuck {
-	if at := f.forgottenAt(); !at.IsZero() && !f.Work.AskedAt.Before(at) && !now.Before(at) {
-		task := f.Work.Ended
-		at = latest(at, f.Work.AskedAt) // nobody knew before
-		return Stuck{at, v1alpha1.ReasonTaskForgotten, task, fmt.Sprintf(
-			"task %q, begun %s ago, is still noted %s after an event of the agent said that it had ended",
-			task.Name, f.age(task.BeganAt, now), f.age(task.EndedAt, now))}
+	if forgotten := f.forgotten(now); forgotten != (Stuck{}) {
+		return forgotten
 	}
 	if at := f.stuckAt(); !at.IsZero() && !now.Before(at) {
-		return Stuck{at, v1alpha1.ReasonBusyTooLong, f.Work.Oldest, f.busyTooLong(now)}
+		return Stuck{at, v1alpha1.ReasonBusyTooLong, f.oldest(), f.busyTooLong(now)}
 	}
 	return Stuck{}
 }
 
+// forgotten: a task counts as forgotten only if the agent told of it after its
+// time, and until it tells otherwise or is busy no more.
+func (f Facts) forgotten(now time.Time) Stuck {
+	at := f.forgottenAt()
+	if at.IsZero() || f.Work.ToldAt.Before(at) || now.Before(at) {
+		return Stuck{}
+	}
+	task := f.Work.Ended
+	at = latest(at, f.Work.ToldAt) // nobody knew before
+	return Stuck{at, v1alpha1.ReasonTaskForgotten, task, fmt.Sprintf(
+		"task %q, begun %s ago, is still noted %s after an event of the agent said that it had ended",
+		task.Name, f.age(task.BeganAt, now), f.age(task.EndedAt, now))}
+}
+
 func (f Facts) busyTooLong(now time.Time) string {
 	message := fmt.Sprintf("HealthyBusy for %s without a break", f.Policy.StuckAfter)
-	if task := f.Work.Oldest; task != (Task{}) {
+	if task := f.oldest(); task != (Task{}) {
 		message += fmt.Sprintf("; task %q has run for %s", task.Name, f.age(task.BeganAt, now))
 	}
 	return message
+}
+
+// oldest is the task that has run for longest, if the agent told of it when it
+// was last asked and since it is busy: else it may have ended long ago.
+func (f Facts) oldest() Task {
+	if !f.Work.Answered() || f.Work.ToldAt.Before(f.busySince()) {
+		return Task{}
+	}
+	return f.Work.Oldest
 }
 
 // age is for people: an agent may say that a task is older than its pod.
@@ -137,18 +170,19 @@ func (f Facts) age(since, now time.Time) time.Duration {
 // counts as stuck; and when a task counts as forgotten if it is still there.
 // Zero if there is nothing to ask.
 func (f Facts) askAt() time.Time {
-	stuckAt := f.stuckAt()
-	if stuckAt.IsZero() || !f.Asked {
+	if f.stuckAt().IsZero() || !f.Asked {
 		return time.Time{}
 	}
 	every := askPeriods * f.Policy.Period
-	since := stuckAt.Add(-f.Policy.StuckAfter)
+	since := f.busySince()
 	if f.Work.AskedAt.Before(since) { // not since it is busy
 		return since.Add(min(every, f.Policy.StuckAfter/2))
 	}
 	next := f.Work.AskedAt.Add(every)
+	// The moment is the agent's to choose: the least time is kept all the same.
+	soonest := f.Work.AskedAt.Add(forgottenPeriods * f.Policy.Period)
 	if at := f.forgottenAt(); at.After(f.Work.AskedAt) && at.Before(next) {
-		return at
+		return latest(at, soonest)
 	}
 	return next
 }

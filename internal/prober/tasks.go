@@ -19,6 +19,8 @@ const (
 	// tasksTimeout is how long an answer of GET /tasks may take in all.
 	tasksTimeout = time.Second
 	// maxAsking is how many agents are asked for their tasks at the same time.
+	// Half of the places are for those that told when they were last asked, so
+	// that agents that hang leave room for the rest.
 	maxAsking = 16
 )
 
@@ -30,7 +32,7 @@ func (p *Prober) AskTasks(ctx context.Context, key types.NamespacedName, uid typ
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := p.entries[key]
-	if e == nil || e.target.UID != uid || e.asking || p.asking >= maxAsking || !p.started || p.ended {
+	if e == nil || e.target.UID != uid || e.asking || p.asking >= e.askingPlaces() || !p.started || p.ended {
 		return
 	}
 	e.asking = true
@@ -43,19 +45,31 @@ func (p *Prober) askTasks(ctx context.Context, e *entry, token string) {
 	defer cancel()
 	told, err := p.opts.Tasks(ctx, e.target, token)
 	now := wallNow()
-	work := lifecycle.Work{AskedAt: now}
-	if err == nil {
-		work = lifecycle.WorkOf(told, now)
-	}
 	p.mu.Lock()
 	p.asking--
 	before := e.work
+	var work lifecycle.Work
+	switch {
+	case err == nil:
+		work = lifecycle.WorkOf(told, now)
+	case before != nil:
+		work = before.Unanswered(now)
+	default:
+		work = lifecycle.Work{AskedAt: now}
+	}
 	e.asking, e.work = false, &work
 	tells := p.entries[e.target.Key] == e && work.Tells(before)
 	p.mu.Unlock()
 	if tells {
 		p.notify(e.target.Key)
 	}
+}
+
+func (e *entry) askingPlaces() int {
+	if e.work != nil && !e.work.Answered() {
+		return maxAsking / 2
+	}
+	return maxAsking
 }
 
 // Work returns what the session's agent told of its tasks, if it is the pod with

@@ -30,13 +30,18 @@ func askable(tasks func(ctx context.Context, t Target, token string) (contract.T
 func TestAskTasks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
-		var failing atomic.Bool
-		p := askable(func(_ context.Context, asked Target, token string) (contract.Tasks, error) {
-			g.Expect(asked.Key).To(Equal(agent(1).Key))
+		var failing, another atomic.Bool
+		var asked atomic.Int32
+		p := askable(func(_ context.Context, target Target, token string) (contract.Tasks, error) {
+			asked.Add(1)
+			g.Expect(target.Key).To(Equal(agent(1).Key))
 			g.Expect(token).To(Equal("secret"))
 			time.Sleep(100 * time.Millisecond)
 			if failing.Load() {
 				return contract.Tasks{}, errors.New("404")
+			}
+			if another.Load() {
+				return contract.Tasks{RunningJobs: []contract.RunningTask{{Name: "another"}}}, nil
 			}
 			return telling, nil
 		})
@@ -55,9 +60,11 @@ func TestAskTasks(t *testing.T) {
 		p.AskTasks(t.Context(), one.Key, one.UID, "secret")
 		p.AskTasks(t.Context(), one.Key, one.UID, "secret") // once at a time
 		time.Sleep(101 * time.Millisecond)
+		g.Expect(asked.Load()).To(BeEquivalentTo(1))
 		g.Expect(told.Load()).To(Equal(before + 1))
 		work := p.Work(one.Key, one.UID)
 		g.Expect(work.Oldest.Name).To(Equal("index"))
+		g.Expect(work.Answered()).To(BeTrue())
 		g.Expect(p.Work(one.Key, "another pod")).To(Equal(lifecycle.Work{}))
 
 		p.AskTasks(t.Context(), one.Key, one.UID, "secret")
@@ -67,19 +74,94 @@ func TestAskTasks(t *testing.T) {
 		failing.Store(true)
 		p.AskTasks(t.Context(), one.Key, one.UID, "secret")
 		time.Sleep(101 * time.Millisecond)
-		g.Expect(told.Load()).To(Equal(before+2), "it does not tell any more")
-		g.Expect(p.Work(one.Key, one.UID)).To(And(HaveField("Oldest", lifecycle.Task{}), HaveField("AskedAt", BeTemporally(">", work.AskedAt))))
+		g.Expect(told.Load()).To(Equal(before+1), "it did not tell, which says nothing")
+		after := p.Work(one.Key, one.UID)
+		g.Expect(after.Oldest.Name).To(Equal("index"))
+		g.Expect(after.Answered()).To(BeFalse())
+		g.Expect(after.AskedAt.Sub(after.ToldAt)).To(BeNumerically("~", 101*time.Millisecond, time.Millisecond))
 
 		failing.Store(false)
+		another.Store(true)
 		p.AskTasks(t.Context(), one.Key, one.UID, "secret")
 		synctest.Wait()
 		p.Forget(one.Key)
 		time.Sleep(101 * time.Millisecond)
-		g.Expect(told.Load()).To(Equal(before+2), "it is gone")
+		g.Expect(told.Load()).To(Equal(before+1), "it is gone")
 		p.Track(one, lifecycle.Pulse{})
 		g.Expect(p.Work(one.Key, one.UID)).To(Equal(lifecycle.Work{}), "another entry knows nothing")
 		stop()
 		p.AskTasks(t.Context(), one.Key, one.UID, "secret") // ended
+	})
+}
+
+// TestTasksAreOfTheAddressThatWasAsked: what the old one still tells, and what it
+// told before, is of nobody.
+func TestTasksAreOfTheAddressThatWasAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		p := askable(func(context.Context, Target, string) (contract.Tasks, error) {
+			time.Sleep(100 * time.Millisecond)
+			return telling, nil
+		})
+		start(t, p, ignore)
+		synctest.Wait()
+		for _, move := range []func(*Target){
+			func(t *Target) { t.UID = "another pod" },
+			func(t *Target) { t.Addr = netip.MustParseAddrPort("192.0.2.7:8080") },
+		} {
+			target := agent(1)
+			p.Track(target, lifecycle.Pulse{})
+			for _, wait := range []time.Duration{101 * time.Millisecond, 50 * time.Millisecond} { // told, and about to
+				p.AskTasks(t.Context(), target.Key, target.UID, "secret")
+				time.Sleep(wait)
+			}
+			g.Expect(p.Work(target.Key, target.UID).Oldest.Name).To(Equal("index"))
+			move(&target)
+			p.Track(target, lifecycle.Pulse{})
+			time.Sleep(100 * time.Millisecond)
+			g.Expect(p.Work(target.Key, target.UID)).To(Equal(lifecycle.Work{}))
+			p.Forget(target.Key)
+		}
+	})
+}
+
+// TestAgentsThatHangLeaveRoomToAskOthers: in half of the places.
+func TestAgentsThatHangLeaveRoomToAskOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		const hanging = 3 * maxAsking
+		hangs := map[types.NamespacedName]bool{}
+		var asked atomic.Int32
+		p := askable(func(ctx context.Context, target Target, _ string) (contract.Tasks, error) {
+			asked.Add(1)
+			if hangs[target.Key] {
+				<-ctx.Done()
+				return contract.Tasks{}, ctx.Err()
+			}
+			return telling, nil
+		})
+		start(t, p, ignore)
+		synctest.Wait()
+		for i := range hanging + 1 {
+			hangs[agent(i).Key] = i < hanging
+			p.Track(agent(i), lifecycle.Pulse{})
+		}
+		for range hanging / maxAsking {
+			for i := range hanging {
+				p.AskTasks(t.Context(), agent(i).Key, agent(i).UID, "secret")
+			}
+			time.Sleep(tasksTimeout + time.Millisecond)
+		}
+		// Whoever hung before gets half of the places.
+		asked.Store(0)
+		for i := range maxAsking {
+			p.AskTasks(t.Context(), agent(i).Key, agent(i).UID, "secret")
+		}
+		honest := agent(hanging)
+		p.AskTasks(t.Context(), honest.Key, honest.UID, "secret")
+		synctest.Wait()
+		g.Expect(asked.Load()).To(BeEquivalentTo(maxAsking/2 + 1))
+		g.Expect(p.Work(honest.Key, honest.UID).Oldest.Name).To(Equal("index"))
 	})
 }
 
@@ -125,6 +207,8 @@ func TestFetchTasks(t *testing.T) {
 		"too large":           {once(ok(`"` + strings.Repeat("x", contract.MaxTasksBytes) + `"`)), "more than 65536 bytes"},
 		"body without end":    {endless(head+"\r\n", strings.Repeat("x", 1024)), "more than 65536 bytes"},
 		"headers without end": {endless(head, "X: y\r\n"), "read the answer"},
+		"compressed unasked":  {once(strings.Replace(ok(zipped(good)), "\r\n", "\r\nContent-Encoding: gzip\r\n", 1)), "not UTF-8"},
+		"marks of chunks":     {endless(head+"Transfer-Encoding: chunked\r\n\r\n", "1;"+strings.Repeat("x", 1024)+"\r\n \r\n"), "too much non-data"},
 		"drip":                {drip(head+"\r\n", "x"), "timeout"},
 		"nothing":             {func(_ *server, c *net.TCPConn) { drain(c) }, "timeout"},
 		"FIN":                 {func(s *server, c *net.TCPConn) { finAfter("")(s, c) }, "EOF"},

@@ -22,6 +22,7 @@ type Agent struct {
 	answer  func() (int, string)
 	silent  bool
 	pings   int
+	asked   int // for its tasks
 	release chan struct{}
 }
 
@@ -47,7 +48,7 @@ func (a *Agent) Answer(answer func() (code int, body string)) {
 }
 
 // Tell makes the agent answer GET /tasks with whatever tasks returns, to those
-// who have the token in its pod's environment.
+// who have the token in its pod's environment; nil makes it answer 404 again.
 func (a *Agent) Tell(tasks func() contract.Tasks) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -68,6 +69,13 @@ func (a *Agent) Pings() int {
 	return a.pings
 }
 
+// Asked is how often the agent was asked for its tasks, whether it told or not.
+func (a *Agent) Asked() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.asked
+}
+
 func (a *Agent) serve(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case contract.PingPath:
@@ -81,6 +89,7 @@ func (a *Agent) serve(w http.ResponseWriter, r *http.Request) {
 
 func (a *Agent) serveTasks(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
+	a.asked++
 	tasks := a.tasks
 	a.mu.Unlock()
 	switch {
