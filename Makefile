@@ -35,8 +35,9 @@ fmt: ## Format the code.
 	$(TOOL) gofumpt -w $$(git ls-files -co --exclude-standard '*.go' | grep -v zz_generated)
 
 .PHONY: lint
-lint: ## Run the linters.
+lint: ## Run the linters, and see that all compiles for macOS.
 	$(GOLANGCI) run ./...
+	GOOS=darwin GOARCH=arm64 go vet ./...
 
 .PHONY: verify
 verify: generate ## Fail if generated files or go.mod are not current.

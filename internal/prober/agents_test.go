@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	. "github.com/onsi/gomega"
+
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -150,8 +152,38 @@ const (
 	saysBusy    = `{"status":"HealthyBusy"}`
 )
 
-func open(addr netip.AddrPort) *httpLine {
-	return HTTPPinger{}.Open(Target{Addr: addr}).(*httpLine)
+// testLine is a Line that tests look into.
+type testLine interface {
+	Line
+	// dialNow makes the connection without asking.
+	dialNow(t *testing.T)
+	connected() bool
+	// awaitNoise waits until the agent has closed the idle connection or sent on
+	// it.
+	awaitNoise(t *testing.T)
+}
+
+// ways are all in which an agent can be asked.
+var ways = map[string]func(addr netip.AddrPort) testLine{
+	"goroutine": func(addr netip.AddrPort) testLine { return HTTPPinger{}.open(Target{Addr: addr}) },
+}
+
+func (l *httpLine) connected() bool { return l.conn != nil }
+
+func (l *httpLine) dialNow(t *testing.T) {
+	t.Helper()
+	if _, err := l.dial(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitNoise: quiet reads a byte of it, so the look is the last.
+func (l *httpLine) awaitNoise(t *testing.T) {
+	t.Helper()
+	if l.conn != nil {
+		_ = l.conn.SetDeadline(time.Now().Add(patient))
+		NewWithT(t).Eventually(func() bool { return quiet(l.conn) }).WithTimeout(patient).Should(BeFalse())
+	}
 }
 
 // ask pings once, described as the prober would.

@@ -23,6 +23,9 @@ const (
 // asked tells http.ReadResponse which request it is that was answered.
 var asked = &http.Request{Method: http.MethodGet}
 
+// errMore is the end of what has come of an answer so far.
+var errMore = errors.New("more is to come")
+
 // errLimit is what an agent that sends too much is cut off with.
 var errLimit = errors.New("too many bytes")
 
@@ -94,14 +97,16 @@ func (r *answerReader) read() (answer lifecycle.Answer, keep bool) {
 	case err != nil:
 		return r.cutOff(err), false
 	}
+	whole := len(body) <= contract.MaxPingBytes
+	return judgeBody(body), whole && !resp.Close && r.buf.Buffered() == 0
+}
+
+func judgeBody(body []byte) lifecycle.Answer {
 	ping, err := contract.ParsePing(body)
 	if err != nil {
-		answer = failed(lifecycle.FailureBody, err.Error())
-	} else {
-		answer = lifecycle.Answer{Ping: ping}
+		return failed(lifecycle.FailureBody, err.Error())
 	}
-	whole := len(body) <= contract.MaxPingBytes
-	return answer, whole && !resp.Close && r.buf.Buffered() == 0
+	return lifecycle.Answer{Ping: ping}
 }
 
 // header reads up to the body, past 1xx answers. What agents may send before
@@ -122,12 +127,17 @@ func (r *answerReader) header() (*http.Response, error) {
 // cutOff judges an answer that did not come to its end: by what the connection
 // did if that is why, and else by what the parser says.
 func (r *answerReader) cutOff(parse error) lifecycle.Answer {
-	switch {
-	case r.err == nil:
+	if r.err == nil {
 		return failed(lifecycle.FailureProtocol, parse.Error())
-	case isTimeout(r.err):
+	}
+	return cutOff(r.err)
+}
+
+func cutOff(conn error) lifecycle.Answer {
+	switch {
+	case isTimeout(conn):
 		return failed(lifecycle.FailureTimeout, "")
-	case errors.Is(r.err, io.EOF):
+	case errors.Is(conn, io.EOF):
 		return failed(lifecycle.FailureProtocol, "connection closed in mid-answer")
 	}
 	return failed(lifecycle.FailureConnect, "connection reset in mid-answer")
@@ -135,4 +145,35 @@ func (r *answerReader) cutOff(parse error) lifecycle.Answer {
 
 func failed(how lifecycle.Failure, detail string) lifecycle.Answer {
 	return lifecycle.Answer{Failure: how, Detail: detail}
+}
+
+// judge reads an answer of which b has come. If it is not whole, it returns more
+// unless ended: then there is no more of it.
+func judge(b []byte, ended bool) (answer lifecycle.Answer, keep, more bool) {
+	r := readers.Get().(*answerReader) //nolint:forcetypeassert // the pool holds nothing else
+	come := &piece{left: b, ended: ended}
+	r.reset(come)
+	answer, keep = r.read()
+	more = errors.Is(r.err, errMore)
+	r.reset(nil)
+	readers.Put(r)
+	return answer, keep && len(come.left) == 0 && !more, more
+}
+
+// piece is as much of an answer as has come.
+type piece struct {
+	left  []byte
+	ended bool
+}
+
+func (p *piece) Read(b []byte) (int, error) {
+	if len(p.left) == 0 {
+		if p.ended {
+			return 0, io.EOF
+		}
+		return 0, errMore
+	}
+	n := copy(b, p.left)
+	p.left = p.left[n:]
+	return n, nil
 }

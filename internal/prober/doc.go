@@ -2,16 +2,21 @@
 // once in a period and always at the same moment of it, keeps a
 // lifecycle.Pulse of each in memory, and tells only about changes.
 //
-//	Track, Forget                            notify(key)
-//	     │                                        ▲ only if Pulse.Tells
-//	     ▼                                        │
-//	  entries ──> wheel ──> probe ──> Line.Ping ──┴─> Pulse ──> Pulse(key, uid)
-//	  (a session   (100     (goroutine, (one kept         └──> Outage()
-//	   each)       slots)    bounded)    connection)
+//	Track, Forget                               notify(key)
+//	     │                                           ▲ only if Pulse.Tells
+//	     ▼                                           │
+//	  entries ──> wheel ──> asker ──> line ──────────┴─> Pulse ──> Pulse(key, uid)
+//	  (a session   (100     (loop or   (one kept               └──> Outage()
+//	   each)       slots)   goroutines) connection)
+//
+// On Linux the asker is one goroutine with epoll. Elsewhere, and where a Pinger
+// is given, each ping has a goroutine while it is out. Both read and judge an
+// answer by the same code.
 //
 // What it promises:
-//   - An agent that is slow, dead or hostile costs itself only: one goroutine,
-//     one connection and one question outstanding each, all with a deadline.
+//   - An agent that is slow, dead or hostile costs itself only: one connection
+//     and one question outstanding, with a deadline; it is read in few pieces,
+//     however small it sends them.
 //   - A ping that could not be made for a reason of our own (no place, no
 //     descriptor, a starved or stopped process) is missed: it never counts as a
 //     failure of the agent.

@@ -2,6 +2,7 @@ package prober
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -17,6 +18,17 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n14\r\n" + saysHealthy + "\r\n0\r\nX: y\r\n\r\n"))
 	f.Add([]byte("HTTP/1.1 101 Switching Protocols\r\n\r\n\x00"))
 	f.Add([]byte("HTTP/9.9 \x1b[31m"))
+	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 20\r\nDate: Mon, 23 Nov 2026 12:00:00 GMT\r\n\r\n" + saysHealthy))
+	for _, odd := range []string{
+		"Content-Length: 20\r\nContent-Length: 24\r\n", "Content-Length : 20\r\n", " Content-Length: 20\r\n", "content-length:20\r\nX: y\n\r\n",
+		"Content-Length: 20\r\nX: y\n: z\r\n", "Content-Length: 20\r\nX: \x00\r\n", "Content-Length: +20\r\n", "Content-Length: 20\r\nConnection: close\r\n",
+		"Content-Length: 20\r\nTransfer-Encoding: chunked\r\n", "Content-Length: 20\r\nX: y\r\n z\r\n", "Content-Length: 20\r\n: z\r\n", "Content-Length: 20\r\nX\r\n",
+	} {
+		f.Add([]byte("HTTP/1.1 200 OK\r\n" + odd + "\r\n" + saysHealthy))
+	}
+	f.Add([]byte("HTTP/1.1 200 O\nX: y\r\nContent-Length: 20\r\n\r\n" + saysHealthy))
+	long := ok(saysHealthy)
+	f.Add([]byte(strings.Replace(long, "\r\n", "\r\nX: "+strings.Repeat("y", maxHeader-len(long)-5)+"\r\n", 1) + "x"))
 	f.Fuzz(func(t *testing.T, sent []byte) {
 		for _, c := range []*counter{{r: bytes.NewReader(sent)}, {r: iotest.OneByteReader(bytes.NewReader(sent))}} {
 			r := newAnswerReader()
@@ -34,5 +46,29 @@ func FuzzAnswer(f *testing.F) {
 				t.Fatalf("kept after %+v", answer)
 			}
 		}
+		samePiecewise(t, sent)
 	})
+}
+
+// samePiecewise: in pieces, an answer is what it is in one, and a usual one is
+// what the parser makes of it.
+func samePiecewise(t *testing.T, sent []byte) {
+	t.Helper()
+	whole, wholeKeep, _ := judge(sent, true)
+	ended := false
+	for n := 0; n <= len(sent); n += max(1, min(len(sent)/256, len(sent)-n)) { // not each of many
+		answer, keep, more := judge(sent[:n], false)
+		if body, usual := usualBody(sent[:n]); usual && (more || !keep || judgeBody(body) != answer) {
+			t.Fatalf("%q is not as usual: %+v", sent[:n], answer)
+		}
+		switch {
+		case more || ended:
+			continue
+		case answer != whole:
+			t.Fatalf("after %d of %d bytes %+v, and then %+v", n, len(sent), answer, whole)
+		case wholeKeep && n < len(sent):
+			t.Fatalf("%q is left over, and the connection kept", sent[n:])
+		}
+		ended = true
+	}
 }

@@ -30,18 +30,24 @@ const userAgent = "agentsession-prober"
 func (p HTTPPinger) Open(t Target) Line { return p.open(t) }
 
 func (HTTPPinger) open(t Target) *httpLine {
-	addr := netip.AddrPortFrom(t.Addr.Addr().Unmap(), t.Addr.Port())
-	return &httpLine{
-		addr: addr,
-		request: fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\n\r\n",
-			contract.PingPath, netip.AddrPortFrom(addr.Addr().WithZone(""), addr.Port()), userAgent),
-	}
+	return &httpLine{addr: unmapped(t.Addr)}
+}
+
+// unmapped is an address as IPv4 if it is one in IPv6's clothes.
+func unmapped(addr netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+}
+
+// appendRequest appends the question to b.
+func appendRequest(b []byte, addr netip.AddrPort) []byte {
+	b = append(b, "GET "+contract.PingPath+" HTTP/1.1\r\nHost: "...)
+	b = addr.AppendTo(b) // no zone: link-local addresses are not asked
+	return append(b, "\r\nUser-Agent: "+userAgent+"\r\n\r\n"...)
 }
 
 type httpLine struct {
-	addr    netip.AddrPort
-	request []byte
-	conn    *net.TCPConn // nil if there is none; nothing is outstanding on it
+	addr netip.AddrPort
+	conn *net.TCPConn // nil if there is none; nothing is outstanding on it
 }
 
 // Ping asks on the kept connection, if the agent did not close it or send on
@@ -89,9 +95,8 @@ func (l *httpLine) kept(ctx context.Context) bool {
 // dial connects. It fails as the agent's fault with an Answer, and as our own
 // with an error.
 func (l *httpLine) dial(ctx context.Context) (lifecycle.Answer, error) {
-	ip := l.addr.Addr()
-	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || ip.IsLinkLocalUnicast() {
-		return lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: "not an address of a pod: " + ip.String()}, nil
+	if ip := l.addr.Addr(); noPod(ip) {
+		return notAPod(ip), nil
 	}
 	dialer := net.Dialer{KeepAlive: -1} // a ping every period tells more than TCP's probes do
 	conn, err := dialer.DialTCP(ctx, "tcp", netip.AddrPort{}, l.addr)
@@ -106,10 +111,20 @@ func (l *httpLine) dial(ctx context.Context) (lifecycle.Answer, error) {
 	return lifecycle.Answer{}, nil
 }
 
+// noPod tells whether an address can be no pod's.
+func noPod(ip netip.Addr) bool {
+	ip = ip.Unmap()
+	return !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || ip.IsLinkLocalUnicast()
+}
+
+func notAPod(ip netip.Addr) lifecycle.Answer {
+	return failed(lifecycle.FailureConnect, "not an address of a pod: "+ip.Unmap().String())
+}
+
 // ours tells whether a connection failed for want of something on this side.
 func ours(err error) bool {
 	for _, want := range []syscall.Errno{
-		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL,
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ENOSPC, syscall.EADDRNOTAVAIL,
 	} {
 		if errors.Is(err, want) {
 			return true
@@ -141,7 +156,7 @@ func (l *httpLine) exchange(ctx context.Context) (answer lifecycle.Answer, lost 
 
 	r := readers.Get().(*answerReader) //nolint:forcetypeassert // the pool holds nothing else
 	r.reset(conn)
-	_, err := conn.Write(l.request)
+	_, err := conn.Write(appendRequest(nil, l.addr))
 	if err == nil {
 		err = r.wait()
 	}
@@ -167,10 +182,12 @@ func unanswered(err error) (answer lifecycle.Answer, lost bool) {
 	if isTimeout(err) {
 		return lifecycle.Answer{Failure: lifecycle.FailureTimeout}, false
 	}
-	// A proxy before an agent that is not up yet does that: the connection
-	// failed, not the contract.
-	return lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: "connection closed without an answer"}, true
+	return closedUnanswered, true
 }
+
+// closedUnanswered: a proxy before an agent that is not up yet does that. The
+// connection failed, not the contract.
+var closedUnanswered = failed(lifecycle.FailureConnect, "connection closed without an answer")
 
 func setDeadline(ctx context.Context, conn *net.TCPConn) {
 	deadline, _ := ctx.Deadline() // without one: no deadline

@@ -32,95 +32,134 @@ func always(answer string) func(*server, *net.TCPConn) {
 }
 
 func TestGoodAnswers(t *testing.T) {
-	for name, answer := range map[string]string{
-		"as usual":          ok(saysHealthy),
-		"chunked":           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{\"status\r\nc\r\n\":\"Healthy\"}\r\n0\r\n\r\n",
-		"after 1xx answers": "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + ok(saysHealthy),
-		"of 4096 bytes":     ok(fmt.Sprintf("%*s", -contract.MaxPingBytes, saysHealthy)),
-		"HTTP/1.0, kept":    "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 20\r\n\r\n" + saysHealthy,
-	} {
-		t.Run(name, func(t *testing.T) {
+	for way, open := range ways {
+		t.Run(way, func(t *testing.T) {
+			for name, answer := range map[string]string{
+				"as usual":          ok(saysHealthy),
+				"chunked":           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{\"status\r\nc\r\n\":\"Healthy\"}\r\n0\r\n\r\n",
+				"after 1xx answers": "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + ok(saysHealthy),
+				"of 4096 bytes":     ok(fmt.Sprintf("%*s", -contract.MaxPingBytes, saysHealthy)),
+				"HTTP/1.0, kept":    "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 20\r\n\r\n" + saysHealthy,
+			} {
+				t.Run(name, func(t *testing.T) {
+					g := NewWithT(t)
+					s := listen(t, "127.0.0.1", always(answer))
+					line := open(s.addr)
+					defer line.Close()
+					for range 20 {
+						g.Expect(ask(t, line, patient)).To(Equal(healthy))
+					}
+					made, _ := s.counts()
+					g.Expect(made).To(Equal(1), "one connection for all pings")
+				})
+			}
+		})
+	}
+}
+
+// What is remembered of an answer is not taken for another.
+func TestAnswersThatDiffer(t *testing.T) {
+	for way, open := range ways {
+		t.Run(way, func(t *testing.T) {
 			g := NewWithT(t)
-			s := listen(t, "127.0.0.1", always(answer))
+			bodies := []string{saysHealthy, saysHealthy, `{"status":"healthy"}`, saysBusy, saysHealthy, "", `{"status":"Healthy","time_of_last_update":1}`, `{"status":"Healthy","time_of_last_update":2}`}
+			s := listen(t, "127.0.0.1", func(s *server, c *net.TCPConn) {
+				r := bufio.NewReader(c)
+				for i := 0; s.request(r); i++ {
+					_, _ = c.Write([]byte(ok(bodies[i])))
+				}
+			})
 			line := open(s.addr)
 			defer line.Close()
-			for range 20 {
-				g.Expect(ask(t, line, patient)).To(Equal(healthy))
+			for _, body := range bodies {
+				g.Expect(ask(t, line, patient)).To(Equal(describe(judgeBody([]byte(body)), patient)))
 			}
-			made, _ := s.counts()
-			g.Expect(made).To(Equal(1), "one connection for all pings")
 		})
 	}
 }
 
 func TestRequest(t *testing.T) {
-	for host, want := range map[string]string{"127.0.0.1": "127.0.0.1:%d", "::1": "[::1]:%d"} { // P19
-		t.Run(host, func(t *testing.T) {
-			g := NewWithT(t)
-			s := listen(t, host, once(ok(saysHealthy)))
-			line := open(s.addr)
-			defer line.Close()
-			g.Expect(ask(t, line, patient)).To(Equal(healthy))
-			g.Expect(s.requests).To(HaveExactElements("GET /ping HTTP/1.1\r\nHost: " + fmt.Sprintf(want, s.addr.Port()) +
-				"\r\nUser-Agent: agentsession-prober\r\n\r\n"))
+	for way, open := range ways {
+		t.Run(way, func(t *testing.T) {
+			for host, want := range map[string]string{"127.0.0.1": "127.0.0.1:%d", "::1": "[::1]:%d"} { // P19
+				t.Run(host, func(t *testing.T) {
+					g := NewWithT(t)
+					s := listen(t, host, once(ok(saysHealthy)))
+					line := open(s.addr)
+					defer line.Close()
+					g.Expect(ask(t, line, patient)).To(Equal(healthy))
+					s.mu.Lock()
+					defer s.mu.Unlock()
+					g.Expect(s.requests).To(HaveExactElements("GET /ping HTTP/1.1\r\nHost: " + fmt.Sprintf(want, s.addr.Port()) +
+						"\r\nUser-Agent: agentsession-prober\r\n\r\n"))
+				})
+			}
 		})
 	}
 }
 
 func TestRealServerKeepsOneConnection(t *testing.T) {
-	g := NewWithT(t)
-	var made atomic.Int32
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte(saysHealthy))
-	}))
-	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			made.Add(1)
-		}
+	for way, open := range ways {
+		t.Run(way, func(t *testing.T) {
+			g := NewWithT(t)
+			var made atomic.Int32
+			s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = w.Write([]byte(saysHealthy))
+			}))
+			s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				if state == http.StateNew {
+					made.Add(1)
+				}
+			}
+			s.Start()
+			defer s.Close()
+			line := open(netip.MustParseAddrPort(s.Listener.Addr().String()))
+			defer line.Close()
+			for range 50 {
+				g.Expect(ask(t, line, patient)).To(Equal(healthy))
+			}
+			g.Expect(made.Load()).To(BeEquivalentTo(1))
+		})
 	}
-	s.Start()
-	defer s.Close()
-	line := open(netip.MustParseAddrPort(s.Listener.Addr().String()))
-	defer line.Close()
-	for range 50 {
-		g.Expect(ask(t, line, patient)).To(Equal(healthy))
-	}
-	g.Expect(made.Load()).To(BeEquivalentTo(1))
 }
 
 // A server may close a connection between two pings, at any moment.
 func TestClosedBetweenPingsIsNoFailure(t *testing.T) {
-	for name, serve := range map[string]func(*server, *net.TCPConn){
-		"said so":              finAfter("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 20\r\n\r\n" + saysHealthy),
-		"said so, and did not": always("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 20\r\n\r\n" + saysHealthy),
-		"HTTP/1.0":             finAfter("HTTP/1.0 200 OK\r\nContent-Length: 20\r\n\r\n" + saysHealthy),
-		"ends by FIN":          finAfter("HTTP/1.1 200 OK\r\n\r\n" + saysHealthy),
-		"without a say":        finAfter(ok(saysHealthy)),
-		"when it is asked again": func(s *server, c *net.TCPConn) {
-			r := bufio.NewReader(c)
-			if s.request(r) {
-				_, _ = c.Write([]byte(ok(saysHealthy)))
-				s.request(r)
-			}
-		},
-		"by a reset, when it is asked again": func(s *server, c *net.TCPConn) {
-			r := bufio.NewReader(c)
-			if s.request(r) {
-				_, _ = c.Write([]byte(ok(saysHealthy)))
-				s.request(r)
-				_ = c.SetLinger(0)
-			}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			g := NewWithT(t)
-			s := listen(t, "127.0.0.1", serve)
-			line := open(s.addr)
-			defer line.Close()
-			for i := range 10 {
-				g.Expect(ask(t, line, patient)).To(Equal(healthy))
-				made, _ := s.counts()
-				g.Expect(made).To(Equal(i + 1))
+	for way, open := range ways {
+		t.Run(way, func(t *testing.T) {
+			for name, serve := range map[string]func(*server, *net.TCPConn){
+				"said so":              finAfter("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 20\r\n\r\n" + saysHealthy),
+				"said so, and did not": always("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 20\r\n\r\n" + saysHealthy),
+				"HTTP/1.0":             finAfter("HTTP/1.0 200 OK\r\nContent-Length: 20\r\n\r\n" + saysHealthy),
+				"ends by FIN":          finAfter("HTTP/1.1 200 OK\r\n\r\n" + saysHealthy),
+				"without a say":        finAfter(ok(saysHealthy)),
+				"when it is asked again": func(s *server, c *net.TCPConn) {
+					r := bufio.NewReader(c)
+					if s.request(r) {
+						_, _ = c.Write([]byte(ok(saysHealthy)))
+						s.request(r)
+					}
+				},
+				"by a reset, when it is asked again": func(s *server, c *net.TCPConn) {
+					r := bufio.NewReader(c)
+					if s.request(r) {
+						_, _ = c.Write([]byte(ok(saysHealthy)))
+						s.request(r)
+						_ = c.SetLinger(0)
+					}
+				},
+			} {
+				t.Run(name, func(t *testing.T) {
+					g := NewWithT(t)
+					s := listen(t, "127.0.0.1", serve)
+					line := open(s.addr)
+					defer line.Close()
+					for i := range 10 {
+						g.Expect(ask(t, line, patient)).To(Equal(healthy))
+						made, _ := s.counts()
+						g.Expect(made).To(Equal(i + 1))
+					}
+				})
 			}
 		})
 	}
@@ -128,85 +167,96 @@ func TestClosedBetweenPingsIsNoFailure(t *testing.T) {
 
 // A second answer that nobody asked for is never taken for one.
 func TestUnsolicitedAnswer(t *testing.T) {
-	later := make(chan struct{}, 1)
-	for name, row := range map[string]struct {
-		serve func(*server, *net.TCPConn)
-		sent  func()
-	}{
-		"in one piece": {serve: once(ok(saysHealthy) + ok(saysBusy)), sent: func() {}},
-		"later": {
-			serve: func(s *server, c *net.TCPConn) {
-				if s.request(bufio.NewReader(c)) {
-					_, _ = c.Write([]byte(ok(saysHealthy)))
-					select {
-					case <-later:
-					case <-t.Context().Done():
+	for way, open := range ways {
+		t.Run(way, func(t *testing.T) {
+			later := make(chan struct{}, 1)
+			for name, row := range map[string]struct {
+				serve func(*server, *net.TCPConn)
+				sent  func()
+			}{
+				"in one piece": {serve: once(ok(saysHealthy) + ok(saysBusy)), sent: func() {}},
+				"later": {
+					serve: func(s *server, c *net.TCPConn) {
+						if s.request(bufio.NewReader(c)) {
+							_, _ = c.Write([]byte(ok(saysHealthy)))
+							select {
+							case <-later:
+							case <-t.Context().Done():
+							}
+							_, _ = c.Write([]byte(ok(saysBusy)))
+							drain(c)
+						}
+					},
+					sent: func() { later <- struct{}{} },
+				},
+			} {
+				t.Run(name, func(t *testing.T) {
+					g := NewWithT(t)
+					s := listen(t, "127.0.0.1", row.serve)
+					line := open(s.addr)
+					defer line.Close()
+					for i := range 5 {
+						g.Expect(ask(t, line, patient)).To(Equal(healthy))
+						made, _ := s.counts()
+						g.Expect(made).To(Equal(i + 1))
+						row.sent()
+						line.awaitNoise(t)
 					}
-					_, _ = c.Write([]byte(ok(saysBusy)))
-					drain(c)
-				}
-			},
-			sent: func() { later <- struct{}{} },
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			g := NewWithT(t)
-			s := listen(t, "127.0.0.1", row.serve)
-			line := open(s.addr)
-			defer line.Close()
-			for i := range 5 {
-				g.Expect(ask(t, line, patient)).To(Equal(healthy))
-				made, _ := s.counts()
-				g.Expect(made).To(Equal(i + 1))
-				row.sent()
-				if line.conn != nil { // until it has arrived; quiet reads a byte of it, so the look is the last
-					_ = line.conn.SetDeadline(time.Now().Add(patient))
-					g.Eventually(func() bool { return quiet(line.conn) }).WithTimeout(patient).Should(BeFalse())
-				}
+				})
 			}
 		})
 	}
 }
 
 func TestConnectFailures(t *testing.T) {
-	g := NewWithT(t)
-	gone, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.4:0")
-	g.Expect(err).NotTo(HaveOccurred())
-	addr := netip.MustParseAddrPort(gone.Addr().String())
-	g.Expect(gone.Close()).To(Succeed())
-	for range 3 {
-		g.Expect(ask(t, open(addr), patient)).To(Equal(refused))
-	}
+	for way, open := range ways {
+		t.Run(way, func(t *testing.T) {
+			g := NewWithT(t)
+			gone, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.4:0")
+			g.Expect(err).NotTo(HaveOccurred())
+			addr := netip.MustParseAddrPort(gone.Addr().String())
+			g.Expect(gone.Close()).To(Succeed())
+			for range 3 {
+				g.Expect(ask(t, open(addr), patient)).To(Equal(refused))
+			}
 
-	for _, ip := range []string{"0.0.0.0", "::ffff:0.0.0.0", "::", "169.254.169.254", "::ffff:169.254.169.254", "fe80::1%lo", "224.0.0.1", "ff02::1"} {
-		answer := ask(t, open(netip.AddrPortFrom(netip.MustParseAddr(ip), 80)), patient)
-		g.Expect(answer.Failure).To(Equal(lifecycle.FailureConnect))
-		g.Expect(answer.Detail).To(HavePrefix("not an address of a pod"))
+			for _, ip := range []string{"0.0.0.0", "::ffff:0.0.0.0", "::", "169.254.169.254", "::ffff:169.254.169.254", "fe80::1%lo", "224.0.0.1", "ff02::1"} {
+				answer := ask(t, open(netip.AddrPortFrom(netip.MustParseAddr(ip), 80)), patient)
+				g.Expect(answer.Failure).To(Equal(lifecycle.FailureConnect))
+				g.Expect(answer.Detail).To(HavePrefix("not an address of a pod"))
+			}
+			g.Expect(ask(t, open(netip.AddrPort{}), patient).Failure).To(Equal(lifecycle.FailureConnect))
+		})
 	}
-	g.Expect(ask(t, open(netip.AddrPort{}), patient).Failure).To(Equal(lifecycle.FailureConnect))
 }
 
 // A connection that is not made in time is another failure than an answer
 // that does not come: a listener whose queue is full answers no SYN.
 func TestConnectTimeout(t *testing.T) {
-	g := NewWithT(t)
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	g.Expect(err).NotTo(HaveOccurred())
-	defer syscall.Close(fd)
-	g.Expect(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})).To(Succeed())
-	g.Expect(syscall.Listen(fd, 0)).To(Succeed())
-	name, err := syscall.Getsockname(fd)
-	g.Expect(err).NotTo(HaveOccurred())
-	addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(name.(*syscall.SockaddrInet4).Port))
-	for range 10 {
-		answer := ask(t, open(addr), hasty)
-		if answer.Failure == lifecycle.FailureTimeout {
-			continue // it still fitted into the queue
-		}
-		g.Expect(answer).To(Equal(lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: "no connection within 200ms"}))
-		return
+	for way, open := range ways {
+		t.Run(way, func(t *testing.T) {
+			g := NewWithT(t)
+			fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+			g.Expect(err).NotTo(HaveOccurred())
+			defer syscall.Close(fd)
+			g.Expect(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})).To(Succeed())
+			g.Expect(syscall.Listen(fd, 0)).To(Succeed())
+			name, err := syscall.Getsockname(fd)
+			g.Expect(err).NotTo(HaveOccurred())
+			addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(name.(*syscall.SockaddrInet4).Port))
+			for range 10 {
+				conn, err := net.DialTimeout("tcp", addr.String(), hasty)
+				if err == nil {
+					defer conn.Close() // it still fitted into the queue
+					continue
+				}
+				g.Expect(err).To(Satisfy(isTimeout))
+				g.Expect(ask(t, open(addr), hasty)).To(Equal(lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: "no connection within 200ms"}))
+				return
+			}
+			t.Skip("this system's queue never fills")
+		})
 	}
-	t.Skip("this system's queue never fills")
 }
 
 func TestOwnLacks(t *testing.T) {
@@ -216,12 +266,16 @@ func TestOwnLacks(t *testing.T) {
 }
 
 func TestCancelEndsAPing(t *testing.T) {
-	g := NewWithT(t)
-	s := listen(t, "127.0.0.1", func(_ *server, c *net.TCPConn) { drain(c) })
-	ctx, cancel := context.WithTimeout(t.Context(), patient)
-	time.AfterFunc(hasty/10, cancel)
-	_, err := open(s.addr).Ping(ctx)
-	g.Expect(err).To(MatchError(context.Canceled))
+	for way, open := range ways {
+		t.Run(way, func(t *testing.T) {
+			g := NewWithT(t)
+			s := listen(t, "127.0.0.1", func(_ *server, c *net.TCPConn) { drain(c) })
+			ctx, cancel := context.WithTimeout(t.Context(), patient)
+			time.AfterFunc(hasty/10, cancel)
+			_, err := open(s.addr).Ping(ctx)
+			g.Expect(err).To(MatchError(context.Canceled))
+		})
+	}
 }
 
 // onlyDeadline has a deadline and never ends by itself.
@@ -236,7 +290,7 @@ func (c onlyDeadline) Deadline() (time.Time, bool) { return c.at, true }
 func TestDeadlineIsOnTheConnection(t *testing.T) {
 	g := NewWithT(t)
 	s := listen(t, "127.0.0.1", func(_ *server, c *net.TCPConn) { drain(c) })
-	answer, err := open(s.addr).Ping(onlyDeadline{t.Context(), time.Now().Add(hasty)})
+	answer, err := HTTPPinger{}.open(Target{Addr: s.addr}).Ping(onlyDeadline{t.Context(), time.Now().Add(hasty)})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(answer.Failure).To(Or(Equal(lifecycle.FailureTimeout), Equal(lifecycle.FailureConnect)))
 }
@@ -244,9 +298,16 @@ func TestDeadlineIsOnTheConnection(t *testing.T) {
 // Another pod, or another address, gets a connection of its own, and the old
 // one is closed: also if the newcomer has the address of the one before (P16).
 func TestConnectionBelongsToThePod(t *testing.T) {
+	for name, pinger := range map[string]Pinger{"goroutine": HTTPPinger{}, "as is the default": nil} {
+		t.Run(name, func(t *testing.T) { testConnectionBelongsToThePod(t, pinger) })
+	}
+}
+
+func testConnectionBelongsToThePod(t *testing.T, pinger Pinger) {
+	t.Helper()
 	g := NewWithT(t)
 	first, second := listen(t, "127.0.0.1", always(ok(saysHealthy))), listen(t, "127.0.0.5", always(ok(saysBusy)))
-	p := New(Options{Period: 100 * time.Millisecond, Timeout: patient})
+	p := New(Options{Period: 100 * time.Millisecond, Timeout: patient, Pinger: pinger})
 	start(t, p, ignore)
 	status := func(target Target) func() contract.Status {
 		return func() contract.Status { pulse, _ := p.Pulse(target.Key, target.UID); return pulse.Status }

@@ -55,7 +55,9 @@ type Options struct {
 	// the places are for agents whose last ping did not fail. An idle
 	// connection is kept for each agent besides.
 	MaxInFlight int
-	// Pinger is HTTPPinger by default.
+	// Pinger, if given, asks each agent in a goroutine: a fake in tests, or
+	// HTTPPinger. By default one goroutine asks all agents over epoll where the
+	// system has that (Linux), and HTTPPinger does elsewhere.
 	Pinger Pinger
 	// Tasks asks an agent GET /tasks, with a token; over HTTP by default.
 	Tasks func(ctx context.Context, t Target, token string) (contract.Tasks, error)
@@ -74,9 +76,6 @@ func (o Options) withDefaults() Options {
 	if o.MaxInFlight <= 0 {
 		o.MaxInFlight = 10_000
 	}
-	if o.Pinger == nil {
-		o.Pinger = HTTPPinger{}
-	}
 	if o.Tasks == nil {
 		o.Tasks = fetchTasks
 	}
@@ -90,9 +89,11 @@ func (o Options) withDefaults() Options {
 // from any goroutine, before Start and after.
 type Prober struct {
 	opts   Options
-	slot   time.Duration // the time between two slots
-	probes sync.WaitGroup
+	slot   time.Duration              // the time between two slots
+	probes sync.WaitGroup             // goroutines that ask
 	notify func(types.NamespacedName) // set by Start, before the first ping
+	asker  asker                      // by Start too
+	asked  []*entry                   // those of the slot that is fired
 
 	mu       sync.Mutex
 	entries  map[types.NamespacedName]*entry
@@ -108,15 +109,15 @@ type Prober struct {
 // gets another entry: what the old one's ping brings then finds itself gone.
 type entry struct {
 	target      Target // as first tracked
-	line        Line   // the probe's while cancel is set
 	slot, index int    // its place in the wheel
 
 	// Under Prober.mu:
+	line      line // nil before the first ping and after the end
+	out       bool // a ping is
 	threshold int
 	pulse     lifecycle.Pulse
-	cancel    context.CancelFunc // ends the ping that is out; nil if none is
-	asking    bool               // for its tasks
-	work      *lifecycle.Work    // what it told of them; nil for the many that are never asked
+	asking    bool            // for its tasks
+	work      *lifecycle.Work // what it told of them; nil for the many that are never asked
 }
 
 // New returns a Prober that tracks nobody yet.
@@ -142,14 +143,14 @@ func (p *Prober) Track(t Target, seed lifecycle.Pulse) {
 		return
 	}
 	var before lifecycle.Pulse
-	var idle Line
+	var idle line
 	if old != nil {
 		before, idle = old.pulse, p.remove(old)
 		if old.target.UID == t.UID {
 			seed = old.pulse
 		}
 	}
-	added := &entry{target: t, line: p.opts.Pinger.Open(t), threshold: t.FailureThreshold, pulse: seed}
+	added := &entry{target: t, threshold: t.FailureThreshold, pulse: seed}
 	p.entries[t.Key] = added
 	p.wheel.add(added)
 	p.outage.move(before, seed, wallNow())
@@ -160,7 +161,7 @@ func (p *Prober) Track(t Target, seed lifecycle.Pulse) {
 // Forget ends the asking. What is still out is dropped.
 func (p *Prober) Forget(key types.NamespacedName) {
 	p.mu.Lock()
-	var idle Line
+	var idle line
 	if old := p.entries[key]; old != nil {
 		idle = p.remove(old)
 		p.outage.move(old.pulse, lifecycle.Pulse{}, wallNow())
@@ -169,21 +170,21 @@ func (p *Prober) Forget(key types.NamespacedName) {
 	hangUp(idle)
 }
 
-// remove takes e out and returns its line to be closed, or nil if a probe has
+// remove takes e out and returns its line to be closed, or nil if a ping has
 // it: that one is ended, finds its entry gone and closes the line itself.
-func (p *Prober) remove(e *entry) Line {
+func (p *Prober) remove(e *entry) line {
 	delete(p.entries, e.target.Key)
 	p.wheel.remove(e)
-	if e.cancel != nil {
-		e.cancel()
+	if e.out {
+		e.line.cancel()
 		return nil
 	}
 	return e.line
 }
 
-func hangUp(line Line) {
-	if line != nil {
-		line.Close()
+func hangUp(l line) {
+	if l != nil {
+		l.close()
 	}
 }
 

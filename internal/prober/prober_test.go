@@ -60,9 +60,9 @@ func TestOptionsDefault(t *testing.T) {
 
 func TestTrackIsIdempotent(t *testing.T) {
 	g := NewWithT(t)
-	l := &lines{}
-	p := New(Options{Pinger: l})
+	p := New(Options{})
 	p.Track(agent(1), lifecycle.Pulse{Failures: 4})
+	first := p.entries[agent(1).Key]
 	again := agent(1)
 	again.FailureThreshold = 3
 	p.Track(again, lifecycle.Pulse{Failures: 9})
@@ -70,15 +70,14 @@ func TestTrackIsIdempotent(t *testing.T) {
 	pulse, ok := p.Pulse(again.Key, again.UID)
 	g.Expect(ok).To(BeTrue())
 	g.Expect(pulse.Failures).To(Equal(4), "the seed is for new pods")
-	g.Expect(p.entries[again.Key].threshold).To(Equal(3))
-	g.Expect(l.opened.Load()).To(BeEquivalentTo(1))
+	g.Expect(p.entries[again.Key]).To(BeIdenticalTo(first))
+	g.Expect(first.threshold).To(Equal(3))
 	g.Expect(p.Len()).To(Equal(1))
 
 	p.Forget(again.Key)
 	p.Forget(again.Key)
 	_, ok = p.Pulse(again.Key, again.UID)
 	g.Expect(ok).To(BeFalse())
-	g.Expect(l.closed.Load()).To(BeEquivalentTo(1))
 }
 
 // What an agent answers counts only while it is the one that is tracked (P16).
@@ -215,6 +214,27 @@ func TestForgetEndsThePing(t *testing.T) {
 		p.Forget(inSlot(0, 0).Key)
 		synctest.Wait()
 		g.Expect(l.closed.Load()).To(BeEquivalentTo(1))
+	})
+}
+
+// Between the moment at which a ping is due and that at which it is made, its
+// agent may be let go.
+func TestCancelBeforeTheAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		l := &lines{ping: func(ctx context.Context, _ Target) (lifecycle.Answer, error) { return hang(ctx), nil }}
+		var s tally
+		p := New(Options{Pinger: l, Observe: s.observe})
+		p.inFlight++
+		e := &entry{target: agent(1), out: true}
+		e.line = newGoroutines(p, l).open(e)
+		e.line.cancel()
+		e.line.ask(time.Now())
+		synctest.Wait()
+		g.Expect(p.inFlight).To(BeZero())
+		g.Expect(l.closed.Load()).To(BeEquivalentTo(1))
+		good, failed, missed := s.counts()
+		g.Expect(good + failed + missed).To(BeZero())
 	})
 }
 

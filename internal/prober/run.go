@@ -29,10 +29,12 @@ func (p *Prober) Start(ctx context.Context, notify func(types.NamespacedName)) e
 	if again {
 		return errors.New("start prober: it was started before")
 	}
+	p.asker = p.newAsker()
 	p.turn(ctx)
 	p.mu.Lock()
 	p.ended = true
 	p.mu.Unlock()
+	p.asker.end()
 	p.probes.Wait()
 	p.hangUpAll()
 	return nil
@@ -44,22 +46,14 @@ func (p *Prober) Start(ctx context.Context, notify func(types.NamespacedName)) e
 // goes on with the present one: nobody is asked twice for one period.
 func (p *Prober) turn(ctx context.Context) {
 	start := time.Now()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for next := 0; ; {
-		timer.Reset(time.Until(start.Add(time.Duration(next) * p.slot)))
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
+	for next := 0; p.asker.wait(ctx, start.Add(time.Duration(next)*p.slot)); {
 		present := int(time.Since(start) / p.slot)
 		if behind := present - next; behind >= slots {
 			p.skip(next, behind)
 			next = present
 		}
 		for ; next <= present; next++ {
-			p.fire(ctx, next%slots, start.Add(time.Duration(next)*p.slot))
+			p.fire(next%slots, start.Add(time.Duration(next)*p.slot))
 		}
 	}
 }
@@ -75,26 +69,30 @@ func (p *Prober) skip(first, n int) {
 }
 
 // fire asks the agents of one slot, which was due at due.
-func (p *Prober) fire(ctx context.Context, slot int, due time.Time) {
+func (p *Prober) fire(slot int, due time.Time) {
 	p.mu.Lock()
 	missed := 0
 	for _, e := range p.wheel[slot] {
-		if e.cancel != nil || p.inFlight >= p.places(e) {
+		if e.out || p.inFlight >= p.places(e) {
 			missed++
 			continue
 		}
 		p.inFlight++
-		ping, cancel := context.WithTimeout(ctx, p.opts.Timeout)
-		e.cancel = cancel
-		p.probes.Go(func() {
-			defer cancel()
-			p.probe(ping, e, due)
-		})
+		e.out = true
+		if e.line == nil {
+			e.line = p.asker.open(e)
+		}
+		p.asked = append(p.asked, e)
 	}
 	p.mu.Unlock()
 	if missed > 0 {
 		p.opts.Observe(Event{Missed: missed})
 	}
+	for _, e := range p.asked {
+		e.line.ask(due)
+	}
+	clear(p.asked)
+	p.asked = p.asked[:0]
 }
 
 // places returns how many pings may be out for e to be asked. Agents whose
@@ -106,24 +104,24 @@ func (p *Prober) places(e *entry) int {
 	return p.opts.MaxInFlight
 }
 
-func (p *Prober) probe(ctx context.Context, e *entry, due time.Time) {
-	begun := time.Now()
-	answer, err := e.line.Ping(ctx)
+// answered takes what a ping brought that was made at begun, and lets its agent
+// be asked again. err is context.Canceled if nobody waits for it any more, and
+// else a reason of our own for which the agent could not be asked.
+func (p *Prober) answered(e *entry, answer lifecycle.Answer, err error, due, begun time.Time) {
 	took := time.Since(begun)
+	cancelled := errors.Is(err, context.Canceled)
 	missed := err != nil || answer.Failure != "" && took > p.opts.Timeout+starved
-	// Forget, Track and the end of Start cancel; an answer in time does not.
-	cancelled := errors.Is(ctx.Err(), context.Canceled)
 
 	p.mu.Lock()
 	p.inFlight--
-	e.cancel = nil
+	e.out = false
 	gone := p.entries[e.target.Key] != e
-	tells := !gone && !missed && !cancelled && p.take(e, answer)
+	tells := !gone && !missed && p.take(e, answer)
 	p.mu.Unlock()
 
 	switch {
 	case gone:
-		e.line.Close()
+		e.line.close()
 	case cancelled:
 	case missed:
 		p.opts.Observe(Event{Missed: 1})
@@ -146,7 +144,7 @@ func (p *Prober) take(e *entry, a lifecycle.Answer) bool {
 // hangUpAll closes what is idle; nothing is out any more.
 func (p *Prober) hangUpAll() {
 	p.mu.Lock()
-	lines := make([]Line, 0, len(p.entries))
+	lines := make([]line, 0, len(p.entries))
 	for _, e := range p.entries {
 		lines = append(lines, e.line)
 		e.line = nil // or else Forget would close it too, at the same time

@@ -1,0 +1,389 @@
+package prober
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+const (
+	// loopEvents is how many events are taken from the kernel at once.
+	loopEvents = 1024
+	// freePieces is in how many pieces an answer may come before it is read
+	// once a slot only: an agent must not wake the loop for every byte.
+	freePieces = 4
+	// receiveBuffer bounds what the kernel keeps of an answer; it doubles it.
+	receiveBuffer = 8 << 10
+	// maxMemo is how long an answer's body may be to be remembered.
+	maxMemo = 128
+)
+
+// loop asks all agents from the goroutine that calls wait, over epoll: no
+// goroutine, timer or buffer for each, and a connection that an agent closes or
+// sends on unasked is noticed at once.
+type loop struct {
+	answered func(e *entry, answer lifecycle.Answer, err error, due, begun time.Time)
+	timeout  time.Duration
+
+	epoll  int
+	events []unix.EpollEvent
+	buffer []byte // for the request, and then for the answer
+	byFD   []*conn
+	paced  []*conn
+	out    []deadline // in the order in which they pass
+
+	mu      sync.Mutex
+	dropped []*conn // by other goroutines
+	ended   bool
+}
+
+// deadline is that of a conn's ping number n.
+type deadline struct {
+	conn *conn
+	n    uint32
+}
+
+type connState uint8
+
+const (
+	stateClosed connState = iota
+	stateIdle             // connected, and nothing is out
+	stateConnecting
+	stateAsked
+)
+
+// conn is the loop's line to one agent.
+type conn struct {
+	loop       *loop
+	entry      *entry
+	due, begun time.Time // of the ping that is out
+	pings      uint32    // how many were begun
+	fd         int32
+	generation int32 // of fd: events of an earlier one are not ours
+	pieces     uint8 // in how many the answer has come so far
+	state      connState
+	out        bool // a ping is
+	first      bool // no answer has come over this connection yet
+	got        []byte
+
+	memo     []byte // the body of the last good answer, and
+	memoPing contract.Ping
+}
+
+// newLoop falls back on goroutines where there is no epoll to be had.
+func newLoop(p *Prober) asker {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return newGoroutines(p, HTTPPinger{})
+	}
+	return &loop{
+		answered: p.answered, timeout: p.opts.Timeout, epoll: epoll,
+		events: make([]unix.EpollEvent, loopEvents),
+		buffer: make([]byte, maxHeader+maxBody+1),
+	}
+}
+
+func (l *loop) open(e *entry) line { return &conn{loop: l, entry: e} }
+
+// wait handles what happens until a moment. At least one look is taken at what
+// has happened: whoever is asked next has nothing unread.
+func (l *loop) wait(ctx context.Context, until time.Time) bool {
+	l.readPaced()
+	for {
+		l.hangUpDropped()
+		more := l.poll(until)
+		if !more { // only who has said nothing is late
+			l.expire(time.Now())
+		}
+		switch {
+		case ctx.Err() != nil:
+			return false
+		case !time.Now().Before(until):
+			return true
+		}
+	}
+}
+
+// poll waits for events until a moment, handles them, and tells whether there
+// may be more.
+func (l *loop) poll(until time.Time) (more bool) {
+	left := max(time.Until(until), 0)
+	n, err := unix.EpollWait(l.epoll, l.events, int((left+time.Millisecond-1)/time.Millisecond))
+	if err != nil {
+		return errors.Is(err, unix.EINTR) // nothing else can be
+	}
+	for _, event := range l.events[:n] {
+		l.handle(event)
+	}
+	return n == len(l.events)
+}
+
+func (l *loop) handle(event unix.EpollEvent) {
+	if c := l.byFD[event.Fd]; c != nil && c.generation == event.Pad {
+		c.ready(event.Events)
+	}
+}
+
+// expire ends the pings whose time is over.
+func (l *loop) expire(now time.Time) {
+	for len(l.out) > 0 {
+		c := l.out[0].conn
+		if c.out && c.pings == l.out[0].n {
+			if now.Sub(c.begun) < l.timeout {
+				return
+			}
+			how := lifecycle.FailureTimeout
+			if c.state == stateConnecting {
+				how = lifecycle.FailureConnect
+			}
+			c.finish(failed(how, ""), nil, false)
+		}
+		l.out[0].conn = nil
+		l.out = l.out[1:]
+	}
+}
+
+func (l *loop) hangUpDropped() {
+	l.mu.Lock()
+	dropped := l.dropped
+	l.dropped = nil
+	l.mu.Unlock()
+	for _, c := range dropped {
+		c.hangUp()
+		if c.out {
+			c.finish(lifecycle.Answer{}, context.Canceled, false)
+		}
+	}
+}
+
+// end cancels what is out and closes everything.
+func (l *loop) end() {
+	l.mu.Lock()
+	l.ended = true
+	l.mu.Unlock()
+	l.hangUpDropped()
+	for _, c := range l.byFD {
+		if c != nil {
+			c.hangUp()
+			if c.out {
+				c.finish(lifecycle.Answer{}, context.Canceled, false)
+			}
+		}
+	}
+	_ = unix.Close(l.epoll)
+}
+
+func (c *conn) cancel() { c.close() }
+
+// close leaves the rest to the loop, whose the connection is.
+func (c *conn) close() {
+	c.loop.mu.Lock()
+	if !c.loop.ended {
+		c.loop.dropped = append(c.loop.dropped, c)
+	}
+	c.loop.mu.Unlock()
+}
+
+func (c *conn) ask(due time.Time) {
+	c.due, c.begun, c.out = due, time.Now(), true
+	c.pings++
+	c.loop.out = append(c.loop.out, deadline{c, c.pings})
+	if c.state == stateIdle {
+		c.send()
+	} else {
+		c.connect()
+	}
+}
+
+// connect begins a connection. It becomes writable when it is made, or failed.
+func (c *conn) connect() {
+	addr := c.entry.target.Addr
+	if noPod(addr.Addr()) {
+		c.finish(notAPod(addr.Addr()), nil, false)
+		return
+	}
+	if err := c.dial(unmapped(addr)); err != nil {
+		c.unconnected(err)
+	}
+}
+
+func (c *conn) dial(addr netip.AddrPort) error {
+	family, to := sockaddr(addr)
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	if err != nil {
+		return err
+	}
+	for len(c.loop.byFD) <= fd {
+		c.loop.byFD = append(c.loop.byFD, nil)
+	}
+	c.fd, c.state, c.first = int32(fd), stateConnecting, true //nolint:gosec // descriptors are small
+	c.generation++
+	c.loop.byFD[fd] = c
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer) // it works without
+	if err := unix.Connect(fd, to); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+		return err
+	}
+	watch := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: c.fd, Pad: c.generation}
+	return unix.EpollCtl(c.loop.epoll, unix.EPOLL_CTL_ADD, fd, &watch)
+}
+
+func sockaddr(addr netip.AddrPort) (family int, to unix.Sockaddr) {
+	if addr.Addr().Is4() {
+		return unix.AF_INET, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
+	}
+	return unix.AF_INET6, &unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()}
+}
+
+// unconnected ends a ping for which there is no connection.
+func (c *conn) unconnected(err error) {
+	if ours(err) {
+		c.finish(lifecycle.Answer{}, fmt.Errorf("connect: %w", err), false)
+		return
+	}
+	c.finish(lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: connectDetail(err)}, nil, false)
+}
+
+// ready handles an event.
+func (c *conn) ready(events uint32) {
+	switch c.state {
+	case stateIdle: // closed, or spoken to unasked
+		c.hangUp()
+	case stateConnecting:
+		if code, err := unix.GetsockoptInt(int(c.fd), unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
+			c.unconnected(errors.Join(err, unix.Errno(code)))
+			return
+		}
+		c.send()
+	case stateAsked:
+		c.read(events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0)
+	case stateClosed:
+	}
+}
+
+func (c *conn) send() {
+	request := appendRequest(c.loop.buffer[:0], unmapped(c.entry.target.Addr))
+	c.state = stateAsked
+	if n, err := unix.Write(int(c.fd), request); err != nil || n < len(request) {
+		c.lost()
+	}
+}
+
+// lost is a connection that brought not one byte: if it was kept from before,
+// the agent may have closed it at any time, and is asked on another.
+func (c *conn) lost() {
+	if !c.first {
+		c.hangUp()
+		c.connect()
+		return
+	}
+	c.finish(closedUnanswered, nil, false)
+}
+
+// read takes in a piece of the answer. hungUp tells that the agent sends no
+// more after that.
+func (c *conn) read(hungUp bool) {
+	b := append(c.loop.buffer[:0], c.got...)
+	n, err := unix.Read(int(c.fd), b[len(b):cap(b)])
+	switch {
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+		return
+	case err != nil || n == 0:
+		c.readEnd(b, err)
+		return
+	}
+	b = b[:len(b)+n]
+	answer, keep, more := c.judge(b, false)
+	switch {
+	case !more:
+		c.finish(answer, nil, keep && c.pieces <= freePieces)
+	case hungUp:
+		c.got = append(c.got[:0], b...)
+		c.read(true) // up to the end, which no event will tell
+	default:
+		c.got = append(c.got[:0], b...)
+		if c.pieces <= freePieces {
+			c.pieces++
+			c.pace()
+		}
+	}
+}
+
+// readEnd judges what came before the end of a connection.
+func (c *conn) readEnd(b []byte, err error) {
+	switch {
+	case len(b) == 0:
+		c.lost()
+	case err != nil:
+		c.finish(cutOff(err), nil, false)
+	default:
+		answer, _, _ := c.judge(b, true)
+		c.finish(answer, nil, false)
+	}
+}
+
+// judge reads an answer of which b has come. ended tells that there will be no
+// more of it; if there must be, it returns more.
+func (c *conn) judge(b []byte, ended bool) (answer lifecycle.Answer, keep, more bool) {
+	body, usual := usualBody(b)
+	if !usual {
+		return judge(b, ended)
+	}
+	if len(body) > 0 && string(body) == string(c.memo) {
+		return lifecycle.Answer{Ping: c.memoPing}, true, false
+	}
+	answer = judgeBody(body)
+	if c.memo = c.memo[:0]; answer.Failure == "" && len(body) <= maxMemo {
+		c.memo, c.memoPing = append(c.memo, body...), answer.Ping
+	}
+	return answer, true, false
+}
+
+// pace has the connection read once a slot after too many pieces.
+func (c *conn) pace() {
+	if c.pieces <= freePieces {
+		return
+	}
+	_ = unix.EpollCtl(c.loop.epoll, unix.EPOLL_CTL_DEL, int(c.fd), nil) // it is there
+	c.loop.paced = append(c.loop.paced, c)
+}
+
+func (l *loop) readPaced() {
+	paced := l.paced
+	l.paced = nil
+	for _, c := range paced {
+		if c.state == stateAsked && c.pieces > freePieces {
+			c.read(false)
+		}
+		if c.state == stateAsked && c.pieces > freePieces {
+			l.paced = append(l.paced, c)
+		}
+	}
+}
+
+// finish ends the ping that is out. The connection stays only if it is fit for
+// another one.
+func (c *conn) finish(answer lifecycle.Answer, err error, keep bool) {
+	if keep {
+		c.state, c.first = stateIdle, false
+	} else {
+		c.hangUp()
+	}
+	c.out, c.got, c.pieces = false, nil, 0
+	c.loop.answered(c.entry, answer, err, c.due, c.begun)
+}
+
+func (c *conn) hangUp() {
+	if c.state != stateClosed {
+		c.loop.byFD[c.fd] = nil
+		_ = unix.Close(int(c.fd))
+		c.state = stateClosed
+	}
+}

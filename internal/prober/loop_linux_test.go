@@ -1,0 +1,197 @@
+package prober
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+func init() {
+	ways["loop"] = func(addr netip.AddrPort) testLine { return openLoop(addr) }
+}
+
+// loopLine is a loop with one agent.
+type loopLine struct {
+	*loop
+	conn *conn
+}
+
+func openLoop(addr netip.AddrPort) *loopLine {
+	l := newLoop(New(Options{})).(*loop) //nolint:forcetypeassert // this is Linux
+	return &loopLine{l, l.open(&entry{target: Target{Addr: addr}}).(*conn)}
+}
+
+// Ping drives the loop as a Prober does.
+func (l *loopLine) Ping(ctx context.Context) (answer lifecycle.Answer, err error) {
+	answered := false
+	l.answered = func(_ *entry, a lifecycle.Answer, e error, _, _ time.Time) { answer, err, answered = a, e, true }
+	deadline, _ := ctx.Deadline()
+	l.timeout = time.Until(deadline)
+	l.wait(ctx, time.Now())
+	l.conn.ask(time.Now())
+	for !answered {
+		if !l.wait(ctx, time.Now().Add(time.Millisecond)) && ctx.Err() == context.Canceled {
+			l.conn.cancel()
+			l.hangUpDropped()
+		}
+	}
+	return answer, err
+}
+
+func (l *loopLine) Close() { l.conn.hangUp() }
+
+func (l *loopLine) connected() bool { return l.conn.state != stateClosed }
+
+func (l *loopLine) dialNow(t *testing.T) {
+	t.Helper()
+	g := NewWithT(t)
+	g.Expect(l.conn.dial(l.conn.entry.target.Addr)).To(Succeed())
+	n, err := unix.Poll([]unix.PollFd{{Fd: l.conn.fd, Events: unix.POLLOUT}}, int(patient/time.Millisecond))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(n).To(Equal(1))
+	_, err = unix.EpollWait(l.epoll, l.events, 0) // that is not the agent's
+	g.Expect(err).NotTo(HaveOccurred())
+	l.conn.state = stateIdle
+}
+
+func (l *loopLine) awaitNoise(t *testing.T) {
+	t.Helper()
+	NewWithT(t).Eventually(func() bool {
+		l.wait(t.Context(), time.Now().Add(time.Millisecond))
+		return l.connected()
+	}).WithTimeout(patient).Should(BeFalse())
+}
+
+// descriptors counts those of this process.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	return len(entries)
+}
+
+// One agent that hangs, drips, floods, is gone or takes no connection costs
+// itself only; and at the end nothing is left open.
+func TestHostileAgentsCostThemselvesOnly(t *testing.T) {
+	g := NewWithT(t)
+	before := descriptors(t)
+	honest := listen(t, "127.0.0.1", always(ok(saysHealthy)))
+	hostile := []*server{
+		listen(t, "127.0.0.1", func(_ *server, c *net.TCPConn) { drain(c) }),
+		listen(t, "127.0.0.1", drip("", "HTTP/1.1 200 OK\r\nX: yyyyyyyyyyyyyyyyy\r\n")),
+		listen(t, "127.0.0.1", endless("HTTP/1.1 200 OK\r\n\r\n", strings.Repeat("x", 1<<10))),
+		listen(t, "127.0.0.1", func(_ *server, c *net.TCPConn) { _ = c.SetLinger(0) }),
+	}
+	servers := descriptors(t)
+	var s tally
+	p := New(Options{Period: 100 * time.Millisecond, Observe: s.observe})
+	for i := range 80 {
+		target := agent(i)
+		target.Addr = hostile[i%len(hostile)].addr
+		p.Track(target, lifecycle.Pulse{})
+	}
+	target := agent(80)
+	target.Addr = honest.addr
+	p.Track(target, lifecycle.Pulse{})
+	stop := start(t, p, ignore)
+	g.Eventually(func() int { good, _, _ := s.counts(); return good }).WithTimeout(patient).Should(BeNumerically(">=", 20))
+	pulse, _ := p.Pulse(target.Key, target.UID)
+	g.Expect(pulse.Failures).To(BeZero())
+	made, _ := honest.counts()
+	g.Expect(made).To(Equal(1))
+	g.Expect(descriptors(t)).To(BeNumerically("<=", servers+2*81+2), "one connection each, with both its ends here")
+	stop()
+	g.Expect(p.inFlight).To(BeZero())
+	for _, s := range append(hostile, honest) {
+		g.Eventually(func() bool { made, over := s.counts(); return made == over }).WithTimeout(patient).Should(BeTrue())
+	}
+	g.Eventually(func() int { return descriptors(t) }).WithTimeout(patient).Should(BeNumerically("<=", servers))
+	g.Expect(servers).To(BeNumerically(">", before))
+}
+
+// An agent that sends byte by byte does not wake the loop for each.
+func TestPiecesAreReadAtOurPace(t *testing.T) {
+	g := NewWithT(t)
+	sent := make(chan struct{})
+	s := listen(t, "127.0.0.1", func(s *server, c *net.TCPConn) {
+		if !s.request(bufio.NewReader(c)) {
+			return
+		}
+		answer := ok(saysHealthy)
+		for i := range answer {
+			_, _ = c.Write([]byte{answer[i]})
+			time.Sleep(time.Millisecond)
+		}
+		close(sent)
+		drain(c)
+	})
+	line := openLoop(s.addr)
+	line.dialNow(t)
+	var answer lifecycle.Answer
+	answered := false
+	line.answered = func(_ *entry, a lifecycle.Answer, _ error, _, _ time.Time) { answer, answered = a, true }
+	line.timeout = patient
+	line.conn.ask(time.Now())
+	for line.conn.pieces <= freePieces {
+		line.wait(t.Context(), time.Now().Add(time.Millisecond))
+	}
+	g.Expect(line.paced).To(ConsistOf(line.conn))
+	<-sent
+	g.Expect(line.poll(time.Now().Add(10 * time.Millisecond))).To(BeFalse())
+	g.Expect(answered).To(BeFalse(), "no event is for it")
+	for !answered {
+		line.wait(t.Context(), time.Now())
+	}
+	g.Expect(answer).To(Equal(healthy))
+	g.Expect(line.connected()).To(BeFalse())
+	g.Expect(line.paced).To(BeEmpty())
+}
+
+// An event of a connection that is gone is not its successor's, though it has
+// the same descriptor.
+func TestEventsAreOfTheirOwnConnection(t *testing.T) {
+	g := NewWithT(t)
+	s := listen(t, "127.0.0.1", func(_ *server, c *net.TCPConn) { drain(c) })
+	line := openLoop(s.addr)
+	c := line.conn
+	line.dialNow(t)
+	fd, generation := c.fd, c.generation
+	c.hangUp()
+	line.dialNow(t)
+	g.Expect(c.fd).To(Equal(fd), "the lowest that is free")
+	g.Expect(c.generation).NotTo(Equal(generation))
+	line.handle(unix.EpollEvent{Events: unix.EPOLLHUP, Fd: fd, Pad: generation})
+	g.Expect(line.connected()).To(BeTrue())
+	line.handle(unix.EpollEvent{Events: unix.EPOLLHUP, Fd: fd, Pad: c.generation})
+	g.Expect(line.connected()).To(BeFalse())
+	line.handle(unix.EpollEvent{Events: unix.EPOLLHUP, Fd: fd, Pad: c.generation})
+}
+
+// Without a descriptor the agent is not asked, which is not its failure.
+func TestNoDescriptorIsOurOwnLack(t *testing.T) {
+	g := NewWithT(t)
+	line := openLoop(agent(1).Addr)
+	free, err := unix.Open("/dev/null", unix.O_RDONLY, 0)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(unix.Close(free)).To(Succeed())
+	var limit unix.Rlimit
+	g.Expect(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
+	low := limit
+	low.Cur = uint64(free)
+	g.Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &low)).To(Succeed())
+	ctx, cancel := context.WithTimeout(t.Context(), patient)
+	defer cancel()
+	_, err = line.Ping(ctx)
+	g.Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)).To(Succeed())
+	g.Expect(err).To(MatchError(ContainSubstring("too many open files")))
+}

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package prober
+
+func newLoop(p *Prober) asker { return newGoroutines(p, HTTPPinger{}) }
