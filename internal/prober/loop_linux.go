@@ -253,6 +253,7 @@ func (c *conn) unconnected(err error) {
 
 // ready handles an event.
 func (c *conn) ready(events uint32) {
+	hungUp := events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
 	switch c.state {
 	case stateIdle: // closed, or spoken to unasked
 		c.hangUp()
@@ -262,8 +263,11 @@ func (c *conn) ready(events uint32) {
 			return
 		}
 		c.send()
+		if c.state == stateAsked && events&unix.EPOLLIN != 0 { // it spoke, or closed, first
+			c.read(hungUp)
+		}
 	case stateAsked:
-		c.read(events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0)
+		c.read(hungUp)
 	case stateClosed:
 	}
 }

@@ -157,6 +157,33 @@ func TestPiecesAreReadAtOurPace(t *testing.T) {
 	g.Expect(line.paced).To(BeEmpty())
 }
 
+// What an agent says before it is asked comes with the connection itself, and no
+// event tells of it again.
+func TestAgentsThatSpeakFirst(t *testing.T) {
+	for name, row := range map[string]struct {
+		serve func(*server, *net.TCPConn)
+		says  string
+	}{
+		"another protocol": {func(_ *server, c *net.TCPConn) { _, _ = c.Write([]byte("SSH-2.0-OpenSSH_9.6\r\n\r\n")); drain(c) }, "SSH-2.0"},
+		"the end":          {func(_ *server, c *net.TCPConn) { _ = c.CloseWrite(); drain(c) }, "connection closed without an answer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			line := openLoop(listen(t, "127.0.0.1", row.serve).addr)
+			defer line.Close()
+			var answer lifecycle.Answer
+			line.answered = func(_ *entry, a lifecycle.Answer, _ error, _, _ time.Time) { answer = a }
+			line.timeout = patient
+			line.conn.ask(time.Now())
+			n, err := unix.Poll([]unix.PollFd{{Fd: line.conn.fd, Events: unix.POLLIN}}, int(patient/time.Millisecond))
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(n).To(Equal(1))
+			line.wait(t.Context(), time.Now())
+			g.Expect(answer.Detail).To(ContainSubstring(row.says))
+		})
+	}
+}
+
 // An event of a connection that is gone is not its successor's, though it has
 // the same descriptor.
 func TestEventsAreOfTheirOwnConnection(t *testing.T) {
