@@ -29,6 +29,7 @@ generate: ## Generate deep copies, CRD, RBAC and dist/install.yaml.
 	go run ./hack/crd config/crd/bases/*.yaml
 	$(TOOL) controller-gen rbac:roleName=operator paths=./controllers/... output:rbac:dir=config/rbac
 	$(TOOL) kustomize build config/default > dist/install.yaml
+	$(TOOL) kustomize build config/node > dist/install-node.yaml
 
 .PHONY: fmt
 fmt: ## Format the code.

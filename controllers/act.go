@@ -66,7 +66,7 @@ func (r *AgentSessionReconciler) adopt(ctx context.Context, session *v1alpha1.Ag
 // askTasks has the agent asked for its tasks if that is the verdict. The answer
 // comes as a request to look again.
 func (r *AgentSessionReconciler) askTasks(ctx context.Context, key client.ObjectKey, pod *corev1.Pod, verdict lifecycle.Verdict) {
-	if verdict.Ask {
+	if verdict.Ask && r.Prober != nil {
 		r.Prober.AskTasks(ctx, key, pod.UID, tokenOf(pod))
 	}
 }
@@ -76,7 +76,10 @@ func (r *AgentSessionReconciler) askTasks(ctx context.Context, key client.Object
 func (r *AgentSessionReconciler) remove(ctx context.Context, session *v1alpha1.AgentSession, pod *corev1.Pod, verdict lifecycle.Verdict) error {
 	switch verdict.Action {
 	case lifecycle.ActStop:
-		r.Prober.Forget(client.ObjectKeyFromObject(session))
+		r.forget(client.ObjectKeyFromObject(session))
+		if r.Node != "" {
+			return nil
+		}
 		late := observeLateness(r.Clock.Now(), verdict.Stop)
 		err := r.Client.Delete(ctx, pod, client.Preconditions{UID: &pod.UID})
 		if client.IgnoreNotFound(err) != nil {

@@ -37,8 +37,15 @@ type AgentSessionReconciler struct {
 	Client client.Client
 	// Live reads past the cache: for a pod that the cache does not show.
 	Live client.Reader
-	// Prober asks the agents.
+	// Prober asks the agents. Nil: this operator asks nobody, and reports nothing
+	// of what agents say; reconcilers with a Node do. It does all the rest.
 	Prober *prober.Prober
+	// Node, if set, makes this the reconciler of the pods of one node. It asks
+	// their agents and reports what they say, and of the three steps of a stop
+	// it takes the first (state Stopping) where the stop rests on what an agent
+	// said. It creates and deletes nothing: the operator that asks nobody does.
+	// The manager must have NodeManagerOptions.
+	Node string
 	// Recorder sends the events.
 	Recorder events.EventRecorder
 	// Clock tells the time that the rules are given. Default: the real one.
@@ -72,21 +79,24 @@ type AgentSessionReconciler struct {
 //     status that says so was accepted on the version decided on.
 func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var session v1alpha1.AgentSession
-	if err := r.Client.Get(ctx, req.NamespacedName, &session); err != nil {
-		if apierrors.IsNotFound(err) {
-			r.Prober.Forget(req.NamespacedName)
-		}
+	if err := r.get(ctx, req.NamespacedName, &session); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	pod, unwatched, err := r.podOf(ctx, &session)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if !r.ours(&session, pod) {
+		return r.leave(&session, pod), nil
+	}
 	refusal := r.track(&session, pod)
 
 	now := r.Clock.Now()
 	facts := r.observe(&session, pod)
 	verdict := lifecycle.Decide(now, facts)
+	if r.othersStop(verdict) {
+		return ctrl.Result{}, nil
+	}
 
 	var startErr error
 	if verdict.Action == lifecycle.ActStart {
@@ -97,7 +107,7 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		refusal = refusalOf(startErr)
 	}
 	r.askTasks(ctx, req.NamespacedName, pod, verdict)
-	lookAgain, err := r.report(ctx, &session, outcome{facts, verdict, pod, refusal, now})
+	lookAgain, err := r.report(ctx, &session, outcome{facts, verdict, pod, refusal, now, r.Prober == nil})
 	if err == nil {
 		err = r.remove(ctx, &session, pod, verdict)
 	}
@@ -112,10 +122,26 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if unwatched {
 		lookAgain = earliest(lookAgain, now.Add(unwatchedPeriod))
 	}
-	if lookAgain.IsZero() {
-		return ctrl.Result{}, nil
+	return r.lookAt(lookAgain), nil
+}
+
+// lookAt has a session looked at again at a moment; the zero time is never.
+func (r *AgentSessionReconciler) lookAt(at time.Time) ctrl.Result {
+	if at.IsZero() {
+		return ctrl.Result{}
 	}
-	return ctrl.Result{RequeueAfter: max(lookAgain.Sub(r.Clock.Now()), time.Nanosecond)}, nil
+	return ctrl.Result{RequeueAfter: max(at.Sub(r.Clock.Now()), time.Nanosecond)}
+}
+
+// othersStop tells of a stop that the operator that asks nobody will make: it
+// needs no pings to see that it is due.
+func (r *AgentSessionReconciler) othersStop(verdict lifecycle.Verdict) bool {
+	return r.Node != "" && verdict.Action == lifecycle.ActStop && !restsOnPings[verdict.Stop.Reason]
+}
+
+// restsOnPings are the reasons of which only those know who ask the agent.
+var restsOnPings = map[v1alpha1.StopReason]bool{
+	v1alpha1.StopStartTimeout: true, v1alpha1.StopUnhealthy: true, v1alpha1.StopStuckBusy: true, v1alpha1.StopIdleTimeout: true,
 }
 
 // earliest returns the earlier of two moments; the zero time is none.
@@ -132,13 +158,15 @@ func (r *AgentSessionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &corev1.Pod{}, ownerIndex, ownerOf); err != nil {
 		return fmt.Errorf("index pods by owner: %w", err)
 	}
-	return ctrl.NewControllerManagedBy(mgr).
+	of := ctrl.NewControllerManagedBy(mgr).
 		Named("agentsession").
 		For(&v1alpha1.AgentSession{}).
 		Owns(&corev1.Pod{}).
-		WatchesRawSource(pings(r.Prober)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency}).
-		Complete(r)
+		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency})
+	if r.Prober != nil {
+		of = of.WatchesRawSource(pings(r.Prober))
+	}
+	return of.Complete(r)
 }
 
 func (r *AgentSessionReconciler) setDefaults() {

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
@@ -17,6 +18,21 @@ import (
 // AgentSessionReconciler: the cache holds the sessions, and of all pods only
 // those with our label; reads see the operator's own writes.
 func ManagerOptions() ctrl.Options {
+	return managerOptions(nil, nil, true)
+}
+
+// NodeManagerOptions are those of a manager whose reconciler has that Node: the
+// cache holds only the pods there, and the sessions that are known to be there,
+// so that a node costs the API server what happens on it. A write may take a
+// session into that selection, so reads do not wait for writes; what is decided
+// on an older version is refused by the API server.
+func NodeManagerOptions(node string) ctrl.Options {
+	return managerOptions(
+		fields.OneTermEqualSelector("spec.nodeName", node),
+		fields.OneTermEqualSelector("status.pod.node", node), false)
+}
+
+func managerOptions(pods, sessions fields.Selector, readOwnWrites bool) ctrl.Options {
 	ours, err := labels.NewRequirement(v1alpha1.LabelSession, selection.Exists, nil)
 	if err != nil {
 		panic(err) // the label is a constant
@@ -27,10 +43,11 @@ func ManagerOptions() ctrl.Options {
 			DefaultTransform:            cache.TransformStripManagedFields(),
 			ReaderFailOnMissingInformer: true,
 			ByObject: map[client.Object]cache.ByObject{
-				&corev1.Pod{}: {Label: labels.NewSelector().Add(*ours)},
+				&corev1.Pod{}:            {Label: labels.NewSelector().Add(*ours), Field: pods},
+				&v1alpha1.AgentSession{}: {Field: sessions},
 			},
 		},
-		Client: client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: new(true)}},
+		Client: client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: &readOwnWrites}},
 	}
 }
 

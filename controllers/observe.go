@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -28,6 +29,42 @@ func ownerOf(object client.Object) []string {
 		return nil
 	}
 	return []string{string(owner.UID)}
+}
+
+// get reads a session, and has the agent of one that is gone asked no more. The
+// cache of a node does not hold those that are not known to be there yet.
+func (r *AgentSessionReconciler) get(ctx context.Context, key client.ObjectKey, session *v1alpha1.AgentSession) error {
+	err := r.Client.Get(ctx, key, session)
+	if r.Node != "" && apierrors.IsNotFound(err) {
+		err = r.Live.Get(ctx, key, session)
+	}
+	if apierrors.IsNotFound(err) {
+		r.forget(key)
+	}
+	return err
+}
+
+// ours tells, on a node, whether the session's compute is there, and nobody is
+// taking it away. Before status names the pod, it is the other operator's turn.
+func (r *AgentSessionReconciler) ours(session *v1alpha1.AgentSession, pod *corev1.Pod) bool {
+	return r.Node == "" || pod != nil && pod.DeletionTimestamp == nil && pod.Spec.NodeName == r.Node &&
+		session.Status.Pod != nil && living(session.Status.State)
+}
+
+// leave has the agent of a session that is not ours asked no more, if it was.
+func (r *AgentSessionReconciler) leave(session *v1alpha1.AgentSession, pod *corev1.Pod) ctrl.Result {
+	r.forget(client.ObjectKeyFromObject(session))
+	if pod != nil && session.Status.Pod == nil {
+		return ctrl.Result{RequeueAfter: unwatchedPeriod} // no event will tell when it is named
+	}
+	return ctrl.Result{}
+}
+
+// forget ends the asking of a session's agent.
+func (r *AgentSessionReconciler) forget(key client.ObjectKey) {
+	if r.Prober != nil {
+		r.Prober.Forget(key)
+	}
 }
 
 // podOf returns the pod that is the session's compute, or nil. The owner's
@@ -102,7 +139,6 @@ func (r *AgentSessionReconciler) observe(session *v1alpha1.AgentSession, pod *co
 		Activation: status.Activation,
 		Created:    status.Pod != nil,
 		Compute:    computeOf(pod),
-		Outage:     r.Prober.Outage(),
 	}
 	if last := status.LastTermination; last != nil {
 		facts.LastStop = lifecycle.Stop{At: timeOf(last.DueAt), Reason: last.Reason, Message: last.Message}
@@ -117,9 +153,14 @@ func (r *AgentSessionReconciler) observe(session *v1alpha1.AgentSession, pod *co
 	if status.Pod == nil { // created, and the report was lost
 		facts.State, facts.Activation, facts.Created = v1alpha1.StateStarting, activationOf(pod, session), true
 	}
-	key := client.ObjectKeyFromObject(session)
-	facts.Pulse, facts.Asked = r.Prober.Pulse(key, pod.UID)
-	facts.Work = r.Prober.Work(key, pod.UID)
+	if r.Prober != nil {
+		key := client.ObjectKeyFromObject(session)
+		facts.Pulse, facts.Asked = r.Prober.Pulse(key, pod.UID)
+		facts.Work = r.Prober.Work(key, pod.UID)
+		facts.Outage = r.Prober.Outage()
+	} else if status.HealthyAt == nil {
+		facts.Asked = pod.Status.PodIP != "" // by its node, which knows more of a start that fails
+	}
 	if facts.Pulse.HealthyAt.IsZero() && status.Pod != nil && status.HealthyAt != nil {
 		facts.Pulse = restore(status, time.Time{}) // healthy before, and not asked now
 	}
@@ -129,6 +170,9 @@ func (r *AgentSessionReconciler) observe(session *v1alpha1.AgentSession, pod *co
 // track has the agent asked while its compute lives, and tells why it may not
 // be asked.
 func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *corev1.Pod) *refused {
+	if r.Prober == nil {
+		return nil
+	}
 	key := client.ObjectKeyFromObject(session)
 	if pod == nil || pod.DeletionTimestamp != nil || session.Status.State == v1alpha1.StateStopping {
 		r.Prober.Forget(key)

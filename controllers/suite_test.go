@@ -1,7 +1,9 @@
 package controllers_test
 
 import (
+	"cmp"
 	"context"
+	"net/http"
 	"os"
 	"testing"
 	"time"
@@ -28,9 +30,10 @@ import (
 const scale = 20
 
 var (
-	config  *rest.Config
-	api     client.WithWatch
-	kubelet *node.Node
+	environment *envtest.Environment
+	config      *rest.Config
+	api         client.WithWatch
+	kubelet     *node.Node
 )
 
 func TestControllers(t *testing.T) {
@@ -45,7 +48,7 @@ func TestControllers(t *testing.T) {
 
 var _ = BeforeSuite(func() {
 	ctrl.SetLogger(GinkgoLogr)
-	environment := &envtest.Environment{
+	environment = &envtest.Environment{
 		CRDDirectoryPaths:     []string{"../config/crd/bases"},
 		ErrorIfCRDPathMissing: true,
 	}
@@ -61,16 +64,26 @@ var _ = BeforeSuite(func() {
 	DeferCleanup(stop)
 	kubelet, err = node.New(running, api)
 	Expect(err).NotTo(HaveOccurred())
-	kubelet.Prepare = prepare
+	kubelet.Prepare, kubelet.Place = prepare, place
 	go kubelet.Run(running)
 })
 
-// prepare leaves pods Pending whose session wants it so.
+// prepare leaves pods Pending whose session wants it so, or has the agent
+// answer 404.
 func prepare(pod *corev1.Pod) *node.Agent {
 	if pod.Annotations["pending"] != "" {
 		return nil
 	}
-	return node.NewAgent()
+	agent := node.NewAgent()
+	if pod.Annotations["notFound"] != "" {
+		agent.Answer(func() (int, string) { return http.StatusNotFound, "" })
+	}
+	return agent
+}
+
+// place is the node that a pod's session wants, or the only one.
+func place(pod *corev1.Pod) string {
+	return cmp.Or(pod.Annotations["node"], node.Name)
 }
 
 // operator is one run of the operator.
@@ -84,7 +97,11 @@ type operator struct {
 // reconciler, for faults.
 func startOperator(namespace string, adjust ...func(*controllers.AgentSessionReconciler)) *operator {
 	GinkgoHelper()
-	opts := controllers.ManagerOptions()
+	return start(config, controllers.ManagerOptions(), namespace, adjust...)
+}
+
+func start(config *rest.Config, opts ctrl.Options, namespace string, adjust ...func(*controllers.AgentSessionReconciler)) *operator {
+	GinkgoHelper()
 	opts.Metrics = metricsserver.Options{BindAddress: "0"}
 	opts.Cache.DefaultNamespaces = map[string]cache.Config{namespace: {}}
 	opts.Controller.SkipNameValidation = new(true) // one name, many runs

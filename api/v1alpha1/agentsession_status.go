@@ -128,6 +128,11 @@ type PodStatus struct {
 	// ip is where the agent is asked.
 	// +optional
 	IP string `json:"ip,omitempty"`
+	// node is the name of the node that the pod runs on. It appears with ip, at
+	// the agent's first good answer, and can be selected by:
+	// --field-selector status.pod.node=NAME.
+	// +optional
+	Node string `json:"node,omitempty"`
 	// createdAt is when the compute was created: its maximal lifetime counts from here.
 	// +required
 	CreatedAt metav1.Time `json:"createdAt"`

@@ -21,6 +21,7 @@ const LabelActivation = "runtime.agentsession.dev/activation"
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=ags,categories=agents
 // +kubebuilder:selectablefield:JSONPath=`.spec.runtimeSessionId`
+// +kubebuilder:selectablefield:JSONPath=`.status.pod.node`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Ping",type=string,JSONPath=`.status.pingStatus`
 // +kubebuilder:printcolumn:name="Activation",type=integer,JSONPath=`.status.activation`

@@ -25,11 +25,22 @@ import (
 // maxTimeScale leaves the shortest timeout, 60 s, three ping periods.
 const maxTimeScale = 200
 
+// probe says who asks the agents.
+type probe string
+
+const (
+	probeCentral probe = "central" // this operator
+	probeNode    probe = "node"    // this process asks those on its own node, and does nothing else
+	probeNone    probe = "none"    // processes on the nodes; this operator does the rest
+)
+
 type options struct {
 	metricsAddress, healthAddress             string
 	leaderElect                               bool
 	leaderNamespace                           string
 	leaseDuration, renewDeadline, retryPeriod time.Duration
+	probe                                     probe
+	nodeName                                  string
 	timeScale                                 int
 	allowLoopback                             bool
 	log                                       zap.Options
@@ -46,6 +57,10 @@ func main() {
 	flag.DurationVar(&o.leaseDuration, "leader-election-lease-duration", 15*time.Second, "How long others wait for a leader that went silent.")
 	flag.DurationVar(&o.renewDeadline, "leader-election-renew-deadline", 10*time.Second, "How long a leader tries to renew before it gives up.")
 	flag.DurationVar(&o.retryPeriod, "leader-election-retry-period", 2*time.Second, "Time between two tries.")
+	flag.StringVar((*string)(&o.probe), "probe", string(probeCentral),
+		"Who asks the agents: central (this operator), node (this process asks those on its own node and reports what they say, as a DaemonSet), "+
+			"or none (processes with --probe=node do; this operator does the rest).")
+	flag.StringVar(&o.nodeName, "node-name", os.Getenv("NODE_NAME"), "The node of --probe=node. Default: $NODE_NAME.")
 	flag.IntVar(&o.timeScale, "time-scale", 1,
 		fmt.Sprintf("Divide every duration of the rules by this, 1 to %d: to rehearse hours in seconds. Not for production.", maxTimeScale))
 	flag.BoolVar(&o.allowLoopback, "allow-loopback-agents", false,
@@ -62,6 +77,18 @@ func main() {
 func (o *options) validate() error {
 	if o.timeScale < 1 || o.timeScale > maxTimeScale {
 		return fmt.Errorf("--time-scale is %d: it must be from 1 to %d", o.timeScale, maxTimeScale)
+	}
+	switch o.probe {
+	case probeCentral, probeNone:
+	case probeNode:
+		if o.nodeName == "" {
+			return errors.New("--probe=node needs --node-name, or $NODE_NAME")
+		}
+		if o.leaderElect {
+			return errors.New("--leader-elect is not for --probe=node: each node has one, and all of them work")
+		}
+	default:
+		return fmt.Errorf("--probe is %q: it must be central, node or none", o.probe)
 	}
 	if o.leaderElect && o.leaderNamespace == "" {
 		return errors.New("--leader-elect needs --leader-election-namespace, or $POD_NAMESPACE")
@@ -92,7 +119,12 @@ func run(o options) error {
 		Recorder:      mgr.GetEventRecorder("agentsession"),
 		TimeScale:     o.timeScale,
 		AllowLoopback: o.allowLoopback,
-		Prober:        prober.New(prober.Options{Period: lifecycle.Period(o.timeScale), Observe: controllers.ObservePing}),
+	}
+	if o.probe == probeNode {
+		reconciler.Node = o.nodeName
+	}
+	if o.probe != probeNone {
+		reconciler.Prober = prober.New(prober.Options{Period: lifecycle.Period(o.timeScale), Observe: controllers.ObservePing})
 	}
 	if election != nil {
 		reconciler.LastLeader = election.predecessorSeen
@@ -100,14 +132,19 @@ func run(o options) error {
 	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the controller: %w", err)
 	}
-	if err := metrics.Registry.Register(controllers.SessionCollector{Reader: mgr.GetCache()}); err != nil {
-		return fmt.Errorf("register the sessions' metrics: %w", err)
+	if o.probe != probeNode { // which knows only its own, and they are counted already
+		if err := metrics.Registry.Register(controllers.SessionCollector{Reader: mgr.GetCache()}); err != nil {
+			return fmt.Errorf("register the sessions' metrics: %w", err)
+		}
 	}
 	return mgr.Start(ctrl.SetupSignalHandler())
 }
 
 func newManager(config *rest.Config, o options) (ctrl.Manager, *lock, error) {
 	opts := controllers.ManagerOptions()
+	if o.probe == probeNode {
+		opts = controllers.NodeManagerOptions(o.nodeName)
+	}
 	opts.HealthProbeBindAddress = o.healthAddress
 	opts.Metrics = metricsserver.Options{
 		BindAddress:    o.metricsAddress,

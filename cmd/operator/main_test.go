@@ -15,12 +15,17 @@ func TestFlagsAreChecked(t *testing.T) {
 		options options
 		says    string
 	}{
-		"as it is":            {options{timeScale: 1}, ""},
-		"scaled":              {options{timeScale: maxTimeScale}, ""},
-		"scaled too far":      {options{timeScale: maxTimeScale + 1}, "--time-scale is 201: it must be from 1 to 200"},
-		"not scaled":          {options{timeScale: 0}, "--time-scale is 0"},
-		"a lease":             {options{timeScale: 1, leaderElect: true, leaderNamespace: "x"}, ""},
-		"a lease of no place": {options{timeScale: 1, leaderElect: true}, "--leader-election-namespace"},
+		"as it is":            {options{probe: probeCentral, timeScale: 1}, ""},
+		"scaled":              {options{probe: probeCentral, timeScale: maxTimeScale}, ""},
+		"scaled too far":      {options{probe: probeCentral, timeScale: maxTimeScale + 1}, "--time-scale is 201: it must be from 1 to 200"},
+		"not scaled":          {options{probe: probeCentral, timeScale: 0}, "--time-scale is 0"},
+		"a lease":             {options{probe: probeCentral, timeScale: 1, leaderElect: true, leaderNamespace: "x"}, ""},
+		"nobody asks":         {options{probe: probeNone, timeScale: 1}, ""},
+		"a node":              {options{probe: probeNode, nodeName: "n", timeScale: 1}, ""},
+		"a node of no name":   {options{probe: probeNode, timeScale: 1}, "--probe=node needs --node-name"},
+		"a node with a lease": {options{probe: probeNode, nodeName: "n", timeScale: 1, leaderElect: true, leaderNamespace: "x"}, "--leader-elect is not for --probe=node"},
+		"another probe":       {options{probe: "nodes", timeScale: 1}, `--probe is "nodes": it must be central, node or none`},
+		"a lease of no place": {options{probe: probeCentral, timeScale: 1, leaderElect: true}, "--leader-election-namespace"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

@@ -5,6 +5,7 @@ package e2e_test
 
 import (
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -55,25 +56,33 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	config.QPS = -1
 	api, err = client.New(config, client.Options{Scheme: controllers.ManagerOptions().Scheme})
 	Expect(err).NotTo(HaveOccurred())
-	install(ctx)
+	install(ctx, "install.yaml")
 })
 
-// install applies dist/install.yaml as it stands.
-func install(ctx context.Context) {
+// install applies a manifest of dist as it stands.
+func install(ctx context.Context, name string) {
 	GinkgoHelper()
-	file, err := os.Open("../../dist/install.yaml")
+	for _, object := range manifest(name) {
+		Eventually(func() error { // what follows the CRD needs it served
+			return api.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("e2e"), client.ForceOwnership)
+		}).Should(Succeed(), "apply %s %s", object.GetKind(), object.GetName())
+	}
+}
+
+// manifest reads the objects of a manifest of dist.
+func manifest(name string) (objects []*unstructured.Unstructured) {
+	GinkgoHelper()
+	file, err := os.Open(filepath.Join("../../dist", name))
 	Expect(err).NotTo(HaveOccurred())
 	defer file.Close()
-	decoder := utilyaml.NewYAMLOrJSONDecoder(file, 4096)
-	for {
-		var object unstructured.Unstructured
-		if err := decoder.Decode(&object); err != nil {
-			break
+	for decoder := utilyaml.NewYAMLOrJSONDecoder(file, 4096); ; {
+		object := &unstructured.Unstructured{}
+		if err := decoder.Decode(object); err != nil {
+			Expect(err).To(MatchError(io.EOF))
+			return objects
 		}
 		if object.Object != nil {
-			Eventually(func() error { // what follows the CRD needs it served
-				return api.Apply(ctx, client.ApplyConfigurationFromUnstructured(&object), client.FieldOwner("e2e"), client.ForceOwnership)
-			}).Should(Succeed(), "apply %s %s", object.GetKind(), object.GetName())
+			objects = append(objects, object)
 		}
 	}
 }
@@ -104,7 +113,7 @@ func awaitOperator(ctx context.Context) {
 		g.Expect(deployment.Status.AvailableReplicas).To(BeEquivalentTo(1))
 		g.Expect(deployment.Status.Replicas).To(BeEquivalentTo(1))
 		var pods corev1.PodList
-		g.Expect(api.List(ctx, &pods, client.InNamespace(systemNamespace))).To(Succeed())
+		g.Expect(api.List(ctx, &pods, client.InNamespace(systemNamespace), client.MatchingLabels{"app.kubernetes.io/component": "operator"})).To(Succeed())
 		g.Expect(pods.Items).To(HaveLen(1))
 		g.Expect(pods.Items[0].DeletionTimestamp).To(BeNil())
 		g.Expect(pods.Items[0].Status.Conditions).To(ContainElement(And(

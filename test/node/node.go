@@ -16,10 +16,10 @@ import (
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
-// Name is the node that the pods are bound to.
+// Name is the node that the pods are bound to, unless Place says otherwise.
 const Name = "stand-in"
 
-// Node plays the kubelet.
+// Node plays the kubelet, of several nodes if need be.
 type Node struct {
 	client client.WithWatch
 	agents *agents
@@ -29,6 +29,8 @@ type Node struct {
 	// Prepare, if set, chooses the agent of a new pod; nil keeps the pod
 	// Pending. Set it before Run.
 	Prepare func(*corev1.Pod) *Agent
+	// Place names the node of a new pod. Set it before Run.
+	Place func(*corev1.Pod) string
 }
 
 type pod struct {
@@ -45,6 +47,7 @@ func New(ctx context.Context, c client.WithWatch) (*Node, error) {
 	return &Node{
 		client: c, agents: all, pods: map[types.UID]pod{},
 		Prepare: func(*corev1.Pod) *Agent { return NewAgent() },
+		Place:   func(*corev1.Pod) string { return Name },
 	}, nil
 }
 
@@ -102,7 +105,7 @@ func (n *Node) handle(ctx context.Context, kind watch.EventType, p *corev1.Pod) 
 // gone meanwhile needs no repetition.
 func (n *Node) start(ctx context.Context, p *corev1.Pod) {
 	agent := n.Prepare(p)
-	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: Name}}
+	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: n.Place(p)}}
 	if err := n.client.SubResource("binding").Create(ctx, p, binding); err != nil || agent == nil {
 		return
 	}
