@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -95,9 +97,43 @@ func TestComputeOf(t *testing.T) {
 			g.Expect(compute.Phase).To(Equal(row.want))
 			g.Expect(compute.CreatedAt).To(Equal(created.Time))
 			g.Expect(compute.Detail).To(Equal(row.detail))
+			g.Expect(computeOf(slim(g, pod))).To(Equal(compute))
 		})
 	}
 	NewWithT(t).Expect(computeOf(nil).Phase).To(Equal(lifecycle.ComputeAbsent))
+}
+
+// slim is a pod as the cache holds it.
+func slim(g Gomega, pod *corev1.Pod) *corev1.Pod {
+	kept, err := slimPod(pod.DeepCopy())
+	g.Expect(err).NotTo(HaveOccurred())
+	return kept.(*corev1.Pod)
+}
+
+// The cache holds of a pod what is read of it, and not what a tenant wrote.
+func TestSlimPod(t *testing.T) {
+	g := NewWithT(t)
+	session := &v1alpha1.AgentSession{ObjectMeta: metav1.ObjectMeta{Name: "s", UID: "u"}}
+	session.Spec.Template.Annotations = map[string]string{"large": "x"}
+	session.Spec.Template.Spec = corev1.PodSpec{
+		NodeName: "n", HostNetwork: true, Volumes: []corev1.Volume{{Name: "v"}},
+		Containers: []corev1.Container{{Name: "agent", Image: "i", Env: []corev1.EnvVar{{Name: "SECRET", Value: "x"}}}, {Name: "sidecar"}},
+	}
+	pod := buildPod(session, 3, "token")
+	pod.UID, pod.Status.PodIP, pod.Status.HostIP = "p", "10.0.0.1", "10.0.0.2"
+	kept := slim(g, pod)
+	g.Expect(activationOf(kept, session)).To(BeEquivalentTo(3))
+	g.Expect(ownerOf(kept)).To(Equal(ownerOf(pod)))
+	g.Expect(tokenOf(kept)).To(Equal("token"))
+	g.Expect(kept.Status).To(Equal(pod.Status))
+	g.Expect(kept.Spec).To(Equal(corev1.PodSpec{
+		NodeName: "n", HostNetwork: true,
+		Containers: []corev1.Container{{Name: "agent", Env: []corev1.EnvVar{{Name: contract.EnvToken, Value: "token"}}}},
+	}))
+	g.Expect(kept.Annotations).To(BeEmpty())
+	other, err := slimPod(session)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(other).To(BeIdenticalTo(session))
 }
 
 func TestAgentAddress(t *testing.T) {

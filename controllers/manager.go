@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
@@ -43,7 +44,7 @@ func managerOptions(pods, sessions fields.Selector, readOwnWrites bool) ctrl.Opt
 			DefaultTransform:            cache.TransformStripManagedFields(),
 			ReaderFailOnMissingInformer: true,
 			ByObject: map[client.Object]cache.ByObject{
-				&corev1.Pod{}:            {Label: labels.NewSelector().Add(*ours), Field: pods},
+				&corev1.Pod{}:            {Label: labels.NewSelector().Add(*ours), Field: pods, Transform: slimPod},
 				&v1alpha1.AgentSession{}: {Field: sessions},
 			},
 		},
@@ -59,4 +60,22 @@ func scheme() *runtime.Scheme {
 		}
 	}
 	return s
+}
+
+// slimPod keeps of a pod in the cache what is read of it: a tenant's template
+// may be large, and the cache holds one for each session.
+func slimPod(object any) (any, error) {
+	pod, ok := object.(*corev1.Pod)
+	if !ok {
+		return object, nil
+	}
+	pod.ManagedFields, pod.Annotations = nil, nil
+	agent := corev1.Container{Name: pod.Spec.Containers[0].Name}
+	if token := tokenOf(pod); token != "" {
+		agent.Env = []corev1.EnvVar{{Name: contract.EnvToken, Value: token}}
+	}
+	pod.Spec = corev1.PodSpec{
+		NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork, Containers: []corev1.Container{agent},
+	}
+	return pod, nil
 }
