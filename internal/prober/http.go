@@ -99,7 +99,9 @@ func (l *httpLine) dial(ctx context.Context) (lifecycle.Answer, error) {
 		return notAPod(ip), nil
 	}
 	dialer := net.Dialer{KeepAlive: -1} // a ping every period tells more than TCP's probes do
-	conn, err := dialer.DialTCP(ctx, "tcp", netip.AddrPort{}, l.addr)
+	// DialTCP would bind to a local port first, which then is of no use for
+	// another agent.
+	conn, err := dialer.DialContext(ctx, "tcp", l.addr.String())
 	if err != nil {
 		if ours(err) {
 			return lifecycle.Answer{}, fmt.Errorf("connect: %w", err)
@@ -107,7 +109,7 @@ func (l *httpLine) dial(ctx context.Context) (lifecycle.Answer, error) {
 		return lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: connectDetail(err)}, nil
 	}
 	setDeadline(ctx, conn)
-	l.conn = conn
+	l.conn = conn.(*net.TCPConn) //nolint:forcetypeassert // that is what "tcp" is
 	return lifecycle.Answer{}, nil
 }
 
@@ -189,7 +191,7 @@ func unanswered(err error) (answer lifecycle.Answer, lost bool) {
 // connection failed, not the contract.
 var closedUnanswered = failed(lifecycle.FailureConnect, "connection closed without an answer")
 
-func setDeadline(ctx context.Context, conn *net.TCPConn) {
+func setDeadline(ctx context.Context, conn net.Conn) {
 	deadline, _ := ctx.Deadline() // without one: no deadline
 	_ = conn.SetDeadline(deadline)
 }
