@@ -80,6 +80,14 @@ var _ = Describe("Agents that are asked from their own nodes", Ordered, func() {
 		Expect(api.Create(ctx, session)).To(Succeed())
 		return session
 	}
+	change := func(ctx context.Context, session *v1alpha1.AgentSession, changes ...func(*v1alpha1.AgentSession)) {
+		GinkgoHelper()
+		base := session.DeepCopy()
+		for _, f := range changes {
+			f(session)
+		}
+		Expect(api.Patch(ctx, session, client.MergeFrom(base))).To(Succeed())
+	}
 	stays := func(ctx context.Context, session *v1alpha1.AgentSession) {
 		GinkgoHelper()
 		version := session.ResourceVersion
@@ -97,23 +105,21 @@ var _ = Describe("Agents that are asked from their own nodes", Ordered, func() {
 	})
 
 	It("live, end and wake by the same rules", func(ctx context.Context) {
-		session := create(ctx, "life", on("a"))
+		session := create(ctx, "life", on("a", lasting(28800, 28800)))
 		status := eventuallyState(ctx, session, v1alpha1.StateIdle)
 		Expect(status.Pod.Node).To(Equal("a"))
 		agentOf(ctx, session).Say(contract.HealthyBusy)
 		eventuallyState(ctx, session, v1alpha1.StateActive)
 		agentOf(ctx, session).Say(contract.Healthy)
+		eventuallyState(ctx, session, v1alpha1.StateIdle)
+		change(ctx, session, lasting(60, 28800))
 		status = eventuallyState(ctx, session, v1alpha1.StateStopped)
 		Expect(status.LastTermination).To(And(HaveField("Reason", v1alpha1.StopIdleTimeout), HaveField("PingStatus", "Healthy")))
 		Expect(podsOf(ctx, session)).To(BeEmpty())
 
-		base := session.DeepCopy()
-		session.Spec.Activation = 2
-		Expect(api.Patch(ctx, session, client.MergeFrom(base))).To(Succeed())
+		change(ctx, session, lasting(28800, 28800), func(s *v1alpha1.AgentSession) { s.Spec.Activation = 2 })
 		Expect(eventuallyState(ctx, session, v1alpha1.StateIdle).Activation).To(BeEquivalentTo(2))
-		base = session.DeepCopy()
-		session.Spec.DesiredState = v1alpha1.DesiredStopped
-		Expect(api.Patch(ctx, session, client.MergeFrom(base))).To(Succeed())
+		change(ctx, session, func(s *v1alpha1.AgentSession) { s.Spec.DesiredState = v1alpha1.DesiredStopped })
 		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopRequested))
 	})
 
@@ -186,9 +192,7 @@ var _ = Describe("Agents that are asked from their own nodes", Ordered, func() {
 		}).
 			Should(Equal(v1alpha1.ReasonPingConforms))
 		stays(ctx, session)
-		base := session.DeepCopy()
-		session.Spec.LifecycleConfiguration.IdleRuntimeSessionTimeout = 60
-		Expect(api.Patch(ctx, session, client.MergeFrom(base))).To(Succeed())
+		change(ctx, session, lasting(60, 28800))
 		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
 	})
 
@@ -202,9 +206,10 @@ var _ = Describe("Agents that are asked from their own nodes", Ordered, func() {
 
 	It("are not idle while their node's process is gone", func(ctx context.Context) {
 		c := startNode("c")
-		session := create(ctx, "orphan", on("c"))
+		session := create(ctx, "orphan", on("c", lasting(28800, 28800)))
 		eventuallyState(ctx, session, v1alpha1.StateIdle)
 		c.end()
+		change(ctx, session, lasting(60, 28800))
 		Consistently(reading(ctx, session), 6*time.Second).Should(HaveField("State", v1alpha1.StateIdle), "twice its idle timeout")
 		startNode("c")
 		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))

@@ -51,12 +51,15 @@ var _ = Describe("Agents that are asked from their own node", Ordered, func() {
 
 	It("live, idle out and wake as they do with one operator", func(ctx context.Context) {
 		session := example(newNamespace(ctx), "echo")
-		session.Spec.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 60}
+		session.Spec.LifecycleConfiguration = nil // 900 s
 		Expect(api.Create(ctx, session)).To(Succeed())
 		status := eventuallyState(ctx, session, v1alpha1.StateIdle)
 		var pod corev1.Pod
 		Expect(api.Get(ctx, client.ObjectKey{Namespace: session.Namespace, Name: status.Pod.Name}, &pod)).To(Succeed())
 		Expect(status.Pod.Node).To(Equal(pod.Spec.NodeName))
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) {
+			s.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 60}
+		})
 		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
 		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.Activation = 2 })
 		Expect(eventuallyState(ctx, session, v1alpha1.StateIdle).Activation).To(BeEquivalentTo(2))
