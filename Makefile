@@ -85,7 +85,16 @@ bench-agent: ## Measure an agent of agent-runtime: pings under load, invocations
 N ?= 10000
 .PHONY: bench-ping
 bench-ping: ## Measure the heartbeat for N agents, beside a plain prober and the kernel's limit. One JSON line last.
-	@go run ./hack/bench/ping -n $(N)
+	@go run ./hack/bench/ping -n $(N) $(PING_ARGS)
+
+.PHONY: bench-report
+bench-report: ## Run all benchmarks, and make docs/benchmarks.md of what they measured.
+	@go run ./hack/bench/report $(REPORT_ARGS)
+
+.PHONY: bench-operator
+bench-operator: N := $(if $(filter file,$(origin N)),5000,$(N))
+bench-operator: ## Measure the whole operator with N sessions, on a real API server, beside a bare client. One JSON line last.
+	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go run ./hack/bench/operator -n $(N)
 
 ##@ Cluster
 .PHONY: cluster-up

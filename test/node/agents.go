@@ -34,8 +34,11 @@ func NewAgent() *Agent {
 }
 
 // Say changes the status, and stamps it as the contract asks.
-func (a *Agent) Say(status contract.Status) {
-	ping := contract.Ping{Status: status, UpdatedAt: time.Now(), Stamp: contract.StampSeconds}
+func (a *Agent) Say(status contract.Status) { a.SayAt(status, time.Now()) }
+
+// SayAt changes the status, and says that it did so then.
+func (a *Agent) SayAt(status contract.Status, at time.Time) {
+	ping := contract.Ping{Status: status, UpdatedAt: at, Stamp: contract.StampSeconds}
 	body := string(ping.AppendJSON(nil))
 	a.Answer(func() (int, string) { return http.StatusOK, body })
 }

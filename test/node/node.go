@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"net/netip"
 	"sync"
 
@@ -18,6 +19,9 @@ import (
 
 // Name is the node that the pods are bound to, unless Place says otherwise.
 const Name = "stand-in"
+
+// workers is how many pods are handled at the same time.
+const workers = 8
 
 // Node plays the kubelet, of several nodes if need be.
 type Node struct {
@@ -63,9 +67,28 @@ func (n *Node) Agent(uid types.UID) *Agent {
 	return n.pods[uid].agent
 }
 
-// Run plays the kubelet until ctx ends.
+// Run plays the kubelet until ctx ends. Several workers handle what happens, so
+// that the API server is not waited for pod by pod; what happens to one pod
+// stays in its order.
 func (n *Node) Run(ctx context.Context) error {
 	defer n.agents.server.Close() //nolint:errcheck // nothing to be done about it
+	var running sync.WaitGroup
+	var queues [workers]chan watch.Event
+	for i := range queues {
+		queues[i] = make(chan watch.Event, 100)
+		running.Go(func() {
+			for event := range queues[i] {
+				n.handle(ctx, event.Type, event.Object.(*corev1.Pod)) //nolint:forcetypeassert // see below
+			}
+		})
+	}
+	defer func() {
+		for _, queue := range queues {
+			close(queue)
+		}
+		running.Wait()
+	}()
+	seed := maphash.MakeSeed()
 	for ctx.Err() == nil {
 		events, err := n.client.Watch(ctx, &corev1.PodList{})
 		if err != nil {
@@ -76,7 +99,7 @@ func (n *Node) Run(ctx context.Context) error {
 		}
 		for event := range events.ResultChan() {
 			if p, ok := event.Object.(*corev1.Pod); ok {
-				n.handle(ctx, event.Type, p)
+				queues[maphash.String(seed, string(p.UID))%workers] <- event
 			}
 		}
 	}

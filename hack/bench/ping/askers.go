@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -19,8 +20,33 @@ import (
 	"github.com/agentsession/agentsession/internal/prober"
 )
 
-// askAsEngine is the operator's heartbeat as it is.
-func askAsEngine(ctx context.Context, n int, t *tally) error {
+// The askers, as -ask names them.
+const (
+	limit    = "limit"
+	engine   = "engine"
+	baseline = "baseline"
+	hostile  = "hostile" // the engine, with hostile agents among the targets
+)
+
+// rotation is the order of a turn, which begins with another one each time.
+var rotation = []string{limit, engine, hostile, baseline}
+
+// askers are the roles that are measured.
+var askers = map[string]func(ctx context.Context, n int, to ports, t *tally) error{
+	limit:    askAsLimit,
+	engine:   askAsEngine,
+	baseline: askAsBaseline,
+	hostile: func(ctx context.Context, n int, to ports, t *tally) error {
+		return runEngine(ctx, n, to.hostileAgent, t)
+	},
+}
+
+func askAsEngine(ctx context.Context, n int, to ports, t *tally) error {
+	return runEngine(ctx, n, to.agent, t)
+}
+
+// runEngine is the operator's heartbeat as it is.
+func runEngine(ctx context.Context, n int, addr func(int) netip.AddrPort, t *tally) error {
 	engine := prober.New(prober.Options{
 		MaxInFlight: n,
 		Observe: func(e prober.Event) {
@@ -35,7 +61,7 @@ func askAsEngine(ctx context.Context, n int, t *tally) error {
 		engine.Track(prober.Target{
 			Key:              types.NamespacedName{Namespace: "bench", Name: strconv.Itoa(i)},
 			UID:              types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", i)),
-			Addr:             agentAddr(i, t.port),
+			Addr:             addr(i),
 			FailureThreshold: 15,
 		}, lifecycle.Pulse{})
 	}
@@ -43,7 +69,7 @@ func askAsEngine(ctx context.Context, n int, t *tally) error {
 }
 
 // askAsBaseline is the straightforward prober.
-func askAsBaseline(ctx context.Context, n int, t *tally) error {
+func askAsBaseline(ctx context.Context, n int, to ports, t *tally) error {
 	client := &http.Client{
 		Timeout:   period * 3 / 4,
 		Transport: &http.Transport{MaxIdleConnsPerHost: 1, MaxIdleConns: n},
@@ -51,7 +77,7 @@ func askAsBaseline(ctx context.Context, n int, t *tally) error {
 	var all sync.WaitGroup
 	start := time.Now()
 	for i := range n {
-		url := "http://" + agentAddr(i, t.port).String() + "/ping"
+		url := "http://" + to.agent(i).String() + "/ping"
 		all.Go(func() {
 			first := start.Add(period * time.Duration(i) / time.Duration(n))
 			select {
@@ -97,7 +123,7 @@ func get(ctx context.Context, client *http.Client, url string) error {
 const limitSlot = 5 * time.Millisecond
 
 // askAsLimit does what cannot be left out, and nothing else.
-func askAsLimit(ctx context.Context, n int, t *tally) error {
+func askAsLimit(ctx context.Context, n int, to ports, t *tally) error {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("epoll: %w", err)
@@ -105,7 +131,7 @@ func askAsLimit(ctx context.Context, n int, t *tally) error {
 	defer func() { _ = unix.Close(epoll) }()
 	conns := make([]int, n)
 	for i := range conns {
-		if conns[i], err = connect(epoll, i, t.port); err != nil {
+		if conns[i], err = connect(epoll, to.agent(i)); err != nil {
 			return fmt.Errorf("connect to agent %d: %w", i, err)
 		}
 	}
@@ -128,12 +154,11 @@ func askAsLimit(ctx context.Context, n int, t *tally) error {
 }
 
 // connect makes a connection that does not block and is watched for answers.
-func connect(epoll, i int, port uint16) (int, error) {
+func connect(epoll int, to netip.AddrPort) (int, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, err
 	}
-	to := agentAddr(i, port)
 	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}); err != nil {
 		return 0, err
 	}

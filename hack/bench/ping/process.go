@@ -8,122 +8,169 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
+	"io"
 	"os"
 	"os/exec"
-	"slices"
+	"runtime"
+	"runtime/pprof"
 	"strconv"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 )
 
-// portEnv tells the askers where the agents listen; the kernel chooses it.
-const portEnv = "BENCH_PING_PORT"
-
-// agentAddr is the address of an agent: all of 127.0.0.0/8 is this machine.
-func agentAddr(i int, port uint16) netip.AddrPort {
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 1 + byte(i>>16), byte(i >> 8), byte(i)}), port)
+// process is a child: this program in another role.
+type process struct {
+	command *exec.Cmd
+	in      io.WriteCloser
+	out     *bufio.Reader
 }
 
-// child is this program in another role.
-func child(ctx context.Context, args ...string) *exec.Cmd {
+func startChild(ctx context.Context, args ...string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
-		self = os.Args[0]
+		return nil, err
 	}
 	command := exec.CommandContext(ctx, self, args...)
 	command.Stderr = os.Stderr
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // also if this one is killed
-	return command
-}
-
-// startAgents starts the agents' process and makes its port known to the
-// askers.
-func startAgents(ctx context.Context) (stop func() error, err error) {
-	command := child(ctx, "-role=agents")
+	in, err := command.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
 	out, err := command.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := command.Start(); err != nil {
-		return nil, fmt.Errorf("start the agents: %w", err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start the agents: %w", err), command.Process.Kill(), command.Wait())
-	}
-	return func() error {
-		err := command.Process.Kill()
-		_ = command.Wait() // killed
-		return err
-	}, os.Setenv(portEnv, strings.TrimSpace(line))
+	return &process{command: command, in: in, out: bufio.NewReader(out)}, command.Start()
 }
 
-// serveAgents answers for all agents until it is killed: the answer is prebuilt,
-// and a goroutine for each connection writes it whenever it reads something.
-func serveAgents(ctx context.Context) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "0.0.0.0:0")
+// hear reads a line of JSON that the child says.
+func (p *process) hear(into any) error {
+	line, err := p.out.ReadBytes('\n')
 	if err != nil {
-		return err
+		return fmt.Errorf("hear of the child: %w", err)
 	}
-	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
-	body := `{"status":"Healthy","time_of_last_update":1795423194}`
-	answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
-	for {
-		conn, err := listener.Accept()
-		if err != nil {
-			return err
-		}
-		go func() {
-			defer func() { _ = conn.Close() }()
-			question := make([]byte, 1024)
-			for {
-				if _, err := conn.Read(question); err != nil {
-					return
-				}
-				if _, err := conn.Write(answer); err != nil {
-					return
-				}
-			}
-		}()
-	}
+	return json.Unmarshal(line, into)
 }
 
-// report is what an asker says of its turn.
+// kill is for a child that has no more to say.
+func (p *process) kill() error {
+	err := p.command.Process.Kill()
+	_ = p.command.Wait() // killed
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	return err
+}
+
+// farm is the agents' process.
+type farm struct {
+	*process
+	ports ports
+}
+
+func startFarm(ctx context.Context) (*farm, error) {
+	child, err := startChild(ctx, "-role=agents")
+	if err != nil {
+		return nil, err
+	}
+	f := &farm{process: child}
+	if err := f.hear(&f.ports); err != nil {
+		return nil, errors.Join(err, child.kill())
+	}
+	return f, nil
+}
+
+// begin has the agents forget what they noted so far.
+func (f *farm) begin() error {
+	_, err := io.WriteString(f.in, commandBegin)
+	return err
+}
+
+// end returns what the agents noted since begin.
+func (f *farm) end() (arrivals, error) {
+	var a arrivals
+	if _, err := io.WriteString(f.in, commandEnd); err != nil {
+		return a, err
+	}
+	return a, f.hear(&a)
+}
+
+// report is what is known of an asker's turn.
 type report struct {
-	Probes     int     `json:"probes"`
-	Missed     int     `json:"missed"`
-	Failed     int     `json:"failed"`
-	CPU        float64 `json:"cpu_us_per_probe"`
-	RSS        float64 `json:"rss_mib"`
-	EmptyRSS   float64 `json:"empty_rss_mib"` // before the first agent
-	CadenceP50 float64 `json:"cadence_error_ms_p50"`
-	CadenceP99 float64 `json:"cadence_error_ms_p99"`
+	Probes   int     `json:"probes"`
+	Missed   int     `json:"missed"`
+	Failed   int     `json:"failed"`
+	CPU      float64 `json:"cpu_us_per_probe"`
+	RSS      float64 `json:"rss_mib"`
+	EmptyRSS float64 `json:"empty_rss_mib"` // before the first agent
+	LateP50  float64 `json:"late_ms_p50"`
+	LateP99  float64 `json:"late_ms_p99"`
+
+	// By the agents that answer:
+	CadenceP50     float64 `json:"-"`
+	CadenceP99     float64 `json:"-"`
+	MissedAtAgents int     `json:"-"`
 }
 
-func startAsker(ctx context.Context, role string, n int, length time.Duration) (report, error) {
-	out, err := child(ctx, "-role="+role, "-n="+strconv.Itoa(n), "-length="+length.String()).Output()
+// measure is a turn of an asker. Its agents are new, at other ports: what the
+// kernel still keeps of the connections before is not in its way.
+func measure(ctx context.Context, name string, n int, o options) (r report, err error) {
+	agents, err := startFarm(ctx)
 	if err != nil {
-		return report{}, err
+		return r, fmt.Errorf("start the agents: %w", err)
 	}
-	var r report
-	return r, json.Unmarshal(out, &r)
+	defer func() { err = errors.Join(err, agents.kill()) }()
+	asker, err := startAsker(ctx, agents.ports, name, n, o)
+	if err != nil {
+		return r, fmt.Errorf("start who asks: %w", err)
+	}
+	defer func() { err = errors.Join(err, asker.kill()) }()
+	var warm string
+	if err := asker.hear(&warm); err != nil {
+		return r, err
+	}
+	if err := agents.begin(); err != nil {
+		return r, err
+	}
+	if err := asker.hear(&r); err != nil {
+		return r, err
+	}
+	seen, err := agents.end()
+	if err != nil {
+		return r, err
+	}
+	expected := n
+	if name == hostile {
+		expected = healthyOf(n)
+	}
+	r.CadenceP50, r.CadenceP99 = seen.CadenceP50, seen.CadenceP99
+	r.MissedAtAgents = seen.Missed + (expected-seen.Asked)*int(o.length/period)
+	return r, nil
+}
+
+func startAsker(ctx context.Context, to ports, name string, n int, o options) (*process, error) {
+	encoded, err := json.Marshal(to)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Setenv(portsEnv, string(encoded)); err != nil {
+		return nil, err
+	}
+	args := []string{"-role=" + name, "-n=" + strconv.Itoa(n), "-length=" + o.length.String()}
+	if name == engine {
+		args = append(args, "-profile="+o.profile, "-memprofile="+o.memProfile)
+	}
+	return startChild(ctx, args...)
 }
 
 // tally counts while a turn is measured; what comes before is to warm up.
 type tally struct {
-	port      uint16
 	measuring atomic.Bool
-	probes    atomic.Int64
 	missed    atomic.Int64
 	failed    atomic.Int64
-
-	mu   sync.Mutex
-	late []time.Duration
+	late      histogram // of all probes
 }
 
 // asked notes a probe that was made, and how late.
@@ -131,13 +178,10 @@ func (t *tally) asked(late time.Duration, ok bool) {
 	if !t.measuring.Load() {
 		return
 	}
-	t.probes.Add(1)
+	t.late.add(late)
 	if !ok {
 		t.failed.Add(1)
 	}
-	t.mu.Lock()
-	t.late = append(t.late, late)
-	t.mu.Unlock()
 }
 
 func (t *tally) miss(n int) {
@@ -146,53 +190,95 @@ func (t *tally) miss(n int) {
 	}
 }
 
-// ask is a turn: two periods to connect to everybody, then the measured time.
-func ask(ctx context.Context, role string, n int, length time.Duration) error {
-	asker, known := askers[role]
-	port, err := strconv.ParseUint(os.Getenv(portEnv), 10, 16)
-	if !known || err != nil {
-		return fmt.Errorf("the role %q is for child processes", role)
+// ask is an asker's turn: two periods to connect to everybody, then the
+// measured time. It says when that begins, and at its end what it measured.
+func ask(ctx context.Context, name string, o options) error {
+	asker, known := askers[name]
+	var to ports
+	if err := json.Unmarshal([]byte(os.Getenv(portsEnv)), &to); err != nil || !known {
+		return fmt.Errorf("the role %q is for child processes", name)
 	}
-	t := &tally{port: uint16(port), late: make([]time.Duration, 0, int(length/period+2)*n)}
+	t := &tally{}
 	empty := rssMiB()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- asker(ctx, n, t) }()
-	time.Sleep(2 * period)
+	go func() { ended <- asker(ctx, o.sizes[0], to, t) }()
+	if err := wait(ended, 2*period); err != nil {
+		return err
+	}
+	fmt.Println(`"warm"`)
+	stopProfile, err := startProfile(o.profile)
+	if err != nil {
+		return err
+	}
 	t.measuring.Store(true)
 	before := cpuTime()
-	select {
-	case err := <-ended:
-		return errors.Join(errors.New("it ended before its time"), err)
-	case <-time.After(length):
+	if err := wait(ended, o.length); err != nil {
+		return err
 	}
 	used := cpuTime() - before
 	t.measuring.Store(false)
 	r := t.report(used)
 	r.RSS, r.EmptyRSS = rssMiB(), empty
-	cancel()
-	if err := <-ended; err != nil {
+	if err := errors.Join(stopProfile(), writeMemProfile(o.memProfile)); err != nil {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
-func (t *tally) report(used time.Duration) report {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r := report{Probes: int(t.probes.Load()), Missed: int(t.missed.Load()), Failed: int(t.failed.Load())}
-	if r.Probes == 0 {
-		return r
+// wait lets an asker ask, which must not end meanwhile.
+func wait(ended <-chan error, length time.Duration) error {
+	select {
+	case err := <-ended:
+		return errors.Join(errors.New("it ended before its time"), err)
+	case <-time.After(length):
+		return nil
 	}
-	slices.Sort(t.late)
-	r.CPU = round(float64(used.Microseconds()) / float64(r.Probes))
-	r.CadenceP50 = milliseconds(t.late[len(t.late)/2])
-	r.CadenceP99 = milliseconds(t.late[len(t.late)*99/100])
-	return r
 }
 
-func milliseconds(d time.Duration) float64 { return round(float64(d.Microseconds()) / 1e3) }
+func startProfile(path string) (stop func() error, err error) {
+	if path == "" {
+		return func() error { return nil }, nil
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return file.Close()
+	}, nil
+}
+
+func writeMemProfile(path string) error {
+	if path == "" {
+		return nil
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	runtime.GC() // the profile is as of the last collection
+	return errors.Join(pprof.WriteHeapProfile(file), file.Close())
+}
+
+func (t *tally) report(used time.Duration) report {
+	r := report{
+		Probes:  int(t.late.count.Load()),
+		Missed:  int(t.missed.Load()),
+		Failed:  int(t.failed.Load()),
+		LateP50: t.late.milliseconds(.5),
+		LateP99: t.late.milliseconds(.99),
+	}
+	if r.Probes > 0 {
+		r.CPU = round(float64(used.Microseconds()) / float64(r.Probes))
+	}
+	return r
+}
 
 // cpuTime is what this process has used.
 func cpuTime() time.Duration {
@@ -203,7 +289,7 @@ func cpuTime() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// rssMiB is what this process has in memory, without the room for the tally.
+// rssMiB is what this process has in memory.
 func rssMiB() float64 {
 	file, err := os.Open("/proc/self/status")
 	if err != nil {

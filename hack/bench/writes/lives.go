@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/hack/bench/plane"
 )
 
 // playLives has sessions created, started, idle and stopped, and counts the
@@ -34,17 +35,17 @@ func (b *bench) playLives(ctx context.Context, r *result) (err error) {
 	if err := b.awaitQuiet(ctx); err != nil { // the last Events are on their way
 		return err
 	}
-	requests, err := b.audit.read(time.Time{})
+	requests, err := b.Audit.Read(time.Time{})
 	if err != nil {
 		return err
 	}
-	writes, events := map[string][]request{}, map[string][]request{}
+	writes, events := map[string][]plane.Request{}, map[string][]plane.Request{}
 	for _, q := range requests {
 		kind := writes
-		if q.resource == "events" {
+		if q.Resource == "events" {
 			kind = events
 		}
-		kind[q.session] = append(kind[q.session], q)
+		kind[q.Session] = append(kind[q.Session], q)
 	}
 	r.Lives = lives
 	if r.WritesPerLife, r.MaxWrites, err = b.perLife(writes, "writes", maxWrites); err != nil {
@@ -57,7 +58,7 @@ func (b *bench) playLives(ctx context.Context, r *result) (err error) {
 // checkEnds makes sure that the lives were what they are counted as.
 func (b *bench) checkEnds(ctx context.Context, namespace string) error {
 	var list v1alpha1.AgentSessionList
-	if err := b.api.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+	if err := b.API.List(ctx, &list, client.InNamespace(namespace)); err != nil {
 		return fmt.Errorf("list the sessions: %w", err)
 	}
 	for i := range list.Items {
@@ -69,7 +70,7 @@ func (b *bench) checkEnds(ctx context.Context, namespace string) error {
 }
 
 // perLife is the mean and the maximum. The worst life beyond the bound is told.
-func (b *bench) perLife(of map[string][]request, what string, bound int) (mean float64, most int, err error) {
+func (b *bench) perLife(of map[string][]plane.Request, what string, bound int) (mean float64, most int, err error) {
 	if len(of) != lives {
 		return 0, 0, fmt.Errorf("%d lives were played and the audit log knows %s of %d: %v", lives, what, len(of), slices.Sorted(maps.Keys(of)))
 	}
@@ -85,7 +86,7 @@ func (b *bench) perLife(of map[string][]request, what string, bound int) (mean f
 		}
 	}
 	if beyond > 0 {
-		b.broken = append(b.broken, fmt.Sprintf("%d of %d lives took more than %d %s; %s took %d:%s", beyond, lives, bound, what, worst, most, tally(of[worst])))
+		b.broken = append(b.broken, fmt.Sprintf("%d of %d lives took more than %d %s; %s took %d:%s", beyond, lives, bound, what, worst, most, plane.Tally(of[worst])))
 	}
 	return float64(total) / lives, most, nil
 }

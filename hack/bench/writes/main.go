@@ -31,7 +31,16 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/hack/bench/plane"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+	"github.com/agentsession/agentsession/internal/prober"
 )
 
 const (
@@ -42,6 +51,12 @@ const (
 
 	maxWrites, maxEvents = 6, 4
 )
+
+// bench is a control plane on which operators run, one after the other.
+type bench struct {
+	*plane.Plane
+	broken []string // bounds, each with what broke it
+}
 
 // result is the last line. What follows the first three fields explains them.
 type result struct {
@@ -90,13 +105,17 @@ func run(ctx context.Context) (r result, broken []string, err error) {
 	if err := os.Setenv("TMPDIR", dir); err != nil { // envtest leaves files behind when it fails
 		return r, nil, fmt.Errorf("make a place for the API server: %w", err)
 	}
-	b := &bench{dir: dir, fail: fail}
+	progress("Starting an API server and etcd")
+	b := &bench{}
+	b.Plane, err = plane.Start(ctx, dir, agentFor, fail)
 	defer func() {
-		if stopErr := b.stop(); stopErr != nil {
+		if stopErr := b.Stop(); stopErr != nil {
 			err = errors.Join(err, fmt.Errorf("stop what was started: %w", stopErr))
 		}
 	}()
-	err = b.play(ctx, &r)
+	if err == nil {
+		err = b.play(ctx, &r)
+	}
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx) // what was interrupted does not matter
 	}
@@ -104,16 +123,36 @@ func run(ctx context.Context) (r result, broken []string, err error) {
 }
 
 func (b *bench) play(ctx context.Context, r *result) error {
-	progress("Starting an API server and etcd")
-	if err := b.start(ctx); err != nil {
-		return err
-	}
 	progress("Phase 1: %d lives, time divided by %d", lives, lifeScale)
 	if err := b.playLives(ctx, r); err != nil {
 		return err
 	}
 	progress("Phase 2: %d settled sessions, asked every 2 s, for %s", settled, quiet)
 	return b.watchSettled(ctx, r)
+}
+
+// operate runs the operator for one namespace until stop.
+func (b *bench) operate(ctx context.Context, namespace string, scale int) (stop func() error, err error) {
+	if err := b.API.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+		return nil, fmt.Errorf("create the namespace %s: %w", namespace, err)
+	}
+	opts := controllers.ManagerOptions()
+	opts.Metrics = metricsserver.Options{BindAddress: "0"}
+	opts.Cache.DefaultNamespaces = map[string]cache.Config{namespace: {}}
+	opts.Controller.SkipNameValidation = new(true) // two operators in one process, one after the other
+	mgr, err := ctrl.NewManager(b.Operator, opts)
+	if err != nil {
+		return nil, fmt.Errorf("make the operator: %w", err)
+	}
+	reconciler := &controllers.AgentSessionReconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("agentsession"),
+		Prober:    prober.New(prober.Options{Period: lifecycle.Period(scale)}),
+		TimeScale: scale, AllowLoopback: true,
+	}
+	if err := reconciler.SetupWithManager(mgr); err != nil { //nolint:contextcheck // the manager brings its own
+		return nil, fmt.Errorf("set up the operator: %w", err)
+	}
+	return b.Run(ctx, "the operator", mgr.Start), nil
 }
 
 func progress(format string, args ...any) {

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/hack/bench/plane"
 )
 
 const settledNamespace = "settled"
@@ -52,7 +53,7 @@ func (b *bench) watchSettled(ctx context.Context, r *result) (err error) {
 	if err != nil {
 		return err
 	}
-	requests, err := b.audit.read(from)
+	requests, err := b.Audit.Read(from)
 	if err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func (b *bench) watchSettled(ctx context.Context, r *result) (err error) {
 	return nil
 }
 
-func (b *bench) judgeSettled(r *result, requests []request, minutes float64, before, after map[types.UID]int) {
+func (b *bench) judgeSettled(r *result, requests []plane.Request, minutes float64, before, after map[types.UID]int) {
 	total := 0
 	r.FewestPings = math.MaxInt
 	for uid, n := range after {
@@ -74,7 +75,7 @@ func (b *bench) judgeSettled(r *result, requests []request, minutes float64, bef
 	r.PingsPerMinute = math.Round(float64(total)/settled/minutes*100) / 100
 	r.IdleWrites = float64(len(requests)) / settled / minutes
 	if len(requests) > 0 {
-		b.broken = append(b.broken, fmt.Sprintf("%d requests for %d sessions in which nothing happened:%s", len(requests), settled, tally(requests)))
+		b.broken = append(b.broken, fmt.Sprintf("%d requests for %d sessions in which nothing happened:%s", len(requests), settled, plane.Tally(requests)))
 	}
 	if len(after) != settled || r.FewestPings < leastPings {
 		b.broken = append(b.broken, fmt.Sprintf("%d of %d settled sessions have an agent, and one was asked %d times in %s: that is no heartbeat",
@@ -85,7 +86,7 @@ func (b *bench) judgeSettled(r *result, requests []request, minutes float64, bef
 // proveLog makes a write as the operator and finds it in the log: an empty log
 // counts only if it is one that would not have been empty.
 func (b *bench) proveLog(ctx context.Context, from time.Time, known int) error {
-	proof, err := client.New(b.operator, client.Options{Scheme: b.api.Scheme()})
+	proof, err := client.New(b.Operator, client.Options{Scheme: b.API.Scheme()})
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func (b *bench) proveLog(ctx context.Context, from time.Time, known int) error {
 	if err := client.IgnoreNotFound(proof.Delete(ctx, pod)); err != nil {
 		return fmt.Errorf("write as the operator: %w", err)
 	}
-	requests, err := b.audit.read(from)
+	requests, err := b.Audit.Read(from)
 	if err == nil && len(requests) <= known {
 		err = errors.New("the audit log does not hold a request that the operator's user made: its silence proves nothing")
 	}
@@ -103,13 +104,13 @@ func (b *bench) proveLog(ctx context.Context, from time.Time, known int) error {
 // pings is how often each agent was asked so far.
 func (b *bench) pings(ctx context.Context, namespace string) (map[types.UID]int, error) {
 	var list v1alpha1.AgentSessionList
-	if err := b.api.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+	if err := b.API.List(ctx, &list, client.InNamespace(namespace)); err != nil {
 		return nil, fmt.Errorf("list the sessions: %w", err)
 	}
 	counts := map[types.UID]int{}
 	for i := range list.Items {
 		if pod := list.Items[i].Status.Pod; pod != nil {
-			if agent := b.node.Agent(pod.UID); agent != nil {
+			if agent := b.Node.Agent(pod.UID); agent != nil {
 				counts[pod.UID] = agent.Pings()
 			}
 		}

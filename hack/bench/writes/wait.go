@@ -31,10 +31,10 @@ func (b *bench) createSessions(ctx context.Context, namespace string, n int, idl
 			Spec: v1alpha1.AgentSessionSpec{
 				Template:               corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "agent", Image: "agent"}}}},
 				LifecycleConfiguration: &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: idle},
-				Ping:                   v1alpha1.PingSpec{Port: b.node.Port()},
+				Ping:                   v1alpha1.PingSpec{Port: b.Node.Port()},
 			},
 		}
-		if err := b.api.Create(ctx, session); err != nil {
+		if err := b.API.Create(ctx, session); err != nil {
 			return fmt.Errorf("create session %d: %w", i, err)
 		}
 	}
@@ -45,7 +45,7 @@ func (b *bench) createSessions(ctx context.Context, namespace string, n int, idl
 func (b *bench) await(ctx context.Context, namespace string, n int, states ...v1alpha1.SessionState) error {
 	for begun := time.Now(); ; {
 		var list v1alpha1.AgentSessionList
-		if err := b.api.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+		if err := b.API.List(ctx, &list, client.InNamespace(namespace)); err != nil {
 			return fmt.Errorf("list the sessions: %w", err)
 		}
 		there := 0
@@ -73,7 +73,7 @@ func (b *bench) awaitQuiet(ctx context.Context) error {
 		if err := sleep(ctx, time.Second); err != nil {
 			return err
 		}
-		requests, err := b.audit.read(time.Now().Add(-calm))
+		requests, err := b.Audit.Read(time.Now().Add(-calm))
 		if err != nil || len(requests) == 0 {
 			return err
 		}

@@ -1,4 +1,4 @@
-package main
+package plane
 
 import (
 	"bufio"
@@ -13,9 +13,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// audit is the API server's log of the operator's writes. The server writes a
+// Audit is the API server's log of the operator's writes. The server writes a
 // line before it answers, so what the operator knows to be done is in the log.
-type audit struct {
+type Audit struct {
 	file string
 }
 
@@ -28,25 +28,25 @@ rules:
 - {level: None}
 `
 
-// request is one line of it.
-type request struct {
-	verb, resource, name, session string
-	code                          int32
+// Request is one line of it.
+type Request struct {
+	Verb, Resource, Name, Session string
+	Code                          int32
 }
 
 // String leaves out the name, so that equal requests can be counted.
-func (q request) String() string {
-	return fmt.Sprintf("%s %s: %d", q.verb, q.resource, q.code)
+func (q Request) String() string {
+	return fmt.Sprintf("%s %s: %d", q.Verb, q.Resource, q.Code)
 }
 
-// read returns the requests since a moment, refused ones too.
-func (a audit) read(since time.Time) ([]request, error) {
+// Read returns the requests since a moment, refused ones too.
+func (a Audit) Read(since time.Time) ([]Request, error) {
 	file, err := os.Open(a.file)
 	if err != nil {
 		return nil, fmt.Errorf("read the audit log: %w", err)
 	}
 	defer file.Close() //nolint:errcheck // it was only read
-	var requests []request
+	var requests []Request
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -64,20 +64,20 @@ func (a audit) read(since time.Time) ([]request, error) {
 		if event.RequestReceivedTimestamp.Time.Before(since) || strings.HasSuffix(ref.Resource, "reviews") {
 			continue
 		}
-		q := request{verb: event.Verb, resource: ref.Resource, name: ref.Name, code: event.ResponseStatus.Code}
+		q := Request{Verb: event.Verb, Resource: ref.Resource, Name: ref.Name, Code: event.ResponseStatus.Code}
 		// Pods are named session-activation, Events session.hash.
-		q.session, _, _ = strings.Cut(q.name, ".")
-		q.session, _, _ = strings.Cut(q.session, "-")
+		q.Session, _, _ = strings.Cut(q.Name, ".")
+		q.Session, _, _ = strings.Cut(q.Session, "-")
 		if ref.Subresource != "" {
-			q.resource += "/" + ref.Subresource
+			q.Resource += "/" + ref.Subresource
 		}
 		requests = append(requests, q)
 	}
 	return requests, lines.Err()
 }
 
-// tally counts requests by verb, resource and answer, one a line.
-func tally(requests []request) string {
+// Tally counts requests by verb, resource and answer, one a line.
+func Tally(requests []Request) string {
 	counts := map[string]int{}
 	for _, q := range requests {
 		counts[q.String()]++

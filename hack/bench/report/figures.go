@@ -1,0 +1,115 @@
+package main
+
+// bench is what the page shows of a benchmark, in this order.
+type bench struct {
+	size    string // the field that tells how large it was; none if it has one size
+	figures []figure
+}
+
+// figure is a row of a table.
+type figure struct {
+	field  string
+	text   string
+	target target
+}
+
+// target is what a figure should be.
+type target struct {
+	text string
+	met  func(float64) bool // nil if there is no target
+}
+
+func atMost(text string, limit float64) target {
+	return target{"at most " + text, func(x float64) bool { return x <= limit }}
+}
+
+func atLeast(text string, limit float64) target {
+	return target{"at least " + text, func(x float64) bool { return x >= limit }}
+}
+
+func below(text string, limit float64) target {
+	return target{"below " + text, func(x float64) bool { return x < limit }}
+}
+
+var none = target{"0", func(x float64) bool { return x == 0 }}
+
+var benches = map[string]bench{
+	"ping": {"targets", []figure{
+		{"cpu_us_per_probe", "CPU time of a ping, engine, µs", target{}},
+		{"baseline_cpu_us_per_probe", "CPU time of a ping, baseline, µs", target{}},
+		{"limit_cpu_us_per_probe", "CPU time of a ping, limit, µs", target{}},
+		{"cpu_over_baseline", "CPU time, engine over baseline", atMost("0.5", 0.5)},
+		{"cpu_over_limit", "CPU time, engine over limit", atMost("1.5", 1.5)},
+		{"rss_mib", "memory, engine, MiB", target{}},
+		{"baseline_rss_mib", "memory, baseline, MiB", target{}},
+		{"limit_rss_mib", "memory, limit, MiB", target{}},
+		{"rss_kib_per_target", "memory that an agent adds, engine, KiB", atMost("6", 6)},
+		{"probes", "pings made", target{}},
+		{"missed", "pings missed, by the engine's count", none},
+		{"missed_at_agents", "pings missed, by the agents' count", none},
+		{"failed", "pings failed", none},
+		{"cadence_error_ms_p50", "cadence error, engine, median, ms", target{}},
+		{"cadence_error_ms_p99", "cadence error, engine, p99, ms", atMost("20", 20)},
+		{"baseline_cadence_error_ms_p99", "cadence error, baseline, p99, ms", target{}},
+		{"limit_cadence_error_ms_p99", "cadence error, limit, p99, ms", target{}},
+		{"late_ms_p50", "a ping after its moment, engine, median, ms", target{}},
+		{"late_ms_p99", "a ping after its moment, engine, p99, ms", target{}},
+		{"hostile_cadence_error_ms_p50", "hostile: cadence error of the others, median, ms", target{}},
+		{"hostile_cadence_error_ms_p99", "hostile: cadence error of the others, p99, ms", target{}},
+		{"hostile_over_healthy", "hostile: p99 over that of the healthy run", atMost("2", 2)},
+		{"hostile_missed", "hostile: pings missed, of the others", none},
+		{"hostile_cpu_us_per_probe", "hostile: CPU time of a ping, µs", target{}},
+		{"hostile_rss_mib", "hostile: memory, MiB", target{}},
+		{"turns", "turns", target{}},
+		{"seconds", "time measured, engine, s", target{}},
+	}},
+	"operator": {"sessions", []figure{
+		{"create_to_pod_p50_ms", "session created to pod created, median, ms", target{}},
+		{"create_to_pod_p99_ms", "session created to pod created, p99, ms", target{}},
+		{"create_to_ready_p50_ms", "session created to ready, median, ms", target{}},
+		{"create_to_ready_p99_ms", "session created to ready, p99, ms", target{}},
+		{"sessions_ready_per_s", "sessions ready a second", target{}},
+		{"raw_pods_per_s", "bare pods created a second", target{}},
+		{"ready_over_raw", "sessions ready over bare pods", atLeast("0.7", 0.7)},
+		{"raw_sessions_per_s", "the same writes by a bare client, sessions a second", target{}},
+		{"ready_over_raw_sessions", "sessions ready over that", target{}},
+		{"writes_per_session", "API writes until ready, a session", target{}},
+		{"events_per_session", "Events until ready, a session", target{}},
+		{"refused_writes", "writes that the API server refused", target{}},
+		{"idle_writes_per_session_minute", "API writes while nothing changes, a session and minute", none},
+		{"flapping", "agents that change their status all the time", target{}},
+		{"flapping_writes_per_session_minute", "API writes for such an agent, a session and minute", atMost("20", 20)},
+		{"flapping_idle_clock_off_s", "how far their idle clock is off at the end, s", none},
+		{"cpu_cores_idle", "CPU while nothing changes, cores", target{}},
+		{"empty_rss_mib", "memory without a session, MiB", target{}},
+		{"rss_mib", "memory, MiB", target{}},
+		{"rss_kib_per_session", "memory that a session adds, KiB", target{}},
+		{"stop_lateness_ms_p50", "stop after it is due, median, ms", target{}},
+		{"stop_lateness_ms_p99", "stop after it is due, p99, ms", target{}},
+		{"mass_stops", "sessions due at the same moment", target{}},
+		{"mass_stop_last_s", "the last of them is stopped after, s", atMost("5, or the next", 5)},
+		{"mass_stops_per_s", "stops a second, then", target{}},
+		{"raw_deletes_per_s", "bare pods deleted a second", target{}},
+		{"mass_stops_over_raw", "stops over bare deletions", atLeast("0.7", 0.7)},
+		{"raw_stops_per_s", "the same writes by a bare client, stops a second", target{}},
+		{"mass_stops_over_raw_stops", "stops over that", target{}},
+	}},
+	"writes": {"", []figure{
+		{"writes_per_life", "API writes of a life: create, start, idle, stop", atMost("6", 6)},
+		{"events_per_life", "Events of a life", atMost("4", 4)},
+		{"idle_writes_per_session_minute", "API writes while nothing changes, a session and minute", none},
+		{"lives", "lives", target{}},
+		{"settled_sessions", "sessions in which nothing changes", target{}},
+		{"pings_per_settled_session_minute", "pings of each in a minute", target{}},
+	}},
+	"agent": {"", []figure{
+		{"ping_p99_ms_idle", "ping, nothing else to do, p99, ms", target{}},
+		{"ping_p99_ms_blocked", "ping while 1,000 invocations block, p99, ms", target{}},
+		{"ping_p99_ms_burning", "ping while an invocation burns the only CPU, p99, ms", target{}},
+		{"invocations_per_s", "invocations a second", target{}},
+		{"baseline_invocations_per_s", "invocations a second, net/http alone", target{}},
+		{"invocations_over_baseline", "invocations over net/http alone", target{}},
+		{"rss_idle_mib", "memory, idle, MiB", below("15", 15)},
+		{"binary_mb", "binary, MB", below("10", 10)},
+	}},
+}
