@@ -190,14 +190,16 @@ func charts(lines []line) map[string]chart {
 
 // operatorChart has two groups for each size: up, and down.
 func operatorChart(operator []line) chart {
-	own := pick("", operator, "sessions_ready_per_s").values
-	raw := pick("", operator, "raw_pods_per_s").values
+	both := func(name, up, down string) series {
+		return series{name, append(pick("", operator, up).values, pick("", operator, down).values...)}
+	}
 	return chart{
 		title: "Sessions beside bare pods", x: "sessions", y: "a second",
-		places: append(names(operator, "sessions", " made ready"), names(operator, "sessions", " stopped")...),
+		places: append(names(operator, "sessions", " made ready"), names(operator, "mass_stops", " stopped at once")...),
 		series: []series{
-			{"sessions", append(own, pick("", operator, "mass_stops_per_s").values...)},
-			{"bare pods", append(raw, pick("", operator, "raw_deletes_per_s").values...)},
+			both("operator", "sessions_ready_per_s", "mass_stops_per_s"),
+			both("the same writes, nothing decided", "raw_sessions_per_s", "raw_stops_per_s"),
+			both("bare pods", "raw_pods_per_s", "raw_deletes_per_s"),
 		},
 	}
 }
