@@ -7,7 +7,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	dto "github.com/prometheus/client_model/go"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -23,19 +22,23 @@ import (
 
 var _ = Describe("The life of a session", Ordered, func() {
 	var namespace string
-	BeforeAll(func(ctx context.Context) {
-		namespace = newNamespace(ctx)
-		startOperator(namespace)
-	})
-	AfterAll(func() {
-		gathered, err := metrics.Registry.Gather()
+	gathered := func() ontime.Families {
+		GinkgoHelper()
+		list, err := metrics.Registry.Gather()
 		Expect(err).NotTo(HaveOccurred())
-		families := map[string]*dto.MetricFamily{}
-		for _, family := range gathered {
+		families := ontime.Families{}
+		for _, family := range list {
 			families[family.GetName()] = family
 		}
-		Expect(ontime.Check(families)).To(Succeed())
+		return families
+	}
+	var before ontime.Families
+	BeforeAll(func(ctx context.Context) {
+		namespace = newNamespace(ctx)
+		before = gathered()
+		startOperator(namespace)
 	})
+	AfterAll(func() { Expect(ontime.Check(before, gathered(), canary())).To(Succeed()) })
 
 	It("starts, is idle, is stopped for idleness, and can be woken", func(ctx context.Context) {
 		session := newSession(namespace, "idle")

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -51,6 +52,28 @@ func nodeUser(ctx context.Context) *rest.Config {
 	config := user.Config()
 	config.QPS = -1
 	return config
+}
+
+// reportsOn watches a session that does not exist yet; it returns the state in
+// every report on it so far.
+func reportsOn(ctx context.Context, namespace, name string) func() []v1alpha1.SessionState {
+	GinkgoHelper()
+	watched, err := api.Watch(ctx, &v1alpha1.AgentSessionList{}, client.InNamespace(namespace), client.MatchingFields{"metadata.name": name})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(watched.Stop)
+	var states []v1alpha1.SessionState
+	return func() []v1alpha1.SessionState {
+		for {
+			select {
+			case event := <-watched.ResultChan():
+				if session, ok := event.Object.(*v1alpha1.AgentSession); ok && event.Type == watch.Modified {
+					states = append(states, session.Status.State)
+				}
+			default:
+				return states
+			}
+		}
+	}
 }
 
 var _ = Describe("Agents that are asked from their own nodes", Ordered, func() {
@@ -164,13 +187,13 @@ var _ = Describe("Agents that are asked from their own nodes", Ordered, func() {
 		eventuallyState(ctx, hung, v1alpha1.StateIdle)
 		agentOf(ctx, hung).Hang()
 
+		reports := reportsOn(ctx, namespace, "absent")
 		absent := create(ctx, "absent", on("a", lasting(28800, 28800), func(s *v1alpha1.AgentSession) {
 			s.Spec.Template.Annotations["notFound"] = "yes"
 		}))
 		Eventually(func() string { _, _ = reading(ctx, absent)(); return reasonOf(absent, v1alpha1.ConditionPingContract) }).
 			ShouldNot(Or(BeEmpty(), Equal(v1alpha1.ReasonPingUnknown)), "while it starts")
 		Expect(absent.Status.State).To(Equal(v1alpha1.StateStarting))
-		stays(ctx, absent)
 
 		stuck := create(ctx, "stuck", on("a", lasting(28800, 28800), func(s *v1alpha1.AgentSession) {
 			s.Spec.StuckDetection = &v1alpha1.StuckDetection{AfterSeconds: 60, Action: v1alpha1.StuckStop}
@@ -181,6 +204,8 @@ var _ = Describe("Agents that are asked from their own nodes", Ordered, func() {
 		Expect(eventuallyState(ctx, stuck, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopStuckBusy))
 		Expect(eventuallyState(ctx, absent, v1alpha1.StateStopped).LastTermination).To(And(
 			HaveField("Reason", v1alpha1.StopStartTimeout), HaveField("Message", ContainSubstring("answered 404"))))
+		Eventually(reports).Should(ContainElement(v1alpha1.StateStopped))
+		Expect(len(reports())).To(BeNumerically("<=", 8), "not one for each of 60 pings")
 	})
 
 	It("take up a change of their spec, and cost nothing without one", func(ctx context.Context) {

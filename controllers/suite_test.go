@@ -24,6 +24,7 @@ import (
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/prober"
 	"github.com/agentsession/agentsession/test/node"
+	"github.com/agentsession/agentsession/test/ontime"
 )
 
 // scale makes 60 s of the rules 3 s of the test, and a period 100 ms.
@@ -34,6 +35,7 @@ var (
 	config      *rest.Config
 	api         client.WithWatch
 	kubelet     *node.Node
+	canary      func() time.Duration
 )
 
 func TestControllers(t *testing.T) {
@@ -62,6 +64,8 @@ var _ = BeforeSuite(func() {
 	Expect(err).NotTo(HaveOccurred())
 	running, stop := context.WithCancel(context.Background())
 	DeferCleanup(stop)
+	canary, err = ontime.Canary(running, api)
+	Expect(err).NotTo(HaveOccurred())
 	kubelet, err = node.New(running, api)
 	Expect(err).NotTo(HaveOccurred())
 	kubelet.Prepare, kubelet.Place = prepare, place

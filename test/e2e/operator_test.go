@@ -114,7 +114,7 @@ func expectOnTime(ctx context.Context) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
 	Expect(err).NotTo(HaveOccurred())
-	Expect(ontime.Check(families)).To(Succeed())
+	Expect(ontime.Check(nil, families, canary())).To(Succeed())
 }
 
 // metricsToken is the token of a service account that may read the metrics.

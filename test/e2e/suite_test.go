@@ -26,6 +26,7 @@ import (
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/test/ontime"
 )
 
 const (
@@ -39,6 +40,7 @@ const (
 var (
 	config *rest.Config
 	api    client.Client
+	canary func() time.Duration
 )
 
 func TestE2E(t *testing.T) {
@@ -55,6 +57,10 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	Expect(err).NotTo(HaveOccurred(), "KUBECONFIG must name a cluster: make e2e sees to that")
 	config.QPS = -1
 	api, err = client.New(config, client.Options{Scheme: controllers.ManagerOptions().Scheme})
+	Expect(err).NotTo(HaveOccurred())
+	running, stop := context.WithCancel(context.Background())
+	DeferCleanup(stop)
+	canary, err = ontime.Canary(running, api)
 	Expect(err).NotTo(HaveOccurred())
 	install(ctx, "install.yaml")
 })

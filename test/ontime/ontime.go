@@ -5,10 +5,17 @@
 package ontime
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
@@ -18,51 +25,95 @@ var bounds = map[v1alpha1.StopReason]float64{
 	v1alpha1.StopMaxLifetime: 0.5,
 }
 
-// starved is the lateness of the operator's pings, in seconds, from which on
-// the machine was too busy to judge it by the clock alone: then what the
-// machine took is added to the bounds.
-const starved = 0.1
+// starved is the lateness from which on the machine was too busy to judge it by
+// the clock alone.
+const starved = 100 * time.Millisecond
 
-// Check judges the stops in an operator's metrics. It is an error if there was
-// no stop of one of the two kinds.
-func Check(families map[string]*dto.MetricFamily) error {
+// steps is how often a stop waits for the machine: for its moment, for the
+// write that announces it, and for the deletion.
+const steps = 3
+
+// Families are an operator's metrics by name.
+type Families = map[string]*dto.MetricFamily
+
+// Check judges the stops in an operator's metrics, without those that were
+// there before. Where the operator's pings or the canary were late, so may stops
+// be, in each of their steps. It is an error if there was no stop of one of the
+// two kinds.
+func Check(before, families Families, canary time.Duration) error {
+	worst := canary.Seconds()
+	for _, pings := range families["agentsession_ping_cadence_error_seconds"].GetMetric() {
+		worst = max(worst, atLeast(nil, pings.GetHistogram()))
+	}
 	var slack float64
-	for _, metric := range families["agentsession_ping_cadence_error_seconds"].GetMetric() {
-		if worst := worstOf(metric.GetHistogram()); worst >= starved {
-			slack = worst
-		}
+	if worst >= starved.Seconds() {
+		slack = steps * worst
 	}
-	seen := map[v1alpha1.StopReason]bool{}
+	earlier := byReason(before)
 	var late error
-	for _, metric := range families["agentsession_stop_lateness_seconds"].GetMetric() {
-		reason := v1alpha1.StopReason(metric.GetLabel()[0].GetValue())
+	for reason, stops := range byReason(families) {
 		bound, judged := bounds[reason]
-		if !judged {
-			continue
-		}
-		seen[reason] = true
-		if worst := worstOf(metric.GetHistogram()); worst > bound+slack {
-			late = errors.Join(late, fmt.Errorf("a stop for %s came up to %g s late, %g s are allowed (%g of them since the machine was busy)",
-				reason, worst, bound+slack, slack))
+		if least := atLeast(earlier[reason], stops); judged && least >= bound+slack {
+			late = errors.Join(late, fmt.Errorf("a stop for %s came more than %g s late, %.3g s are allowed (%.3g of them since the machine was busy)",
+				reason, least, bound+slack, slack))
 		}
 	}
-	if len(seen) != len(bounds) {
-		late = errors.Join(late, fmt.Errorf("stops were seen for %v only", seen))
+	for reason := range bounds {
+		if byReason(families)[reason].GetSampleCount() == earlier[reason].GetSampleCount() {
+			late = errors.Join(late, fmt.Errorf("no stop for %s was seen", reason))
+		}
 	}
 	return late
 }
 
-// worstOf is the upper bound of the highest bucket that holds anything.
-func worstOf(h *dto.Histogram) float64 {
-	var worst float64
-	var before uint64
-	for _, bucket := range h.GetBucket() {
-		if bucket.GetCumulativeCount() > before {
-			worst, before = bucket.GetUpperBound(), bucket.GetCumulativeCount()
+func byReason(families Families) map[v1alpha1.StopReason]*dto.Histogram {
+	stops := map[v1alpha1.StopReason]*dto.Histogram{}
+	for _, metric := range families["agentsession_stop_lateness_seconds"].GetMetric() {
+		stops[v1alpha1.StopReason(metric.GetLabel()[0].GetValue())] = metric.GetHistogram()
+	}
+	return stops
+}
+
+// atLeast is what the highest value of a histogram exceeds that was not there
+// before: the lower bound of its bucket.
+func atLeast(before, h *dto.Histogram) float64 {
+	var least, edge float64
+	var below uint64
+	count := func(cumulated, earlier uint64) {
+		if cumulated-earlier > below {
+			least, below = edge, cumulated-earlier
 		}
 	}
-	if h.GetSampleCount() > before {
-		worst = h.GetSampleSum() // beyond the last bucket
+	for i, bucket := range h.GetBucket() {
+		var earlier uint64
+		if before != nil {
+			earlier = before.GetBucket()[i].GetCumulativeCount()
+		}
+		count(bucket.GetCumulativeCount(), earlier)
+		edge = bucket.GetUpperBound()
 	}
-	return worst
+	count(h.GetSampleCount(), before.GetSampleCount())
+	return least
+}
+
+// Canary does what a stop does, a wait and a write, again and again until the
+// context ends, beside the operator and without it. It returns a function that
+// tells by how much the slowest was late so far.
+func Canary(ctx context.Context, api client.Client) (worst func() time.Duration, err error) {
+	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, GenerateName: "canary-"}}
+	if err := api.Create(ctx, object); err != nil {
+		return nil, fmt.Errorf("create the canary: %w", err)
+	}
+	var slowest atomic.Int64
+	go func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			due := time.Now().Add(starved / 2)
+			time.Sleep(time.Until(due))
+			base := object.DeepCopy()
+			object.Data = map[string]string{"song": strconv.Itoa(i)}
+			_ = api.Patch(ctx, object, client.MergeFrom(base)) // how long it took counts, failed or not
+			slowest.Store(max(slowest.Load(), int64(time.Since(due))))
+		}
+	}()
+	return func() time.Duration { return time.Duration(slowest.Load()) }, nil
 }
