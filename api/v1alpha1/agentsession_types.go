@@ -65,12 +65,9 @@ type AgentSessionSpec struct {
 	// service account token unless the template says otherwise, and
 	// AGENTSESSION_* variables in the agent's environment. A change takes effect
 	// with the next activation; the compute that runs keeps what it started with.
+	// It names one container at least; restartPolicy is Never or absent, and
+	// hostNetwork, hostPID and hostIPC are not true.
 	// +required
-	// +kubebuilder:validation:XValidation:rule="has(self.spec) && has(self.spec.containers) && size(self.spec.containers) > 0",message="template.spec.containers must name at least one container: the first is the agent"
-	// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.hostNetwork) || !self.spec.hostNetwork",message="template.spec.hostNetwork must not be true: the agent is asked on an address of its own"
-	// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.hostPID) || !self.spec.hostPID",message="template.spec.hostPID must not be true: a session is isolated from its node"
-	// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.hostIPC) || !self.spec.hostIPC",message="template.spec.hostIPC must not be true: a session is isolated from its node"
-	// +kubebuilder:validation:XValidation:rule="!has(self.spec) || !has(self.spec.restartPolicy) || self.spec.restartPolicy == 'Never'",message="template.spec.restartPolicy must be Never or absent: an agent that died has lost its session's memory"
 	Template corev1.PodTemplateSpec `json:"template"`
 
 	// runtimeSessionId is AgentCore's name of the session, 33 to 256

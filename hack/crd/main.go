@@ -1,8 +1,15 @@
-// Command crd removes the descriptions below .spec.template from generated
-// CRDs. With the whole documentation of a pod a CRD is larger than the
-// annotation of a client-side kubectl apply may be (262,144 bytes);
-// controller-gen can cut descriptions everywhere or nowhere, and those of our
-// own fields are what kubectl explain shows.
+// Command crd does to .spec.template of generated CRDs what controller-gen
+// cannot.
+//
+// It removes the descriptions. With the whole documentation of a pod a CRD is
+// larger than the annotation of a client-side kubectl apply may be (262,144
+// bytes); controller-gen can cut descriptions everywhere or nowhere, and those
+// of our own fields are what kubectl explain shows.
+//
+// And it adds the rules for the pod, each at the field that it is about. As
+// rules of the template they looked fields up in it, for which the API server
+// lists all fields of a pod, at every write of a session's status too: without
+// that it takes a quarter more of such writes.
 package main
 
 import (
@@ -38,6 +45,9 @@ func trim(file string) error {
 	for i := range typed.Spec.Versions {
 		spec := typed.Spec.Versions[i].Schema.OpenAPIV3Schema.Properties["spec"]
 		template := spec.Properties["template"]
+		if err := constrain(&template); err != nil {
+			return err
+		}
 		for name, property := range template.Properties {
 			strip(&property)
 			template.Properties[name] = property
@@ -55,6 +65,32 @@ func trim(file string) error {
 		return err
 	}
 	return os.WriteFile(file, out, 0o600) // the file is there: its mode stays
+}
+
+// rules are for the fields of a pod's spec.
+var rules = map[string]apiextensionsv1.ValidationRule{
+	"hostNetwork":   {Rule: "!self", Message: "template.spec.hostNetwork must not be true: the agent is asked on an address of its own"},
+	"hostPID":       {Rule: "!self", Message: "template.spec.hostPID must not be true: a session is isolated from its node"},
+	"hostIPC":       {Rule: "!self", Message: "template.spec.hostIPC must not be true: a session is isolated from its node"},
+	"restartPolicy": {Rule: "self == 'Never'", Message: "template.spec.restartPolicy must be Never or absent: an agent that died has lost its session's memory"},
+}
+
+func constrain(template *apiextensionsv1.JSONSchemaProps) error {
+	pod := template.Properties["spec"]
+	for name, rule := range rules {
+		field, known := pod.Properties[name]
+		if !known {
+			return fmt.Errorf("a pod's spec has no field %s", name)
+		}
+		field.XValidations = apiextensionsv1.ValidationRules{rule}
+		pod.Properties[name] = field
+	}
+	containers := pod.Properties["containers"]
+	containers.MinItems = new(int64(1))
+	pod.Properties["containers"] = containers
+	template.Properties["spec"] = pod
+	template.Required = []string{"spec"}
+	return nil
 }
 
 func strip(schema *apiextensionsv1.JSONSchemaProps) {
