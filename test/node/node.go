@@ -125,8 +125,12 @@ func (n *Node) handle(ctx context.Context, kind watch.EventType, p *corev1.Pod) 
 }
 
 // start binds the pod and reports it running. What fails because the pod is
-// gone meanwhile needs no repetition.
+// gone meanwhile needs no repetition. A watch that had to begin anew tells of
+// pods that were started already.
 func (n *Node) start(ctx context.Context, p *corev1.Pod) {
+	if n.Agent(p.UID) != nil {
+		return
+	}
 	agent := n.Prepare(p)
 	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: n.Place(p)}}
 	if err := n.client.SubResource("binding").Create(ctx, p, binding); err != nil || agent == nil {
