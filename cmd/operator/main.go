@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -24,6 +25,11 @@ import (
 
 // maxTimeScale leaves the shortest timeout, 60 s, three ping periods.
 const maxTimeScale = 200
+
+// gcPercent is the target of the garbage collector, unless $GOGC says another:
+// most of the heap are sessions and pods in the cache, which live long and of
+// which there is little garbage, so that half of Go's default costs little time.
+const gcPercent = 50
 
 // probe says who asks the agents.
 type probe string
@@ -67,6 +73,9 @@ func main() {
 		"Ask agents on loopback addresses too: for tests on an API server without nodes.")
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
 	if err := run(o); err != nil {
 		ctrl.Log.Error(err, "The operator ends")
