@@ -30,18 +30,30 @@ func refusalOf(err error) *refused {
 	return refusal
 }
 
-// start creates the pod of an activation. A pod by its name that is the
-// session's own was created by an operator that died before it could say so;
-// any other is left alone.
-func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.AgentSession, activation int32) (*corev1.Pod, error) {
-	pod := buildPod(session, activation, rand.Text())
+// start creates the pod of an activation, of a runtime's version if the session
+// has a runtime. own is the session's spec as it was written.
+func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.AgentSession, own v1alpha1.AgentSessionSpec, activation int32,
+) (pod *corev1.Pod, started *v1alpha1.ActivationRuntime, err error) {
+	if own.RuntimeRef != nil {
+		if started, err = r.equip(ctx, session, own); err != nil {
+			return nil, nil, err
+		}
+	}
+	pod, err = r.create(ctx, session, activation, started)
+	return pod, started, err
+}
+
+// create makes a pod. One by its name that is the session's own was created by
+// an operator that died before it could say so; any other is left alone.
+func (r *AgentSessionReconciler) create(ctx context.Context, session *v1alpha1.AgentSession, activation int32, started *v1alpha1.ActivationRuntime) (*corev1.Pod, error) {
+	pod := buildPod(session, activation, started, rand.Text())
 	err := r.Client.Create(ctx, pod)
 	switch {
 	case err == nil:
 		ctrl.LoggerFrom(ctx).Info("Created the compute", "pod", klog.KObj(pod), "activation", activation)
 		return pod, nil
 	case apierrors.IsAlreadyExists(err):
-		return r.adopt(ctx, session, pod.Name)
+		return r.adopt(ctx, session, pod)
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		return nil, fmt.Errorf("create pod %s: %w", pod.Name, &refused{
 			v1alpha1.ReasonPodRefused, "The API server refused the pod: " + lifecycle.Printable(err.Error()),
@@ -50,15 +62,18 @@ func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.Ag
 	return nil, fmt.Errorf("create pod %s: %w", pod.Name, err)
 }
 
-func (r *AgentSessionReconciler) adopt(ctx context.Context, session *v1alpha1.AgentSession, name string) (*corev1.Pod, error) {
+func (r *AgentSessionReconciler) adopt(ctx context.Context, session *v1alpha1.AgentSession, wanted *corev1.Pod) (*corev1.Pod, error) {
 	var pod corev1.Pod
-	if err := r.Live.Get(ctx, client.ObjectKey{Namespace: session.Namespace, Name: name}, &pod); err != nil {
-		return nil, fmt.Errorf("get pod %s: %w", name, err)
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(wanted), &pod); err != nil {
+		return nil, fmt.Errorf("get pod %s: %w", wanted.Name, err)
 	}
 	if activationOf(&pod, session) == 0 {
-		return nil, fmt.Errorf("create pod %s: %w", name, &refused{
-			v1alpha1.ReasonPodNameTaken, fmt.Sprintf("A pod named %s is there and is not this session's; delete it, or this session", name),
+		return nil, fmt.Errorf("create pod %s: %w", wanted.Name, &refused{
+			v1alpha1.ReasonPodNameTaken, fmt.Sprintf("A pod named %s is there and is not this session's; delete it, or this session", wanted.Name),
 		})
+	}
+	if pod.Labels[v1alpha1.LabelVersion] != wanted.Labels[v1alpha1.LabelVersion] {
+		return nil, fmt.Errorf("pod %s was made of another version: it is taken over when the cache shows it", wanted.Name)
 	}
 	return &pod, nil
 }

@@ -14,6 +14,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -89,6 +90,12 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if !r.ours(&session, pod) {
 		return r.leave(&session, pod), nil
 	}
+	own := session.Spec
+	started, err := r.startedWith(ctx, &session, pod)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	session.Spec = lifecycle.Govern(own, started) // from here on the spec as it is in force
 	refusal := r.track(&session, pod)
 
 	now := r.Clock.Now()
@@ -100,17 +107,25 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 
 	var startErr error
 	if verdict.Action == lifecycle.ActStart {
-		if pod, startErr = r.start(ctx, &session, verdict.Activation); startErr == nil {
+		if pod, started, startErr = r.start(ctx, &session, own, verdict.Activation); startErr == nil {
 			facts = r.observe(&session, pod)
 			verdict = lifecycle.Decide(now, facts)
 		}
 		refusal = refusalOf(startErr)
 	}
 	r.askTasks(ctx, req.NamespacedName, pod, verdict)
-	lookAgain, err := r.report(ctx, &session, outcome{facts, verdict, pod, refusal, now, r.Prober == nil})
+	lookAgain, err := r.report(ctx, &session, outcome{facts, verdict, pod, started, refusal, now, r.Prober == nil})
 	if err == nil {
 		err = r.remove(ctx, &session, pod, verdict)
 	}
+	if unwatched {
+		lookAgain = earliest(lookAgain, now.Add(unwatchedPeriod))
+	}
+	return r.result(lookAgain, err, startErr)
+}
+
+// result is what follows from what could not be done.
+func (r *AgentSessionReconciler) result(lookAgain time.Time, err, startErr error) (ctrl.Result, error) {
 	switch {
 	case apierrors.IsConflict(err):
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil
@@ -118,9 +133,6 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		return ctrl.Result{}, client.IgnoreNotFound(err) // deleted meanwhile
 	case startErr != nil:
 		return ctrl.Result{}, startErr
-	}
-	if unwatched {
-		lookAgain = earliest(lookAgain, now.Add(unwatchedPeriod))
 	}
 	return r.lookAt(lookAgain), nil
 }
@@ -163,6 +175,12 @@ func (r *AgentSessionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.AgentSession{}).
 		Owns(&corev1.Pod{}).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency})
+	if r.Node == "" {
+		if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.AgentSession{}, runtimeIndex, runtimeNameOf); err != nil {
+			return fmt.Errorf("index sessions by runtime: %w", err)
+		}
+		of = of.Watches(&v1alpha1.AgentRuntime{}, handler.EnqueueRequestsFromMapFunc(r.sessionsWaitingFor))
+	}
 	if r.Prober != nil {
 		of = of.WatchesRawSource(pings(r.Prober))
 	}

@@ -119,7 +119,7 @@ func TestSlimPod(t *testing.T) {
 		NodeName: "n", HostNetwork: true, Volumes: []corev1.Volume{{Name: "v"}},
 		Containers: []corev1.Container{{Name: "agent", Image: "i", Env: []corev1.EnvVar{{Name: "SECRET", Value: "x"}}}, {Name: "sidecar"}},
 	}
-	pod := buildPod(session, 3, "token")
+	pod := buildPod(session, 3, nil, "token")
 	pod.UID, pod.Status.PodIP, pod.Status.HostIP = "p", "10.0.0.1", "10.0.0.2"
 	kept := slim(g, pod)
 	g.Expect(activationOf(kept, session)).To(BeEquivalentTo(3))

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
@@ -38,6 +39,10 @@ func managerOptions(pods, sessions fields.Selector, readOwnWrites bool) ctrl.Opt
 	if err != nil {
 		panic(err) // the label is a constant
 	}
+	versions, err := labels.NewRequirement(v1alpha1.LabelRuntime, selection.Exists, nil)
+	if err != nil {
+		panic(err) // as above
+	}
 	return ctrl.Options{
 		Scheme: scheme(),
 		Cache: cache.Options{
@@ -46,6 +51,8 @@ func managerOptions(pods, sessions fields.Selector, readOwnWrites bool) ctrl.Opt
 			ByObject: map[client.Object]cache.ByObject{
 				&corev1.Pod{}:            {Label: labels.NewSelector().Add(*ours), Field: pods, Transform: slimPod},
 				&v1alpha1.AgentSession{}: {Field: sessions},
+				// of all controllers' revisions only those of runtimes
+				&appsv1.ControllerRevision{}: {Label: labels.NewSelector().Add(*versions)},
 			},
 		},
 		Client: client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: &readOwnWrites}},

@@ -25,7 +25,7 @@ func podName(session *v1alpha1.AgentSession, activation int32) string {
 // buildPod makes the pod of an activation from the session's template, with
 // what the contract needs and nothing else. With the token the operator asks the
 // agent what the pings do not tell.
-func buildPod(session *v1alpha1.AgentSession, activation int32, token string) *corev1.Pod {
+func buildPod(session *v1alpha1.AgentSession, activation int32, started *v1alpha1.ActivationRuntime, token string) *corev1.Pod {
 	template := session.Spec.Template.DeepCopy()
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -46,6 +46,12 @@ func buildPod(session *v1alpha1.AgentSession, activation int32, token string) *c
 		v1alpha1.LabelSession:    session.Name,
 		v1alpha1.LabelActivation: strconv.Itoa(int(activation)),
 	})
+	delete(pod.Labels, v1alpha1.LabelRuntime)
+	delete(pod.Labels, v1alpha1.LabelVersion)
+	if started != nil {
+		pod.Labels[v1alpha1.LabelRuntime] = session.Spec.RuntimeRef.Name
+		pod.Labels[v1alpha1.LabelVersion] = strconv.FormatInt(started.AgentRuntimeVersion, 10)
+	}
 	pod.Spec.RestartPolicy = corev1.RestartPolicyNever
 	if pod.Spec.TerminationGracePeriodSeconds == nil {
 		pod.Spec.TerminationGracePeriodSeconds = new(int64(graceSeconds))

@@ -58,7 +58,7 @@ func TestBuildPod(t *testing.T) {
 			}
 			row.change(&session.Spec)
 			before := session.DeepCopy()
-			pod, err := yaml.Marshal(buildPod(session, 2, "TOKEN"))
+			pod, err := yaml.Marshal(buildPod(session, 2, nil, "TOKEN"))
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(session).To(Equal(before), "the session in the cache is not touched")
 

@@ -25,6 +25,7 @@ type outcome struct {
 	facts   lifecycle.Facts
 	verdict lifecycle.Verdict
 	pod     *corev1.Pod
+	started *v1alpha1.ActivationRuntime
 	refusal *refused
 	now     time.Time
 	// blind: this operator asks nobody. What the agent's node reported stands.
@@ -78,6 +79,9 @@ func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.Age
 	next.TimeScale = 0
 	if scale > 1 {
 		next.TimeScale = int32(scale) //nolint:gosec // the flag bounds it
+	}
+	if o.started != nil {
+		next.Runtime = o.started
 	}
 	if o.blind && old.Pod != nil && living(old.State) && living(o.verdict.State) {
 		return next

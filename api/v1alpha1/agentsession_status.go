@@ -92,6 +92,10 @@ type AgentSessionStatus struct {
 	// pod is the compute. Empty without one.
 	// +optional
 	Pod *PodStatus `json:"pod,omitempty"`
+	// runtime is what the activation started with, for a session with
+	// spec.runtimeRef.
+	// +optional
+	Runtime *ActivationRuntime `json:"runtime,omitempty"`
 	// traffic is what the gateway knows of invocations; the operator reads it
 	// and never writes it.
 	// +optional

@@ -21,6 +21,7 @@ const LabelActivation = "runtime.agentsession.dev/activation"
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=ags,categories=agents
 // +kubebuilder:selectablefield:JSONPath=`.spec.runtimeSessionId`
+// +kubebuilder:selectablefield:JSONPath=`.spec.runtimeRef.name`
 // +kubebuilder:selectablefield:JSONPath=`.status.pod.node`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Ping",type=string,JSONPath=`.status.pingStatus`
@@ -57,7 +58,15 @@ type AgentSessionList struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.runtimeSessionId) == has(oldSelf.runtimeSessionId)",message="runtimeSessionId is immutable: it can be neither added nor removed"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.activation) || has(self.activation)",message="activation can only grow: it cannot be removed"
+// +kubebuilder:validation:XValidation:rule="has(self.template) != has(self.runtimeRef)",message="spec must have either template or runtimeRef"
+// +kubebuilder:validation:XValidation:rule="has(self.runtimeRef) == has(oldSelf.runtimeRef)",message="runtimeRef is immutable: it can be neither added nor removed"
 type AgentSessionSpec struct {
+	// runtimeRef names the AgentRuntime that the session is one of, in the place
+	// of a template. Immutable.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="runtimeRef is immutable"
+	RuntimeRef *RuntimeRef `json:"runtimeRef,omitempty"`
+
 	// template of the pod that is the session's compute, one pod for each
 	// activation. The first container is the agent: it answers
 	// GET /ping on ping.port. The operator adds restartPolicy Never (an agent
@@ -67,8 +76,8 @@ type AgentSessionSpec struct {
 	// with the next activation; the compute that runs keeps what it started with.
 	// It names one container at least; restartPolicy is Never or absent, and
 	// hostNetwork, hostPID and hostIPC are not true.
-	// +required
-	Template corev1.PodTemplateSpec `json:"template"`
+	// +optional
+	Template corev1.PodTemplateSpec `json:"template,omitzero"`
 
 	// runtimeSessionId is AgentCore's name of the session, 33 to 256
 	// characters, given to the agent in AGENTSESSION_RUNTIME_SESSION_ID. The
@@ -84,7 +93,8 @@ type AgentSessionSpec struct {
 	// +optional
 	LifecycleConfiguration *LifecycleConfiguration `json:"lifecycleConfiguration,omitempty"`
 
-	// ping says how the agent is asked and how its answers are read.
+	// ping says how the agent is asked and how its answers are read. With
+	// runtimeRef it is the runtime's that counts, not this.
 	// +optional
 	// +kubebuilder:default={}
 	Ping PingSpec `json:"ping,omitempty"`

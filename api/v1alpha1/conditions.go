@@ -1,10 +1,12 @@
 package v1alpha1
 
-// Types of the conditions of an AgentSession. All three are always there.
+// Types of the conditions of an AgentSession, which always has all three, and of
+// an AgentRuntime, which has Ready.
 const (
 	// ConditionReady is true while the compute answers pings: the session is
 	// Active or Idle. Its reasons are the states and ReasonPodRefused,
-	// ReasonPodNameTaken, ReasonAddressRefused.
+	// ReasonPodNameTaken, ReasonAddressRefused, ReasonRuntimeNotFound. Of an
+	// AgentRuntime it is true while its endpoints' versions can be started.
 	ConditionReady = "Ready"
 	// ConditionPingContract is false when the agent's ping answers break
 	// AgentCore's contract, and unknown before the first answer.
@@ -27,6 +29,18 @@ const (
 	// ReasonAddressRefused is a pod address that must not be asked: loopback,
 	// link-local, multicast, unspecified, or the node's own.
 	ReasonAddressRefused = "AddressRefused"
+	// ReasonRuntimeNotFound is a spec.runtimeRef whose runtime, endpoint or
+	// version is not there. The session starts when it is.
+	ReasonRuntimeNotFound = "RuntimeNotFound"
+)
+
+// Reasons of the condition Ready of an AgentRuntime.
+const (
+	// ReasonVersionRecorded is a runtime whose sessions can start.
+	ReasonVersionRecorded = "VersionRecorded"
+	// ReasonVersionNotFound is a runtime with an endpoint whose version is not
+	// there: it was never made, or nothing had pinned it for ten versions.
+	ReasonVersionNotFound = "VersionNotFound"
 )
 
 // Reasons of the condition PingContract.

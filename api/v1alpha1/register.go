@@ -11,7 +11,7 @@ var GroupVersion = schema.GroupVersion{Group: "runtime.agentsession.dev", Versio
 
 // AddToScheme adds this package's kinds to a scheme.
 func AddToScheme(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &AgentSession{}, &AgentSessionList{})
+	scheme.AddKnownTypes(GroupVersion, &AgentSession{}, &AgentSessionList{}, &AgentRuntime{}, &AgentRuntimeList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

@@ -64,7 +64,7 @@ func TestMain(m *testing.M) {
 				return 1
 			}
 		}
-		if out, err := kubectl("wait", "--for=condition=Established", "crd/agentsessions.runtime.agentsession.dev"); err != nil {
+		if out, err := kubectl("wait", "--for=condition=Established", "crd/agentsessions.runtime.agentsession.dev", "crd/agentruntimes.runtime.agentsession.dev"); err != nil {
 			fmt.Fprintln(os.Stderr, out)
 			return 1
 		}

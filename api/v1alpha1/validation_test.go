@@ -35,7 +35,10 @@ func TestBadInputIsRefusedWithASentence(t *testing.T) {
 		"ttl over a year":               {`ttlSecondsAfterStopped: 31536001`, []string{"spec.ttlSecondsAfterStopped", "less than or equal to 31536000"}},
 		"id too short":                  {`runtimeSessionId: ` + id[:32], []string{"spec.runtimeSessionId", "33"}},
 		"id too long":                   {`runtimeSessionId: ` + strings.Repeat("i", 257), []string{"spec.runtimeSessionId", "256"}},
-		"no template":                   {`template: REMOVE`, []string{"spec.template", "Required"}},
+		"no template":                   {`template: REMOVE`, []string{"spec must have either template or runtimeRef"}},
+		"a template and a runtime":      {`runtimeRef: {name: a}`, []string{"spec must have either template or runtimeRef"}},
+		"a runtime without a name":      {`{template: REMOVE, runtimeRef: {qualifier: PROD}}`, []string{"spec.runtimeRef.name", "Required"}},
+		"a qualifier that is none":      {`{template: REMOVE, runtimeRef: {name: a, qualifier: a-b}}`, []string{"spec.runtimeRef.qualifier", "a-b"}},
 		"a template without spec":       {`template: {metadata: {labels: {a: b}}}`, []string{"spec.template.spec", "Required"}},
 		"a template without containers": {`template: {spec: {containers: []}}`, []string{"spec.template.spec.containers", "at least 1 items"}},
 		"absent containers":             {`template: {spec: {}}`, []string{"spec.template.spec.containers", "Required"}},
@@ -80,6 +83,9 @@ func TestChangesThatAreRefused(t *testing.T) {
 		"a port other than the default, removed": {"ping: {port: 8081}", "ping: REMOVE", "ping.port is immutable"},
 		"idle raised over max":                   {"lifecycleConfiguration: {maxLifetime: 600}", "lifecycleConfiguration: {idleRuntimeSessionTimeout: 700, maxLifetime: 600}", "must be less than or equal to maxLifetime"},
 		"containers removed":                     {"{}", "template: {spec: {containers: []}}", "should have at least 1 items"},
+		"another runtime":                        {"{template: REMOVE, runtimeRef: {name: a}}", "{template: REMOVE, runtimeRef: {name: b}}", "runtimeRef is immutable"},
+		"another endpoint":                       {"{template: REMOVE, runtimeRef: {name: a}}", "{template: REMOVE, runtimeRef: {name: a, qualifier: PROD}}", "runtimeRef is immutable"},
+		"a template for a runtime":               {"{}", "{template: REMOVE, runtimeRef: {name: a}}", "runtimeRef is immutable: it can be neither added nor removed"},
 		"a lower activation":                     {"activation: 3", "activation: 2", "activation can only grow"},
 		"no activation":                          {"activation: 3", "activation: REMOVE", "activation can only grow"},
 	} {
@@ -111,6 +117,8 @@ func TestGoodInputIsTaken(t *testing.T) {
 		"desiredState: Stopped",
 		"ttlSecondsAfterStopped: 0",
 		"ttlSecondsAfterStopped: 31536000",
+		"{template: REMOVE, runtimeRef: {name: a}}",
+		"{template: REMOVE, runtimeRef: {name: a, qualifier: PROD}}",
 		"runtimeSessionId: " + strings.Repeat("i", 33),
 		"runtimeSessionId: " + strings.Repeat("i", 256),
 		"template: {spec: {restartPolicy: Never, hostNetwork: false, containers: [{name: a, image: a}]}}",
@@ -126,4 +134,43 @@ func TestGoodInputIsTaken(t *testing.T) {
 		object.SetName(strings.Repeat("n", 52))
 		NewWithT(t).Expect(api.Create(t.Context(), object, client.DryRunAll)).To(Succeed())
 	})
+}
+
+func TestRuntimesThatAreRefused(t *testing.T) {
+	const template = "template: {spec: {containers: [{name: a, image: a}]}}"
+	for name, row := range map[string]struct {
+		spec string
+		says []string // empty: it is taken
+	}{
+		"the smallest":             {spec: "{" + template + "}"},
+		"all of it":                {spec: "{" + template + ", protocolConfiguration: {serverProtocol: MCP, port: 8000, path: /mcp}, lifecycleConfiguration: {maxLifetime: 600}, ping: {idleClock: Observed, failureThreshold: 4}, stuckDetection: {afterSeconds: 60}, endpoints: [{name: PROD, version: 1}]}"},
+		"no template":              {"{}", []string{"spec.template", "Required"}},
+		"no containers":            {"{template: {spec: {containers: []}}}", []string{"spec.template.spec.containers", "at least 1 items"}},
+		"host network":             {"{template: {spec: {hostNetwork: true, containers: [{name: a, image: a}]}}}", []string{"template.spec.hostNetwork must not be true"}},
+		"an unknown protocol":      {"{" + template + ", protocolConfiguration: {serverProtocol: GRPC}}", []string{"spec.protocolConfiguration.serverProtocol", "GRPC", `"HTTP", "MCP", "A2A", "AGUI"`}},
+		"a path that is none":      {"{" + template + ", protocolConfiguration: {path: mcp}}", []string{"spec.protocolConfiguration.path", "mcp"}},
+		"a path with a query":      {"{" + template + ", protocolConfiguration: {path: '/a?b'}}", []string{"spec.protocolConfiguration.path"}},
+		"idle > max":               {"{" + template + ", lifecycleConfiguration: {idleRuntimeSessionTimeout: 601, maxLifetime: 600}}", []string{"idleRuntimeSessionTimeout must be less than or equal to maxLifetime"}},
+		"the endpoint of all":      {"{" + template + ", endpoints: [{name: DEFAULT, version: 1}]}", []string{"spec.endpoints[0].name", "DEFAULT is always there"}},
+		"an endpoint twice":        {"{" + template + ", endpoints: [{name: A, version: 1}, {name: A, version: 2}]}", []string{"spec.endpoints[1]", "Duplicate"}},
+		"an endpoint of no name":   {"{" + template + ", endpoints: [{name: a-b, version: 1}]}", []string{"spec.endpoints[0].name", "a-b"}},
+		"an endpoint of version 0": {"{" + template + ", endpoints: [{name: A, version: 0}]}", []string{"spec.endpoints[0].version", "greater than or equal to 1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			object := manifest(t, "{}")
+			object.SetKind("AgentRuntime")
+			object.Object["spec"] = map[string]any{}
+			change(t, object, row.spec)
+			err := api.Create(t.Context(), object, client.FieldValidation(metav1.FieldValidationStrict), client.DryRunAll)
+			if row.says == nil {
+				g.Expect(err).NotTo(HaveOccurred())
+				return
+			}
+			g.Expect(err).To(HaveOccurred())
+			for _, words := range row.says {
+				g.Expect(err.Error()).To(ContainSubstring(words))
+			}
+		})
+	}
 }

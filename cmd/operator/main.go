@@ -141,7 +141,10 @@ func run(o options) error {
 	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the controller: %w", err)
 	}
-	if o.probe != probeNode { // which knows only its own, and they are counted already
+	if o.probe != probeNode { // which knows only its own sessions
+		if err := (&controllers.AgentRuntimeReconciler{Client: mgr.GetClient()}).SetupWithManager(mgr); err != nil {
+			return fmt.Errorf("set up the controller of runtimes: %w", err)
+		}
 		if err := metrics.Registry.Register(controllers.SessionCollector{Reader: mgr.GetCache()}); err != nil {
 			return fmt.Errorf("register the sessions' metrics: %w", err)
 		}

@@ -1,0 +1,233 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// LabelRuntime is on every AgentSession that the gateway makes, on every pod of
+// a session with spec.runtimeRef, and on every ControllerRevision of a version,
+// with the runtime's name as its value.
+const LabelRuntime = "runtime.agentsession.dev/runtime"
+
+// LabelVersion is on every pod of a session with spec.runtimeRef, and on every
+// ControllerRevision of a version, with the version as its value.
+const LabelVersion = "runtime.agentsession.dev/version"
+
+// DefaultQualifier is the endpoint that every runtime has: it follows the newest
+// version.
+const DefaultQualifier = "DEFAULT"
+
+// AgentRuntime is an agent that sessions are made of: what its pods look like,
+// how it is spoken to, and how long its sessions last. Every change of spec is a
+// new version, as on AWS Bedrock AgentCore. A session keeps the version that its
+// activation started with; its next activation gets the one that its endpoint
+// names then.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=agr,categories=agents
+// +kubebuilder:printcolumn:name="Id",type=string,JSONPath=`.status.agentRuntimeId`
+// +kubebuilder:printcolumn:name="Version",type=integer,JSONPath=`.status.agentRuntimeVersion`
+// +kubebuilder:printcolumn:name="Protocol",type=string,JSONPath=`.spec.protocolConfiguration.serverProtocol`
+// +kubebuilder:printcolumn:name="Active",type=integer,JSONPath=`.status.sessions.active`
+// +kubebuilder:printcolumn:name="Idle",type=integer,JSONPath=`.status.sessions.idle`
+// +kubebuilder:printcolumn:name="Stopped",type=integer,JSONPath=`.status.sessions.stopped`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 52",message="metadata.name must have 52 characters at most: it is a label of the sessions' pods"
+type AgentRuntime struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec is the agent. Every change of it is a new version.
+	// +required
+	Spec AgentRuntimeSpec `json:"spec"`
+	// Status is what the operator made of it.
+	// +optional
+	Status AgentRuntimeStatus `json:"status,omitempty"`
+}
+
+// AgentRuntimeList is a list of runtimes.
+//
+// +kubebuilder:object:root=true
+type AgentRuntimeList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []AgentRuntime `json:"items"`
+}
+
+// AgentRuntimeSpec is an agent that sessions are made of.
+type AgentRuntimeSpec struct {
+	// template of the sessions' pods, as an AgentSession's spec.template.
+	// +required
+	Template corev1.PodTemplateSpec `json:"template"`
+
+	// protocolConfiguration says how the agent is spoken to.
+	// +optional
+	// +kubebuilder:default={}
+	ProtocolConfiguration ProtocolConfiguration `json:"protocolConfiguration,omitempty"`
+
+	// lifecycleConfiguration says when computes are taken away. A session's own
+	// values win over it, each for itself. A session keeps what its activation
+	// started with.
+	// +optional
+	LifecycleConfiguration *LifecycleConfiguration `json:"lifecycleConfiguration,omitempty"`
+
+	// ping says how agents' answers are read.
+	// +optional
+	// +kubebuilder:default={}
+	Ping RuntimePing `json:"ping,omitempty"`
+
+	// stuckDetection of sessions that have none of their own.
+	// +optional
+	StuckDetection *StuckDetection `json:"stuckDetection,omitempty"`
+
+	// endpoints pin versions under names that callers may use as a qualifier, at
+	// most ten. DEFAULT is always there and follows the newest version.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=10
+	Endpoints []RuntimeEndpoint `json:"endpoints,omitempty"`
+}
+
+// ServerProtocol is what an agent speaks, in AgentCore's words.
+//
+// +kubebuilder:validation:Enum=HTTP;MCP;A2A;AGUI
+type ServerProtocol string
+
+const (
+	// ProtocolHTTP is POST /invocations and /ws on port 8080.
+	ProtocolHTTP ServerProtocol = "HTTP"
+	// ProtocolMCP is POST /mcp on port 8000.
+	ProtocolMCP ServerProtocol = "MCP"
+	// ProtocolA2A is POST / on port 9000.
+	ProtocolA2A ServerProtocol = "A2A"
+	// ProtocolAGUI is POST /invocations and /ws on port 8080.
+	ProtocolAGUI ServerProtocol = "AGUI"
+)
+
+// ProtocolConfiguration is AgentCore's.
+type ProtocolConfiguration struct {
+	// serverProtocol is HTTP, MCP, A2A or AGUI. Whatever it is, the agent answers
+	// GET /ping on the same port.
+	// +optional
+	// +kubebuilder:default=HTTP
+	ServerProtocol ServerProtocol `json:"serverProtocol,omitempty"`
+	// port of the agent, 1 to 65535. Absent: the protocol's, which is 8080 for HTTP
+	// and AGUI, 8000 for MCP, 9000 for A2A. (AgentCore allows 8000 to 12000.)
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port,omitempty"`
+	// path of invocations. Absent: the protocol's, which is /invocations for HTTP
+	// and AGUI, /mcp for MCP, / for A2A.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^/[A-Za-z0-9._~/-]*$`
+	// +kubebuilder:validation:MaxLength=256
+	Path string `json:"path,omitempty"`
+}
+
+// RuntimePing says how agents' answers to pings are read: spec.ping of an
+// AgentSession without its port, which is the protocol's.
+type RuntimePing struct {
+	// idleClock is AgentCore, AgentCoreStrict or Observed.
+	// +optional
+	// +kubebuilder:default=AgentCore
+	IdleClock IdleClock `json:"idleClock,omitempty"`
+	// failureThreshold is how many pings in a row must fail before a compute is
+	// stopped as Unhealthy, 4 to 1800; one ping is made every 2 seconds.
+	// +optional
+	// +kubebuilder:default=15
+	// +kubebuilder:validation:Minimum=4
+	// +kubebuilder:validation:Maximum=1800
+	FailureThreshold int32 `json:"failureThreshold,omitempty"`
+}
+
+// RuntimeEndpoint pins a version under a name.
+//
+// +kubebuilder:validation:XValidation:rule="self.name != 'DEFAULT'",message="the endpoint DEFAULT is always there and follows the newest version",fieldPath=".name"
+type RuntimeEndpoint struct {
+	// name of the endpoint, a letter and up to 47 letters, digits and underscores.
+	// +required
+	// +kubebuilder:validation:Pattern=`^[a-zA-Z][a-zA-Z0-9_]{0,47}$`
+	Name string `json:"name"`
+	// version that it pins.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Version int64 `json:"version"`
+}
+
+// AgentRuntimeStatus is what the operator made of a runtime.
+type AgentRuntimeStatus struct {
+	// agentRuntimeId names the runtime in AgentCore's API: its name, with
+	// underscores for what AWS does not allow, and ten characters of its own.
+	// +optional
+	AgentRuntimeID string `json:"agentRuntimeId,omitempty"`
+	// agentRuntimeArn names the runtime in AgentCore's API, in the shape of AWS:
+	// the account stands for the namespace.
+	// +optional
+	AgentRuntimeArn string `json:"agentRuntimeArn,omitempty"`
+	// agentRuntimeVersion is the newest version: the generation of spec.
+	// +optional
+	AgentRuntimeVersion int64 `json:"agentRuntimeVersion,omitempty"`
+	// sessions counts the sessions that name this runtime, by state. It follows
+	// them within a few seconds.
+	// +optional
+	Sessions SessionCounts `json:"sessions,omitzero"`
+	// conditions: Ready is True while every endpoint's version can be started.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// SessionCounts are sessions by state.
+type SessionCounts struct {
+	// starting is how many have a compute that was not healthy yet, or wait for one.
+	Starting int32 `json:"starting"`
+	// active is how many have work.
+	Active int32 `json:"active"`
+	// idle is how many have a compute and no work.
+	Idle int32 `json:"idle"`
+	// stopping is how many have a compute that is being taken away.
+	Stopping int32 `json:"stopping"`
+	// stopped is how many have no compute.
+	Stopped int32 `json:"stopped"`
+}
+
+// RuntimeRef names an AgentRuntime and one of its endpoints.
+type RuntimeRef struct {
+	// name of an AgentRuntime in the session's namespace.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=52
+	Name string `json:"name"`
+	// qualifier is the endpoint whose version an activation starts with.
+	// +optional
+	// +kubebuilder:default=DEFAULT
+	// +kubebuilder:validation:Pattern=`^[a-zA-Z][a-zA-Z0-9_]{0,47}$`
+	Qualifier string `json:"qualifier,omitempty"`
+}
+
+// ActivationRuntime is what an activation started with.
+type ActivationRuntime struct {
+	// agentRuntimeVersion is the version of the runtime.
+	// +required
+	AgentRuntimeVersion int64 `json:"agentRuntimeVersion"`
+	// protocolConfiguration with the port and the path in force.
+	// +required
+	ProtocolConfiguration ProtocolConfiguration `json:"protocolConfiguration"`
+	// lifecycleConfiguration of that version. A session's own values win over it.
+	// +optional
+	LifecycleConfiguration *LifecycleConfiguration `json:"lifecycleConfiguration,omitempty"`
+	// ping of that version.
+	// +required
+	Ping RuntimePing `json:"ping"`
+	// stuckDetection of that version, for a session without one.
+	// +optional
+	StuckDetection *StuckDetection `json:"stuckDetection,omitempty"`
+}

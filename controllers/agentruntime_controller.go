@@ -1,0 +1,244 @@
+package controllers
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	crevent "sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+const (
+	// keptVersions is how many versions of a runtime stay that no endpoint pins.
+	keptVersions = 10
+	// countAfter is how long after a session's change its runtime's counts are
+	// written: many changes are one write.
+	countAfter = 5 * time.Second
+	// region is the one in every ARN. Which region callers sign for does not
+	// matter.
+	region = "local"
+)
+
+// AgentRuntimeReconciler keeps the versions of each AgentRuntime, and counts its
+// sessions.
+type AgentRuntimeReconciler struct {
+	// Client reads from the cache and writes.
+	Client client.Client
+}
+
+// +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentruntimes,verbs=get;list;watch
+// +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentruntimes/status,verbs=patch
+// +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentruntimes/finalizers,verbs=update
+// +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch;create;delete
+
+// Reconcile records the newest version, forgets old ones, and reports.
+func (r *AgentRuntimeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var agent v1alpha1.AgentRuntime
+	if err := r.Client.Get(ctx, req.NamespacedName, &agent); err != nil || agent.DeletionTimestamp != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	versions, err := r.record(ctx, &agent)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	old := agent.DeepCopy()
+	if agent.Status.Sessions, err = r.count(ctx, &agent); err != nil {
+		return ctrl.Result{}, err
+	}
+	agent.Status.AgentRuntimeID = idOf(&agent)
+	agent.Status.AgentRuntimeArn = fmt.Sprintf("arn:aws:bedrock-agentcore:%s:%s:runtime/%s", region, accountOf(agent.Namespace), agent.Status.AgentRuntimeID)
+	agent.Status.AgentRuntimeVersion = agent.Generation
+	meta.SetStatusCondition(&agent.Status.Conditions, readyRuntime(&agent, versions))
+	if equality.Semantic.DeepEqual(old.Status, agent.Status) {
+		return ctrl.Result{}, nil
+	}
+	if err := r.Client.Status().Patch(ctx, &agent, client.MergeFrom(old)); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("patch status: %w", err))
+	}
+	return ctrl.Result{}, nil
+}
+
+// record keeps the newest version, those that endpoints pin, and the ten before,
+// and returns the numbers of what is kept.
+func (r *AgentRuntimeReconciler) record(ctx context.Context, agent *v1alpha1.AgentRuntime) (map[int64]bool, error) {
+	var list appsv1.ControllerRevisionList
+	if err := r.Client.List(ctx, &list, client.InNamespace(agent.Namespace), client.MatchingLabels{v1alpha1.LabelRuntime: agent.Name}); err != nil {
+		return nil, fmt.Errorf("list versions: %w", err)
+	}
+	ours := slices.DeleteFunc(list.Items, func(revision appsv1.ControllerRevision) bool { return !metav1.IsControlledBy(&revision, agent) })
+	slices.SortFunc(ours, func(a, b appsv1.ControllerRevision) int { return int(b.Revision - a.Revision) })
+	if len(ours) == 0 || ours[0].Revision < agent.Generation {
+		revision, err := revisionOf(agent)
+		if err != nil {
+			return nil, err
+		}
+		if err := r.Client.Create(ctx, revision); err != nil {
+			return nil, fmt.Errorf("record version %d: %w", agent.Generation, err)
+		}
+		ctrl.LoggerFrom(ctx).Info("Recorded a version", "version", agent.Generation)
+	}
+	return r.prune(ctx, agent, ours)
+}
+
+// prune deletes old versions, given with the newest first.
+func (r *AgentRuntimeReconciler) prune(ctx context.Context, agent *v1alpha1.AgentRuntime, versions []appsv1.ControllerRevision) (kept map[int64]bool, err error) {
+	kept = map[int64]bool{agent.Generation: true}
+	pinned := map[int64]bool{agent.Generation: true}
+	for _, e := range agent.Spec.Endpoints {
+		pinned[e.Version] = true
+	}
+	unpinned := 0
+	for i := range versions {
+		number := versions[i].Revision
+		if pinned[number] {
+			kept[number] = true
+			continue
+		}
+		if unpinned++; unpinned <= keptVersions {
+			kept[number] = true
+			continue
+		}
+		if err := r.Client.Delete(ctx, &versions[i], client.Preconditions{UID: &versions[i].UID}); client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("delete version %d: %w", number, err)
+		}
+		ctrl.LoggerFrom(ctx).Info("Deleted a version", "version", number)
+	}
+	return kept, nil
+}
+
+func revisionOf(agent *v1alpha1.AgentRuntime) (*appsv1.ControllerRevision, error) {
+	raw, err := json.Marshal(agent.Spec)
+	if err != nil {
+		return nil, fmt.Errorf("write version %d: %w", agent.Generation, err)
+	}
+	return &appsv1.ControllerRevision{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: agent.Namespace, Name: revisionName(agent.Name, agent.Generation),
+			Labels: map[string]string{v1alpha1.LabelRuntime: agent.Name, v1alpha1.LabelVersion: strconv.FormatInt(agent.Generation, 10)},
+			OwnerReferences: []metav1.OwnerReference{
+				*metav1.NewControllerRef(agent, v1alpha1.GroupVersion.WithKind("AgentRuntime")),
+			},
+		},
+		Data:     runtime.RawExtension{Raw: raw},
+		Revision: agent.Generation,
+	}, nil
+}
+
+func (r *AgentRuntimeReconciler) count(ctx context.Context, agent *v1alpha1.AgentRuntime) (counts v1alpha1.SessionCounts, err error) {
+	var list v1alpha1.AgentSessionList
+	if err := r.Client.List(ctx, &list, client.InNamespace(agent.Namespace), client.MatchingFields{runtimeIndex: agent.Name}, client.UnsafeDisableDeepCopy); err != nil {
+		return counts, fmt.Errorf("list sessions: %w", err)
+	}
+	for i := range list.Items {
+		switch list.Items[i].Status.State {
+		case v1alpha1.StateActive:
+			counts.Active++
+		case v1alpha1.StateIdle:
+			counts.Idle++
+		case v1alpha1.StateStopping:
+			counts.Stopping++
+		case v1alpha1.StateStopped:
+			counts.Stopped++
+		case v1alpha1.StateStarting, "":
+			counts.Starting++
+		}
+	}
+	return counts, nil
+}
+
+func readyRuntime(agent *v1alpha1.AgentRuntime, versions map[int64]bool) metav1.Condition {
+	c := metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, ObservedGeneration: agent.Generation,
+		Reason: v1alpha1.ReasonVersionRecorded, Message: fmt.Sprintf("Sessions start with version %d, or with that of their endpoint.", agent.Generation),
+	}
+	for _, e := range agent.Spec.Endpoints {
+		if !versions[e.Version] {
+			c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonVersionNotFound
+			c.Message = fmt.Sprintf("The endpoint %s pins version %d, which is not there: its sessions cannot start.", e.Name, e.Version)
+		}
+	}
+	return c
+}
+
+// idOf is the runtime's id by AWS's pattern: [a-zA-Z][a-zA-Z0-9_]{0,47}, a dash,
+// and ten letters and digits, here of its UID.
+func idOf(agent *v1alpha1.AgentRuntime) string {
+	name := strings.Map(func(c rune) rune {
+		if c == '-' || c == '.' {
+			return '_'
+		}
+		return c
+	}, agent.Name)
+	if name[0] <= '9' {
+		name = "r" + name
+	}
+	sum := sha256.Sum256([]byte(agent.UID))
+	return name[:min(len(name), 48)] + "-" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:10])
+}
+
+// accountOf are the twelve digits that stand for a namespace.
+func accountOf(namespace string) string {
+	sum := sha256.Sum256([]byte(namespace))
+	return fmt.Sprintf("%012d", binary.BigEndian.Uint64(sum[:])%1e12)
+}
+
+// SetupWithManager starts the reconciler with the manager. The manager needs an
+// AgentSessionReconciler too.
+func (r *AgentRuntimeReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("agentruntime").
+		For(&v1alpha1.AgentRuntime{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Owns(&appsv1.ControllerRevision{}, builder.WithPredicates(predicate.Funcs{
+			CreateFunc: func(crevent.CreateEvent) bool { return false },
+			UpdateFunc: func(crevent.UpdateEvent) bool { return false },
+		})).
+		Watches(&v1alpha1.AgentSession{}, countLater()).
+		Complete(r)
+}
+
+// countLater has a runtime's sessions counted a while after one of them changed
+// its state.
+func countLater() handler.Funcs {
+	later := func(object client.Object, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+		for _, name := range runtimeNameOf(object) {
+			queue.AddAfter(reconcile.Request{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}, countAfter)
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e crevent.CreateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			later(e.Object, queue)
+		},
+		UpdateFunc: func(_ context.Context, e crevent.UpdateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			before, was := e.ObjectOld.(*v1alpha1.AgentSession)
+			after, is := e.ObjectNew.(*v1alpha1.AgentSession)
+			if was && is && before.Status.State != after.Status.State {
+				later(after, queue)
+			}
+		},
+		DeleteFunc: func(_ context.Context, e crevent.DeleteEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			later(e.Object, queue)
+		},
+	}
+}

@@ -1,0 +1,224 @@
+package controllers_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+// newRuntime makes a runtime whose agents say which image they are.
+func newRuntime(namespace, name, image string, change ...func(*v1alpha1.AgentRuntime)) *v1alpha1.AgentRuntime {
+	agent := &v1alpha1.AgentRuntime{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec: v1alpha1.AgentRuntimeSpec{
+			Template:               corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "agent", Image: image}}}},
+			ProtocolConfiguration:  v1alpha1.ProtocolConfiguration{Port: kubelet.Port()},
+			LifecycleConfiguration: &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 7200, MaxLifetime: 14400},
+		},
+	}
+	for _, f := range change {
+		f(agent)
+	}
+	return agent
+}
+
+// sessionOf makes a session of a runtime.
+func sessionOf(agent *v1alpha1.AgentRuntime, name string, change ...func(*v1alpha1.AgentSession)) *v1alpha1.AgentSession {
+	session := &v1alpha1.AgentSession{
+		ObjectMeta: metav1.ObjectMeta{Namespace: agent.Namespace, Name: name},
+		Spec:       v1alpha1.AgentSessionSpec{RuntimeRef: &v1alpha1.RuntimeRef{Name: agent.Name}},
+	}
+	for _, f := range change {
+		f(session)
+	}
+	return session
+}
+
+// updateRuntime makes a version more, and returns its number.
+func updateRuntime(ctx context.Context, agent *v1alpha1.AgentRuntime, change func(*v1alpha1.AgentRuntimeSpec)) int64 {
+	GinkgoHelper()
+	Expect(api.Get(ctx, client.ObjectKeyFromObject(agent), agent)).To(Succeed())
+	base := agent.DeepCopy()
+	change(&agent.Spec)
+	Expect(api.Patch(ctx, agent, client.MergeFrom(base))).To(Succeed())
+	return agent.Generation
+}
+
+func image(name string) func(*v1alpha1.AgentRuntimeSpec) {
+	return func(s *v1alpha1.AgentRuntimeSpec) { s.Template.Spec.Containers[0].Image = name }
+}
+
+// imageOf is the image of the session's compute.
+func imageOf(ctx context.Context, session *v1alpha1.AgentSession) string {
+	GinkgoHelper()
+	var pod corev1.Pod
+	Expect(api.Get(ctx, client.ObjectKey{Namespace: session.Namespace, Name: session.Status.Pod.Name}, &pod)).To(Succeed())
+	Expect(pod.Labels).To(And(
+		HaveKeyWithValue(v1alpha1.LabelRuntime, session.Spec.RuntimeRef.Name),
+		HaveKeyWithValue(v1alpha1.LabelVersion, fmt.Sprint(session.Status.Runtime.AgentRuntimeVersion))))
+	return pod.Spec.Containers[0].Image
+}
+
+// versionsOf are the versions of a runtime that are kept.
+func versionsOf(ctx context.Context, agent *v1alpha1.AgentRuntime) func() ([]int64, error) {
+	return func() ([]int64, error) {
+		var list appsv1.ControllerRevisionList
+		err := api.List(ctx, &list, client.InNamespace(agent.Namespace), client.MatchingLabels{v1alpha1.LabelRuntime: agent.Name})
+		var numbers []int64
+		for i := range list.Items {
+			numbers = append(numbers, list.Items[i].Revision)
+		}
+		return numbers, err
+	}
+}
+
+var _ = Describe("Sessions of a runtime", Ordered, func() {
+	var namespace string
+	BeforeAll(func(ctx context.Context) {
+		namespace = newNamespace(ctx)
+		startOperator(namespace)
+	})
+
+	It("keep the version that they started with, and wake with the newest", func(ctx context.Context) {
+		agent := newRuntime(namespace, "versions", "first")
+		Expect(api.Create(ctx, agent)).To(Succeed())
+		session := sessionOf(agent, "versions-session")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		status := eventuallyState(ctx, session, v1alpha1.StateIdle)
+		Expect(imageOf(ctx, session)).To(Equal("first"))
+		Expect(status.Runtime.AgentRuntimeVersion).To(BeEquivalentTo(1))
+		Expect(status.Runtime.ProtocolConfiguration).To(Equal(v1alpha1.ProtocolConfiguration{
+			ServerProtocol: v1alpha1.ProtocolHTTP, Port: kubelet.Port(), Path: "/invocations",
+		}))
+		Expect(*status.LifecycleConfiguration).To(Equal(v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 7200, MaxLifetime: 14400}))
+
+		By("a new version, whose agent would be idle for too long at once")
+		Expect(updateRuntime(ctx, agent, func(s *v1alpha1.AgentRuntimeSpec) {
+			s.Template.Spec.Containers[0].Image = "second"
+			s.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 60}
+			s.ProtocolConfiguration.Path = "/other"
+		})).To(BeEquivalentTo(2))
+		Eventually(versionsOf(ctx, agent)).Should(ConsistOf(BeEquivalentTo(1), BeEquivalentTo(2)))
+		agentOf(ctx, session).Say("HealthyBusy")
+		status = eventuallyState(ctx, session, v1alpha1.StateActive)
+		Expect(status.Runtime.AgentRuntimeVersion).To(BeEquivalentTo(1))
+		Expect(status.LifecycleConfiguration.IdleRuntimeSessionTimeout).To(BeEquivalentTo(7200))
+
+		By("a value of the session's own, which counts at once")
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) {
+			s.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 120}
+		})
+		Eventually(reading(ctx, session)).Should(HaveField("LifecycleConfiguration",
+			HaveValue(Equal(v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 120, MaxLifetime: 14400}))))
+
+		By("the next activation")
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.Activation, s.LifecycleConfiguration = 2, nil })
+		Eventually(reading(ctx, session)).Should(And(HaveField("State", v1alpha1.StateIdle), HaveField("Activation", BeEquivalentTo(2))))
+		Expect(imageOf(ctx, session)).To(Equal("second"))
+		Expect(session.Status.Runtime.AgentRuntimeVersion).To(BeEquivalentTo(2))
+		Expect(session.Status.Runtime.ProtocolConfiguration.Path).To(Equal("/other"))
+		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+	})
+
+	It("start with the version that their endpoint pins, once it is there", func(ctx context.Context) {
+		agent := newRuntime(namespace, "endpoints", "first")
+		session := sessionOf(agent, "endpoints-session", func(s *v1alpha1.AgentSession) { s.Spec.RuntimeRef.Qualifier = "PROD" })
+		ready := func() string {
+			_, _ = reading(ctx, session)()
+			if c := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionReady); c != nil {
+				return c.Reason + ": " + c.Message
+			}
+			return ""
+		}
+		Expect(api.Create(ctx, session)).To(Succeed())
+		Eventually(ready).Should(And(HavePrefix("RuntimeNotFound: "), ContainSubstring(`There is no AgentRuntime "endpoints"`)))
+		Expect(api.Create(ctx, agent)).To(Succeed())
+		Eventually(ready).Should(ContainSubstring(`has no endpoint "PROD"`))
+		Eventually(versionsOf(ctx, agent)).Should(HaveLen(1))
+		updateRuntime(ctx, agent, image("second"))
+		Eventually(versionsOf(ctx, agent)).Should(HaveLen(2))
+		updateRuntime(ctx, agent, func(s *v1alpha1.AgentRuntimeSpec) {
+			s.Endpoints = []v1alpha1.RuntimeEndpoint{{Name: "PROD", Version: 1}}
+		})
+		Expect(eventuallyState(ctx, session, v1alpha1.StateIdle).Runtime.AgentRuntimeVersion).To(BeEquivalentTo(1))
+		Expect(imageOf(ctx, session)).To(Equal("first"))
+
+		By("a version that never was")
+		updateRuntime(ctx, agent, func(s *v1alpha1.AgentRuntimeSpec) { s.Endpoints[0].Version = 99 })
+		Eventually(func(g Gomega) {
+			g.Expect(api.Get(ctx, client.ObjectKeyFromObject(agent), agent)).To(Succeed())
+			g.Expect(agent.Status.Conditions).To(ConsistOf(And(HaveField("Status", metav1.ConditionFalse),
+				HaveField("Message", ContainSubstring("The endpoint PROD pins version 99")))))
+		}).Should(Succeed())
+	})
+
+	It("are counted, and their runtime has a name of AWS's shape", func(ctx context.Context) {
+		agent := newRuntime(namespace, "counted", "first")
+		Expect(api.Create(ctx, agent)).To(Succeed())
+		for _, name := range []string{"counted-one", "counted-two"} {
+			Expect(api.Create(ctx, sessionOf(agent, name))).To(Succeed())
+		}
+		stopped := sessionOf(agent, "counted-three", func(s *v1alpha1.AgentSession) { s.Spec.DesiredState = v1alpha1.DesiredStopped })
+		Expect(api.Create(ctx, stopped)).To(Succeed())
+		Eventually(func() (v1alpha1.SessionCounts, error) {
+			err := api.Get(ctx, client.ObjectKeyFromObject(agent), agent)
+			return agent.Status.Sessions, err
+		}).Should(Equal(v1alpha1.SessionCounts{Idle: 2, Stopped: 1}))
+		Expect(agent.Status.AgentRuntimeID).To(MatchRegexp(`^counted-[a-z0-9]{10}$`))
+		Expect(agent.Status.AgentRuntimeArn).To(MatchRegexp(`^arn:aws:bedrock-agentcore:local:[0-9]{12}:runtime/` + agent.Status.AgentRuntimeID + `$`))
+		Expect(agent.Status.AgentRuntimeVersion).To(BeEquivalentTo(1))
+		Expect(meta.IsStatusConditionTrue(agent.Status.Conditions, v1alpha1.ConditionReady)).To(BeTrue())
+	})
+
+	It("lose no version that is pinned", func(ctx context.Context) {
+		agent := newRuntime(namespace, "many", "first", func(r *v1alpha1.AgentRuntime) {
+			r.Spec.Endpoints = []v1alpha1.RuntimeEndpoint{{Name: "OLD", Version: 1}}
+		})
+		Expect(api.Create(ctx, agent)).To(Succeed())
+		Eventually(versionsOf(ctx, agent)).Should(ConsistOf(BeEquivalentTo(1)))
+		for n := int64(2); n <= 14; n++ {
+			Expect(updateRuntime(ctx, agent, image(fmt.Sprint("image-", n)))).To(Equal(n))
+			Eventually(versionsOf(ctx, agent)).Should(ContainElement(n))
+		}
+		// The newest, ten before it, and the one that is pinned.
+		Eventually(versionsOf(ctx, agent)).Should(ConsistOf(int64(1), int64(4), int64(5), int64(6), int64(7), int64(8), int64(9), int64(10), int64(11), int64(12), int64(13), int64(14)))
+	})
+})
+
+var _ = Describe("An operator that dies before it says which version it started", func() {
+	It("is followed by one that goes on with that version", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		agent := newRuntime(namespace, "left", "first", func(r *v1alpha1.AgentRuntime) { r.Spec.LifecycleConfiguration.IdleRuntimeSessionTimeout = 60 })
+		Expect(api.Create(ctx, agent)).To(Succeed())
+		first := startOperator(namespace)
+		Eventually(versionsOf(ctx, agent)).Should(HaveLen(1))
+		first.end()
+
+		session := sessionOf(agent, "left-session")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		dying := startOperator(namespace, dyingAfter(1))
+		Eventually(func() []corev1.Pod { return podsOf(ctx, session) }).Should(HaveLen(1))
+		dying.end()
+		updateRuntime(ctx, agent, func(s *v1alpha1.AgentRuntimeSpec) {
+			image("second")(s)
+			s.LifecycleConfiguration = nil
+		})
+
+		startOperator(namespace)
+		status := eventuallyState(ctx, session, v1alpha1.StateIdle)
+		Expect(imageOf(ctx, session)).To(Equal("first"))
+		Expect(status.Runtime.AgentRuntimeVersion).To(BeEquivalentTo(1))
+		Expect(status.NextStop.At.Sub(status.IdleSince.Time)).To(Equal(60 * time.Second / scale))
+		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+	})
+})

@@ -1,0 +1,78 @@
+package lifecycle
+
+import (
+	"cmp"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+// protocolDefaults are AgentCore's ports and paths (developer guide, "Runtime
+// service contract").
+var protocolDefaults = map[v1alpha1.ServerProtocol]v1alpha1.ProtocolConfiguration{
+	v1alpha1.ProtocolHTTP: {Port: 8080, Path: "/invocations"},
+	v1alpha1.ProtocolMCP:  {Port: 8000, Path: "/mcp"},
+	v1alpha1.ProtocolA2A:  {Port: 9000, Path: "/"},
+	v1alpha1.ProtocolAGUI: {Port: 8080, Path: "/invocations"},
+}
+
+// ProtocolOf fills in what a protocol configuration leaves to its protocol.
+func ProtocolOf(c v1alpha1.ProtocolConfiguration) v1alpha1.ProtocolConfiguration {
+	protocol := cmp.Or(c.ServerProtocol, v1alpha1.ProtocolHTTP)
+	defaults := protocolDefaults[protocol]
+	return v1alpha1.ProtocolConfiguration{
+		ServerProtocol: protocol, Port: cmp.Or(c.Port, defaults.Port), Path: cmp.Or(c.Path, defaults.Path),
+	}
+}
+
+// Capture is what an activation keeps of the version of a runtime that it starts
+// with.
+func Capture(runtime *v1alpha1.AgentRuntimeSpec, version int64) *v1alpha1.ActivationRuntime {
+	return &v1alpha1.ActivationRuntime{
+		AgentRuntimeVersion:    version,
+		ProtocolConfiguration:  ProtocolOf(runtime.ProtocolConfiguration),
+		LifecycleConfiguration: runtime.LifecycleConfiguration,
+		Ping:                   runtime.Ping,
+		StuckDetection:         runtime.StuckDetection,
+	}
+}
+
+// Govern is a session's spec with what its activation started with: the
+// session's own values win, each of the two timeouts for itself; of how the
+// agent is asked it has none of its own.
+func Govern(spec v1alpha1.AgentSessionSpec, started *v1alpha1.ActivationRuntime) v1alpha1.AgentSessionSpec {
+	if spec.RuntimeRef == nil || started == nil {
+		return spec
+	}
+	spec.Ping = v1alpha1.PingSpec{
+		Port: started.ProtocolConfiguration.Port, IdleClock: started.Ping.IdleClock, FailureThreshold: started.Ping.FailureThreshold,
+	}
+	if spec.StuckDetection == nil {
+		spec.StuckDetection = started.StuckDetection
+	}
+	var own, given v1alpha1.LifecycleConfiguration
+	if spec.LifecycleConfiguration != nil {
+		own = *spec.LifecycleConfiguration
+	}
+	if started.LifecycleConfiguration != nil {
+		given = *started.LifecycleConfiguration
+	}
+	spec.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{
+		IdleRuntimeSessionTimeout: cmp.Or(own.IdleRuntimeSessionTimeout, given.IdleRuntimeSessionTimeout),
+		MaxLifetime:               cmp.Or(own.MaxLifetime, given.MaxLifetime),
+	}
+	return spec
+}
+
+// VersionAt is the version that an endpoint of a runtime names; 0 if there is no
+// such endpoint. newest is the newest version.
+func VersionAt(endpoints []v1alpha1.RuntimeEndpoint, qualifier string, newest int64) int64 {
+	if cmp.Or(qualifier, v1alpha1.DefaultQualifier) == v1alpha1.DefaultQualifier {
+		return newest
+	}
+	for _, e := range endpoints {
+		if e.Name == qualifier {
+			return e.Version
+		}
+	}
+	return 0
+}

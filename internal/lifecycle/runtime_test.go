@@ -1,0 +1,84 @@
+package lifecycle_test
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+func TestProtocolOf(t *testing.T) {
+	for name, row := range map[string]struct {
+		given, want v1alpha1.ProtocolConfiguration
+	}{
+		"nothing":   {v1alpha1.ProtocolConfiguration{}, v1alpha1.ProtocolConfiguration{ServerProtocol: "HTTP", Port: 8080, Path: "/invocations"}},
+		"MCP":       {v1alpha1.ProtocolConfiguration{ServerProtocol: "MCP"}, v1alpha1.ProtocolConfiguration{ServerProtocol: "MCP", Port: 8000, Path: "/mcp"}},
+		"A2A":       {v1alpha1.ProtocolConfiguration{ServerProtocol: "A2A"}, v1alpha1.ProtocolConfiguration{ServerProtocol: "A2A", Port: 9000, Path: "/"}},
+		"AGUI":      {v1alpha1.ProtocolConfiguration{ServerProtocol: "AGUI"}, v1alpha1.ProtocolConfiguration{ServerProtocol: "AGUI", Port: 8080, Path: "/invocations"}},
+		"one's own": {v1alpha1.ProtocolConfiguration{ServerProtocol: "MCP", Port: 8123, Path: "/x"}, v1alpha1.ProtocolConfiguration{ServerProtocol: "MCP", Port: 8123, Path: "/x"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(lifecycle.ProtocolOf(row.given)).To(Equal(row.want))
+		})
+	}
+}
+
+func TestGovern(t *testing.T) {
+	config := func(idle, life int32) *v1alpha1.LifecycleConfiguration {
+		return &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: idle, MaxLifetime: life}
+	}
+	stuck := func(after int32) *v1alpha1.StuckDetection { return &v1alpha1.StuckDetection{AfterSeconds: after} }
+	runtime := func(change func(*v1alpha1.ActivationRuntime)) *v1alpha1.ActivationRuntime {
+		started := &v1alpha1.ActivationRuntime{
+			ProtocolConfiguration: v1alpha1.ProtocolConfiguration{Port: 8000},
+			Ping:                  v1alpha1.RuntimePing{IdleClock: v1alpha1.IdleClockObserved, FailureThreshold: 7},
+		}
+		change(started)
+		return started
+	}
+	ping := v1alpha1.PingSpec{Port: 8000, IdleClock: v1alpha1.IdleClockObserved, FailureThreshold: 7}
+	for name, row := range map[string]struct {
+		own, given *v1alpha1.LifecycleConfiguration
+		ownStuck   *v1alpha1.StuckDetection
+		stuck      *v1alpha1.StuckDetection
+		want       *v1alpha1.LifecycleConfiguration
+		wantStuck  *v1alpha1.StuckDetection
+	}{
+		"nothing":               {want: config(0, 0)},
+		"the runtime's":         {given: config(60, 120), stuck: stuck(60), want: config(60, 120), wantStuck: stuck(60)},
+		"the session's":         {own: config(70, 140), given: config(60, 120), ownStuck: stuck(99), stuck: stuck(60), want: config(70, 140), wantStuck: stuck(99)},
+		"one of each":           {own: config(0, 140), given: config(60, 120), want: config(60, 140)},
+		"one of each, the pair": {own: config(70, 0), given: config(0, 120), want: config(70, 120)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			spec := v1alpha1.AgentSessionSpec{
+				RuntimeRef: &v1alpha1.RuntimeRef{Name: "a"}, Ping: v1alpha1.PingSpec{Port: 1, FailureThreshold: 15},
+				LifecycleConfiguration: row.own, StuckDetection: row.ownStuck,
+			}
+			started := runtime(func(r *v1alpha1.ActivationRuntime) { r.LifecycleConfiguration, r.StuckDetection = row.given, row.stuck })
+			governed := lifecycle.Govern(spec, started)
+			g.Expect(governed.Ping).To(Equal(ping))
+			g.Expect(governed.LifecycleConfiguration).To(Equal(row.want))
+			g.Expect(governed.StuckDetection).To(Equal(row.wantStuck))
+			g.Expect(spec.LifecycleConfiguration).To(Equal(row.own), "the spec as it was written stays")
+		})
+	}
+	t.Run("a session with a template", func(t *testing.T) {
+		spec := v1alpha1.AgentSessionSpec{Ping: v1alpha1.PingSpec{Port: 1}}
+		NewWithT(t).Expect(lifecycle.Govern(spec, runtime(func(*v1alpha1.ActivationRuntime) {}))).To(Equal(spec))
+	})
+	t.Run("a session that has not started", func(t *testing.T) {
+		spec := v1alpha1.AgentSessionSpec{RuntimeRef: &v1alpha1.RuntimeRef{Name: "a"}, LifecycleConfiguration: config(60, 0)}
+		NewWithT(t).Expect(lifecycle.Govern(spec, nil)).To(Equal(spec))
+	})
+}
+
+func TestVersionAt(t *testing.T) {
+	endpoints := []v1alpha1.RuntimeEndpoint{{Name: "PROD", Version: 3}, {Name: "TEST", Version: 5}}
+	for qualifier, want := range map[string]int64{"": 7, "DEFAULT": 7, "PROD": 3, "TEST": 5, "prod": 0, "X": 0} {
+		NewWithT(t).Expect(lifecycle.VersionAt(endpoints, qualifier, 7)).To(Equal(want), qualifier)
+	}
+}
