@@ -1,5 +1,6 @@
-# One Dockerfile for both images.
+# One Dockerfile for all images.
 #   docker build -t agentsession/operator:dev .
+#   docker build -t agentsession/gateway:dev --target gateway --build-arg PROGRAM=./cmd/gateway .
 #   docker build -t agentsession/agents:dev --target agents --build-arg PROGRAM=./examples/agents .
 # Where no registry is in reach, BINARY=prebuilt takes a static binary named
 # "program" from the build context instead (hack/cluster does that).
@@ -27,6 +28,11 @@ FROM scratch AS pause
 COPY --from=binary /program /pause
 USER 65535:65535
 ENTRYPOINT ["/pause"]
+
+FROM scratch AS gateway
+COPY --from=binary /program /gateway
+USER 65532:65532
+ENTRYPOINT ["/gateway"]
 
 FROM scratch AS operator
 COPY --from=binary /program /operator

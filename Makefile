@@ -7,6 +7,7 @@ GOLANGCI := go tool -modfile=hack/tools/golangci-lint/go.mod golangci-lint
 CLUSTER := go run ./hack/cluster
 OPERATOR_IMG ?= agentsession/operator:dev
 AGENTS_IMG ?= agentsession/agents:dev
+GATEWAY_IMG ?= agentsession/gateway:dev
 PYTHON_IMG ?= agentsession/python-agent:dev
 
 .PHONY: help
@@ -23,13 +24,14 @@ demo-down: cluster-down ## Take the demo's cluster away.
 
 ##@ Develop
 .PHONY: generate
-generate: ## Generate deep copies, CRD, RBAC and dist/install.yaml.
+generate: ## Generate deep copies, CRD, RBAC and what is in dist.
 	$(TOOL) controller-gen object paths=./api/...
 	$(TOOL) controller-gen crd:generateEmbeddedObjectMeta=true paths=./api/... output:crd:dir=config/crd/bases
 	go run ./hack/crd config/crd/bases/*.yaml
 	$(TOOL) controller-gen rbac:roleName=operator paths=./controllers/... output:rbac:dir=config/rbac
 	$(TOOL) kustomize build config/default > dist/install.yaml
 	$(TOOL) kustomize build config/node > dist/install-node.yaml
+	$(TOOL) kustomize build config/gateway > dist/install-gateway.yaml
 
 .PHONY: fmt
 fmt: ## Format the code.
@@ -106,13 +108,14 @@ cluster-down: ## Take the cluster away.
 	@$(CLUSTER) down
 
 .PHONY: image
-image: ## Build the images of the operator and of the example agents.
+image: ## Build the images of the operator, the gateway and the example agents.
 	@$(CLUSTER) image $(OPERATOR_IMG) ./cmd/operator
+	@$(CLUSTER) image $(GATEWAY_IMG) ./cmd/gateway
 	@$(CLUSTER) image $(AGENTS_IMG) ./examples/agents
 
 .PHONY: image-load
 image-load: image ## Build the images and make them usable on the cluster.
-	@$(CLUSTER) load $(OPERATOR_IMG) $(AGENTS_IMG)
+	@$(CLUSTER) load $(OPERATOR_IMG) $(GATEWAY_IMG) $(AGENTS_IMG)
 
 .PHONY: image-python
 image-python: ## Build the image of the e2e's agent with AWS's SDK for Python, and make it usable on the cluster.

@@ -85,6 +85,27 @@ type AgentRuntimeSpec struct {
 	// +optional
 	StuckDetection *StuckDetection `json:"stuckDetection,omitempty"`
 
+	// maxSessions is how many sessions may have a compute at once. A call for one
+	// more is answered 402 ServiceQuotaExceededException. No limit if absent. Each
+	// gateway counts for itself: as many more may start as calls for new sessions
+	// come at once.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	MaxSessions *int32 `json:"maxSessions,omitempty"`
+
+	// sessionTTLSecondsAfterStopped is spec.ttlSecondsAfterStopped of the sessions
+	// that the gateway makes, 0 to 31,536,000 (a year). Kept if absent: a stopped
+	// session is an object that costs nothing but its place.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=31536000
+	SessionTTLSecondsAfterStopped *int32 `json:"sessionTTLSecondsAfterStopped,omitempty"`
+
+	// requestHeaderConfiguration says which of a caller's headers reach the agent,
+	// beside AgentCore's own.
+	// +optional
+	RequestHeaderConfiguration *RequestHeaderConfiguration `json:"requestHeaderConfiguration,omitempty"`
+
 	// endpoints pin versions under names that callers may use as a qualifier, at
 	// most ten. DEFAULT is always there and follows the newest version.
 	// +optional
@@ -129,6 +150,20 @@ type ProtocolConfiguration struct {
 	// +kubebuilder:validation:Pattern=`^/[A-Za-z0-9._~/-]*$`
 	// +kubebuilder:validation:MaxLength=256
 	Path string `json:"path,omitempty"`
+}
+
+// RequestHeaderConfiguration is AgentCore's.
+type RequestHeaderConfiguration struct {
+	// requestHeaderAllowlist names up to 20 headers, in any case. Names that begin
+	// with X-Amz- or X-Amzn- and those that HTTP, browsers and proxies use
+	// themselves are never passed on; those that begin with
+	// X-Amzn-Bedrock-AgentCore-Runtime-Custom- always are. Values have 4096 bytes
+	// at most.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=20
+	// +kubebuilder:validation:items:Pattern=`^[A-Za-z][A-Za-z0-9_-]{0,255}$`
+	RequestHeaderAllowlist []string `json:"requestHeaderAllowlist,omitempty"`
 }
 
 // RuntimePing says how agents' answers to pings are read: spec.ping of an

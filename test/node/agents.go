@@ -20,6 +20,7 @@ type Agent struct {
 	mu      sync.Mutex
 	tasks   func() contract.Tasks // nil if it does not tell
 	answer  func() (int, string)
+	rest    http.Handler // nil if it serves nothing else
 	silent  bool
 	pings   int
 	asked   int // for its tasks
@@ -58,6 +59,14 @@ func (a *Agent) Tell(tasks func() contract.Tasks) {
 	a.tasks = tasks
 }
 
+// Serve makes the agent answer everything else by a handler. It is cut off, and
+// its context ends, when the pod goes.
+func (a *Agent) Serve(rest http.Handler) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.rest = rest
+}
+
 // Hang makes the agent take connections and answer no more.
 func (a *Agent) Hang() {
 	a.mu.Lock()
@@ -86,7 +95,34 @@ func (a *Agent) serve(w http.ResponseWriter, r *http.Request) {
 	case contract.TasksPath:
 		a.serveTasks(w, r)
 	default:
+		a.serveRest(w, r)
+	}
+}
+
+func (a *Agent) serveRest(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	rest := a.rest
+	a.mu.Unlock()
+	if rest == nil {
 		http.NotFound(w, r)
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	served := make(chan struct{})
+	go func() {
+		select {
+		case <-a.release:
+			cancel()
+		case <-served:
+		}
+	}()
+	rest.ServeHTTP(w, r.WithContext(ctx))
+	close(served)
+	select {
+	case <-a.release:
+		panic(http.ErrAbortHandler) // nothing of a pod that is gone arrives
+	default:
 	}
 }
 

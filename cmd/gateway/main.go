@@ -1,0 +1,170 @@
+// Command gateway serves AgentCore's data plane for the AgentRuntimes of a
+// cluster.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/gateway"
+)
+
+type options struct {
+	address, metricsAddress, healthAddress string
+	authentication                         string
+	keyNamespace                           string
+	conflict                               string
+	requestTimeout, streamTimeout          time.Duration
+	log                                    zap.Options
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.address, "bind-address", ":8080", "Address of AgentCore's data plane, over HTTP: TLS is for what stands before it.")
+	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443",
+		"Address of the metrics, served over HTTPS to callers that may get the path /metrics. 0 turns them off.")
+	flag.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz.")
+	flag.StringVar(&o.authentication, "authentication", "sigv4",
+		"How callers are known: sigv4 (AWS's Signature Version 4, against the access keys in the Secrets with the label "+gateway.LabelAccessKey+"), or none: everybody may call every runtime.")
+	flag.StringVar(&o.keyNamespace, "access-key-namespace", os.Getenv("POD_NAMESPACE"), "Namespace of those Secrets. Default: $POD_NAMESPACE.")
+	flag.StringVar(&o.conflict, "conflict", string(gateway.ConflictFail),
+		"What becomes of a call to a session that starts or stops for another one: fail (409 RetryableConflictException, as AgentCore does) or wait.")
+	flag.DurationVar(&o.requestTimeout, "request-timeout", gateway.DefaultRequestTimeout, "How long an invocation may take; one that has to start its session too.")
+	flag.DurationVar(&o.streamTimeout, "stream-timeout", gateway.DefaultStreamTimeout, "How long a stream (text/event-stream) or a WebSocket may last.")
+	o.log.BindFlags(flag.CommandLine)
+	flag.Parse()
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
+	if err := run(o); err != nil {
+		ctrl.Log.Error(err, "The gateway ends")
+		os.Exit(1)
+	}
+}
+
+func (o *options) validate() error {
+	switch o.authentication {
+	case "none":
+	case "sigv4":
+		if o.keyNamespace == "" {
+			return errors.New("--authentication=sigv4 needs --access-key-namespace, or $POD_NAMESPACE")
+		}
+	default:
+		return fmt.Errorf("--authentication is %q: it must be sigv4 or none", o.authentication)
+	}
+	if c := gateway.Conflict(o.conflict); c != gateway.ConflictFail && c != gateway.ConflictWait {
+		return fmt.Errorf("--conflict is %q: it must be fail or wait", o.conflict)
+	}
+	if o.requestTimeout <= 0 || o.streamTimeout <= 0 {
+		return fmt.Errorf("--request-timeout is %s and --stream-timeout %s: both must be longer than 0", o.requestTimeout, o.streamTimeout)
+	}
+	return nil
+}
+
+func run(o options) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("find the cluster: %w", err)
+	}
+	config.QPS = -1 // the API server's priority and fairness decides
+	opts, err := managerOptions(o)
+	if err != nil {
+		return err
+	}
+	mgr, err := ctrl.NewManager(config, opts)
+	if err != nil {
+		return fmt.Errorf("make the manager: %w", err)
+	}
+	g, err := newGateway(mgr, o)
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", o.address)
+	if err != nil {
+		return fmt.Errorf("listen on --bind-address: %w", err)
+	}
+	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return g.Serve(ctx, listener) })); err != nil {
+		return fmt.Errorf("add the server: %w", err)
+	}
+	for name, add := range map[string]func(string, healthz.Checker) error{"healthz": mgr.AddHealthzCheck, "readyz": mgr.AddReadyzCheck} {
+		if err := add(name, healthz.Ping); err != nil {
+			return fmt.Errorf("add the check %s: %w", name, err)
+		}
+	}
+	return mgr.Start(ctrl.SetupSignalHandler())
+}
+
+func managerOptions(o options) (ctrl.Options, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return ctrl.Options{}, fmt.Errorf("make the scheme: %w", err)
+		}
+	}
+	key, err := labels.NewRequirement(gateway.LabelAccessKey, selection.Exists, nil)
+	if err != nil {
+		return ctrl.Options{}, fmt.Errorf("select the access keys: %w", err)
+	}
+	forever := time.Duration(-1) // what is in flight ends by its own limits
+	return ctrl.Options{
+		Scheme: scheme,
+		Cache: cache.Options{
+			DefaultTransform:            cache.TransformStripManagedFields(),
+			ReaderFailOnMissingInformer: true,
+			ByObject: map[client.Object]cache.ByObject{
+				&corev1.Secret{}: {Namespaces: map[string]cache.Config{o.keyNamespace: {LabelSelector: labels.NewSelector().Add(*key)}}},
+			},
+		},
+		Client:                  client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: new(true)}},
+		HealthProbeBindAddress:  o.healthAddress,
+		GracefulShutdownTimeout: &forever,
+		Metrics: metricsserver.Options{
+			BindAddress:    o.metricsAddress,
+			SecureServing:  true,
+			FilterProvider: filters.WithAuthenticationAndAuthorization,
+			TLSOpts:        []func(*tls.Config){func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }}, // no HTTP/2: rapid reset
+		},
+	}, nil
+}
+
+func newGateway(mgr ctrl.Manager, o options) (*gateway.Gateway, error) {
+	opts := gateway.Options{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Conflict: gateway.Conflict(o.conflict),
+		RequestTimeout: o.requestTimeout, StreamTimeout: o.streamTimeout, Log: ctrl.Log.WithName("gateway"),
+	}
+	if o.authentication == "none" {
+		ctrl.Log.Info("CALLERS ARE NOT ASKED WHO THEY ARE: everybody who reaches this may call every runtime (--authentication=none)")
+	} else {
+		if err := gateway.IndexAccessKeys(mgr.GetCache()); err != nil {
+			return nil, err
+		}
+		opts.Authenticate = gateway.SigV4(mgr.GetClient())
+	}
+	g := gateway.New(opts)
+	if err := g.Watch(mgr.GetCache()); err != nil {
+		return nil, err
+	}
+	return g, nil
+}

@@ -1,0 +1,233 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"mime"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+const (
+	cardPath = "/.well-known/agent-card.json"
+	// maxHeaderValue is how long the value of an allowlisted header may be.
+	maxHeaderValue = 4096
+	dialTimeout    = 5 * time.Second
+)
+
+var errTooLong = errors.New("the invocation took longer than it may")
+
+// toAgents carries requests to agents: straight to their pods, as they are.
+func toAgents() http.RoundTripper {
+	return &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: 4,
+		IdleConnTimeout:     time.Minute,
+		Protocols:           http1(),
+	}
+}
+
+func http1() *http.Protocols {
+	p := &http.Protocols{}
+	p.SetHTTP1(true)
+	return p
+}
+
+// invoke finds the session's compute and has it answer.
+func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, c *call) error {
+	ctx, limit := withLimit(r.Context(), g.RequestTimeout)
+	defer limit.end()
+	session, release, err := g.acquire(ctx, c)
+	if err != nil {
+		return ended(ctx, err)
+	}
+	defer release()
+	observeStart(c)
+	inFlight.Inc()
+	defer inFlight.Dec()
+
+	var failed error
+	proxy := &httputil.ReverseProxy{
+		Rewrite:       func(p *httputil.ProxyRequest) { rewrite(p, c, session) },
+		Transport:     g.agents,
+		FlushInterval: -1, // every chunk as it comes
+		ErrorLog:      log.New(io.Discard, "", 0),
+		ModifyResponse: func(answer *http.Response) error {
+			if streams(answer) {
+				limit.extend(g.StreamTimeout)
+			}
+			return passOn(answer, c)
+		},
+		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
+	}
+	proxy.ServeHTTP(w, r.WithContext(ctx))
+	if failed == nil {
+		return nil
+	}
+	if _, known := errors.AsType[*failure](failed); known {
+		return failed
+	}
+	return ended(ctx, errors.Join(runtimeError("Runtime health check failed or timed out: the agent closed the connection before it answered."), failed))
+}
+
+// ended is what is answered if the caller's time was over.
+func ended(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), errTooLong) {
+		return errors.Join(runtimeError("The invocation took longer than it may."), err)
+	}
+	return err
+}
+
+// limit ends a call that takes too long.
+type limit struct {
+	cancel context.CancelCauseFunc
+	began  time.Time
+	timer  *time.Timer
+}
+
+func withLimit(parent context.Context, after time.Duration) (context.Context, *limit) {
+	ctx, cancel := context.WithCancelCause(parent)
+	return ctx, &limit{cancel, time.Now(), time.AfterFunc(after, func() { cancel(errTooLong) })}
+}
+
+// extend lets it take as long as that, since it began.
+func (l *limit) extend(to time.Duration) { l.timer.Reset(time.Until(l.began.Add(to))) }
+
+func (l *limit) end() {
+	l.timer.Stop()
+	l.cancel(nil)
+}
+
+// streams tells whether an answer is one that may last.
+func streams(answer *http.Response) bool {
+	kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	return kind == "text/event-stream" || answer.StatusCode == http.StatusSwitchingProtocols
+}
+
+// rewrite makes the request for the agent, of what may reach it and nothing else.
+func rewrite(p *httputil.ProxyRequest, c *call, session *v1alpha1.AgentSession) {
+	protocol := lifecycle.ProtocolOf(v1alpha1.ProtocolConfiguration{})
+	if started := session.Status.Runtime; started != nil {
+		protocol = lifecycle.ProtocolOf(started.ProtocolConfiguration)
+	}
+	path := protocol.Path
+	switch c.op {
+	case opSocket:
+		path = contract.WebSocketPath
+	case opCard:
+		path = cardPath
+	case opInvoke, opStop, opCommand:
+	}
+	out := p.Out
+	out.URL = &url.URL{Scheme: "http", Host: net.JoinHostPort(session.Status.Pod.IP, strconv.Itoa(int(protocol.Port))), Path: path}
+	out.Host = out.URL.Host
+	out.Header = headersFor(p.In.Header, c)
+	out.Body, out.ContentLength = c.payload.open(), c.payload.Size
+	if c.payload.Size == 0 {
+		out.Body = http.NoBody
+	}
+	if c.op == opSocket {
+		for _, name := range []string{"Connection", "Upgrade", "Sec-Websocket-Key", "Sec-Websocket-Version", "Sec-Websocket-Protocol", "Sec-Websocket-Extensions"} {
+			if values := p.In.Header.Values(name); len(values) > 0 {
+				out.Header[name] = values
+			}
+		}
+	}
+}
+
+// headersFor are those of a caller that reach the agent: AgentCore's own, those
+// of tracing, and those that the runtime allows.
+func headersFor(in http.Header, c *call) http.Header {
+	out := http.Header{"User-Agent": {""}} // net/http would write its own
+	for _, name := range []string{"Accept", contract.HeaderMCPSessionID, "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name"} {
+		if value := in.Get(name); value != "" {
+			out.Set(name, value)
+		}
+	}
+	for name, values := range in {
+		if (passes(name, c) || contract.IsTraceHeader(name)) && len(strings.Join(values, "")) <= maxHeaderValue {
+			out[name] = values
+		}
+	}
+	// The official clients say octet-stream, or nothing, of JSON too; agents of
+	// AWS's SDK for TypeScript take JSON only.
+	switch kind := in.Get("Content-Type"); kind {
+	case "", "application/octet-stream":
+		if c.payload.Size > 0 {
+			out.Set("Content-Type", "application/json")
+		}
+	default:
+		out.Set("Content-Type", kind)
+	}
+	out.Set(contract.HeaderSessionID, c.session)
+	out.Set(contract.HeaderRequestID, c.id)
+	return out
+}
+
+// passes tells whether the runtime lets a caller's header through.
+func passes(name string, c *call) bool {
+	if len(name) > len(contract.HeaderCustomPrefix) && strings.EqualFold(name[:len(contract.HeaderCustomPrefix)], contract.HeaderCustomPrefix) {
+		return true
+	}
+	allowed := c.runtime.Spec.RequestHeaderConfiguration
+	return allowed != nil && contract.Forwardable(name) &&
+		slices.ContainsFunc(allowed.RequestHeaderAllowlist, func(n string) bool { return strings.EqualFold(n, name) })
+}
+
+// returned are the headers of an agent's answer that reach the caller.
+var returned = []string{"Content-Type", "Content-Length", contract.HeaderMCPSessionID, "Mcp-Protocol-Version", "X-Amzn-Trace-Id", "Traceparent", "Tracestate", "Baggage", "Cache-Control"}
+
+// passOn lets an agent's good answer through, and hides what a bad one says.
+func passOn(answer *http.Response, c *call) error {
+	if answer.StatusCode == http.StatusSwitchingProtocols && c.op == opSocket {
+		answer.Header.Set(contract.HeaderSessionID, c.session)
+		return nil
+	}
+	if answer.StatusCode < 200 || answer.StatusCode > 299 {
+		return agentFailed(answer.StatusCode)
+	}
+	header := http.Header{}
+	for _, name := range returned {
+		if value := answer.Header.Get(name); value != "" {
+			header.Set(name, value)
+		}
+	}
+	if header.Get("Content-Type") == "" {
+		header["Content-Type"] = nil // or it would be guessed
+	}
+	if c.runtime.Spec.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP && header.Get(contract.HeaderMCPSessionID) == "" {
+		header.Set(contract.HeaderMCPSessionID, c.session)
+	}
+	answer.Header = header
+	return nil
+}
+
+// stop is StopRuntimeSession.
+func (g *Gateway) stop(w http.ResponseWriter, r *http.Request, c *call) error {
+	token, err := clientTokenOf(c.payload)
+	if err != nil {
+		return err
+	}
+	if err := g.stopSession(r.Context(), c, token); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if _, err := io.WriteString(w, "{}"); err != nil {
+		return fmt.Errorf("answer: %w", err)
+	}
+	return nil
+}

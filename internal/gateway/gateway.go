@@ -1,0 +1,196 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+// Conflict says what becomes of a call to a session that is starting or stopping
+// for another one.
+type Conflict string
+
+const (
+	// ConflictFail answers 409 RetryableConflictException, as AgentCore does.
+	ConflictFail Conflict = "fail"
+	// ConflictWait has it wait.
+	ConflictWait Conflict = "wait"
+)
+
+// AgentCore's limits (developer guide, "Quotas").
+const (
+	// DefaultRequestTimeout is how long an invocation may take.
+	DefaultRequestTimeout = 15 * time.Minute
+	// DefaultStreamTimeout is how long a stream or a WebSocket may last.
+	DefaultStreamTimeout = 60 * time.Minute
+)
+
+// Options are what a gateway needs.
+type Options struct {
+	// Client reads from a cache and writes; its reads see its own writes.
+	Client client.Client
+	// Live reads past the cache, after a write that was refused.
+	Live client.Reader
+	// Authenticate tells who calls. Nil: nobody is asked who he is, and everybody
+	// may call every runtime.
+	Authenticate func(context.Context, *http.Request, *Payload) (Caller, error)
+	// Conflict is fail or wait. Default: fail.
+	Conflict Conflict
+	// RequestTimeout and StreamTimeout end what lasts longer. Default: AgentCore's.
+	RequestTimeout, StreamTimeout time.Duration
+	// Log gets a line for each call.
+	Log logr.Logger
+}
+
+// Caller is who calls, and what he may call.
+type Caller struct {
+	// Name is for the log.
+	Name string
+	// Namespaces are those whose runtimes he may call; "*" is all.
+	Namespaces []string
+}
+
+func (c Caller) may(namespace string) bool {
+	for _, n := range c.Namespaces {
+		if n == "*" || n == namespace {
+			return true
+		}
+	}
+	return false
+}
+
+// Gateway is an http.Handler.
+type Gateway struct {
+	Options
+
+	changes changes
+	traffic traffic
+	agents  http.RoundTripper
+}
+
+// New makes a gateway. Observe must be told of every change of a session.
+func New(o Options) *Gateway {
+	if o.Conflict == "" {
+		o.Conflict = ConflictFail
+	}
+	if o.RequestTimeout == 0 {
+		o.RequestTimeout = DefaultRequestTimeout
+	}
+	if o.StreamTimeout == 0 {
+		o.StreamTimeout = DefaultStreamTimeout
+	}
+	g := &Gateway{Options: o, agents: toAgents()}
+	g.traffic.write = g.writeTraffic
+	return g
+}
+
+// call is one that was understood and allowed.
+type call struct {
+	op        operation
+	id        string // of the request
+	runtime   *v1alpha1.AgentRuntime
+	qualifier string
+	session   string // AgentCore's id of it
+	payload   *Payload
+	began     time.Time // when it began to start the session, if it did
+}
+
+// ServeHTTP serves AgentCore's data plane.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	answer := &recorder{ResponseWriter: w}
+	c := call{id: string(uuid.NewUUID())}
+	w.Header().Set("X-Amzn-RequestId", c.id)
+	caller, err := g.serve(answer, r, &c)
+	if err != nil {
+		g.fail(answer, c, err)
+	}
+	if c.payload != nil {
+		c.payload.close()
+	}
+	log := g.Log.WithValues("operation", c.op, "request", c.id, "code", answer.code, "took", time.Since(began).String(), "caller", caller.Name)
+	if c.runtime != nil {
+		log = log.WithValues("namespace", c.runtime.Namespace, "runtime", c.runtime.Name, "session", c.session)
+	}
+	if err != nil {
+		log = log.WithValues("error", err.Error())
+	}
+	log.Info("Request")
+	observe(c.op, answer, began)
+}
+
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, c *call) (caller Caller, err error) {
+	op, label, err := route(r)
+	if err != nil {
+		return caller, err
+	}
+	c.op = op
+	if c.payload, err = spool(w, r); err != nil {
+		return caller, err
+	}
+	caller = Caller{Name: "anybody", Namespaces: []string{"*"}}
+	if g.Authenticate != nil {
+		if caller, err = g.Authenticate(r.Context(), r, c.payload); err != nil {
+			return caller, err
+		}
+	}
+	if c.runtime, err = g.runtime(r.Context(), caller, label, r.URL.Query().Get("accountId")); err != nil {
+		return caller, err
+	}
+	if c.qualifier, err = qualifierOf(r, c.runtime); err != nil {
+		return caller, err
+	}
+	if c.session, err = sessionIDOf(r, c); err != nil {
+		return caller, err
+	}
+	w.Header().Set(contract.HeaderSessionID, c.session)
+	if c.op == opStop {
+		return caller, g.stop(w, r, c)
+	}
+	return caller, g.invoke(w, r, c)
+}
+
+// fail answers with an error. What is not meant for callers is said as little of
+// as AgentCore says.
+func (g *Gateway) fail(w *recorder, c call, err error) {
+	if w.code != 0 {
+		return // it has begun to answer: the connection is cut
+	}
+	f, ok := errors.AsType[*failure](err)
+	if !ok {
+		f = &failure{Code: http.StatusInternalServerError, Type: "InternalServerException", Message: "An internal error occurred; the request id is " + c.id}
+	}
+	f.write(w)
+}
+
+// recorder notes what was answered.
+type recorder struct {
+	http.ResponseWriter
+	code      int
+	firstByte time.Time
+}
+
+func (w *recorder) WriteHeader(code int) {
+	if w.code == 0 && code >= http.StatusOK || code == http.StatusSwitchingProtocols {
+		w.code, w.firstByte = code, time.Now()
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.code == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController flush and hijack.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }

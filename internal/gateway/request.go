@@ -1,0 +1,128 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// IDIndex finds runtimes by the id in their status.
+const IDIndex = "status.agentRuntimeId"
+
+// IDOf is the value of IDIndex.
+func IDOf(object client.Object) []string {
+	if agent, ok := object.(*v1alpha1.AgentRuntime); ok && agent.Status.AgentRuntimeID != "" {
+		return []string{agent.Status.AgentRuntimeID}
+	}
+	return nil
+}
+
+// runtime finds the one that a request names by its ARN, by its id, or by its
+// namespace and name. One that the caller may not call is not there for him.
+func (g *Gateway) runtime(ctx context.Context, caller Caller, label, account string) (*v1alpha1.AgentRuntime, error) {
+	var found []v1alpha1.AgentRuntime
+	var err error
+	if namespace, name, ok := strings.Cut(label, "/"); ok && !strings.HasPrefix(label, "arn:") {
+		found, err = g.runtimeNamed(ctx, client.ObjectKey{Namespace: namespace, Name: name})
+	} else {
+		found, err = g.runtimesWithID(ctx, label)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find AgentRuntime %s: %w", label, err)
+	}
+	for i := range found {
+		ofAccount := account == "" || strings.Contains(found[i].Status.AgentRuntimeArn, ":"+account+":")
+		if ofAccount && caller.may(found[i].Namespace) {
+			return &found[i], nil
+		}
+	}
+	return nil, unknownRuntime()
+}
+
+func unknownRuntime() *failure {
+	return notFound("No endpoint or agent found with the qualifier and the agentRuntimeArn that were given")
+}
+
+func (g *Gateway) runtimeNamed(ctx context.Context, key client.ObjectKey) ([]v1alpha1.AgentRuntime, error) {
+	var agent v1alpha1.AgentRuntime
+	if err := g.Client.Get(ctx, key, &agent); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return []v1alpha1.AgentRuntime{agent}, nil
+}
+
+// runtimesWithID finds by an ARN or an id.
+func (g *Gateway) runtimesWithID(ctx context.Context, label string) ([]v1alpha1.AgentRuntime, error) {
+	_, id, isARN := strings.Cut(label, ":runtime/")
+	var list v1alpha1.AgentRuntimeList
+	if err := g.Client.List(ctx, &list, client.MatchingFields{IDIndex: cmp.Or(id, label)}); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(list.Items, func(agent v1alpha1.AgentRuntime) bool {
+		return isARN && agent.Status.AgentRuntimeArn != label
+	}), nil
+}
+
+// qualifierOf is the endpoint that a request asks for.
+func qualifierOf(r *http.Request, agent *v1alpha1.AgentRuntime) (string, error) {
+	qualifier := cmp.Or(r.URL.Query().Get("qualifier"), v1alpha1.DefaultQualifier)
+	if lifecycle.VersionAt(agent.Spec.Endpoints, qualifier, agent.Generation) == 0 {
+		return "", unknownRuntime()
+	}
+	return qualifier, nil
+}
+
+// AgentCore's bounds of a session's id.
+const (
+	minSessionID = 33
+	maxSessionID = 256
+)
+
+// sessionIDOf is the session that a request names; AgentCore makes a name up for
+// an invocation without one. Browsers cannot set headers on a WebSocket, so /ws
+// takes it from the query too.
+func sessionIDOf(r *http.Request, c *call) (string, error) {
+	header := contract.HeaderSessionID
+	if c.runtime.Spec.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP && r.Header.Get(header) == "" {
+		header = contract.HeaderMCPSessionID
+	}
+	given := r.Header.Values(header)
+	if len(given) == 0 && c.op == opSocket {
+		given = r.URL.Query()[contract.HeaderSessionID]
+	}
+	switch {
+	case len(given) > 1:
+		return "", badSessionID("Member must be given once")
+	case len(given) == 0 && c.op == opStop:
+		return "", badSessionID("Member must not be null")
+	case len(given) == 0:
+		return string(uuid.NewUUID()), nil
+	}
+	return given[0], checkSessionID(given[0])
+}
+
+func checkSessionID(id string) error {
+	switch {
+	case len(id) < minSessionID:
+		return badSessionID(fmt.Sprintf("Member must have length greater than or equal to %d", minSessionID))
+	case len(id) > maxSessionID:
+		return badSessionID(fmt.Sprintf("Member must have length less than or equal to %d", maxSessionID))
+	case strings.ContainsFunc(id, func(c rune) bool { return c <= ' ' || c > '~' }):
+		return badSessionID("Member must hold printable ASCII without spaces")
+	}
+	return nil
+}
+
+func badSessionID(rule string) error {
+	return invalid("runtimeSessionId", "Value at 'runtimeSessionId' failed to satisfy constraint: "+rule)
+}

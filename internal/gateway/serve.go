@@ -1,0 +1,93 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+const (
+	headerTimeout = 10 * time.Second
+	// bodyTimeout is for a request's body, of 100 MB at most.
+	bodyTimeout = 5 * time.Minute
+	idleTimeout = 2 * time.Minute
+	maxHeaders  = 64 << 10
+)
+
+// IndexAccessKeys has a cache find the Secrets that SigV4 reads.
+func IndexAccessKeys(c cache.Cache) error {
+	if err := c.IndexField(context.Background(), &corev1.Secret{}, AccessKeyIndex, AccessKeyIDOf); err != nil {
+		return fmt.Errorf("index the access keys: %w", err)
+	}
+	return nil
+}
+
+// Watch has the gateway see every change in a cache, which Options.Client is to
+// read from.
+func (g *Gateway) Watch(c cache.Cache) error {
+	ctx := context.Background()
+	if err := c.IndexField(ctx, &v1alpha1.AgentRuntime{}, IDIndex, IDOf); err != nil {
+		return fmt.Errorf("index runtimes by id: %w", err)
+	}
+	if err := c.IndexField(ctx, &v1alpha1.AgentSession{}, RuntimeIndex, RuntimeNameOf); err != nil {
+		return fmt.Errorf("index sessions by runtime: %w", err)
+	}
+	informer, err := c.GetInformer(ctx, &v1alpha1.AgentSession{})
+	if err != nil {
+		return fmt.Errorf("watch the sessions: %w", err)
+	}
+	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(object any) { g.saw(object) },
+		UpdateFunc: func(_, object any) { g.saw(object) },
+		DeleteFunc: func(object any) {
+			if last, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
+				object = last.Obj
+			}
+			g.saw(object)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("watch the sessions: %w", err)
+	}
+	return nil
+}
+
+func (g *Gateway) saw(object any) {
+	if session, ok := object.(*v1alpha1.AgentSession); ok {
+		g.traffic.saw(session)
+		g.changes.tell(client.ObjectKeyFromObject(session))
+	}
+}
+
+// Serve serves until ctx ends, and then what is in flight to its end.
+func (g *Gateway) Serve(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{
+		Handler:           g,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaders,
+		Protocols:         http1(),
+		ErrorLog:          log.New(io.Discard, "", 0), // callers' mistakes
+	}
+	drained := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() { drained <- server.Shutdown(context.WithoutCancel(ctx)) })
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	err := <-drained
+	g.traffic.flush()
+	return err
+}

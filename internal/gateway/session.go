@@ -1,0 +1,217 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// RuntimeIndex finds sessions by the name of their runtime.
+const RuntimeIndex = "spec.runtimeRef.name"
+
+// RuntimeNameOf is the value of RuntimeIndex.
+func RuntimeNameOf(object client.Object) []string {
+	if session, ok := object.(*v1alpha1.AgentSession); ok && session.Spec.RuntimeRef != nil {
+		return []string{session.Spec.RuntimeRef.Name}
+	}
+	return nil
+}
+
+// conflictRetry is when a session is looked at again that somebody else wrote
+// first, if no change has shown it before.
+const conflictRetry = 50 * time.Millisecond
+
+// nameOf is the name of the AgentSession of a runtime, endpoint and session id:
+// whoever is asked for the session makes the same object, which is there once.
+func nameOf(agent *v1alpha1.AgentRuntime, qualifier, id string) string {
+	const suffix, longest = 20, 52
+	sum := sha256.Sum256([]byte(string(agent.UID) + "\x00" + qualifier + "\x00" + id))
+	prefix := agent.Name[:min(len(agent.Name), longest-suffix-1)]
+	return strings.TrimRight(prefix, "-.") + "-" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:suffix])
+}
+
+func (c *call) key() client.ObjectKey {
+	return client.ObjectKey{Namespace: c.runtime.Namespace, Name: nameOf(c.runtime, c.qualifier, c.session)}
+}
+
+// acquire returns the call's session with a compute that answers, and notes that
+// it is in use until release.
+func (g *Gateway) acquire(ctx context.Context, c *call) (session *v1alpha1.AgentSession, release func(), err error) {
+	started := false // by this call, or by one that it waited for
+	for {
+		changed := g.changes.next(c.key())
+		session, phase, err := g.look(ctx, c.key())
+		switch {
+		case err != nil:
+		case phase == lifecycle.PhaseReady:
+			if release, err = g.use(ctx, session); !apierrors.IsConflict(err) {
+				return session, release, err
+			}
+			// Somebody was first: see what it is when the cache shows it.
+			err = waitFor(ctx, changed, conflictRetry)
+		case phase == lifecycle.PhaseStopped && !started:
+			if started, err = g.begin(ctx, c, session); err == nil && !started {
+				err = waitFor(ctx, changed, conflictRetry)
+			}
+		default:
+			err = g.await(ctx, changed, session, phase, started)
+			started = started || phase == lifecycle.PhaseStarting
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// look reads a session. One that is not there is stopped, and has no UID.
+func (g *Gateway) look(ctx context.Context, key client.ObjectKey) (*v1alpha1.AgentSession, lifecycle.Phase, error) {
+	session := &v1alpha1.AgentSession{}
+	err := g.Client.Get(ctx, key, session)
+	switch {
+	case apierrors.IsNotFound(err):
+		return session, lifecycle.PhaseStopped, nil
+	case err != nil:
+		return nil, "", fmt.Errorf("get session %s: %w", key, err)
+	}
+	return session, lifecycle.PhaseOf(session), nil
+}
+
+// await waits for a session that is not ready to change, unless that is not this
+// call's to wait for, or there is nothing to wait for.
+func (g *Gateway) await(ctx context.Context, changed <-chan struct{}, session *v1alpha1.AgentSession, phase lifecycle.Phase, started bool) error {
+	if phase == lifecycle.PhaseStopped {
+		return startFailed(session)
+	}
+	if refusal := refusalOf(session); phase == lifecycle.PhaseStarting && refusal != nil {
+		return refusal
+	}
+	if !started && g.Conflict == ConflictFail {
+		conflictsTotal.Inc()
+		return conflict()
+	}
+	return waitFor(ctx, changed, 0)
+}
+
+// waitFor waits for a change, for as long as atMost if that is not zero.
+func waitFor(ctx context.Context, changed <-chan struct{}, atMost time.Duration) error {
+	var over <-chan time.Time
+	if atMost > 0 {
+		over = time.After(atMost)
+	}
+	select {
+	case <-changed:
+	case <-over:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// begin creates a session, or wakes it, unless somebody else was first.
+func (g *Gateway) begin(ctx context.Context, c *call, session *v1alpha1.AgentSession) (first bool, err error) {
+	if err := g.quota(ctx, c); err != nil {
+		return false, err
+	}
+	began := time.Now()
+	if session.UID == "" {
+		err := g.Client.Create(ctx, newSession(c))
+		switch {
+		case apierrors.IsAlreadyExists(err):
+			return false, nil
+		case err != nil:
+			return false, fmt.Errorf("create session %s: %w", c.key(), err)
+		}
+		startsTotal.WithLabelValues("created").Inc()
+		c.began = began
+		return true, nil
+	}
+	base := session.DeepCopy()
+	session.Spec.Activation, session.Spec.DesiredState = lifecycle.Wake(session), v1alpha1.DesiredRunning
+	err = g.Client.Patch(ctx, session, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
+	switch {
+	case apierrors.IsConflict(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("wake session %s: %w", c.key(), err)
+	}
+	startsTotal.WithLabelValues("woken").Inc()
+	c.began = began
+	return true, nil
+}
+
+func newSession(c *call) *v1alpha1.AgentSession {
+	return &v1alpha1.AgentSession{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: c.key().Namespace, Name: c.key().Name,
+			Labels: map[string]string{v1alpha1.LabelRuntime: c.runtime.Name},
+			// With its runtime the session goes, as AgentCore's does.
+			OwnerReferences: []metav1.OwnerReference{
+				*metav1.NewControllerRef(c.runtime, v1alpha1.GroupVersion.WithKind("AgentRuntime")),
+			},
+		},
+		Spec: v1alpha1.AgentSessionSpec{
+			RuntimeRef:             &v1alpha1.RuntimeRef{Name: c.runtime.Name, Qualifier: c.qualifier},
+			RuntimeSessionID:       c.session,
+			TTLSecondsAfterStopped: c.runtime.Spec.SessionTTLSecondsAfterStopped,
+		},
+	}
+}
+
+// quota refuses a session more than the runtime may have with a compute. Each
+// gateway counts what its cache shows, so as many more may start as calls come at
+// once.
+func (g *Gateway) quota(ctx context.Context, c *call) error {
+	if c.runtime.Spec.MaxSessions == nil {
+		return nil
+	}
+	var list v1alpha1.AgentSessionList
+	if err := g.Client.List(ctx, &list, client.InNamespace(c.runtime.Namespace), client.MatchingFields{RuntimeIndex: c.runtime.Name}, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("count sessions of %s: %w", c.runtime.Name, err)
+	}
+	var n int32
+	for i := range list.Items {
+		if lifecycle.PhaseOf(&list.Items[i]) != lifecycle.PhaseStopped {
+			n++
+		}
+	}
+	if n >= *c.runtime.Spec.MaxSessions {
+		return &failure{
+			Code: http.StatusPaymentRequired, Type: "ServiceQuotaExceededException",
+			Message: fmt.Sprintf("maxSessions limit exceeded: the runtime has %d sessions with a compute, and %d are allowed", n, *c.runtime.Spec.MaxSessions),
+		}
+	}
+	return nil
+}
+
+// refusalOf is what keeps a session from starting; nil if nothing does.
+func refusalOf(session *v1alpha1.AgentSession) error {
+	ready := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionReady)
+	if ready == nil || ready.Reason == string(v1alpha1.StateStarting) || ready.Reason == string(v1alpha1.StateStopped) || ready.Reason == string(v1alpha1.StateStopping) {
+		return nil
+	}
+	return runtimeError("The session cannot start: " + ready.Reason + ". Whoever may read the AgentSession finds the reason in its condition Ready.")
+}
+
+// startFailed is AgentCore's answer when a compute ended before it answered.
+func startFailed(session *v1alpha1.AgentSession) error {
+	last := session.Status.LastTermination
+	switch {
+	case last != nil && last.Reason == v1alpha1.StopStartTimeout:
+		return runtimeError("Runtime initialization time exceeded. Please make sure that initialization completes in 120s.")
+	case last != nil && last.Reason == v1alpha1.StopRequested:
+		return conflict()
+	}
+	return runtimeError("Runtime health check failed or timed out. Please make sure that health check is implemented according to the requirements.")
+}

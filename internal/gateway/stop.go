@@ -1,0 +1,76 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// AnnotationStopToken is on a session that StopRuntimeSession stopped, with the
+// clientToken of the call: the same token is given the same answer again.
+const AnnotationStopToken = "runtime.agentsession.dev/stop-client-token"
+
+// maxToken is how long a clientToken may be.
+const maxToken = 256
+
+// clientTokenOf reads the body of StopRuntimeSession, which may be empty.
+func clientTokenOf(p *Payload) (string, error) {
+	if p.Size == 0 {
+		return "", nil
+	}
+	var body struct {
+		ClientToken string `json:"clientToken"`
+	}
+	if err := json.NewDecoder(io.LimitReader(p.open(), 4<<10)).Decode(&body); err != nil {
+		return "", unparsable("The request's body must be a JSON object: " + err.Error())
+	}
+	if n := len(body.ClientToken); n != 0 && n < minSessionID || n > maxToken {
+		return "", invalid("clientToken", fmt.Sprintf("Value at 'clientToken' failed to satisfy constraint: Member must have length between %d and %d", minSessionID, maxToken))
+	}
+	return body.ClientToken, nil
+}
+
+// stopSession asks the operator to take the session's compute away.
+func (g *Gateway) stopSession(ctx context.Context, c *call, token string) error {
+	gone := notFound("Session not found or already terminated")
+	for reader := client.Reader(g.Client); ; reader = g.Live {
+		var session v1alpha1.AgentSession
+		err := reader.Get(ctx, c.key(), &session)
+		switch {
+		case apierrors.IsNotFound(err):
+			return gone
+		case err != nil:
+			return fmt.Errorf("get session %s: %w", c.key(), err)
+		case token != "" && session.Annotations[AnnotationStopToken] == token:
+			return nil
+		}
+		switch lifecycle.PhaseOf(&session) {
+		case lifecycle.PhaseStopped:
+			return gone
+		case lifecycle.PhaseStarting, lifecycle.PhaseStopping:
+			return conflict()
+		case lifecycle.PhaseReady:
+		}
+		base := session.DeepCopy()
+		session.Spec.DesiredState = v1alpha1.DesiredStopped
+		if session.Annotations == nil {
+			session.Annotations = map[string]string{}
+		}
+		session.Annotations[AnnotationStopToken] = token
+		err = g.Client.Patch(ctx, &session, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
+		switch {
+		case apierrors.IsConflict(err):
+			continue // the operator or another gateway wrote meanwhile
+		case err != nil:
+			return fmt.Errorf("stop session %s: %w", c.key(), err)
+		}
+		return nil
+	}
+}

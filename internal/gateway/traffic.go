@@ -1,0 +1,220 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+const (
+	// writeTimeout is for one write of traffic.
+	writeTimeout = 10 * time.Second
+	// retryAfter is when a write that failed is tried again.
+	retryAfter = time.Second
+)
+
+// traffic is what this gateway knows of the sessions that it uses.
+type traffic struct {
+	write func(compute, lifecycle.Use, time.Time) (lifecycle.Seen, time.Time, error)
+
+	mu   sync.Mutex
+	uses map[compute]*use
+}
+
+// compute is one of a session.
+type compute struct {
+	session types.NamespacedName
+	pod     types.UID
+}
+
+func computeOf(session *v1alpha1.AgentSession) compute {
+	return compute{client.ObjectKeyFromObject(session), session.Status.Pod.UID}
+}
+
+// use is what is known of one compute.
+type use struct {
+	lifecycle.Use
+	seen    lifecycle.Seen
+	held    time.Time // the lease that this gateway wrote last
+	timer   *time.Timer
+	writing bool
+}
+
+// use notes that an invocation of a session begins. Near its idle stop it writes
+// so first; a conflict means that somebody else was first.
+func (g *Gateway) use(ctx context.Context, session *v1alpha1.AgentSession) (release func(), err error) {
+	of, seen, now := computeOf(session), lifecycle.SeenOf(session), time.Now()
+	end := g.traffic.begin(of, seen, now)
+	if !seen.MustClaim(now) {
+		return end, nil
+	}
+	claim := lifecycle.Use{InFlight: 1, BeganAt: now}
+	written, held, err := g.patchTraffic(ctx, session, claim, time.Time{})
+	if err != nil {
+		end()
+		return nil, err
+	}
+	g.traffic.wrote(of, written, held)
+	return end, nil
+}
+
+// begin counts an invocation in, until the function that it returns is called.
+func (t *traffic) begin(of compute, seen lifecycle.Seen, now time.Time) (end func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.uses == nil {
+		t.uses = map[compute]*use{}
+	}
+	u := t.uses[of]
+	if u == nil {
+		u = &use{}
+		t.uses[of] = u
+	}
+	u.seen = seen
+	if u.InFlight++; u.InFlight == 1 {
+		u.BeganAt = now
+	}
+	t.plan(of, u)
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if u.InFlight--; u.InFlight == 0 {
+			u.EndedAt = time.Now().Truncate(time.Microsecond) // what the API holds
+		}
+		t.plan(of, u)
+	}
+}
+
+// saw takes up what a session's status says now.
+func (t *traffic) saw(session *v1alpha1.AgentSession) {
+	if session.Status.Pod == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if u := t.uses[computeOf(session)]; u != nil {
+		u.seen = lifecycle.SeenOf(session)
+		t.plan(computeOf(session), u)
+	}
+}
+
+// wrote takes up what was written.
+func (t *traffic) wrote(of compute, seen lifecycle.Seen, held time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if u := t.uses[of]; u != nil {
+		u.seen, u.held = seen, held
+		t.plan(of, u)
+	}
+}
+
+// plan sets the moment of the next write. What has nothing to tell is forgotten.
+func (t *traffic) plan(of compute, u *use) {
+	if u.timer != nil {
+		u.timer.Stop()
+	}
+	if u.writing {
+		return // it plans anew when it is done
+	}
+	at := u.WriteAt(u.seen)
+	if at.IsZero() {
+		if u.InFlight == 0 {
+			delete(t.uses, of)
+		}
+		return
+	}
+	u.timer = time.AfterFunc(time.Until(at), func() { t.tell(of, u) })
+}
+
+// tell writes what is known of a compute.
+func (t *traffic) tell(of compute, u *use) {
+	t.mu.Lock()
+	if u.writing || t.uses[of] != u {
+		t.mu.Unlock()
+		return
+	}
+	u.writing = true
+	now, held := u.Use, u.held
+	t.mu.Unlock()
+
+	seen, held, err := t.write(of, now, held)
+
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	u.writing = false
+	switch {
+	case apierrors.IsNotFound(err):
+		delete(t.uses, of) // the compute is gone
+	case err != nil:
+		u.timer = time.AfterFunc(retryAfter, func() { t.tell(of, u) })
+	default:
+		u.seen, u.held = seen, held
+		t.plan(of, u)
+	}
+}
+
+// writeTraffic writes what is known of a compute onto the newest version of its
+// session, and tells what stands there then. It is an error "not found" if the
+// compute is going or gone.
+func (g *Gateway) writeTraffic(of compute, u lifecycle.Use, held time.Time) (seen lifecycle.Seen, lease time.Time, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	for reader := client.Reader(g.Client); ; reader = g.Live {
+		var session v1alpha1.AgentSession
+		if err := reader.Get(ctx, of.session, &session); err != nil {
+			return seen, lease, err
+		}
+		if pod := session.Status.Pod; pod == nil || pod.UID != of.pod || lifecycle.PhaseOf(&session) != lifecycle.PhaseReady {
+			return seen, lease, apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("agentsessions").GroupResource(), of.session.Name)
+		}
+		seen, lease, err = g.patchTraffic(ctx, &session, u, held)
+		if err != nil {
+			g.Log.Info("Could not write what is in flight", "session", of.session, "error", err.Error())
+		}
+		if !apierrors.IsConflict(err) {
+			return seen, lease, err
+		}
+	}
+}
+
+// patchTraffic writes onto exactly this version of a session.
+func (g *Gateway) patchTraffic(ctx context.Context, session *v1alpha1.AgentSession, u lifecycle.Use, held time.Time) (seen lifecycle.Seen, lease time.Time, err error) {
+	next := u.Record(time.Now(), lifecycle.SeenOf(session), held)
+	base := session.DeepCopy()
+	session.Status.Traffic = &v1alpha1.Traffic{LastInvocationAt: microTime(next.EndedAt), InUseUntil: microTime(next.InUseUntil)}
+	patch := client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})
+	if err := g.Client.Status().Patch(ctx, session, patch); err != nil {
+		return seen, lease, fmt.Errorf("write the traffic of session %s: %w", client.ObjectKeyFromObject(session), err)
+	}
+	trafficWritesTotal.Inc()
+	seen = lifecycle.SeenOf(session)
+	return seen, seen.Traffic.InUseUntil, nil
+}
+
+func microTime(t time.Time) *metav1.MicroTime {
+	if t.IsZero() {
+		return nil
+	}
+	return &metav1.MicroTime{Time: t.Truncate(time.Microsecond)}
+}
+
+// flush writes what is left to tell.
+func (t *traffic) flush() {
+	t.mu.Lock()
+	left := map[compute]*use{}
+	maps.Copy(left, t.uses)
+	t.mu.Unlock()
+	for of, u := range left {
+		t.tell(of, u)
+	}
+}

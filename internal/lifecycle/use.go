@@ -1,0 +1,147 @@
+package lifecycle
+
+import (
+	"time"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+// Phase is what a session is to those who want to use it.
+type Phase string
+
+const (
+	// PhaseReady sessions have a compute that answers.
+	PhaseReady Phase = "Ready"
+	// PhaseStarting sessions will have one.
+	PhaseStarting Phase = "Starting"
+	// PhaseStopping sessions have one that is being taken away.
+	PhaseStopping Phase = "Stopping"
+	// PhaseStopped sessions have none until somebody wakes them.
+	PhaseStopped Phase = "Stopped"
+)
+
+// PhaseOf reads what a session is, and what was asked of it and not yet done.
+func PhaseOf(session *v1alpha1.AgentSession) Phase {
+	spec, status := &session.Spec, &session.Status
+	requested := max(spec.Activation, 1) > status.Activation
+	switch {
+	case session.DeletionTimestamp != nil, status.State == v1alpha1.StateStopping:
+		return PhaseStopping
+	case spec.DesiredState == v1alpha1.DesiredStopped && living(status.State):
+		return PhaseStopping
+	case spec.DesiredState == v1alpha1.DesiredStopped:
+		return PhaseStopped
+	case status.State == v1alpha1.StateStopped && !requested && !takenBack(status):
+		return PhaseStopped
+	case status.State == "", status.State == v1alpha1.StateStopped, status.State == v1alpha1.StateStarting:
+		return PhaseStarting
+	case requested || status.Pod == nil || status.Pod.IP == "":
+		return PhaseStopping // a higher activation replaces the compute
+	}
+	return PhaseReady
+}
+
+// takenBack: the stop that desiredState had asked for is withdrawn.
+func takenBack(status *v1alpha1.AgentSessionStatus) bool {
+	return status.LastTermination != nil && status.LastTermination.Reason == v1alpha1.StopRequested
+}
+
+func living(state v1alpha1.SessionState) bool {
+	return state == v1alpha1.StateStarting || state == v1alpha1.StateActive || state == v1alpha1.StateIdle
+}
+
+// Wake is the activation that wakes a stopped session. As many as ask for it at
+// once ask for the same.
+func Wake(session *v1alpha1.AgentSession) int32 {
+	return max(session.Status.Activation, 0) + 1
+}
+
+// Use is what one gateway knows of a session's invocations, and what of it is
+// worth a write: never one for each of them, at most four in an idle timeout.
+type Use struct {
+	// InFlight is how many there are.
+	InFlight int
+	// BeganAt is when the first of those in flight began.
+	BeganAt time.Time
+	// EndedAt is when there was last none in flight.
+	EndedAt time.Time
+}
+
+// Seen is what a gateway reads of a session whose compute lives.
+type Seen struct {
+	// Traffic is what gateways have written.
+	Traffic Traffic
+	// IdleAt is when the compute will be stopped for idleness as far as its
+	// status says; zero if it is not idle.
+	IdleAt time.Time
+	// Idle is the idle timeout.
+	Idle time.Duration
+}
+
+// SeenOf reads a session.
+func SeenOf(session *v1alpha1.AgentSession) Seen {
+	status := &session.Status
+	seen := Seen{Idle: LimitsOf(status.LifecycleConfiguration).Idle / time.Duration(max(status.TimeScale, 1))}
+	if t := status.Traffic; t != nil {
+		if t.LastInvocationAt != nil {
+			seen.Traffic.EndedAt = t.LastInvocationAt.Time
+		}
+		if t.InUseUntil != nil {
+			seen.Traffic.InUseUntil = t.InUseUntil.Time
+		}
+	}
+	if next := status.NextStop; next != nil && next.Reason == v1alpha1.StopIdleTimeout {
+		// What gateways wrote counts, also before the operator has said so.
+		seen.IdleAt = latest(next.At.Time, latest(seen.Traffic.EndedAt, seen.Traffic.InUseUntil).Add(seen.Idle))
+	}
+	return seen
+}
+
+// lease is how long an invocation in flight keeps a session in use. A gateway
+// that dies leaves it in use for no longer.
+func (s Seen) lease() time.Duration { return s.Idle / 2 }
+
+// margin is how long before an idle stop that may come all must be written.
+func (s Seen) margin() time.Duration { return s.Idle / 4 }
+
+// MustClaim tells whether an invocation that begins now must be written before
+// it is let through: the idle stop is near, and whoever writes first wins.
+func (s Seen) MustClaim(now time.Time) bool {
+	return !s.IdleAt.IsZero() && now.After(s.IdleAt.Add(-s.margin())) && now.After(s.Traffic.InUseUntil.Add(-s.margin()))
+}
+
+// WriteAt is when the next write is due; zero if nothing has to be told.
+//
+// An invocation that lasts takes a lease, which is renewed when half of it is
+// over. What has ended is told when nothing has followed for a while. And all is
+// told before the idle stop that the status foresees.
+func (u Use) WriteAt(s Seen) time.Time {
+	var at time.Time
+	switch {
+	case u.InFlight > 0:
+		at = latest(u.BeganAt.Add(s.Idle/8), s.Traffic.InUseUntil.Add(-s.lease()/2))
+	case u.EndedAt.After(s.Traffic.EndedAt):
+		at = u.EndedAt.Add(s.Idle * 3 / 8)
+	default:
+		return time.Time{}
+	}
+	if !s.IdleAt.IsZero() && s.IdleAt.Add(-s.margin()).Before(at) {
+		at = s.IdleAt.Add(-s.margin())
+	}
+	return at
+}
+
+// Record is what a gateway writes now. It takes nothing back that another
+// gateway wrote; held is the lease that this one took, which it gives back when
+// nothing is in flight.
+func (u Use) Record(now time.Time, s Seen, held time.Time) Traffic {
+	next := s.Traffic
+	next.EndedAt = latest(next.EndedAt, u.EndedAt)
+	switch {
+	case u.InFlight > 0:
+		next.InUseUntil = latest(next.InUseUntil, now.Add(s.lease()))
+	case next.InUseUntil.Equal(held):
+		next.InUseUntil = time.Time{}
+	}
+	return next
+}

@@ -1,0 +1,370 @@
+package gateway_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/gateway"
+)
+
+var _ = Describe("A session", func() {
+	It("is made at its first call, kept, stopped, and woken with a fresh memory", func(ctx context.Context) {
+		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx)), id()
+		first := d.invoke(ctx, agent, session, ask{})
+		Expect(first.code).To(Equal(http.StatusOK), first.body)
+		Expect(first.told.Calls).To(BeEquivalentTo(1))
+		Expect(first.told.Path).To(Equal("/invocations"))
+		Expect(first.header.Get("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id")).To(Equal(session))
+		Expect(first.header.Get("X-Amzn-RequestId")).To(HaveLen(36))
+		second := d.invoke(ctx, agent, session, ask{})
+		Expect(second.told.Calls).To(BeEquivalentTo(2))
+		Expect(second.told.Pod).To(Equal(first.told.Pod))
+		other := d.invoke(ctx, agent, id(), ask{})
+		Expect(other.told.Calls).To(BeEquivalentTo(1))
+		Expect(podsOf(ctx, agent)).To(HaveLen(2))
+		Expect(sessionOf(ctx, agent, session).Spec.RuntimeRef).To(HaveValue(Equal(v1alpha1.RuntimeRef{Name: agent.Name, Qualifier: "DEFAULT"})))
+
+		token := strings.Repeat("t", 33)
+		stopped := d.stop(ctx, agent, session, token)
+		Expect(stopped.code).To(Equal(http.StatusOK), stopped.body)
+		Expect(stopped.header.Get("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id")).To(Equal(session))
+		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopped))
+		Expect(d.stop(ctx, agent, session, token).code).To(Equal(http.StatusOK), "the same token")
+		again := d.stop(ctx, agent, session, strings.Repeat("u", 33))
+		Expect(again.code).To(Equal(http.StatusNotFound))
+		Expect(again.failed.Message).To(Equal("Session not found or already terminated"))
+		Expect(again.header.Get("X-Amzn-ErrorType")).To(Equal("ResourceNotFoundException"))
+
+		woken := d.invoke(ctx, agent, session, ask{})
+		Expect(woken.code).To(Equal(http.StatusOK), woken.body)
+		Expect(woken.told.Calls).To(BeEquivalentTo(1))
+		Expect(woken.told.Pod).NotTo(Equal(first.told.Pod))
+		Expect(sessionOf(ctx, agent, session).Status.Activation).To(BeEquivalentTo(2))
+	})
+
+	It("is one pod for many first calls through several gateways", func(ctx context.Context) {
+		doors := []*door{openDoor(waiting), openDoor(waiting), openDoor(waiting)}
+		agent, session := newRuntime(ctx, newNamespace(ctx)), id()
+		const calls = 300
+		answers := make([]answer, calls)
+		var all sync.WaitGroup
+		for i := range answers {
+			all.Go(func() {
+				defer GinkgoRecover()
+				answers[i] = doors[i%len(doors)].invoke(ctx, agent, session, ask{})
+			})
+		}
+		all.Wait()
+		for _, a := range answers {
+			Expect(a.code).To(Equal(http.StatusOK), a.body)
+			Expect(a.told.Pod).To(Equal(answers[0].told.Pod))
+		}
+		Expect(podsOf(ctx, agent)).To(HaveLen(1))
+		Expect(sessionOf(ctx, agent, session).Status.Activation).To(BeEquivalentTo(1))
+
+		By("waking it as many times at once")
+		Expect(doors[0].stop(ctx, agent, session, "").code).To(Equal(http.StatusOK))
+		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopped))
+		for i := range answers {
+			all.Go(func() {
+				defer GinkgoRecover()
+				answers[i] = doors[i%len(doors)].invoke(ctx, agent, session, ask{})
+			})
+		}
+		all.Wait()
+		for _, a := range answers {
+			Expect(a.code).To(Equal(http.StatusOK), a.body)
+		}
+		Expect(sessionOf(ctx, agent, session).Status.Activation).To(BeEquivalentTo(2))
+	})
+
+	It("answers 409 to others while it starts", func(ctx context.Context) {
+		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx)), id()
+		const calls = 20
+		answers := make([]answer, calls)
+		var all sync.WaitGroup
+		for i := range answers {
+			all.Go(func() {
+				defer GinkgoRecover()
+				answers[i] = d.invoke(ctx, agent, session, ask{})
+			})
+		}
+		all.Wait()
+		served := 0
+		for _, a := range answers {
+			if a.code == http.StatusOK {
+				served++
+				continue
+			}
+			Expect(a.code).To(Equal(http.StatusConflict), a.body)
+			Expect(a.header.Get("X-Amzn-ErrorType")).To(Equal("RetryableConflictException"))
+			Expect(a.failed.Message).To(Equal("Session operation in progress, please retry"))
+		}
+		Expect(served).To(BeNumerically(">=", 1))
+		Expect(podsOf(ctx, agent)).To(HaveLen(1))
+	})
+
+	It("idles out after its last call, and the next call wakes it", func(ctx context.Context) {
+		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx), idles), id()
+		Expect(d.invoke(ctx, agent, session, ask{}).code).To(Equal(http.StatusOK))
+		var last time.Time
+		for range 12 { // twice the idle timeout
+			time.Sleep(idle / 6)
+			a := d.invoke(ctx, agent, session, ask{})
+			last = time.Now()
+			Expect(a.code).To(Equal(http.StatusOK), a.body)
+		}
+		status := sessionOf(ctx, agent, session).Status
+		Expect(status.Activation).To(BeEquivalentTo(1))
+		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopped))
+		status = sessionOf(ctx, agent, session).Status
+		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+		// The API holds whole seconds.
+		Expect(status.LastTermination.DueAt.Time).To(BeTemporally("~", last.Add(idle), 2*time.Second))
+		a := d.invoke(ctx, agent, session, ask{})
+		Expect(a.code).To(Equal(http.StatusOK), a.body)
+		Expect(a.told.Calls).To(BeEquivalentTo(1))
+	})
+
+	It("is not stopped while a call is in flight, however long that lasts", func(ctx context.Context) {
+		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx), idles), id()
+		a := d.invoke(ctx, agent, session, ask{Sleep: (3 * idle).String()})
+		ended := time.Now()
+		Expect(a.code).To(Equal(http.StatusOK), a.body)
+		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopped))
+		last := sessionOf(ctx, agent, session).Status.LastTermination
+		Expect(last.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+		Expect(last.DueAt.Time).To(BeTemporally(">=", ended.Add(idle).Truncate(time.Second)))
+	})
+
+	It("is ended by its maximal lifetime in mid-call", func(ctx context.Context) {
+		d, agent := openDoor(), newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) {
+			s.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{MaxLifetime: 60}
+		})
+		a := d.invoke(ctx, agent, id(), ask{Sleep: "1m"})
+		Expect(a.code).To(Equal(http.StatusFailedDependency), a.body)
+	})
+
+	// Calls that come at the very moment of the idle stop, through two gateways:
+	// each either has its answer from the compute that was there, or from the next.
+	It("is never stopped under a call that was let through", func(ctx context.Context) {
+		doors := []*door{openDoor(waiting), openDoor(waiting)}
+		agent := newRuntime(ctx, newNamespace(ctx), idles)
+		var all sync.WaitGroup
+		for n := range 24 {
+			all.Go(func() {
+				defer GinkgoRecover()
+				session := id()
+				a := doors[n%2].invoke(ctx, agent, session, ask{})
+				Expect(a.code).To(Equal(http.StatusOK), a.body)
+				for round := range 4 {
+					off := time.Duration(n-12) * 25 * time.Millisecond
+					for {
+						status := sessionOf(ctx, agent, session).Status
+						if status.NextStop != nil && status.NextStop.Reason == v1alpha1.StopIdleTimeout {
+							time.Sleep(time.Until(status.NextStop.At.Add(off)))
+							break
+						}
+						if status.State == v1alpha1.StateStopped {
+							break
+						}
+						time.Sleep(10 * time.Millisecond)
+					}
+					a := doors[(n+round)%2].invoke(ctx, agent, session, ask{Sleep: "200ms"})
+					Expect(a.err).NotTo(HaveOccurred())
+					Expect(a.code).To(Equal(http.StatusOK), a.body)
+				}
+			})
+		}
+		all.Wait()
+	})
+
+	It("costs few writes in constant use", func(ctx context.Context) {
+		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx), idles), id()
+		Expect(d.invoke(ctx, agent, session, ask{}).code).To(Equal(http.StatusOK))
+		writes, last := 0, ""
+		begun := time.Now()
+		for time.Since(begun) < 4*idle {
+			Expect(d.invoke(ctx, agent, session, ask{}).code).To(Equal(http.StatusOK))
+			if traffic := sessionOf(ctx, agent, session).Status.Traffic; traffic != nil && fmt.Sprint(traffic) != last {
+				writes, last = writes+1, fmt.Sprint(traffic)
+			}
+			time.Sleep(idle / 60)
+		}
+		periods := float64(time.Since(begun)) / float64(idle)
+		Expect(writes).To(And(BeNumerically(">", 0), BeNumerically("<=", 4*(periods+1))))
+	})
+
+	It("is refused when its runtime has as many as it may", func(ctx context.Context) {
+		d, agent := openDoor(), newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) { s.MaxSessions = new(int32(1)) })
+		first := id()
+		Expect(d.invoke(ctx, agent, first, ask{}).code).To(Equal(http.StatusOK))
+		a := d.invoke(ctx, agent, id(), ask{})
+		Expect(a.code).To(Equal(http.StatusPaymentRequired))
+		Expect(a.header.Get("X-Amzn-ErrorType")).To(Equal("ServiceQuotaExceededException"))
+		Expect(d.stop(ctx, agent, first, "").code).To(Equal(http.StatusOK))
+		Eventually(func() int { return d.invoke(ctx, agent, id(), ask{}).code }).Should(Equal(http.StatusOK))
+	})
+
+	It("goes with its runtime's version, and apart for each endpoint", func(ctx context.Context) {
+		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) {
+			s.Endpoints = []v1alpha1.RuntimeEndpoint{{Name: "PROD", Version: 1}}
+			s.ProtocolConfiguration.Path = "/first"
+		}), id()
+		base := agent.DeepCopy()
+		agent.Spec.ProtocolConfiguration.Path = "/second"
+		Expect(api.Patch(ctx, agent, client.MergeFrom(base))).To(Succeed())
+		Eventually(func() (int64, error) {
+			err := api.Get(ctx, client.ObjectKeyFromObject(agent), agent)
+			return agent.Status.AgentRuntimeVersion, err
+		}).Should(BeEquivalentTo(2))
+		newest := d.invoke(ctx, agent, session, ask{})
+		Expect(newest.told.Path).To(Equal("/second"))
+		pinned := send(d.request(ctx, path(agent, "invocations?qualifier=PROD"), session, ask{}))
+		Expect(pinned.code).To(Equal(http.StatusOK), pinned.body)
+		Expect(pinned.told.Path).To(Equal("/first"))
+		Expect(pinned.told.Pod).NotTo(Equal(newest.told.Pod))
+		unknown := send(d.request(ctx, path(agent, "invocations?qualifier=TEST"), session, ask{}))
+		Expect(unknown.code).To(Equal(http.StatusNotFound))
+	})
+})
+
+var _ = Describe("An answer", func() {
+	It("that is a stream arrives as it is made, and is no success if the agent dies", func(ctx context.Context) {
+		d, agent := openDoor(), newRuntime(ctx, newNamespace(ctx))
+		streaming, leave := context.WithCancel(ctx)
+		session := id()
+		response, err := http.DefaultClient.Do(d.request(streaming, path(agent, "invocations"), session, ask{Chunks: 2, Sleep: "1h"}))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(response.Header.Get("Content-Type")).To(Equal("text/event-stream"))
+		line, err := bufio.NewReader(response.Body).ReadString('\n')
+		Expect(err).NotTo(HaveOccurred())
+		Expect(line).To(Equal("data: 0\n"), "the second comes in an hour")
+
+		By("leaving, which ends the agent's work")
+		leave()
+		Eventually(gone).Should(Receive(Equal(session)))
+
+		a := d.invoke(ctx, agent, id(), ask{Chunks: 2, Die: true})
+		Expect(a.code).To(Equal(http.StatusOK))
+		Expect(a.body).To(HavePrefix("data: 0"))
+		Expect(a.err).To(HaveOccurred(), "the connection is cut")
+	})
+
+	It("that is an error is the agent's own, and says nothing of it", func(ctx context.Context) {
+		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx)), id()
+		for _, code := range []int{http.StatusInternalServerError, http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusFound} {
+			a := d.invoke(ctx, agent, session, ask{Code: code})
+			Expect(a.code).To(Equal(http.StatusFailedDependency))
+			Expect(a.header.Get("X-Amzn-ErrorType")).To(Equal("RuntimeClientError"))
+			Expect(a.failed.Message).To(MatchRegexp(`^Received error \(%d\) from runtime\.`, code))
+			Expect(a.body).NotTo(ContainSubstring("secret"))
+		}
+	})
+
+	It("comes from an agent that learns nothing of the caller that it should not", func(ctx context.Context) {
+		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) {
+			s.RequestHeaderConfiguration = &v1alpha1.RequestHeaderConfiguration{RequestHeaderAllowlist: []string{"x-tenant", "Cookie"}}
+		}), id()
+		r := d.request(ctx, path(agent, "invocations"), session, ask{})
+		for name, value := range map[string]string{
+			"Authorization": "Bearer secret", "Cookie": "a=b", "X-Amz-Date": "now", "X-Amz-Security-Token": "secret", "X-Forwarded-For": "1.2.3.4",
+			"X-Tenant": "blue", "X-Other": "red", "Traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+			"X-Amzn-Bedrock-AgentCore-Runtime-Custom-Colour": "green", "Content-Type": "application/octet-stream", "Connection": "x-tenant",
+		} {
+			r.Header.Set(name, value)
+		}
+		a := send(r)
+		Expect(a.code).To(Equal(http.StatusOK), a.body)
+		for _, name := range []string{"Authorization", "Cookie", "X-Amz-Date", "X-Amz-Security-Token", "X-Forwarded-For", "X-Other"} {
+			Expect(a.told.Header).NotTo(HaveKey(name))
+		}
+		Expect(a.told.Header).To(And(HaveKeyWithValue("X-Tenant", []string{"blue"}), HaveKey("Traceparent"),
+			HaveKeyWithValue("X-Amzn-Bedrock-Agentcore-Runtime-Custom-Colour", []string{"green"}),
+			HaveKeyWithValue("X-Amzn-Bedrock-Agentcore-Runtime-Session-Id", []string{session}),
+			HaveKeyWithValue("Content-Type", []string{"application/json"})))
+		Expect(a.header).NotTo(HaveKey("Set-Cookie"))
+	})
+
+	It("is to exactly the payload that came", func(ctx context.Context) {
+		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx)), id()
+		large := []byte(`"` + strings.Repeat("x", 1<<20) + `"`)
+		a := d.invoke(ctx, agent, session, large)
+		Expect(a.code).To(Equal(http.StatusOK))
+		Expect(a.told.Payload).To(Equal(large))
+	})
+})
+
+var _ = Describe("A call", func() {
+	It("that breaks a rule is told which", func(ctx context.Context) {
+		d, agent := openDoor(), newRuntime(ctx, newNamespace(ctx))
+		for name, row := range map[string]struct {
+			path, session, kind, says string
+			code                      int
+			field                     string
+		}{
+			"a short id":         {path(agent, "invocations"), strings.Repeat("s", 32), "ValidationException", "Value at 'runtimeSessionId' failed to satisfy constraint: Member must have length greater than or equal to 33", 400, "runtimeSessionId"},
+			"a long id":          {path(agent, "invocations"), strings.Repeat("s", 257), "ValidationException", "Member must have length less than or equal to 256", 400, "runtimeSessionId"},
+			"no id to stop":      {path(agent, "stopruntimesession"), "", "ValidationException", "Member must not be null", 400, "runtimeSessionId"},
+			"an unknown runtime": {"/runtimes/arn%3Aaws%3Abedrock-agentcore%3Alocal%3A000000000000%3Aruntime%2Fnone-0123456789/invocations", id(), "ResourceNotFoundException", "No endpoint or agent found", 404, ""},
+			"an unknown session": {path(agent, "stopruntimesession"), id(), "ResourceNotFoundException", "Session not found or already terminated", 404, ""},
+			"no operation":       {path(agent, "fly"), id(), "UnknownOperationException", "no such operation", 404, ""},
+			"escaped twice":      {strings.ReplaceAll(path(agent, "invocations"), "%", "%25"), id(), "ValidationException", "escaped once", 400, "agentRuntimeArn"},
+		} {
+			a := send(d.request(ctx, row.path, row.session, struct{}{}))
+			Expect(a.code).To(Equal(row.code), name+": "+a.body)
+			Expect(a.header.Get("X-Amzn-ErrorType")).To(Equal(row.kind), name)
+			Expect(a.failed.Message).To(ContainSubstring(row.says), name)
+			if row.field != "" {
+				Expect(a.failed.Reason).To(Equal("FieldValidationFailed"), name)
+				Expect(a.failed.FieldList[0].Name).To(Equal(row.field), name)
+			}
+		}
+		for _, length := range []int{33, 256} {
+			Expect(d.invoke(ctx, agent, strings.Repeat("s", length), ask{}).code).To(Equal(http.StatusOK))
+		}
+		unnamed := d.invoke(ctx, agent, "", ask{})
+		Expect(unnamed.code).To(Equal(http.StatusOK))
+		Expect(unnamed.header.Get("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id")).To(HaveLen(36))
+		byName := send(d.request(ctx, "/runtimes/"+agent.Namespace+"%2F"+agent.Name+"/invocations", id(), ask{}))
+		Expect(byName.code).To(Equal(http.StatusOK), byName.body)
+	})
+
+	It("is for those who have a key of its namespace", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		agent := newRuntime(ctx, namespace)
+		for name, of := range map[string]string{"ours": namespace, "theirs": "other, another"} {
+			Expect(api.Create(ctx, &corev1.Secret{
+				ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{gateway.LabelAccessKey: ""}},
+				StringData: map[string]string{"accessKeyId": "AK" + namespace + name, "secretAccessKey": "secret-" + name, "namespaces": of},
+			})).To(Succeed())
+		}
+		d := openDoor(func(o *gateway.Options) { o.Authenticate = gateway.SigV4(nil) })
+		call := func(key, secret string) answer {
+			r := d.request(ctx, path(agent, "invocations"), id(), ask{})
+			if key != "" {
+				sign(r, key, secret)
+			}
+			return send(r)
+		}
+		Expect(call("AK"+namespace+"ours", "secret-ours").code).To(Equal(http.StatusOK))
+		for _, refused := range []answer{call("", ""), call("AKnobody", "secret-ours"), call("AK"+namespace+"ours", "wrong")} {
+			Expect(refused.code).To(Equal(http.StatusForbidden))
+			Expect(refused.header.Get("X-Amzn-ErrorType")).To(Equal("AccessDeniedException"))
+			Expect(refused.body).NotTo(ContainSubstring("secret-"))
+		}
+		Expect(call("AK"+namespace+"theirs", "secret-theirs").code).To(Equal(http.StatusNotFound), "what one may not call is not there")
+	})
+})
