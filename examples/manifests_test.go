@@ -18,12 +18,17 @@ import (
 func TestManifests(t *testing.T) {
 	files, err := filepath.Glob("*.yaml")
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	NewWithT(t).Expect(files).To(ConsistOf("echo.yaml", "forgetful.yaml", "patterns.yaml", "plain.yaml", "research.yaml"))
+	NewWithT(t).Expect(files).To(ConsistOf("echo.yaml", "forgetful.yaml", "patterns.yaml", "plain.yaml", "research.yaml", "runtime.yaml"))
 	for _, file := range files {
 		raw, err := os.ReadFile(file)
 		NewWithT(t).Expect(err).NotTo(HaveOccurred())
 		for document := range bytes.SplitSeq(raw, []byte("\n---\n")) {
-			if bytes.Contains(document, []byte("\nkind:")) { // not the comment at the top of a file
+			switch {
+			case bytes.Contains(document, []byte("\nkind: AgentRuntime")):
+				var agent v1alpha1.AgentRuntime
+				NewWithT(t).Expect(yaml.UnmarshalStrict(document, &agent)).To(Succeed(), file)
+				expectRestricted(NewWithT(t), agent.Spec.Template.Spec)
+			case bytes.Contains(document, []byte("\nkind:")): // not the comment at the top of a file
 				expectManifest(t, file, document)
 			}
 		}

@@ -108,7 +108,10 @@ func sessionIDOf(r *http.Request, c *call) (string, error) {
 	case len(given) == 0:
 		return string(uuid.NewUUID()), nil
 	}
-	return given[0], checkSessionID(given[0])
+	if err := checkSessionID(given[0]); err != nil {
+		return "", err
+	}
+	return given[0], nil
 }
 
 func checkSessionID(id string) error {

@@ -50,7 +50,7 @@ func TestPhaseOf(t *testing.T) {
 // gateway writes by itself comes late.
 func TestNoCallIsStoppedUnder(t *testing.T) {
 	for seed := range uint64(200) {
-		random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test
+		random := rand.New(rand.NewPCG(seed, 0))
 		idle := time.Duration(60+random.IntN(840)) * time.Second
 		s := &shared{t: t, now: time.Unix(1795423194, 0), idle: idle}
 		s.idleFrom = s.now

@@ -76,7 +76,7 @@ func killOperator(ctx context.Context) {
 		Expect(client.IgnoreNotFound(api.Delete(ctx, &pod))).To(Succeed())
 		awaitOperator(ctx)
 	})
-	if pid := processOf(string(pod.UID)); pid != 0 {
+	if pid := processOf("/operator", string(pod.UID)); pid != 0 {
 		By(fmt.Sprintf("killing the operator's process %d with SIGKILL", pid))
 		Expect(syscall.Kill(pid, syscall.SIGKILL)).To(Succeed())
 		return
@@ -85,14 +85,14 @@ func killOperator(ctx context.Context) {
 	Expect(api.Delete(ctx, &pod, client.GracePeriodSeconds(0))).To(Succeed())
 }
 
-// processOf finds the operator's process by the pod's UID in its cgroup.
-func processOf(uid string) int {
+// processOf finds a program's process by the pod's UID in its cgroup.
+func processOf(program, uid string) int {
 	GinkgoHelper()
 	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	Expect(err).NotTo(HaveOccurred())
 	for _, file := range commands {
 		line, err := os.ReadFile(file)
-		if err != nil || !bytes.HasPrefix(line, []byte("/operator\x00")) {
+		if err != nil || !bytes.HasPrefix(line, []byte(program+"\x00")) {
 			continue
 		}
 		cgroup, err := os.ReadFile(filepath.Join(filepath.Dir(file), "cgroup"))
@@ -134,31 +134,37 @@ func metricsToken(ctx context.Context) string {
 	return request.Status.Token
 }
 
-// scrape reads the operator's metrics through a forwarded port.
-func scrape(ctx context.Context, token string) (code int, body string) {
+// forward returns a local port that leads to a pod's, while the spec runs.
+func forward(pod *corev1.Pod, port int) uint16 {
 	GinkgoHelper()
-	pod := operatorPod(ctx)
 	transport, upgrader, err := spdy.RoundTripperFor(config)
 	Expect(err).NotTo(HaveOccurred())
 	clients, err := kubernetes.NewForConfig(config)
 	Expect(err).NotTo(HaveOccurred())
 	target := clients.CoreV1().RESTClient().Post().Namespace(pod.Namespace).Resource("pods").Name(pod.Name).SubResource("portforward").URL()
 	stop, ready := make(chan struct{}), make(chan struct{})
-	defer close(stop)
+	DeferCleanup(func() { close(stop) })
 	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, target)
-	forward, err := portforward.New(dialer, []string{"0:8443"}, stop, ready, io.Discard, GinkgoWriter)
+	forwarder, err := portforward.New(dialer, []string{fmt.Sprintf("0:%d", port)}, stop, ready, io.Discard, GinkgoWriter)
 	Expect(err).NotTo(HaveOccurred())
 	failed := make(chan error, 1)
-	go func() { failed <- forward.ForwardPorts() }()
+	go func() { failed <- forwarder.ForwardPorts() }()
 	select {
 	case <-ready:
 	case err := <-failed:
 		Expect(err).NotTo(HaveOccurred())
 	}
-	ports, err := forward.GetPorts()
+	ports, err := forwarder.GetPorts()
 	Expect(err).NotTo(HaveOccurred())
+	return ports[0].Local
+}
 
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d/metrics", ports[0].Local), nil)
+// scrape reads the operator's metrics through a forwarded port.
+func scrape(ctx context.Context, token string) (code int, body string) {
+	GinkgoHelper()
+	pod := operatorPod(ctx)
+	port := forward(&pod, 8443)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d/metrics", port), nil)
 	Expect(err).NotTo(HaveOccurred())
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/gateway"
+	"github.com/agentsession/agentsession/test/caller"
 )
 
 var _ = Describe("A session", func() {
@@ -355,7 +356,7 @@ var _ = Describe("A call", func() {
 		call := func(key, secret string) answer {
 			r := d.request(ctx, path(agent, "invocations"), id(), ask{})
 			if key != "" {
-				sign(r, key, secret)
+				Expect(caller.Sign(r, key, secret)).To(Succeed())
 			}
 			return send(r)
 		}

@@ -6,8 +6,6 @@ package gateway_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,8 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
@@ -251,18 +247,6 @@ func (d *door) request(ctx context.Context, path, session string, body any) *htt
 		r.Header.Set("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id", session)
 	}
 	return r
-}
-
-// sign signs a request as AWS's clients do.
-func sign(r *http.Request, key, secret string) {
-	GinkgoHelper()
-	body, err := r.GetBody()
-	Expect(err).NotTo(HaveOccurred())
-	raw, err := io.ReadAll(body)
-	Expect(err).NotTo(HaveOccurred())
-	sum := sha256.Sum256(raw)
-	Expect(v4.NewSigner().SignHTTP(r.Context(), aws.Credentials{AccessKeyID: key, SecretAccessKey: secret}, r,
-		hex.EncodeToString(sum[:]), "bedrock-agentcore", "eu-west-1", time.Now())).To(Succeed())
 }
 
 func send(r *http.Request) (a answer) {

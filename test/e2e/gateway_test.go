@@ -1,0 +1,186 @@
+package e2e_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"syscall"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/internal/gateway"
+	"github.com/agentsession/agentsession/test/caller"
+)
+
+// gateways are the pods of the gateway, when all are ready.
+func gateways(ctx context.Context) []corev1.Pod {
+	GinkgoHelper()
+	var pods corev1.PodList
+	Eventually(func(g Gomega) {
+		var deployment appsv1.Deployment
+		g.Expect(api.Get(ctx, client.ObjectKey{Namespace: systemNamespace, Name: "agentsession-gateway"}, &deployment)).To(Succeed())
+		g.Expect(deployment.Status.AvailableReplicas).To(BeEquivalentTo(2))
+		g.Expect(api.List(ctx, &pods, client.InNamespace(systemNamespace), client.MatchingLabels{"app.kubernetes.io/component": "gateway"})).To(Succeed())
+		g.Expect(pods.Items).To(HaveLen(2))
+	}).Should(Succeed())
+	return pods.Items
+}
+
+// runtimeOf makes the runtime of examples/ with an agent of examples/agents, and
+// waits for its ARN.
+func runtimeOf(ctx context.Context, namespace string, args ...string) *v1alpha1.AgentRuntime {
+	GinkgoHelper()
+	raw, err := os.ReadFile("../../examples/runtime.yaml")
+	Expect(err).NotTo(HaveOccurred())
+	agent := &v1alpha1.AgentRuntime{}
+	Expect(yaml.UnmarshalStrict(raw, agent)).To(Succeed())
+	agent.Namespace = namespace
+	agent.Spec.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 60}
+	agent.Spec.Template.Spec.Containers[0].Args = args
+	Expect(api.Create(ctx, agent)).To(Succeed())
+	Eventually(func() (string, error) {
+		err := api.Get(ctx, client.ObjectKeyFromObject(agent), agent)
+		return agent.Status.AgentRuntimeArn, err
+	}).ShouldNot(BeEmpty())
+	return agent
+}
+
+// call asks a gateway that is reached on a local port.
+func call(ctx context.Context, port uint16, agent *v1alpha1.AgentRuntime, operation, session string, payload any) *http.Response {
+	GinkgoHelper()
+	raw, err := json.Marshal(payload)
+	Expect(err).NotTo(HaveOccurred())
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost,
+		fmt.Sprintf("http://127.0.0.1:%d/runtimes/%s/%s", port, url.PathEscape(agent.Status.AgentRuntimeArn), operation), bytes.NewReader(raw))
+	Expect(err).NotTo(HaveOccurred())
+	r.Header.Set("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id", session)
+	Expect(caller.Sign(r, "AKIDEXAMPLE", "example")).To(Succeed())
+	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(response.Body.Close)
+	return response
+}
+
+func text(response *http.Response) string {
+	GinkgoHelper()
+	raw, err := io.ReadAll(response.Body)
+	Expect(err).NotTo(HaveOccurred())
+	return string(raw)
+}
+
+var _ = Describe("The gateway", Ordered, func() {
+	const session = "a-session-that-somebody-calls-again-and-again"
+	found := func(ctx context.Context, agent *v1alpha1.AgentRuntime) *v1alpha1.AgentSession {
+		GinkgoHelper()
+		var list v1alpha1.AgentSessionList
+		Expect(api.List(ctx, &list, client.InNamespace(agent.Namespace), client.MatchingFields{"spec.runtimeSessionId": session})).To(Succeed())
+		Expect(list.Items).To(HaveLen(1))
+		return &list.Items[0]
+	}
+
+	BeforeAll(func(ctx context.Context) {
+		runOperator(ctx, "--time-scale=12")
+		install(ctx, "install-gateway.yaml")
+		DeferCleanup(func(ctx context.Context) {
+			for _, object := range manifest("install-gateway.yaml") {
+				Expect(client.IgnoreNotFound(api.Delete(ctx, object))).To(Succeed())
+			}
+			Expect(api.DeleteAllOf(ctx, &corev1.Pod{}, client.InNamespace(systemNamespace),
+				client.MatchingLabels{"app.kubernetes.io/component": "gateway"}, client.GracePeriodSeconds(0))).To(Succeed())
+		})
+		key := &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "e2e", Labels: map[string]string{gateway.LabelAccessKey: ""}},
+			StringData: map[string]string{"accessKeyId": "AKIDEXAMPLE", "secretAccessKey": "example", "namespaces": "*"},
+		}
+		Expect(api.Create(ctx, key)).To(Succeed())
+		DeferCleanup(func(ctx context.Context) { Expect(api.Delete(ctx, key)).To(Succeed()) })
+	})
+
+	It("makes a session at the first call, keeps it, lets it idle out, and wakes it", func(ctx context.Context) {
+		agent, pods := runtimeOf(ctx, newNamespace(ctx), "echo"), gateways(ctx)
+		first, second := forward(&pods[0], 8080), forward(&pods[1], 8080)
+		response := call(ctx, first, agent, "invocations", session, map[string]string{"hello": "world"})
+		Expect(text(response)).To(And(ContainSubstring(`"invocations":1`), ContainSubstring(`"hello":"world"`), ContainSubstring(session)))
+		Expect(response.StatusCode).To(Equal(http.StatusOK))
+		Expect(text(call(ctx, second, agent, "invocations", session, struct{}{}))).To(ContainSubstring(`"invocations":2`), "through the other gateway")
+
+		status := eventuallyState(ctx, found(ctx, agent), v1alpha1.StateStopped)
+		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+		Expect(status.Runtime.AgentRuntimeVersion).To(BeEquivalentTo(1))
+		Expect(text(call(ctx, second, agent, "invocations", session, struct{}{}))).To(ContainSubstring(`"invocations":1`), "a fresh memory")
+
+		Expect(call(ctx, first, agent, "stopruntimesession", session, struct{}{}).StatusCode).To(Equal(http.StatusOK))
+		Expect(eventuallyState(ctx, found(ctx, agent), v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopRequested))
+	})
+
+	It("keeps a session while it streams, and leaves it to its clocks when it is killed in mid-call", func(ctx context.Context) {
+		agent, pods := runtimeOf(ctx, newNamespace(ctx), "stream"), gateways(ctx)
+		port := forward(&pods[0], 8080)
+		// Words for a quarter of an hour; the idle timeout is 5 s.
+		response := call(ctx, port, agent, "invocations", session, map[string]any{"text": string(bytes.Repeat([]byte("word "), 900)), "pause": 1})
+		lines := bufio.NewScanner(response.Body)
+		for range 16 { // 8 events, and the empty lines between them
+			Expect(lines.Scan()).To(BeTrue())
+		}
+		Expect(found(ctx, agent).Status.State).To(Equal(v1alpha1.StateActive))
+		Expect(found(ctx, agent).Status.Activation).To(BeEquivalentTo(1))
+
+		if pid := processOf("/gateway", string(pods[0].UID)); pid != 0 {
+			By(fmt.Sprintf("killing the gateway's process %d with SIGKILL", pid))
+			Expect(syscall.Kill(pid, syscall.SIGKILL)).To(Succeed())
+		} else {
+			By("deleting the gateway's pod with grace 0")
+			Expect(api.Delete(ctx, &pods[0], client.GracePeriodSeconds(0))).To(Succeed())
+		}
+		killed := time.Now()
+		for lines.Scan() { // to the end of what had come
+		}
+		status := eventuallyState(ctx, found(ctx, agent), v1alpha1.StateStopped)
+		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+		Expect(status.LastTermination.DueAt.Time).To(BeTemporally(">", killed.Add(time.Second)), "not at once")
+		response = call(ctx, forward(&pods[1], 8080), agent, "invocations", session, map[string]any{"text": "again"})
+		Expect(text(response)).To(ContainSubstring("again"))
+	})
+
+	It("lets whoever may make sessions have those of a runtime, and nobody else's pods", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		agent := runtimeOf(ctx, namespace, "echo")
+		Expect(api.Create(ctx, &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "eve"},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "agentsession-editor"},
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "eve"}},
+		})).To(Succeed())
+		as := rest.CopyConfig(config)
+		as.Impersonate.UserName = "eve"
+		eve, err := client.New(as, client.Options{Scheme: controllers.ManagerOptions().Scheme})
+		Expect(err).NotTo(HaveOccurred())
+		other := agent.DeepCopy()
+		other.ObjectMeta = metav1.ObjectMeta{Namespace: namespace, Name: "eves"}
+		Eventually(func() error { return eve.Create(ctx, other.DeepCopy()) }).Should(
+			And(Satisfy(apierrors.IsForbidden), MatchError(ContainSubstring("must be allowed to create pods"))))
+		own := &v1alpha1.AgentSession{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "eves"},
+			Spec:       v1alpha1.AgentSessionSpec{RuntimeRef: &v1alpha1.RuntimeRef{Name: agent.Name}},
+		}
+		Expect(eve.Create(ctx, own)).To(Succeed())
+		eventuallyState(ctx, own, v1alpha1.StateIdle)
+	})
+})
