@@ -41,15 +41,17 @@ fmt: ## Format the code.
 lint: ## Run the linters, and see that all compiles for macOS.
 	$(GOLANGCI) run ./...
 	GOOS=darwin GOARCH=arm64 go vet ./...
+	cd test/awsclients && go vet ./...
 
 .PHONY: verify
 verify: generate ## Fail if generated files or go.mod are not current.
 	go mod tidy
-	git diff --exit-code -- api config dist go.mod go.sum
+	cd test/awsclients && go mod tidy
+	git diff --exit-code -- api config dist go.mod go.sum test/awsclients/go.mod test/awsclients/go.sum
 
 .PHONY: build
-build: ## Build the operator for this machine.
-	go build -o bin/operator ./cmd/operator
+build: ## Build the operator and the gateway for this machine.
+	go build -o bin/ ./cmd/...
 
 .PHONY: run
 run: ## Run the operator here, on the cluster of the current kubeconfig (make install first).
@@ -66,6 +68,7 @@ fuzz: ## Fuzz what reads hostile input, and the rules, 30 s each.
 	go test -run='^$$' -fuzz=FuzzParseTasks -fuzztime=30s ./agent-runtime/contract
 	go test -run='^$$' -fuzz=FuzzInvocation -fuzztime=30s ./agent-runtime
 	go test -run='^$$' -fuzz=FuzzAnswer -fuzztime=30s ./internal/prober
+	go test -run='^$$' -fuzz=FuzzRoute -fuzztime=30s ./internal/gateway
 	go test -run='^$$' -fuzz=FuzzDecide -fuzztime=30s ./internal/lifecycle
 
 .PHONY: e2e
@@ -73,8 +76,10 @@ e2e: cluster-up image-load image-python ## The end-to-end suite, on the cluster 
 	KUBECONFIG=$$($(CLUSTER) kubeconfig) go test -v -count=1 -timeout=40m ./test/e2e -ginkgo.v -ginkgo.no-color
 
 .PHONY: conformance
-conformance: ## The container contract, ours beside AWS's SDK for Python, in a virtual environment of its own.
+conformance: ## The container contract beside AWS's SDK for Python, and AWS's clients against the gateway.
 	@go run ./test/conformance
+	@assets=$$($(CLUSTER) assets) && python=$$(go run ./test/conformance python) && cd test/awsclients && \
+	  KUBEBUILDER_ASSETS=$$assets AGENTSESSION_PYTHON=$$python go test -count=1 -v ./... | grep -v '^=== RUN'
 
 .PHONY: bench-writes
 bench-writes: ## Count the API writes of a whole life, in envtest. One JSON line last.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -45,8 +46,9 @@ func main() {
 	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443",
 		"Address of the metrics, served over HTTPS to callers that may get the path /metrics. 0 turns them off.")
 	flag.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz.")
-	flag.StringVar(&o.authentication, "authentication", "sigv4",
-		"How callers are known: sigv4 (AWS's Signature Version 4, against the access keys in the Secrets with the label "+gateway.LabelAccessKey+"), or none: everybody may call every runtime.")
+	flag.StringVar(&o.authentication, "authentication", "sigv4,kubernetes",
+		"How callers are known, a list with commas: sigv4 (AWS's Signature Version 4, against the access keys in the Secrets with the label "+
+			gateway.LabelAccessKey+"), kubernetes (bearer tokens of the cluster; who may create agentruntimes/invocations may call). Or none: everybody may call every runtime.")
 	flag.StringVar(&o.keyNamespace, "access-key-namespace", os.Getenv("POD_NAMESPACE"), "Namespace of those Secrets. Default: $POD_NAMESPACE.")
 	flag.StringVar(&o.conflict, "conflict", string(gateway.ConflictFail),
 		"What becomes of a call to a session that starts or stops for another one: fail (409 RetryableConflictException, as AgentCore does) or wait.")
@@ -62,14 +64,20 @@ func main() {
 }
 
 func (o *options) validate() error {
-	switch o.authentication {
-	case "none":
-	case "sigv4":
-		if o.keyNamespace == "" {
-			return errors.New("--authentication=sigv4 needs --access-key-namespace, or $POD_NAMESPACE")
+	for way := range strings.SplitSeq(o.authentication, ",") {
+		switch way {
+		case "kubernetes":
+		case "none":
+			if o.authentication != "none" {
+				return fmt.Errorf("--authentication is %q: none goes with nothing else", o.authentication)
+			}
+		case "sigv4":
+			if o.keyNamespace == "" {
+				return errors.New("--authentication=sigv4 needs --access-key-namespace, or $POD_NAMESPACE")
+			}
+		default:
+			return fmt.Errorf("--authentication is %q: it must be sigv4, kubernetes, both with a comma, or none", o.authentication)
 		}
-	default:
-		return fmt.Errorf("--authentication is %q: it must be sigv4 or none", o.authentication)
 	}
 	if c := gateway.Conflict(o.conflict); c != gateway.ConflictFail && c != gateway.ConflictWait {
 		return fmt.Errorf("--conflict is %q: it must be fail or wait", o.conflict)
@@ -149,18 +157,38 @@ func managerOptions(o options) (ctrl.Options, error) {
 	}, nil
 }
 
+// authenticator knows callers in the ways that --authentication names.
+func authenticator(mgr ctrl.Manager, o options) (gateway.Authenticator, error) {
+	schemes := map[string]gateway.Authenticator{}
+	for way := range strings.SplitSeq(o.authentication, ",") {
+		switch way {
+		case "none":
+			ctrl.Log.Info("CALLERS ARE NOT ASKED WHO THEY ARE: everybody who reaches this may call every runtime (--authentication=none)")
+			return nil, nil
+		case "sigv4":
+			if err := gateway.IndexAccessKeys(mgr.GetCache()); err != nil {
+				return nil, err
+			}
+			schemes[gateway.SchemeSigV4] = gateway.SigV4(mgr.GetClient())
+		case "kubernetes":
+			tokens, err := gateway.KubernetesTokens(mgr.GetConfig(), mgr.GetHTTPClient())
+			if err != nil {
+				return nil, err
+			}
+			schemes[gateway.SchemeBearer] = tokens
+		}
+	}
+	return gateway.ByScheme(schemes), nil
+}
+
 func newGateway(mgr ctrl.Manager, o options) (*gateway.Gateway, error) {
 	opts := gateway.Options{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Conflict: gateway.Conflict(o.conflict),
 		RequestTimeout: o.requestTimeout, StreamTimeout: o.streamTimeout, Log: ctrl.Log.WithName("gateway"),
 	}
-	if o.authentication == "none" {
-		ctrl.Log.Info("CALLERS ARE NOT ASKED WHO THEY ARE: everybody who reaches this may call every runtime (--authentication=none)")
-	} else {
-		if err := gateway.IndexAccessKeys(mgr.GetCache()); err != nil {
-			return nil, err
-		}
-		opts.Authenticate = gateway.SigV4(mgr.GetClient())
+	var err error
+	if opts.Authenticate, err = authenticator(mgr, o); err != nil {
+		return nil, err
 	}
 	g := gateway.New(opts)
 	if err := g.Watch(mgr.GetCache()); err != nil {

@@ -9,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
 const (
@@ -30,7 +32,7 @@ func AccessKeyIDOf(object client.Object) []string {
 
 // SigV4 authenticates callers by AWS's Signature Version 4, against the access
 // keys in Secrets.
-func SigV4(secrets client.Reader) func(context.Context, *http.Request, *Payload) (Caller, error) {
+func SigV4(secrets client.Reader) Authenticator {
 	return func(ctx context.Context, r *http.Request, p *Payload) (Caller, error) {
 		signature, err := parseSignature(r, time.Now())
 		if err != nil {
@@ -47,12 +49,18 @@ func SigV4(secrets client.Reader) func(context.Context, *http.Request, *Payload)
 		if err := signature.verify(ctx, r, string(secret.Data["secretAccessKey"]), p.Hash); err != nil {
 			return Caller{}, err
 		}
-		caller := Caller{Name: secret.Name}
-		for namespace := range strings.SplitSeq(string(secret.Data["namespaces"]), ",") {
-			if namespace = strings.TrimSpace(namespace); namespace != "" {
-				caller.Namespaces = append(caller.Namespaces, namespace)
-			}
-		}
-		return caller, nil
+		return Caller{Name: secret.Name, May: func(_ context.Context, agent *v1alpha1.AgentRuntime) (bool, error) {
+			return covers(string(secret.Data["namespaces"]), agent.Namespace), nil
+		}}, nil
 	}
+}
+
+// covers tells whether a list with commas names a namespace.
+func covers(list, namespace string) bool {
+	for name := range strings.SplitSeq(list, ",") {
+		if name = strings.TrimSpace(name); name == namespace || name == "*" {
+			return true
+		}
+	}
+	return false
 }

@@ -67,6 +67,9 @@ func runtimeError(message string) *failure {
 func (f *failure) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Amzn-ErrorType", f.Type)
+	if f.Code == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
 	w.WriteHeader(f.Code)
 	_ = json.NewEncoder(w).Encode(f) // the caller may have gone
 }

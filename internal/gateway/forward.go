@@ -26,6 +26,8 @@ const (
 	// maxHeaderValue is how long the value of an allowlisted header may be.
 	maxHeaderValue = 4096
 	dialTimeout    = 5 * time.Second
+	// maxTries is how often an agent that is not there is looked for anew.
+	maxTries = 3
 )
 
 var errTooLong = errors.New("the invocation took longer than it may")
@@ -51,15 +53,35 @@ func http1() *http.Protocols {
 func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, c *call) error {
 	ctx, limit := withLimit(r.Context(), g.RequestTimeout)
 	defer limit.end()
-	session, release, err := g.acquire(ctx, c)
-	if err != nil {
-		return ended(ctx, err)
+	for tries := 1; ; tries++ {
+		changed := g.changes.next(c.key())
+		session, release, err := g.acquire(ctx, c)
+		if err != nil {
+			return ended(ctx, err)
+		}
+		observeStart(c)
+		err = g.forward(w, r.WithContext(ctx), c, session, limit)
+		release()
+		if !unreached(err) || tries == maxTries {
+			return ended(ctx, err)
+		}
+		// The compute went, and the cache does not show it yet.
+		if err := waitFor(ctx, changed, conflictRetry); err != nil {
+			return ended(ctx, err)
+		}
 	}
-	defer release()
-	observeStart(c)
+}
+
+// unreached tells of an error that came before the agent could hear anything.
+func unreached(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial"
+}
+
+// forward has the session's compute answer.
+func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, session *v1alpha1.AgentSession, limit *limit) error {
 	inFlight.Inc()
 	defer inFlight.Dec()
-
 	var failed error
 	proxy := &httputil.ReverseProxy{
 		Rewrite:       func(p *httputil.ProxyRequest) { rewrite(p, c, session) },
@@ -74,19 +96,16 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, c *call) error 
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
 	}
-	proxy.ServeHTTP(w, r.WithContext(ctx))
-	if failed == nil {
-		return nil
-	}
-	if _, known := errors.AsType[*failure](failed); known {
+	proxy.ServeHTTP(w, r)
+	if _, known := errors.AsType[*failure](failed); known || failed == nil {
 		return failed
 	}
-	return ended(ctx, errors.Join(runtimeError("Runtime health check failed or timed out: the agent closed the connection before it answered."), failed))
+	return errors.Join(runtimeError("Runtime health check failed or timed out: the agent closed the connection before it answered."), failed)
 }
 
 // ended is what is answered if the caller's time was over.
 func ended(ctx context.Context, err error) error {
-	if errors.Is(context.Cause(ctx), errTooLong) {
+	if err != nil && errors.Is(context.Cause(ctx), errTooLong) {
 		return errors.Join(runtimeError("The invocation took longer than it may."), err)
 	}
 	return err
@@ -130,7 +149,7 @@ func rewrite(p *httputil.ProxyRequest, c *call, session *v1alpha1.AgentSession) 
 		path = contract.WebSocketPath
 	case opCard:
 		path = cardPath
-	case opInvoke, opStop, opCommand:
+	case opInvoke, opStop:
 	}
 	out := p.Out
 	out.URL = &url.URL{Scheme: "http", Host: net.JoinHostPort(session.Status.Pod.IP, strconv.Itoa(int(protocol.Port))), Path: path}

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -41,30 +40,13 @@ type Options struct {
 	Live client.Reader
 	// Authenticate tells who calls. Nil: nobody is asked who he is, and everybody
 	// may call every runtime.
-	Authenticate func(context.Context, *http.Request, *Payload) (Caller, error)
+	Authenticate Authenticator
 	// Conflict is fail or wait. Default: fail.
 	Conflict Conflict
 	// RequestTimeout and StreamTimeout end what lasts longer. Default: AgentCore's.
 	RequestTimeout, StreamTimeout time.Duration
 	// Log gets a line for each call.
 	Log logr.Logger
-}
-
-// Caller is who calls, and what he may call.
-type Caller struct {
-	// Name is for the log.
-	Name string
-	// Namespaces are those whose runtimes he may call; "*" is all.
-	Namespaces []string
-}
-
-func (c Caller) may(namespace string) bool {
-	for _, n := range c.Namespaces {
-		if n == "*" || n == namespace {
-			return true
-		}
-	}
-	return false
 }
 
 // Gateway is an http.Handler.
@@ -80,6 +62,9 @@ type Gateway struct {
 func New(o Options) *Gateway {
 	if o.Conflict == "" {
 		o.Conflict = ConflictFail
+	}
+	if o.Authenticate == nil {
+		o.Authenticate = anybody
 	}
 	if o.RequestTimeout == 0 {
 		o.RequestTimeout = DefaultRequestTimeout
@@ -136,11 +121,8 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, c *call) (caller
 	if c.payload, err = spool(w, r); err != nil {
 		return caller, err
 	}
-	caller = Caller{Name: "anybody", Namespaces: []string{"*"}}
-	if g.Authenticate != nil {
-		if caller, err = g.Authenticate(r.Context(), r, c.payload); err != nil {
-			return caller, err
-		}
+	if caller, err = g.Authenticate(r.Context(), r, c.payload); err != nil {
+		return caller, err
 	}
 	if c.runtime, err = g.runtime(r.Context(), caller, label, r.URL.Query().Get("accountId")); err != nil {
 		return caller, err

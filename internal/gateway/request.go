@@ -41,8 +41,14 @@ func (g *Gateway) runtime(ctx context.Context, caller Caller, label, account str
 		return nil, fmt.Errorf("find AgentRuntime %s: %w", label, err)
 	}
 	for i := range found {
-		ofAccount := account == "" || strings.Contains(found[i].Status.AgentRuntimeArn, ":"+account+":")
-		if ofAccount && caller.may(found[i].Namespace) {
+		if account != "" && !strings.Contains(found[i].Status.AgentRuntimeArn, ":"+account+":") {
+			continue
+		}
+		may, err := caller.May(ctx, &found[i])
+		if err != nil {
+			return nil, fmt.Errorf("find out whether %s may call %s: %w", caller.Name, label, err)
+		}
+		if may {
 			return &found[i], nil
 		}
 	}

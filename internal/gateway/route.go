@@ -10,11 +10,10 @@ import (
 type operation string
 
 const (
-	opInvoke  operation = "InvokeAgentRuntime"
-	opStop    operation = "StopRuntimeSession"
-	opSocket  operation = "InvokeAgentRuntimeWithWebSocketStream"
-	opCommand operation = "InvokeAgentRuntimeCommand"
-	opCard    operation = "GetAgentCard"
+	opInvoke operation = "InvokeAgentRuntime"
+	opStop   operation = "StopRuntimeSession"
+	opSocket operation = "InvokeAgentRuntimeWithWebSocketStream"
+	opCard   operation = "GetAgentCard"
 )
 
 // operations are the paths behind /runtimes/{agentRuntimeArn}.
@@ -25,7 +24,6 @@ var operations = map[string]struct {
 	"/invocations":        {http.MethodPost, opInvoke},
 	"/stopruntimesession": {http.MethodPost, opStop},
 	"/ws":                 {http.MethodGet, opSocket},
-	"/commands":           {http.MethodPost, opCommand},
 	"/invocations/.well-known/agent-card.json": {http.MethodGet, opCard},
 }
 
@@ -42,8 +40,11 @@ func route(r *http.Request) (op operation, runtime string, err error) {
 	case known.method != r.Method:
 		return "", "", &failure{Code: http.StatusMethodNotAllowed, Type: "UnknownOperationException", Message: "The operation is asked for with " + known.method}
 	}
+	if known.op == opSocket && !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		return "", "", unparsable("The operation is asked for with the header Upgrade: websocket")
+	}
 	runtime, err = url.PathUnescape(label)
-	if err != nil || strings.ContainsFunc(runtime, func(c rune) bool { return c <= ' ' || c > '~' || c == '%' }) {
+	if err != nil || runtime == "" || strings.ContainsFunc(runtime, func(c rune) bool { return c <= ' ' || c > '~' || c == '%' }) {
 		return "", "", invalid("agentRuntimeArn", "Value at 'agentRuntimeArn' failed to satisfy constraint: Member must be an ARN or an id of a runtime, escaped once")
 	}
 	return known.op, runtime, nil

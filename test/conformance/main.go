@@ -6,7 +6,9 @@
 // the program exits with 1.
 //
 // It needs a python3 (3.11 or later) that can make virtual environments, and
-// PyPI the first time. PYTHON chooses another interpreter.
+// PyPI the first time. PYTHON chooses another interpreter. "conformance python"
+// only makes the environment, and prints its interpreter: test/awsclients calls
+// with the boto3 that is in it.
 //
 //	checks.go        what a row is, and how it is judged
 //	contract.go      rows 1 to 19: what an agent serves
@@ -60,12 +62,17 @@ func start(ctx context.Context, args []string, table, progress io.Writer) (ok bo
 	if len(args) == 3 && args[0] == "agent" {
 		return true, serveAgent(ctx, args[1], args[2])
 	}
-	if len(args) > 0 {
+	onlyPython := len(args) == 1 && args[0] == "python"
+	if len(args) > 0 && !onlyPython {
 		return false, fmt.Errorf("unexpected argument %q", args[0])
 	}
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	python, err := sdkPython(ctx, progress)
+	if err == nil && onlyPython {
+		_, err = fmt.Fprintln(table, python)
+		return true, err
+	}
 	if err != nil {
 		return false, err
 	}

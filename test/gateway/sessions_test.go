@@ -9,15 +9,19 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coder/websocket"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/test/caller"
+	"github.com/agentsession/agentsession/test/front"
 )
 
 var _ = Describe("A session", func() {
@@ -41,10 +45,8 @@ var _ = Describe("A session", func() {
 		stopped := d.stop(ctx, agent, session, token)
 		Expect(stopped.code).To(Equal(http.StatusOK), stopped.body)
 		Expect(stopped.header.Get("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id")).To(Equal(session))
-		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopped))
+		again := eventuallyStopped(ctx, agent, session, d)
 		Expect(d.stop(ctx, agent, session, token).code).To(Equal(http.StatusOK), "the same token")
-		again := d.stop(ctx, agent, session, strings.Repeat("u", 33))
-		Expect(again.code).To(Equal(http.StatusNotFound))
 		Expect(again.failed.Message).To(Equal("Session not found or already terminated"))
 		Expect(again.header.Get("X-Amzn-ErrorType")).To(Equal("ResourceNotFoundException"))
 
@@ -77,7 +79,7 @@ var _ = Describe("A session", func() {
 
 		By("waking it as many times at once")
 		Expect(doors[0].stop(ctx, agent, session, "").code).To(Equal(http.StatusOK))
-		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopped))
+		eventuallyStopped(ctx, agent, session, doors...)
 		for i := range answers {
 			all.Go(func() {
 				defer GinkgoRecover()
@@ -134,6 +136,7 @@ var _ = Describe("A session", func() {
 		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
 		// The API holds whole seconds.
 		Expect(status.LastTermination.DueAt.Time).To(BeTemporally("~", last.Add(idle), 2*time.Second))
+		eventuallyStopped(ctx, agent, session, d)
 		a := d.invoke(ctx, agent, session, ask{})
 		Expect(a.code).To(Equal(http.StatusOK), a.body)
 		Expect(a.told.Calls).To(BeEquivalentTo(1))
@@ -256,7 +259,7 @@ var _ = Describe("An answer", func() {
 
 		By("leaving, which ends the agent's work")
 		leave()
-		Eventually(gone).Should(Receive(Equal(session)))
+		Eventually(plane.Gone).Should(Receive(Equal(session)))
 
 		a := d.invoke(ctx, agent, id(), ask{Chunks: 2, Die: true})
 		Expect(a.code).To(Equal(http.StatusOK))
@@ -271,7 +274,7 @@ var _ = Describe("An answer", func() {
 			Expect(a.code).To(Equal(http.StatusFailedDependency))
 			Expect(a.header.Get("X-Amzn-ErrorType")).To(Equal("RuntimeClientError"))
 			Expect(a.failed.Message).To(MatchRegexp(`^Received error \(%d\) from runtime\.`, code))
-			Expect(a.body).NotTo(ContainSubstring("secret"))
+			Expect(a.body).NotTo(ContainSubstring(front.Secret))
 		}
 	})
 
@@ -297,6 +300,36 @@ var _ = Describe("An answer", func() {
 			HaveKeyWithValue("X-Amzn-Bedrock-Agentcore-Runtime-Session-Id", []string{session}),
 			HaveKeyWithValue("Content-Type", []string{"application/json"})))
 		Expect(a.header).NotTo(HaveKey("Set-Cookie"))
+	})
+
+	It("may be a WebSocket, which keeps the session", func(ctx context.Context) {
+		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx), idles), id()
+		url := "ws" + strings.TrimPrefix(d.url, "http") + path(agent, "ws")
+		header := http.Header{"X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": {session}, "Origin": {"https://elsewhere.example"}}
+		socket, response, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPHeader: header})
+		Expect(err).NotTo(HaveOccurred())
+		defer socket.CloseNow()
+		Expect(response.Header.Get("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id")).To(Equal(session))
+		hears := func(want string) {
+			GinkgoHelper()
+			_, message, err := socket.Read(ctx)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(string(message)).To(Equal(want))
+		}
+		hears(session)
+		for until := time.Now().Add(2 * idle); time.Now().Before(until); time.Sleep(idle / 4) {
+			Expect(socket.Write(ctx, websocket.MessageText, []byte("still here"))).To(Succeed())
+			hears("still here")
+		}
+		Expect(socket.Close(websocket.StatusNormalClosure, "")).To(Succeed())
+		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopped))
+		Expect(sessionOf(ctx, agent, session).Status.LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+
+		By("without asking for one")
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url+path(agent, "ws"), nil)
+		Expect(err).NotTo(HaveOccurred())
+		r.Header.Set("Upgrade", "h2c")
+		Expect(send(r).code).To(Equal(http.StatusBadRequest))
 	})
 
 	It("is to exactly the payload that came", func(ctx context.Context) {
@@ -367,5 +400,41 @@ var _ = Describe("A call", func() {
 			Expect(refused.body).NotTo(ContainSubstring("secret-"))
 		}
 		Expect(call("AK"+namespace+"theirs", "secret-theirs").code).To(Equal(http.StatusNotFound), "what one may not call is not there")
+	})
+
+	It("is for those who may create agentruntimes/invocations", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		d := openDoor(func(o *gateway.Options) { o.Authenticate = gateway.SigV4(nil) })
+		agent, other := newRuntime(ctx, namespace), newRuntime(ctx, namespace)
+		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "caller"}}
+		role := &rbacv1.Role{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "caller"},
+			Rules: []rbacv1.PolicyRule{{
+				APIGroups: []string{"runtime.agentsession.dev"}, Resources: []string{"agentruntimes/invocations"}, ResourceNames: []string{agent.Name}, Verbs: []string{"create"},
+			}},
+		}
+		binding := &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "caller"},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: account.Name}},
+		}
+		for _, object := range []client.Object{account, role, binding} {
+			Expect(api.Create(ctx, object)).To(Succeed())
+		}
+		token := &authenticationv1.TokenRequest{}
+		Expect(api.SubResource("token").Create(ctx, account, token)).To(Succeed())
+		call := func(agent *v1alpha1.AgentRuntime, token string) answer {
+			r := d.request(ctx, path(agent, "invocations"), id(), ask{})
+			r.Header.Set("Authorization", "Bearer "+token)
+			return send(r)
+		}
+		a := call(agent, token.Status.Token)
+		Expect(a.code).To(Equal(http.StatusOK), a.body)
+		Expect(a.told.Header).NotTo(HaveKey("Authorization"))
+		Expect(call(other, token.Status.Token).code).To(Equal(http.StatusNotFound))
+		stranger := call(agent, "a-token-of-nobody")
+		Expect(stranger.code).To(Equal(http.StatusUnauthorized))
+		Expect(stranger.header.Get("X-Amzn-ErrorType")).To(Equal("UnauthorizedException"))
+		Expect(stranger.header.Get("WWW-Authenticate")).To(Equal("Bearer"))
 	})
 })

@@ -1,19 +1,14 @@
-// Package gateway plays calls through gateways: a real API server, the operator,
-// the stand-in node, and as many gateways as a spec wants, each with a cache of
-// its own.
+// Package gateway plays calls through gateways.
 package gateway_test
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,33 +16,25 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/rest"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/cluster"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
-	"github.com/agentsession/agentsession/controllers"
 	"github.com/agentsession/agentsession/internal/gateway"
-	"github.com/agentsession/agentsession/internal/lifecycle"
-	"github.com/agentsession/agentsession/internal/prober"
-	"github.com/agentsession/agentsession/test/node"
+	"github.com/agentsession/agentsession/test/front"
 )
 
-const (
-	// scale makes 60 s of the rules 3 s of the test, and a period 100 ms.
-	scale = 20
-	// idle is the idle timeout of the runtimes, on the test's clock.
-	idle = 60 * time.Second / scale
-)
+const idle = front.Idle
 
 var (
-	config  *rest.Config
-	api     client.Client
-	kubelet *node.Node
+	plane *front.Front
+	api   client.Client
+)
+
+type (
+	ask  = front.Ask
+	told = front.Told
 )
 
 func TestGateway(t *testing.T) {
@@ -62,153 +49,23 @@ func TestGateway(t *testing.T) {
 
 var _ = BeforeSuite(func() {
 	ctrl.SetLogger(GinkgoLogr)
-	environment := &envtest.Environment{CRDDirectoryPaths: []string{"../../config/crd/bases"}, ErrorIfCRDPathMissing: true}
 	var err error
-	config, err = environment.Start()
+	plane, err = front.Start("../../config/crd/bases", GinkgoLogr)
+	DeferCleanup(plane.Stop)
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(environment.Stop)
-	config.QPS = -1
-	opts := controllers.ManagerOptions()
-	watching, err := client.NewWithWatch(config, client.Options{Scheme: opts.Scheme})
-	Expect(err).NotTo(HaveOccurred())
-	api = watching
-
-	running, stop := context.WithCancel(context.Background())
-	kubelet, err = node.New(running, watching)
-	Expect(err).NotTo(HaveOccurred())
-	kubelet.Prepare = func(pod *corev1.Pod) *node.Agent {
-		agent := node.NewAgent()
-		agent.Serve(&echo{pod: pod.Name})
-		return agent
-	}
-	go kubelet.Run(running)
-
-	opts.Metrics = metricsserver.Options{BindAddress: "0"}
-	mgr, err := ctrl.NewManager(config, opts)
-	Expect(err).NotTo(HaveOccurred())
-	Expect((&controllers.AgentSessionReconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("agentsession"),
-		TimeScale: scale, AllowLoopback: true,
-		Prober: prober.New(prober.Options{Period: lifecycle.Period(scale), Observe: controllers.ObservePing}),
-	}).SetupWithManager(mgr)).To(Succeed())
-	Expect((&controllers.AgentRuntimeReconciler{Client: mgr.GetClient()}).SetupWithManager(mgr)).To(Succeed())
-	ended := make(chan struct{})
-	go func() {
-		defer GinkgoRecover()
-		defer close(ended)
-		Expect(mgr.Start(running)).To(Succeed())
-	}()
-	DeferCleanup(func() { stop(); <-ended })
+	api = plane.API
 })
 
-// echo is an agent with a memory: how often it was called.
-type echo struct {
-	pod   string
-	calls atomic.Int64
-}
-
-// ask is what the agent is told to do, and told is what it answers.
-type (
-	ask struct {
-		Sleep  string `json:"sleep,omitempty"`  // how long it takes
-		Code   int    `json:"code,omitempty"`   // what it fails with
-		Chunks int    `json:"chunks,omitempty"` // of a stream, one each `sleep`
-		Die    bool   `json:"die,omitempty"`    // in mid-answer
-	}
-	told struct {
-		Pod     string      `json:"pod"`
-		Calls   int64       `json:"calls"`
-		Path    string      `json:"path"`
-		Header  http.Header `json:"header"`
-		Payload []byte      `json:"payload"`
-	}
-)
-
-// gone counts invocations whose caller had gone, by session id.
-var gone = make(chan string, 1000)
-
-func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	calls := e.calls.Add(1)
-	raw, err := io.ReadAll(r.Body)
-	if err != nil {
-		return
-	}
-	var do ask
-	_ = json.Unmarshal(raw, &do) // or it is something else to echo
-	wait, _ := time.ParseDuration(do.Sleep)
-	pause := func() bool {
-		select {
-		case <-time.After(wait):
-			return true
-		case <-r.Context().Done():
-			gone <- r.Header.Get("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id")
-			return false
-		}
-	}
-	if do.Chunks > 0 {
-		w.Header().Set("Content-Type", "text/event-stream")
-		for i := range do.Chunks {
-			fmt.Fprintf(w, "data: %d\n\n", i)
-			_ = http.NewResponseController(w).Flush()
-			if do.Die {
-				panic(http.ErrAbortHandler)
-			}
-			if !pause() {
-				return
-			}
-		}
-		return
-	}
-	if !pause() {
-		return
-	}
-	if do.Code != 0 {
-		http.Error(w, "a secret of the agent", do.Code)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Set-Cookie", "a=b")
-	_ = json.NewEncoder(w).Encode(told{e.pod, calls, r.URL.Path, r.Header, raw})
-}
-
 // door is one gateway.
-type door struct {
-	url     string
-	gateway *gateway.Gateway
-}
+type door struct{ url string }
 
 // openDoor starts a gateway.
 func openDoor(change ...func(*gateway.Options)) *door {
 	GinkgoHelper()
-	c, err := cluster.New(config, func(o *cluster.Options) {
-		o.Scheme = api.Scheme()
-		o.Client.Cache = &client.CacheOptions{EnableReadYourWritesConsistency: new(true)}
-	})
+	url, shut, err := plane.Door(change...)
 	Expect(err).NotTo(HaveOccurred())
-	o := gateway.Options{Client: c.GetClient(), Live: c.GetAPIReader(), Log: GinkgoLogr}
-	for _, f := range change {
-		f(&o)
-	}
-	if o.Authenticate != nil {
-		Expect(gateway.IndexAccessKeys(c.GetCache())).To(Succeed())
-		o.Authenticate = gateway.SigV4(c.GetClient())
-	}
-	g := gateway.New(o)
-	Expect(g.Watch(c.GetCache())).To(Succeed())
-	caching, stopCache := context.WithCancel(context.Background())
-	go c.Start(caching)
-	Expect(c.GetCache().WaitForCacheSync(caching)).To(BeTrue())
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	Expect(err).NotTo(HaveOccurred())
-	running, stop := context.WithCancel(context.Background())
-	ended := make(chan error)
-	go func() { ended <- g.Serve(running, listener) }()
-	DeferCleanup(func() {
-		stop()
-		Expect(<-ended).To(Succeed())
-		stopCache()
-	})
-	return &door{"http://" + listener.Addr().String(), g}
+	DeferCleanup(shut)
+	return &door{url}
 }
 
 // waiting has calls wait while a session starts or stops.
@@ -284,25 +141,21 @@ func newNamespace(ctx context.Context) string {
 	return ns.Name
 }
 
-// newRuntime makes a runtime, and waits until it has an ARN.
+// newRuntime makes a runtime that all gateways know.
 func newRuntime(ctx context.Context, namespace string, change ...func(*v1alpha1.AgentRuntimeSpec)) *v1alpha1.AgentRuntime {
 	GinkgoHelper()
 	agent := &v1alpha1.AgentRuntime{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "echo-"},
 		Spec: v1alpha1.AgentRuntimeSpec{
 			Template:               corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "agent", Image: "echo"}}}},
-			ProtocolConfiguration:  v1alpha1.ProtocolConfiguration{Port: kubelet.Port()},
+			ProtocolConfiguration:  v1alpha1.ProtocolConfiguration{Port: plane.Port},
 			LifecycleConfiguration: &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 28800},
 		},
 	}
 	for _, f := range change {
 		f(&agent.Spec)
 	}
-	Expect(api.Create(ctx, agent)).To(Succeed())
-	Eventually(func() (string, error) {
-		err := api.Get(ctx, client.ObjectKeyFromObject(agent), agent)
-		return agent.Status.AgentRuntimeArn, err
-	}).ShouldNot(BeEmpty())
+	Expect(plane.Runtime(ctx, agent)).To(Succeed())
 	return agent
 }
 
@@ -310,11 +163,7 @@ func newRuntime(ctx context.Context, namespace string, change ...func(*v1alpha1.
 func idles(s *v1alpha1.AgentRuntimeSpec) { s.LifecycleConfiguration.IdleRuntimeSessionTimeout = 60 }
 
 // id is a session id that nobody else has.
-func id() string {
-	return "session-" + string(types.UID(metav1.Now().Format("20060102150405.000000"))) + fmt.Sprintf("-%012d", ids.Add(1))
-}
-
-var ids atomic.Int64
+func id() string { return string(uuid.NewUUID()) }
 
 // sessionOf is the AgentSession of a session id.
 func sessionOf(ctx context.Context, agent *v1alpha1.AgentRuntime, id string) *v1alpha1.AgentSession {
@@ -334,4 +183,17 @@ func podsOf(ctx context.Context, agent *v1alpha1.AgentRuntime) []corev1.Pod {
 	var pods corev1.PodList
 	Expect(api.List(ctx, &pods, client.InNamespace(agent.Namespace), client.MatchingLabels{v1alpha1.LabelRuntime: agent.Name})).To(Succeed())
 	return pods.Items
+}
+
+// eventuallyStopped waits until every gateway sees the session stopped, which is
+// a moment after the API server knows it.
+func eventuallyStopped(ctx context.Context, agent *v1alpha1.AgentRuntime, session string, doors ...*door) (a answer) {
+	GinkgoHelper()
+	for _, d := range doors {
+		Eventually(func() int {
+			a = d.stop(ctx, agent, session, "")
+			return a.code
+		}).Should(Equal(http.StatusNotFound))
+	}
+	return a
 }

@@ -1,0 +1,115 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+)
+
+const escapedARN = "arn%3Aaws%3Abedrock-agentcore%3Alocal%3A123456789012%3Aruntime%2Fecho-abcdefghij"
+
+func request(method, target string) *http.Request {
+	r := &http.Request{Method: method, Header: http.Header{}}
+	var err error
+	if r.URL, err = url.ParseRequestURI(target); err != nil {
+		return nil
+	}
+	return r
+}
+
+func TestRoute(t *testing.T) {
+	const arn = "arn:aws:bedrock-agentcore:local:123456789012:runtime/echo-abcdefghij"
+	for target, row := range map[string]struct {
+		method  string
+		op      operation
+		runtime string
+		says    string // empty: it is routed
+	}{
+		"/runtimes/" + escapedARN + "/invocations":                                 {"POST", opInvoke, arn, ""},
+		"/runtimes/" + escapedARN + "/invocations?qualifier=PROD":                  {"POST", opInvoke, arn, ""},
+		"/runtimes/" + strings.ToLower(escapedARN) + "/invocations":                {"POST", opInvoke, arn, ""},
+		"/runtimes/echo-abcdefghij/stopruntimesession":                             {"POST", opStop, "echo-abcdefghij", ""},
+		"/runtimes/default%2Fecho/invocations":                                     {"POST", opInvoke, "default/echo", ""},
+		"/runtimes/echo/invocations/.well-known/agent-card.json":                   {"GET", opCard, "echo", ""},
+		"/runtimes/echo/commands":                                                  {"POST", "", "", "no such operation"}, // to come
+		"/runtimes/echo/ws":                                                        {"GET", "", "", "Upgrade"},
+		"/runtimes/echo/invocations/":                                              {"POST", "", "", "no such operation"},
+		"/runtimes/echo/invocations/..":                                            {"POST", "", "", "no such operation"},
+		"/runtimes/echo/../other/invocations":                                      {"POST", "", "", "no such operation"},
+		"/runtimes/echo/%2e%2e/invocations":                                        {"POST", "", "", "no such operation"},
+		"/runtimes/echo%2Finvocations":                                             {"POST", "", "", "no such operation"},
+		"/runtimes//invocations":                                                   {"POST", "", "", "agentRuntimeArn"},
+		"//runtimes/echo/invocations":                                              {"POST", "", "", "no such operation"},
+		"/runtimes/echo;x=y/invocations":                                           {"POST", opInvoke, "echo;x=y", ""}, // which is no runtime
+		"/runtimes/echo%00/invocations":                                            {"POST", "", "", "agentRuntimeArn"},
+		"/runtimes/echo%0d%0a/invocations":                                         {"POST", "", "", "agentRuntimeArn"},
+		"/runtimes/" + strings.ReplaceAll(escapedARN, "%", "%25") + "/invocations": {"POST", "", "", "escaped once"},
+		"/Runtimes/echo/invocations":                                               {"POST", "", "", "no such operation"},
+		"/":                                                                        {"POST", "", "", "no such operation"},
+		"/runtimes/echo/stopruntimesession?x":                                      {"GET", "", "", "asked for with POST"},
+	} {
+		t.Run(target, func(t *testing.T) {
+			g := NewWithT(t)
+			op, runtime, err := route(request(row.method, target))
+			if row.says != "" {
+				g.Expect(err).To(MatchError(ContainSubstring(row.says)))
+				return
+			}
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(op).To(Equal(row.op))
+			g.Expect(runtime).To(Equal(row.runtime))
+		})
+	}
+}
+
+// Whatever is routed is what was signed: one label, escaped once, and one of the
+// operations behind it.
+func FuzzRoute(f *testing.F) {
+	f.Add("POST", "/runtimes/"+escapedARN+"/invocations")
+	f.Add("GET", "/runtimes/a%2Fb/ws?x=y")
+	f.Add("POST", "/runtimes/%2e%2e/invocations")
+	f.Fuzz(func(t *testing.T, method, target string) {
+		r := request(method, target)
+		if r == nil {
+			return
+		}
+		r.Header.Set("Upgrade", "websocket")
+		op, runtime, err := route(r)
+		if err != nil {
+			if _, ok := errors.AsType[*failure](err); !ok {
+				t.Fatalf("%q: %v is nothing that a caller may see", target, err)
+			}
+			return
+		}
+		label, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/runtimes/"), "/")
+		if once, err := url.PathUnescape(label); err != nil || once != runtime || strings.Contains(runtime, "%") {
+			t.Fatalf("%q is routed to the runtime %q", target, runtime)
+		}
+		if known := operations["/"+rest]; known.op != op || known.method != method {
+			t.Fatalf("%q is routed to %q", target, op)
+		}
+	})
+}
+
+func TestPayloadIsWhatCame(t *testing.T) {
+	for _, size := range []int{0, 1, inMemory - 1, inMemory, inMemory + 1, 3 * inMemory} {
+		g := NewWithT(t)
+		body := strings.Repeat("x", size)
+		p, err := spool(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body)))
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(p.Size).To(BeEquivalentTo(size))
+		g.Expect(p.Hash).To(Equal(hashOf(body)))
+		for range 2 { // it can be read again
+			read, err := io.ReadAll(p.open())
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(string(read)).To(Equal(body))
+		}
+		p.close()
+	}
+}

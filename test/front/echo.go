@@ -1,0 +1,112 @@
+package front
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+)
+
+// Ask is what an agent is told to do.
+type Ask struct {
+	Sleep  string `json:"sleep,omitempty"`  // how long it takes
+	Code   int    `json:"code,omitempty"`   // what it fails with
+	Chunks int    `json:"chunks,omitempty"` // of a stream, one and then a sleep
+	Die    bool   `json:"die,omitempty"`    // in mid-answer
+}
+
+// Told is what it answers.
+type Told struct {
+	Pod     string      `json:"pod"`
+	Calls   int64       `json:"calls"` // of this compute so far
+	Path    string      `json:"path"`
+	Header  http.Header `json:"header"`
+	Payload []byte      `json:"payload"`
+}
+
+// Secret is what an agent says when it fails.
+const Secret = "a secret of the agent"
+
+// echo is an agent with a memory: how often it was called.
+type echo struct {
+	pod   string
+	gone  chan<- string
+	calls atomic.Int64
+}
+
+func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	calls := e.calls.Add(1)
+	if r.URL.Path == contract.WebSocketPath {
+		e.talk(w, r)
+		return
+	}
+	raw, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	var do Ask
+	_ = json.Unmarshal(raw, &do) // or it is something else to echo
+	if do.Chunks > 0 {
+		e.stream(w, r, do)
+		return
+	}
+	if !e.pause(r, do) {
+		return
+	}
+	if do.Code != 0 {
+		http.Error(w, Secret, do.Code)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Set-Cookie", "a=b")
+	_ = json.NewEncoder(w).Encode(Told{e.pod, calls, r.URL.Path, r.Header, raw}) // the caller may have gone
+}
+
+// talk answers every message with itself, and with the session at first.
+func (e *echo) talk(w http.ResponseWriter, r *http.Request) {
+	socket, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer socket.CloseNow() //nolint:errcheck // closed already, or nothing to be done
+	err = socket.Write(r.Context(), websocket.MessageText, []byte(r.Header.Get(contract.HeaderSessionID)))
+	for err == nil {
+		var kind websocket.MessageType
+		var message []byte
+		if kind, message, err = socket.Read(r.Context()); err == nil {
+			err = socket.Write(r.Context(), kind, message)
+		}
+	}
+}
+
+func (e *echo) stream(w http.ResponseWriter, r *http.Request, do Ask) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	for i := range do.Chunks {
+		_, _ = fmt.Fprintf(w, "data: %d\n\n", i)  // as above
+		_ = http.NewResponseController(w).Flush() // as above
+		if do.Die {
+			panic(http.ErrAbortHandler)
+		}
+		if !e.pause(r, do) {
+			return
+		}
+	}
+}
+
+// pause is false if the caller goes meanwhile.
+func (e *echo) pause(r *http.Request, do Ask) bool {
+	wait, _ := time.ParseDuration(do.Sleep) // none is none
+	select {
+	case <-time.After(wait):
+		return true
+	case <-r.Context().Done():
+		e.gone <- r.Header.Get("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id")
+		return false
+	}
+}

@@ -1,0 +1,194 @@
+// Package front is what calls are played on: a real API server, the operator, the
+// stand-in node with agents that do as they are told, and as many gateways as a
+// test wants, each with a cache of its own.
+package front
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/internal/gateway"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+	"github.com/agentsession/agentsession/internal/prober"
+	"github.com/agentsession/agentsession/test/node"
+)
+
+const (
+	// Scale makes 60 s of the rules 3 s of the test, and a period 100 ms.
+	Scale = 20
+	// Idle is the shortest idle timeout, on the test's clock.
+	Idle = 60 * time.Second / Scale
+)
+
+// Front is a control plane with an operator and agents.
+type Front struct {
+	// API may do everything.
+	API client.WithWatch
+	// Port is that of all agents.
+	Port int32
+	// Gone gets the session id of each invocation whose caller had gone.
+	Gone <-chan string
+
+	config *rest.Config
+	log    logr.Logger
+	stops  []func() error
+	caches []client.Reader // of the gateways
+}
+
+// Start starts it (KUBEBUILDER_ASSETS must be set), with the CRDs in a directory.
+// It may fail half way: Stop is to be called in any case.
+func Start(crds string, log logr.Logger) (*Front, error) {
+	gone := make(chan string, 1000)
+	f := &Front{Gone: gone, log: log}
+	environment := &envtest.Environment{
+		CRDDirectoryPaths: []string{crds}, ErrorIfCRDPathMissing: true,
+		UseExistingCluster: new(false), // whatever the environment says
+	}
+	f.stops = append(f.stops, environment.Stop)
+	var err error
+	if f.config, err = environment.Start(); err != nil {
+		return f, fmt.Errorf("start the API server: %w", err)
+	}
+	f.config.QPS = -1
+	if f.API, err = client.NewWithWatch(f.config, client.Options{Scheme: controllers.ManagerOptions().Scheme}); err != nil {
+		return f, fmt.Errorf("make a client: %w", err)
+	}
+	running, stop := context.WithCancel(context.Background())
+	kubelet, err := node.New(running, f.API)
+	if err != nil {
+		stop()
+		return f, err
+	}
+	kubelet.Prepare = func(pod *corev1.Pod) *node.Agent {
+		agent := node.NewAgent()
+		agent.Serve(&echo{pod: pod.Name, gone: gone})
+		return agent
+	}
+	f.Port = kubelet.Port()
+	operate, err := f.operator()
+	if err != nil {
+		stop()
+		return f, err
+	}
+	ended := make(chan error, 2)
+	go func() { ended <- kubelet.Run(running) }()
+	go func() { ended <- operate(running) }()
+	f.stops = append(f.stops, func() error {
+		stop()
+		return errors.Join(<-ended, <-ended)
+	})
+	return f, nil
+}
+
+// Stop stops what was started, the last first.
+func (f *Front) Stop() (err error) {
+	for _, v := range slices.Backward(f.stops) {
+		err = errors.Join(err, v())
+	}
+	return err
+}
+
+func (f *Front) operator() (start func(context.Context) error, err error) {
+	opts := controllers.ManagerOptions()
+	opts.Metrics = metricsserver.Options{BindAddress: "0"}
+	opts.Logger = f.log
+	mgr, err := ctrl.NewManager(f.config, opts)
+	if err != nil {
+		return nil, fmt.Errorf("make the operator's manager: %w", err)
+	}
+	sessions := &controllers.AgentSessionReconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("agentsession"),
+		TimeScale: Scale, AllowLoopback: true,
+		Prober: prober.New(prober.Options{Period: lifecycle.Period(Scale), Observe: controllers.ObservePing}),
+	}
+	if err := sessions.SetupWithManager(mgr); err != nil {
+		return nil, fmt.Errorf("set up the operator: %w", err)
+	}
+	if err := (&controllers.AgentRuntimeReconciler{Client: mgr.GetClient()}).SetupWithManager(mgr); err != nil {
+		return nil, fmt.Errorf("set up the operator: %w", err)
+	}
+	return mgr.Start, nil
+}
+
+// Runtime makes a runtime, and waits until it has an ARN that all gateways know.
+func (f *Front) Runtime(ctx context.Context, agent *v1alpha1.AgentRuntime) error {
+	if err := f.API.Create(ctx, agent); err != nil {
+		return fmt.Errorf("create the runtime: %w", err)
+	}
+	for _, reader := range append([]client.Reader{f.API}, f.caches...) {
+		for agent.Status.AgentRuntimeArn = ""; agent.Status.AgentRuntimeArn == ""; time.Sleep(10 * time.Millisecond) {
+			if err := reader.Get(ctx, client.ObjectKeyFromObject(agent), agent); client.IgnoreNotFound(err) != nil {
+				return fmt.Errorf("get the runtime: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// Door starts a gateway, and returns its URL. It asks for access keys and tokens
+// if change sets Authenticate, to whatever.
+func (f *Front) Door(change ...func(*gateway.Options)) (url string, shut func() error, err error) {
+	c, err := cluster.New(f.config, func(o *cluster.Options) {
+		o.Scheme = f.API.Scheme()
+		o.Client.Cache = &client.CacheOptions{EnableReadYourWritesConsistency: new(true)}
+	})
+	if err != nil {
+		return "", nil, fmt.Errorf("make a cache: %w", err)
+	}
+	o := gateway.Options{Client: c.GetClient(), Live: c.GetAPIReader(), Log: f.log}
+	for _, f := range change {
+		f(&o)
+	}
+	if o.Authenticate != nil {
+		if err := gateway.IndexAccessKeys(c.GetCache()); err != nil {
+			return "", nil, err
+		}
+		tokens, err := gateway.KubernetesTokens(c.GetConfig(), c.GetHTTPClient())
+		if err != nil {
+			return "", nil, err
+		}
+		o.Authenticate = gateway.ByScheme(map[string]gateway.Authenticator{
+			gateway.SchemeSigV4: gateway.SigV4(c.GetClient()), gateway.SchemeBearer: tokens,
+		})
+	}
+	g := gateway.New(o)
+	if err := g.Watch(c.GetCache()); err != nil {
+		return "", nil, err
+	}
+	caching, stopCache := context.WithCancel(context.Background())
+	f.caches = append(f.caches, c.GetCache())
+	go c.Start(caching) //nolint:errcheck // it ends with its context
+	if !c.GetCache().WaitForCacheSync(caching) {
+		stopCache()
+		return "", nil, errors.New("the cache is not filled")
+	}
+	listener, err := (&net.ListenConfig{}).Listen(caching, "tcp", "127.0.0.1:0")
+	if err != nil {
+		stopCache()
+		return "", nil, fmt.Errorf("listen: %w", err)
+	}
+	serving, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- g.Serve(serving, listener) }()
+	return "http://" + listener.Addr().String(), func() error {
+		stop()
+		defer stopCache()
+		f.caches = slices.DeleteFunc(f.caches, func(other client.Reader) bool { return other == c.GetCache() })
+		return <-ended
+	}, nil
+}
