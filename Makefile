@@ -103,6 +103,10 @@ bench-operator: N := $(if $(filter file,$(origin N)),5000,$(N))
 bench-operator: ## Measure the whole operator with N sessions, on a real API server, beside a bare client. One JSON line last.
 	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go run ./hack/bench/operator -n $(N)
 
+.PHONY: bench-gateway
+bench-gateway: ## Measure the gateway beside a bare reverse proxy and the agents alone. One JSON line last.
+	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go run ./hack/bench/gateway
+
 ##@ Cluster
 .PHONY: cluster-up
 cluster-up: ## Make a cluster: kind if it is there, else one node on this machine. USE_CLUSTER=current uses yours.

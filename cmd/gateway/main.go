@@ -166,10 +166,11 @@ func authenticator(mgr ctrl.Manager, o options) (gateway.Authenticator, error) {
 			ctrl.Log.Info("CALLERS ARE NOT ASKED WHO THEY ARE: everybody who reaches this may call every runtime (--authentication=none)")
 			return nil, nil
 		case "sigv4":
-			if err := gateway.IndexAccessKeys(mgr.GetCache()); err != nil {
+			keys, err := gateway.SigV4(mgr.GetCache())
+			if err != nil {
 				return nil, err
 			}
-			schemes[gateway.SchemeSigV4] = gateway.SigV4(mgr.GetClient())
+			schemes[gateway.SchemeSigV4] = keys
 		case "kubernetes":
 			tokens, err := gateway.KubernetesTokens(mgr.GetConfig(), mgr.GetHTTPClient())
 			if err != nil {

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -30,6 +31,16 @@ const (
 	maxTries = 3
 )
 
+// buffers are smaller than ReverseProxy's own of 32 KiB: each stream has one for as
+// long as it is open. (ReverseProxy passes on every chunk of a stream as it comes.)
+type buffers struct{}
+
+var bufferPool = sync.Pool{New: func() any { return new([4 << 10]byte) }}
+
+func (buffers) Get() []byte { return bufferPool.Get().(*[4 << 10]byte)[:] } //nolint:forcetypeassert // New makes no other
+
+func (buffers) Put(b []byte) { bufferPool.Put((*[4 << 10]byte)(b)) }
+
 var errTooLong = errors.New("the invocation took longer than it may")
 
 // toAgents carries requests to agents: straight to their pods, as they are.
@@ -37,6 +48,7 @@ func toAgents() http.RoundTripper {
 	return &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		DisableCompression:  true,
+		WriteBufferSize:     2 << 10, // as buffers: for as long as a stream is open
 		MaxIdleConnsPerHost: 4,
 		IdleConnTimeout:     time.Minute,
 		Protocols:           http1(),
@@ -84,10 +96,10 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, sessi
 	defer inFlight.Dec()
 	var failed error
 	proxy := &httputil.ReverseProxy{
-		Rewrite:       func(p *httputil.ProxyRequest) { rewrite(p, c, session) },
-		Transport:     g.agents,
-		FlushInterval: -1, // every chunk as it comes
-		ErrorLog:      log.New(io.Discard, "", 0),
+		Rewrite:    func(p *httputil.ProxyRequest) { rewrite(p, c, session) },
+		Transport:  g.agents,
+		BufferPool: buffers{},
+		ErrorLog:   log.New(io.Discard, "", 0),
 		ModifyResponse: func(answer *http.Response) error {
 			if streams(answer) {
 				limit.extend(g.StreamTimeout)

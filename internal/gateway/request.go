@@ -71,7 +71,7 @@ func (g *Gateway) runtimeNamed(ctx context.Context, key client.ObjectKey) ([]v1a
 func (g *Gateway) runtimesWithID(ctx context.Context, label string) ([]v1alpha1.AgentRuntime, error) {
 	_, id, isARN := strings.Cut(label, ":runtime/")
 	var list v1alpha1.AgentRuntimeList
-	if err := g.Client.List(ctx, &list, client.MatchingFields{IDIndex: cmp.Or(id, label)}); err != nil {
+	if err := g.Client.List(ctx, &list, client.MatchingFields{IDIndex: cmp.Or(id, label)}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(list.Items, func(agent v1alpha1.AgentRuntime) bool {

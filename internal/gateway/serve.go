@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,14 +24,6 @@ const (
 	idleTimeout = 2 * time.Minute
 	maxHeaders  = 64 << 10
 )
-
-// IndexAccessKeys has a cache find the Secrets that SigV4 reads.
-func IndexAccessKeys(c cache.Cache) error {
-	if err := c.IndexField(context.Background(), &corev1.Secret{}, AccessKeyIndex, AccessKeyIDOf); err != nil {
-		return fmt.Errorf("index the access keys: %w", err)
-	}
-	return nil
-}
 
 // Watch has the gateway see every change in a cache, which Options.Client is to
 // read from.

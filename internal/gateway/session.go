@@ -152,6 +152,10 @@ func (g *Gateway) begin(ctx context.Context, c *call, session *v1alpha1.AgentSes
 }
 
 func newSession(c *call) *v1alpha1.AgentSession {
+	ttl := c.runtime.Spec.SessionTTLSecondsAfterStopped
+	if ttl != nil {
+		ttl = new(*ttl) // the cache's own is not to be written
+	}
 	return &v1alpha1.AgentSession{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: c.key().Namespace, Name: c.key().Name,
@@ -164,7 +168,7 @@ func newSession(c *call) *v1alpha1.AgentSession {
 		Spec: v1alpha1.AgentSessionSpec{
 			RuntimeRef:             &v1alpha1.RuntimeRef{Name: c.runtime.Name, Qualifier: c.qualifier},
 			RuntimeSessionID:       c.session,
-			TTLSecondsAfterStopped: c.runtime.Spec.SessionTTLSecondsAfterStopped,
+			TTLSecondsAfterStopped: ttl,
 		},
 	}
 }

@@ -260,7 +260,7 @@ func TestChecks(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "client", Labels: map[string]string{gateway.LabelAccessKey: ""}},
 		StringData: map[string]string{"accessKeyId": accessKey, "secretAccessKey": secretKey, "namespaces": "*"},
 	})).To(Succeed())
-	url, shut, err := plane.Door(func(o *gateway.Options) { o.Authenticate = gateway.SigV4(nil) })
+	url, shut, err := plane.Door(front.Authenticated)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { _ = shut() })
 	boto, err := startBoto(context.Background(), url)

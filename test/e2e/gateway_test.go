@@ -17,15 +17,12 @@ import (
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
-	"github.com/agentsession/agentsession/controllers"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/test/caller"
 )
@@ -163,15 +160,7 @@ var _ = Describe("The gateway", Ordered, func() {
 	It("lets whoever may make sessions have those of a runtime, and nobody else's pods", func(ctx context.Context) {
 		namespace := newNamespace(ctx)
 		agent := runtimeOf(ctx, namespace, "echo")
-		Expect(api.Create(ctx, &rbacv1.RoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "eve"},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "agentsession-editor"},
-			Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "eve"}},
-		})).To(Succeed())
-		as := rest.CopyConfig(config)
-		as.Impersonate.UserName = "eve"
-		eve, err := client.New(as, client.Options{Scheme: controllers.ManagerOptions().Scheme})
-		Expect(err).NotTo(HaveOccurred())
+		eve := editor(ctx, namespace)
 		other := agent.DeepCopy()
 		other.ObjectMeta = metav1.ObjectMeta{Namespace: namespace, Name: "eves"}
 		Eventually(func() error { return eve.Create(ctx, other.DeepCopy()) }).Should(

@@ -44,19 +44,27 @@ var _ = Describe("The operator's pod", func() {
 
 	It("lets nobody have a pod through a session who may not have one himself", func(ctx context.Context) {
 		namespace := newNamespace(ctx)
-		Expect(api.Create(ctx, &rbacv1.RoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "eve"},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "agentsession-editor"},
-			Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "eve"}},
-		})).To(Succeed())
-		as := rest.CopyConfig(config)
-		as.Impersonate.UserName = "eve"
-		eve, err := client.New(as, client.Options{Scheme: controllers.ManagerOptions().Scheme})
-		Expect(err).NotTo(HaveOccurred())
+		eve := editor(ctx, namespace)
 		Eventually(func() error { return eve.Create(ctx, example(namespace, "echo")) }).Should(
 			And(Satisfy(apierrors.IsForbidden), MatchError(ContainSubstring("must be allowed to create pods"))))
 	})
 })
+
+// editor is somebody who may make sessions and runtimes in a namespace, and no
+// pods.
+func editor(ctx context.Context, namespace string) client.Client {
+	GinkgoHelper()
+	Expect(api.Create(ctx, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "eve"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "agentsession-editor"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "eve"}},
+	})).To(Succeed())
+	as := rest.CopyConfig(config)
+	as.Impersonate.UserName = "eve"
+	eve, err := client.New(as, client.Options{Scheme: controllers.ManagerOptions().Scheme})
+	Expect(err).NotTo(HaveOccurred())
+	return eve
+}
 
 // operatorPod is the pod of the operator that works.
 func operatorPod(ctx context.Context) corev1.Pod {

@@ -44,6 +44,8 @@ type Front struct {
 	// Gone gets the session id of each invocation whose caller had gone.
 	Gone <-chan string
 
+	environment *envtest.Environment
+
 	config *rest.Config
 	log    logr.Logger
 	stops  []func() error
@@ -54,12 +56,11 @@ type Front struct {
 // It may fail half way: Stop is to be called in any case.
 func Start(crds string, log logr.Logger) (*Front, error) {
 	gone := make(chan string, 1000)
-	f := &Front{Gone: gone, log: log}
 	environment := &envtest.Environment{
 		CRDDirectoryPaths: []string{crds}, ErrorIfCRDPathMissing: true,
 		UseExistingCluster: new(false), // whatever the environment says
 	}
-	f.stops = append(f.stops, environment.Stop)
+	f := &Front{Gone: gone, log: log, environment: environment, stops: []func() error{environment.Stop}}
 	var err error
 	if f.config, err = environment.Start(); err != nil {
 		return f, fmt.Errorf("start the API server: %w", err)
@@ -93,6 +94,16 @@ func Start(crds string, log logr.Logger) (*Front, error) {
 		return errors.Join(<-ended, <-ended)
 	})
 	return f, nil
+}
+
+// Kubeconfig is that of somebody who may do everything, for a gateway in a process
+// of its own.
+func (f *Front) Kubeconfig() ([]byte, error) {
+	user, err := f.environment.AddUser(envtest.User{Name: "gateway", Groups: []string{"system:masters"}}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("add a user: %w", err)
+	}
+	return user.KubeConfig()
 }
 
 // Stop stops what was started, the last first.
@@ -140,8 +151,10 @@ func (f *Front) Runtime(ctx context.Context, agent *v1alpha1.AgentRuntime) error
 	return nil
 }
 
-// Door starts a gateway, and returns its URL. It asks for access keys and tokens
-// if change sets Authenticate, to whatever.
+// Authenticated has a gateway ask for access keys and tokens.
+func Authenticated(o *gateway.Options) { o.Authenticate = gateway.ByScheme(nil) }
+
+// Door starts a gateway, and returns its URL.
 func (f *Front) Door(change ...func(*gateway.Options)) (url string, shut func() error, err error) {
 	c, err := cluster.New(f.config, func(o *cluster.Options) {
 		o.Scheme = f.API.Scheme()
@@ -155,7 +168,8 @@ func (f *Front) Door(change ...func(*gateway.Options)) (url string, shut func() 
 		f(&o)
 	}
 	if o.Authenticate != nil {
-		if err := gateway.IndexAccessKeys(c.GetCache()); err != nil {
+		keys, err := gateway.SigV4(c.GetCache())
+		if err != nil {
 			return "", nil, err
 		}
 		tokens, err := gateway.KubernetesTokens(c.GetConfig(), c.GetHTTPClient())
@@ -163,7 +177,7 @@ func (f *Front) Door(change ...func(*gateway.Options)) (url string, shut func() 
 			return "", nil, err
 		}
 		o.Authenticate = gateway.ByScheme(map[string]gateway.Authenticator{
-			gateway.SchemeSigV4: gateway.SigV4(c.GetClient()), gateway.SchemeBearer: tokens,
+			gateway.SchemeSigV4: keys, gateway.SchemeBearer: tokens,
 		})
 	}
 	g := gateway.New(o)

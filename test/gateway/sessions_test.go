@@ -61,15 +61,7 @@ var _ = Describe("A session", func() {
 		doors := []*door{openDoor(waiting), openDoor(waiting), openDoor(waiting)}
 		agent, session := newRuntime(ctx, newNamespace(ctx)), id()
 		const calls = 300
-		answers := make([]answer, calls)
-		var all sync.WaitGroup
-		for i := range answers {
-			all.Go(func() {
-				defer GinkgoRecover()
-				answers[i] = doors[i%len(doors)].invoke(ctx, agent, session, ask{})
-			})
-		}
-		all.Wait()
+		answers := atOnce(ctx, calls, agent, session, doors...)
 		for _, a := range answers {
 			Expect(a.code).To(Equal(http.StatusOK), a.body)
 			Expect(a.told.Pod).To(Equal(answers[0].told.Pod))
@@ -80,14 +72,7 @@ var _ = Describe("A session", func() {
 		By("waking it as many times at once")
 		Expect(doors[0].stop(ctx, agent, session, "").code).To(Equal(http.StatusOK))
 		eventuallyStopped(ctx, agent, session, doors...)
-		for i := range answers {
-			all.Go(func() {
-				defer GinkgoRecover()
-				answers[i] = doors[i%len(doors)].invoke(ctx, agent, session, ask{})
-			})
-		}
-		all.Wait()
-		for _, a := range answers {
+		for _, a := range atOnce(ctx, calls, agent, session, doors...) {
 			Expect(a.code).To(Equal(http.StatusOK), a.body)
 		}
 		Expect(sessionOf(ctx, agent, session).Status.Activation).To(BeEquivalentTo(2))
@@ -95,18 +80,8 @@ var _ = Describe("A session", func() {
 
 	It("answers 409 to others while it starts", func(ctx context.Context) {
 		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx)), id()
-		const calls = 20
-		answers := make([]answer, calls)
-		var all sync.WaitGroup
-		for i := range answers {
-			all.Go(func() {
-				defer GinkgoRecover()
-				answers[i] = d.invoke(ctx, agent, session, ask{})
-			})
-		}
-		all.Wait()
 		served := 0
-		for _, a := range answers {
+		for _, a := range atOnce(ctx, 20, agent, session, d) {
 			if a.code == http.StatusOK {
 				served++
 				continue
@@ -385,7 +360,7 @@ var _ = Describe("A call", func() {
 				StringData: map[string]string{"accessKeyId": "AK" + namespace + name, "secretAccessKey": "secret-" + name, "namespaces": of},
 			})).To(Succeed())
 		}
-		d := openDoor(func(o *gateway.Options) { o.Authenticate = gateway.SigV4(nil) })
+		d := openDoor(front.Authenticated)
 		call := func(key, secret string) answer {
 			r := d.request(ctx, path(agent, "invocations"), id(), ask{})
 			if key != "" {
@@ -404,7 +379,7 @@ var _ = Describe("A call", func() {
 
 	It("is for those who may create agentruntimes/invocations", func(ctx context.Context) {
 		namespace := newNamespace(ctx)
-		d := openDoor(func(o *gateway.Options) { o.Authenticate = gateway.SigV4(nil) })
+		d := openDoor(front.Authenticated)
 		agent, other := newRuntime(ctx, namespace), newRuntime(ctx, namespace)
 		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "caller"}}
 		role := &rbacv1.Role{

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -127,6 +128,21 @@ func send(r *http.Request) (a answer) {
 func (d *door) invoke(ctx context.Context, agent *v1alpha1.AgentRuntime, session string, body any) answer {
 	GinkgoHelper()
 	return send(d.request(ctx, path(agent, "invocations"), session, body))
+}
+
+// atOnce makes many calls of one session at once, through the gateways in turn.
+func atOnce(ctx context.Context, calls int, agent *v1alpha1.AgentRuntime, session string, doors ...*door) []answer {
+	GinkgoHelper()
+	answers := make([]answer, calls)
+	var all sync.WaitGroup
+	for i := range answers {
+		all.Go(func() {
+			defer GinkgoRecover()
+			answers[i] = doors[i%len(doors)].invoke(ctx, agent, session, ask{})
+		})
+	}
+	all.Wait()
+	return answers
 }
 
 func (d *door) stop(ctx context.Context, agent *v1alpha1.AgentRuntime, session, token string) answer {
