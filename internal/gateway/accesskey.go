@@ -99,21 +99,23 @@ func (k *accessKeys) of(id string) (key accessKey, ok bool) {
 	return key, len(k.byID[id]) == 1
 }
 
-func (k *accessKeys) authenticate(ctx context.Context, r *http.Request, p *Payload) (Caller, error) {
+func (k *accessKeys) authenticate(ctx context.Context, r *http.Request) (Proof, error) {
 	signature, err := parseSignature(r, time.Now())
 	if err != nil {
-		return Caller{}, err
+		return nil, err
 	}
 	key, ok := k.of(signature.accessKey)
 	if !ok {
-		return Caller{}, denied("The security token included in the request is invalid")
+		return nil, denied("The security token included in the request is invalid")
 	}
-	if err := signature.verify(ctx, r, key.secret, p.Hash); err != nil {
-		return Caller{}, err
-	}
-	return Caller{Name: key.name, May: func(_ context.Context, agent *v1alpha1.AgentRuntime) (bool, error) {
-		return key.covers(agent.Namespace), nil
-	}}, nil
+	return func(p *Payload) (Caller, error) {
+		if err := signature.verify(ctx, r, key.secret, p.Hash); err != nil {
+			return Caller{}, err
+		}
+		return Caller{Name: key.name, May: func(_ context.Context, agent *v1alpha1.AgentRuntime) (bool, error) {
+			return key.covers(agent.Namespace), nil
+		}}, nil
+	}, nil
 }
 
 func (k accessKey) covers(namespace string) bool {

@@ -16,12 +16,21 @@ type Caller struct {
 	May func(context.Context, *v1alpha1.AgentRuntime) (bool, error)
 }
 
-// Authenticator tells who calls.
-type Authenticator func(context.Context, *http.Request, *Payload) (Caller, error)
+// Authenticator tells who calls, in two steps: what the head of a request shows
+// is looked at before its body is read, so that strangers cannot send gigabytes.
+type Authenticator func(context.Context, *http.Request) (Proof, error)
+
+// Proof is the second step, with the body.
+type Proof func(*Payload) (Caller, error)
 
 // anybody may call every runtime.
-func anybody(context.Context, *http.Request, *Payload) (Caller, error) {
-	return Caller{Name: "anybody", May: func(context.Context, *v1alpha1.AgentRuntime) (bool, error) { return true, nil }}, nil
+func anybody(context.Context, *http.Request) (Proof, error) {
+	return proven(Caller{Name: "anybody", May: func(context.Context, *v1alpha1.AgentRuntime) (bool, error) { return true, nil }}), nil
+}
+
+// proven is a caller who is known without the body.
+func proven(c Caller) Proof {
+	return func(*Payload) (Caller, error) { return c, nil }
 }
 
 // The schemes of the header Authorization.
@@ -32,12 +41,12 @@ const (
 
 // ByScheme has callers authenticated by the scheme of their Authorization.
 func ByScheme(schemes map[string]Authenticator) Authenticator {
-	return func(ctx context.Context, r *http.Request, p *Payload) (Caller, error) {
+	return func(ctx context.Context, r *http.Request) (Proof, error) {
 		scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		authenticate := schemes[scheme]
 		if authenticate == nil || len(r.Header.Values("Authorization")) != 1 {
-			return Caller{}, denied("The request must have one Authorization that this gateway knows")
+			return nil, denied("The request must have one Authorization that this gateway knows")
 		}
-		return authenticate(ctx, r, p)
+		return authenticate(ctx, r)
 	}
 }

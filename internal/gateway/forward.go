@@ -50,7 +50,7 @@ func toAgents() http.RoundTripper {
 		DisableCompression:  true,
 		WriteBufferSize:     2 << 10, // as buffers: for as long as a stream is open
 		MaxIdleConnsPerHost: 4,
-		IdleConnTimeout:     time.Minute,
+		IdleConnTimeout:     3 * time.Second, // shorter than the 5 s of uvicorn and Node
 		Protocols:           http1(),
 	}
 }
@@ -72,8 +72,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, c *call) error 
 			return ended(ctx, err)
 		}
 		observeStart(c)
-		err = g.forward(w, r.WithContext(ctx), c, session, limit)
-		release()
+		err = g.forward(w, r.WithContext(ctx), c, session, limit, release)
 		if !unreached(err) || tries == maxTries {
 			return ended(ctx, err)
 		}
@@ -90,8 +89,10 @@ func unreached(err error) bool {
 	return ok && op.Op == "dial"
 }
 
-// forward has the session's compute answer.
-func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, session *v1alpha1.AgentSession, limit *limit) error {
+// forward has the session's compute answer. It panics, as handlers do, if the
+// answer ends before its end; release is called in any case.
+func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, session *v1alpha1.AgentSession, limit *limit, release func()) error {
+	defer release()
 	inFlight.Inc()
 	defer inFlight.Dec()
 	var failed error
@@ -104,7 +105,13 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, sessi
 			if streams(answer) {
 				limit.extend(g.StreamTimeout)
 			}
-			return passOn(answer, c)
+			if err := passOn(answer, c); err != nil {
+				return err
+			}
+			for _, name := range []string{"X-Amzn-RequestId", contract.HeaderSessionID} {
+				w.Header().Del(name) // the answer has it
+			}
+			return nil
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
 	}
@@ -165,9 +172,10 @@ func rewrite(p *httputil.ProxyRequest, c *call, session *v1alpha1.AgentSession) 
 	}
 	out := p.Out
 	out.URL = &url.URL{Scheme: "http", Host: net.JoinHostPort(session.Status.Pod.IP, strconv.Itoa(int(protocol.Port))), Path: path}
-	out.Host = out.URL.Host
+	out.Host, out.Trailer = out.URL.Host, nil
 	out.Header = headersFor(p.In.Header, c)
 	out.Body, out.ContentLength = c.payload.open(), c.payload.Size
+	out.GetBody = func() (io.ReadCloser, error) { return c.payload.open(), nil }
 	if c.payload.Size == 0 {
 		out.Body = http.NoBody
 	}
@@ -222,29 +230,41 @@ func passes(name string, c *call) bool {
 // returned are the headers of an agent's answer that reach the caller.
 var returned = []string{"Content-Type", "Content-Length", contract.HeaderMCPSessionID, "Mcp-Protocol-Version", "X-Amzn-Trace-Id", "Traceparent", "Tracestate", "Baggage", "Cache-Control"}
 
+// handshake are those of a WebSocket's.
+var handshake = []string{"Connection", "Upgrade", "Sec-Websocket-Accept", "Sec-Websocket-Protocol", "Sec-Websocket-Extensions"}
+
 // passOn lets an agent's good answer through, and hides what a bad one says.
 func passOn(answer *http.Response, c *call) error {
 	if answer.StatusCode == http.StatusSwitchingProtocols && c.op == opSocket {
+		answer.Header = only(answer.Header, handshake)
 		answer.Header.Set(contract.HeaderSessionID, c.session)
+		answer.Header.Set("X-Amzn-RequestId", c.id)
 		return nil
 	}
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
 		return agentFailed(answer.StatusCode)
 	}
-	header := http.Header{}
-	for _, name := range returned {
-		if value := answer.Header.Get(name); value != "" {
-			header.Set(name, value)
-		}
-	}
+	header := only(answer.Header, returned)
+	header.Set(contract.HeaderSessionID, c.session)
+	header.Set("X-Amzn-RequestId", c.id)
 	if header.Get("Content-Type") == "" {
 		header["Content-Type"] = nil // or it would be guessed
 	}
 	if c.runtime.Spec.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP && header.Get(contract.HeaderMCPSessionID) == "" {
 		header.Set(contract.HeaderMCPSessionID, c.session)
 	}
-	answer.Header = header
+	answer.Header, answer.Trailer = header, nil
 	return nil
+}
+
+func only(from http.Header, names []string) http.Header {
+	header := http.Header{}
+	for _, name := range names {
+		if value := from.Get(name); value != "" {
+			header.Set(name, value)
+		}
+	}
+	return header
 }
 
 // stop is StopRuntimeSession.

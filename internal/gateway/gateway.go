@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"hash/maphash"
 	"net/http"
 	"time"
 
@@ -58,7 +59,7 @@ type Gateway struct {
 	agents  http.RoundTripper
 }
 
-// New makes a gateway. Observe must be told of every change of a session.
+// New makes a gateway. Watch has it see the sessions.
 func New(o Options) *Gateway {
 	if o.Conflict == "" {
 		o.Conflict = ConflictFail
@@ -72,7 +73,7 @@ func New(o Options) *Gateway {
 	if o.StreamTimeout == 0 {
 		o.StreamTimeout = DefaultStreamTimeout
 	}
-	g := &Gateway{Options: o, agents: toAgents()}
+	g := &Gateway{Options: o, agents: toAgents(), changes: changes{seed: maphash.MakeSeed()}}
 	g.traffic.write = g.writeTraffic
 	return g
 }
@@ -94,10 +95,18 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := &recorder{ResponseWriter: w}
 	c := call{id: string(uuid.NewUUID())}
 	w.Header().Set("X-Amzn-RequestId", c.id)
-	caller, err := g.serve(answer, r, &c)
-	if err != nil {
+	var caller Caller
+	err := errAborted // what stands if it panics, as ReverseProxy does to cut a connection
+	defer func() { g.served(answer, &c, caller, err, began) }()
+	if caller, err = g.serve(answer, r, &c); err != nil {
 		g.fail(answer, c, err)
 	}
+}
+
+var errAborted = errors.New("the connection was cut in mid-answer: the agent died, or the caller went")
+
+// served tidies up after a call, and notes it.
+func (g *Gateway) served(answer *recorder, c *call, caller Caller, err error, began time.Time) {
 	if c.payload != nil {
 		c.payload.close()
 	}
@@ -118,10 +127,14 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, c *call) (caller
 		return caller, err
 	}
 	c.op = op
+	proof, err := g.Authenticate(r.Context(), r)
+	if err != nil {
+		return caller, err
+	}
 	if c.payload, err = spool(w, r); err != nil {
 		return caller, err
 	}
-	if caller, err = g.Authenticate(r.Context(), r, c.payload); err != nil {
+	if caller, err = proof(c.payload); err != nil {
 		return caller, err
 	}
 	if c.runtime, err = g.runtime(r.Context(), caller, label, r.URL.Query().Get("accountId")); err != nil {
@@ -161,7 +174,10 @@ type recorder struct {
 }
 
 func (w *recorder) WriteHeader(code int) {
-	if w.code == 0 && code >= http.StatusOK || code == http.StatusSwitchingProtocols {
+	if code < http.StatusOK && code != http.StatusSwitchingProtocols {
+		return // what an agent says before its answer stays here
+	}
+	if w.code == 0 {
 		w.code, w.firstByte = code, time.Now()
 	}
 	w.ResponseWriter.WriteHeader(code)

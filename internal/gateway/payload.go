@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -14,8 +15,15 @@ import (
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 )
 
-// inMemory is how much of a body is kept in memory; more goes to a file.
-const inMemory = 256 << 10
+const (
+	// inMemory is how much of a body is kept in memory; more goes to a file.
+	inMemory = 256 << 10
+	// maxFiles is how many bodies may be in files at once: with 100 MB each they
+	// fill what config/gateway gives them.
+	maxFiles = 16
+)
+
+var files = make(chan struct{}, maxFiles)
 
 // Payload is the body of a request. A signature covers all of it, so it has to
 // be there before anything is done.
@@ -27,6 +35,7 @@ type Payload struct {
 
 	memory []byte
 	file   *os.File
+	placed bool // it has one of the places of files
 }
 
 // spool reads the body of a request.
@@ -42,7 +51,7 @@ func spool(w http.ResponseWriter, r *http.Request) (*Payload, error) {
 	n, err := io.CopyN(&memory, body, inMemory)
 	p.Size, p.memory = n, memory.Bytes()
 	if err == nil {
-		err = p.spill(body)
+		err = p.spill(r.Context(), body)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		p.close()
@@ -57,8 +66,15 @@ func spool(w http.ResponseWriter, r *http.Request) (*Payload, error) {
 	return p, nil
 }
 
-// spill writes what is left of a body to a file without a name.
-func (p *Payload) spill(rest io.Reader) error {
+// spill writes what is left of a body to a file without a name, when there is
+// place for one more.
+func (p *Payload) spill(ctx context.Context, rest io.Reader) error {
+	select {
+	case files <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	p.placed = true
 	file, err := os.CreateTemp("", "agentsession-payload-")
 	if err != nil {
 		return fmt.Errorf("make a file for the payload: %w", err)
@@ -81,6 +97,10 @@ func (p *Payload) open() io.ReadCloser {
 }
 
 func (p *Payload) close() {
+	if p.placed {
+		<-files
+		p.placed = false
+	}
 	if p.file != nil {
 		_ = p.file.Close() // it has no name any more
 	}

@@ -111,6 +111,8 @@ func sessionIDOf(r *http.Request, c *call) (string, error) {
 		return "", badSessionID("Member must be given once")
 	case len(given) == 0 && c.op == opStop:
 		return "", badSessionID("Member must not be null")
+	case len(given) == 0 && c.op == opCard:
+		return "agent-card-" + string(c.runtime.UID), nil // or every look would start a compute
 	case len(given) == 0:
 		return string(uuid.NewUUID()), nil
 	}

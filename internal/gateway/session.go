@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
@@ -46,17 +47,25 @@ func (c *call) key() client.ObjectKey {
 	return client.ObjectKey{Namespace: c.runtime.Namespace, Name: nameOf(c.runtime, c.qualifier, c.session)}
 }
 
+// means tells whether a session by the right name is the call's: whoever may make
+// sessions may give one that name, with an agent of his own.
+func (c *call) means(session *v1alpha1.AgentSession) bool {
+	ref := session.Spec.RuntimeRef
+	return ref != nil && ref.Name == c.runtime.Name && cmp.Or(ref.Qualifier, v1alpha1.DefaultQualifier) == c.qualifier &&
+		session.Spec.RuntimeSessionID == c.session
+}
+
 // acquire returns the call's session with a compute that answers, and notes that
 // it is in use until release.
 func (g *Gateway) acquire(ctx context.Context, c *call) (session *v1alpha1.AgentSession, release func(), err error) {
 	started := false // by this call, or by one that it waited for
 	for {
 		changed := g.changes.next(c.key())
-		session, phase, err := g.look(ctx, c.key())
+		session, phase, err := g.look(ctx, c)
 		switch {
 		case err != nil:
 		case phase == lifecycle.PhaseReady:
-			if release, err = g.use(ctx, session); !apierrors.IsConflict(err) {
+			if release, err = g.use(ctx, session); !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
 				return session, release, err
 			}
 			// Somebody was first: see what it is when the cache shows it.
@@ -76,14 +85,19 @@ func (g *Gateway) acquire(ctx context.Context, c *call) (session *v1alpha1.Agent
 }
 
 // look reads a session. One that is not there is stopped, and has no UID.
-func (g *Gateway) look(ctx context.Context, key client.ObjectKey) (*v1alpha1.AgentSession, lifecycle.Phase, error) {
+func (g *Gateway) look(ctx context.Context, c *call) (*v1alpha1.AgentSession, lifecycle.Phase, error) {
 	session := &v1alpha1.AgentSession{}
-	err := g.Client.Get(ctx, key, session)
+	err := g.Client.Get(ctx, c.key(), session)
 	switch {
 	case apierrors.IsNotFound(err):
 		return session, lifecycle.PhaseStopped, nil
 	case err != nil:
-		return nil, "", fmt.Errorf("get session %s: %w", key, err)
+		return nil, "", fmt.Errorf("get session %s: %w", c.key(), err)
+	case !c.means(session):
+		return nil, "", &failure{
+			Code: http.StatusConflict, Type: "ConflictException",
+			Message: "An AgentSession of another runtime or session id stands where this session's belongs",
+		}
 	}
 	return session, lifecycle.PhaseOf(session), nil
 }

@@ -17,6 +17,8 @@ import (
 // clientToken of the call: the same token is given the same answer again.
 const AnnotationStopToken = "runtime.agentsession.dev/stop-client-token"
 
+const sessionGone = "Session not found or already terminated"
+
 // maxToken is how long a clientToken may be.
 const maxToken = 256
 
@@ -39,24 +41,16 @@ func clientTokenOf(p *Payload) (string, error) {
 
 // stopSession asks the operator to take the session's compute away.
 func (g *Gateway) stopSession(ctx context.Context, c *call, token string) error {
-	gone := notFound("Session not found or already terminated")
 	for reader := client.Reader(g.Client); ; reader = g.Live {
 		var session v1alpha1.AgentSession
-		err := reader.Get(ctx, c.key(), &session)
-		switch {
-		case apierrors.IsNotFound(err):
-			return gone
-		case err != nil:
+		if err := reader.Get(ctx, c.key(), &session); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("get session %s: %w", c.key(), err)
-		case token != "" && session.Annotations[AnnotationStopToken] == token:
+		}
+		if token != "" && c.means(&session) && session.Annotations[AnnotationStopToken] == token {
 			return nil
 		}
-		switch lifecycle.PhaseOf(&session) {
-		case lifecycle.PhaseStopped:
-			return gone
-		case lifecycle.PhaseStarting, lifecycle.PhaseStopping:
-			return conflict()
-		case lifecycle.PhaseReady:
+		if err := stoppable(c, &session); err != nil {
+			return err
 		}
 		base := session.DeepCopy()
 		session.Spec.DesiredState = v1alpha1.DesiredStopped
@@ -64,7 +58,7 @@ func (g *Gateway) stopSession(ctx context.Context, c *call, token string) error 
 			session.Annotations = map[string]string{}
 		}
 		session.Annotations[AnnotationStopToken] = token
-		err = g.Client.Patch(ctx, &session, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
+		err := g.Client.Patch(ctx, &session, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
 		switch {
 		case apierrors.IsConflict(err):
 			continue // the operator or another gateway wrote meanwhile
@@ -73,4 +67,19 @@ func (g *Gateway) stopSession(ctx context.Context, c *call, token string) error 
 		}
 		return nil
 	}
+}
+
+// stoppable is an error if there is no compute to be stopped, or not yet.
+func stoppable(c *call, session *v1alpha1.AgentSession) error {
+	if !c.means(session) { // as one that is not there
+		return notFound(sessionGone)
+	}
+	switch lifecycle.PhaseOf(session) {
+	case lifecycle.PhaseStopped:
+		return notFound(sessionGone)
+	case lifecycle.PhaseStarting, lifecycle.PhaseStopping:
+		return conflict()
+	case lifecycle.PhaseReady:
+	}
+	return nil
 }

@@ -53,11 +53,11 @@ func KubernetesTokens(config *rest.Config, client *http.Client) (Authenticator, 
 	if err != nil {
 		return nil, fmt.Errorf("make the authorizer: %w", err)
 	}
-	return func(_ context.Context, r *http.Request, _ *Payload) (Caller, error) {
+	return func(_ context.Context, r *http.Request) (Proof, error) {
 		// It takes the header off, which the agent must not see anyway.
 		who, known, err := authenticate.AuthenticateRequest(r)
 		if err != nil || !known {
-			return Caller{}, &failure{Code: http.StatusUnauthorized, Type: "UnauthorizedException", Message: "The token is not one of this cluster"}
+			return nil, &failure{Code: http.StatusUnauthorized, Type: "UnauthorizedException", Message: "The token is not one of this cluster"}
 		}
 		may := func(ctx context.Context, agent *v1alpha1.AgentRuntime) (bool, error) {
 			decision, _, err := authorize.Authorize(ctx, authorizer.AttributesRecord{
@@ -66,6 +66,6 @@ func KubernetesTokens(config *rest.Config, client *http.Client) (Authenticator, 
 			})
 			return decision == authorizer.DecisionAllow, err
 		}
-		return Caller{Name: who.User.GetName(), May: may}, nil
+		return proven(Caller{Name: who.User.GetName(), May: may}), nil
 	}, nil
 }

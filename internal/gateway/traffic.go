@@ -123,8 +123,8 @@ func (t *traffic) plan(of compute, u *use) {
 	if u.timer != nil {
 		u.timer.Stop()
 	}
-	if u.writing {
-		return // it plans anew when it is done
+	if u.writing || t.uses[of] != u {
+		return // it plans anew when it is done; or the compute is gone
 	}
 	at := u.WriteAt(u.seen)
 	if at.IsZero() {

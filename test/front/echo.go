@@ -19,6 +19,7 @@ type Ask struct {
 	Code   int    `json:"code,omitempty"`   // what it fails with
 	Chunks int    `json:"chunks,omitempty"` // of a stream, one and then a sleep
 	Die    bool   `json:"die,omitempty"`    // in mid-answer
+	Early  bool   `json:"early,omitempty"`  // says more than it should: a 103 before, and trailers
 }
 
 // Told is what it answers.
@@ -62,6 +63,11 @@ func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if do.Code != 0 {
 		http.Error(w, Secret, do.Code)
 		return
+	}
+	if do.Early {
+		w.Header().Set("X-Early", Secret)
+		w.WriteHeader(http.StatusEarlyHints)
+		w.Header().Set(http.TrailerPrefix+"X-Late", Secret)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Set-Cookie", "a=b")

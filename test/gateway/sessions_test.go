@@ -222,7 +222,7 @@ var _ = Describe("A session", func() {
 
 var _ = Describe("An answer", func() {
 	It("that is a stream arrives as it is made, and is no success if the agent dies", func(ctx context.Context) {
-		d, agent := openDoor(), newRuntime(ctx, newNamespace(ctx))
+		d, agent := openDoor(), newRuntime(ctx, newNamespace(ctx), idles)
 		streaming, leave := context.WithCancel(ctx)
 		session := id()
 		response, err := http.DefaultClient.Do(d.request(streaming, path(agent, "invocations"), session, ask{Chunks: 2, Sleep: "1h"}))
@@ -240,6 +240,12 @@ var _ = Describe("An answer", func() {
 		Expect(a.code).To(Equal(http.StatusOK))
 		Expect(a.body).To(HavePrefix("data: 0"))
 		Expect(a.err).To(HaveOccurred(), "the connection is cut")
+
+		By("keeping neither session in use")
+		for _, of := range []string{session, a.header.Get("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id")} {
+			Eventually(stateOf(ctx, agent, of)).Should(Equal(v1alpha1.StateStopped))
+			Expect(sessionOf(ctx, agent, of).Status.LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+		}
 	})
 
 	It("that is an error is the agent's own, and says nothing of it", func(ctx context.Context) {
@@ -275,6 +281,12 @@ var _ = Describe("An answer", func() {
 			HaveKeyWithValue("X-Amzn-Bedrock-Agentcore-Runtime-Session-Id", []string{session}),
 			HaveKeyWithValue("Content-Type", []string{"application/json"})))
 		Expect(a.header).NotTo(HaveKey("Set-Cookie"))
+
+		By("an agent that says more than it should")
+		early := d.invoke(ctx, agent, session, ask{Early: true})
+		Expect(early.code).To(Equal(http.StatusOK))
+		Expect(early.header).To(And(Not(HaveKey("X-Early")), Not(HaveKey("Trailer")),
+			HaveKeyWithValue("X-Amzn-Bedrock-Agentcore-Runtime-Session-Id", []string{session}), HaveKeyWithValue("X-Amzn-Requestid", HaveLen(1))))
 	})
 
 	It("may be a WebSocket, which keeps the session", func(ctx context.Context) {
@@ -349,6 +361,23 @@ var _ = Describe("A call", func() {
 		Expect(unnamed.header.Get("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id")).To(HaveLen(36))
 		byName := send(d.request(ctx, "/runtimes/"+agent.Namespace+"%2F"+agent.Name+"/invocations", id(), ask{}))
 		Expect(byName.code).To(Equal(http.StatusOK), byName.body)
+	})
+
+	It("does not go to an agent that somebody put where the session belongs", func(ctx context.Context) {
+		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx)), id()
+		Expect(d.invoke(ctx, agent, session, ask{}).code).To(Equal(http.StatusOK))
+		theirs := sessionOf(ctx, agent, session)
+		Expect(api.Delete(ctx, theirs)).To(Succeed())
+		Eventually(func() error {
+			return api.Create(ctx, &v1alpha1.AgentSession{
+				ObjectMeta: metav1.ObjectMeta{Namespace: theirs.Namespace, Name: theirs.Name},
+				Spec: v1alpha1.AgentSessionSpec{
+					Template: agent.Spec.Template, Ping: v1alpha1.PingSpec{Port: plane.Port}, RuntimeSessionID: session,
+				},
+			})
+		}).Should(Succeed())
+		Eventually(func() string { return d.invoke(ctx, agent, session, ask{}).header.Get("X-Amzn-ErrorType") }).Should(Equal("ConflictException"))
+		Expect(d.stop(ctx, agent, session, "").code).To(Equal(http.StatusNotFound))
 	})
 
 	It("is for those who have a key of its namespace", func(ctx context.Context) {
