@@ -4,6 +4,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -57,6 +58,7 @@ type Gateway struct {
 	changes changes
 	traffic traffic
 	agents  http.RoundTripper
+	calls   sync.WaitGroup // that are being served
 }
 
 // New makes a gateway. Watch has it see the sessions.
@@ -91,6 +93,8 @@ type call struct {
 
 // ServeHTTP serves AgentCore's data plane.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.calls.Add(1)
+	defer g.calls.Done()
 	began := time.Now()
 	answer := &recorder{ResponseWriter: w}
 	c := call{id: string(uuid.NewUUID())}

@@ -79,6 +79,7 @@ func (g *Gateway) Serve(ctx context.Context, listener net.Listener) error {
 		return fmt.Errorf("serve: %w", err)
 	}
 	err := <-drained
+	g.calls.Wait() // Shutdown does not know of WebSockets
 	g.traffic.flush()
 	return err
 }

@@ -308,11 +308,21 @@ var _ = Describe("An answer", func() {
 			Expect(socket.Write(ctx, websocket.MessageText, []byte("still here"))).To(Succeed())
 			hears("still here")
 		}
+
+		By("a gateway that is to end, which lets it end first")
+		ended := make(chan error, 1)
+		go func() { ended <- d.shut() }()
+		Eventually(func() error { return d.invoke(ctx, agent, session, ask{}).err }).Should(HaveOccurred(), "it takes no new calls")
+		Expect(socket.Write(ctx, websocket.MessageText, []byte("still here"))).To(Succeed())
+		hears("still here")
+		Expect(ended).NotTo(Receive())
 		Expect(socket.Close(websocket.StatusNormalClosure, "")).To(Succeed())
+		Eventually(ended).Should(Receive(BeNil()))
 		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopped))
 		Expect(sessionOf(ctx, agent, session).Status.LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
 
 		By("without asking for one")
+		d = openDoor()
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url+path(agent, "ws"), nil)
 		Expect(err).NotTo(HaveOccurred())
 		r.Header.Set("Upgrade", "h2c")

@@ -58,15 +58,19 @@ var _ = BeforeSuite(func() {
 })
 
 // door is one gateway.
-type door struct{ url string }
+type door struct {
+	url  string
+	shut func() error // at once for new calls; those that are there it lets end
+}
 
 // openDoor starts a gateway.
 func openDoor(change ...func(*gateway.Options)) *door {
 	GinkgoHelper()
 	url, shut, err := plane.Door(change...)
 	Expect(err).NotTo(HaveOccurred())
+	shut = sync.OnceValue(shut)
 	DeferCleanup(shut)
-	return &door{url}
+	return &door{url, shut}
 }
 
 // waiting has calls wait while a session starts or stops.
