@@ -48,7 +48,8 @@ func toAgents() http.RoundTripper {
 	return &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		DisableCompression:  true,
-		WriteBufferSize:     2 << 10, // as buffers: for as long as a stream is open
+		ReadBufferSize:      2 << 10, // as buffers: for as long as a stream is open
+		WriteBufferSize:     2 << 10,
 		MaxIdleConnsPerHost: 4,
 		IdleConnTimeout:     3 * time.Second, // shorter than the 5 s of uvicorn and Node
 		Protocols:           http1(),
