@@ -167,21 +167,27 @@ func forward(pod *corev1.Pod, port int) uint16 {
 	return ports[0].Local
 }
 
-// scrape reads the operator's metrics through a forwarded port.
+// scrape reads the operator's metrics through a forwarded port. A pod is ready
+// once it tells its health; its metrics are served a moment later, since their
+// certificate is made first.
 func scrape(ctx context.Context, token string) (code int, body string) {
 	GinkgoHelper()
-	pod := operatorPod(ctx)
-	port := forward(&pod, 8443)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d/metrics", port), nil)
-	Expect(err).NotTo(HaveOccurred())
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-	insecure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} // self-signed
-	response, err := insecure.Do(request)
-	Expect(err).NotTo(HaveOccurred())
-	defer response.Body.Close()
-	raw, err := io.ReadAll(response.Body)
-	Expect(err).NotTo(HaveOccurred())
-	return response.StatusCode, string(raw)
+	Eventually(func(g Gomega) {
+		pod := operatorPod(ctx)
+		port := forward(&pod, 8443)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d/metrics", port), nil)
+		g.Expect(err).NotTo(HaveOccurred())
+		if token != "" {
+			request.Header.Set("Authorization", "Bearer "+token)
+		}
+		insecure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} // self-signed
+		defer insecure.CloseIdleConnections()
+		response, err := insecure.Do(request)
+		g.Expect(err).NotTo(HaveOccurred())
+		defer response.Body.Close()
+		raw, err := io.ReadAll(response.Body)
+		g.Expect(err).NotTo(HaveOccurred())
+		code, body = response.StatusCode, string(raw)
+	}).Should(Succeed())
+	return code, body
 }
