@@ -184,7 +184,7 @@ func authenticator(mgr ctrl.Manager, o options) (gateway.Authenticator, error) {
 
 func newGateway(mgr ctrl.Manager, o options) (*gateway.Gateway, error) {
 	opts := gateway.Options{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Conflict: gateway.Conflict(o.conflict),
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cluster: mgr.GetConfig(), Conflict: gateway.Conflict(o.conflict),
 		RequestTimeout: o.requestTimeout, StreamTimeout: o.streamTimeout, Log: ctrl.Log.WithName("gateway"),
 	}
 	var err error

@@ -112,7 +112,7 @@ func (k *accessKeys) authenticate(ctx context.Context, r *http.Request) (Proof, 
 		if err := signature.verify(ctx, r, key.secret, p.Hash); err != nil {
 			return Caller{}, err
 		}
-		return Caller{Name: key.name, May: func(_ context.Context, agent *v1alpha1.AgentRuntime) (bool, error) {
+		return Caller{Name: key.name, May: func(_ context.Context, agent *v1alpha1.AgentRuntime, _ Right) (bool, error) {
 			return key.covers(agent.Namespace), nil
 		}}, nil
 	}, nil

@@ -12,9 +12,18 @@ import (
 type Caller struct {
 	// Name is for the log.
 	Name string
-	// May tells whether he may call a runtime.
-	May func(context.Context, *v1alpha1.AgentRuntime) (bool, error)
+	// May tells whether he has a right to a runtime.
+	May func(context.Context, *v1alpha1.AgentRuntime, Right) (bool, error)
 }
+
+// Right is what a caller wants to do with a runtime, in the words of Kubernetes: a
+// verb on a subresource of agentruntimes.
+type Right struct{ Verb, Subresource string }
+
+var (
+	rightToInvoke  = Right{"create", "invocations"}
+	rightToCommand = Right{"create", "commands"}
+)
 
 // Authenticator tells who calls, in two steps: what the head of a request shows
 // is looked at before its body is read, so that strangers cannot send gigabytes.
@@ -25,7 +34,7 @@ type Proof func(*Payload) (Caller, error)
 
 // anybody may call every runtime.
 func anybody(context.Context, *http.Request) (Proof, error) {
-	return proven(Caller{Name: "anybody", May: func(context.Context, *v1alpha1.AgentRuntime) (bool, error) { return true, nil }}), nil
+	return proven(Caller{Name: "anybody", May: func(context.Context, *v1alpha1.AgentRuntime, Right) (bool, error) { return true, nil }}), nil
 }
 
 // proven is a caller who is known without the body.

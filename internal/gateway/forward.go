@@ -169,7 +169,7 @@ func rewrite(p *httputil.ProxyRequest, c *call, session *v1alpha1.AgentSession) 
 		path = contract.WebSocketPath
 	case opCard:
 		path = cardPath
-	case opInvoke, opStop:
+	case opInvoke, opStop, opCommand:
 	}
 	out := p.Out
 	out.URL = &url.URL{Scheme: "http", Host: net.JoinHostPort(session.Status.Pod.IP, strconv.Itoa(int(protocol.Port))), Path: path}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -40,6 +41,8 @@ type Options struct {
 	Client client.Client
 	// Live reads past the cache, after a write that was refused.
 	Live client.Reader
+	// Cluster is how commands are run in pods.
+	Cluster *rest.Config
 	// Authenticate tells who calls. Nil: nobody is asked who he is, and everybody
 	// may call every runtime.
 	Authenticate Authenticator
@@ -141,7 +144,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, c *call) (caller
 	if caller, err = proof(c.payload); err != nil {
 		return caller, err
 	}
-	if c.runtime, err = g.runtime(r.Context(), caller, label, r.URL.Query().Get("accountId")); err != nil {
+	if c.runtime, err = g.runtime(r.Context(), caller, op.right(), label, r.URL.Query().Get("accountId")); err != nil {
 		return caller, err
 	}
 	if c.qualifier, err = qualifierOf(r, c.runtime); err != nil {
@@ -151,8 +154,12 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, c *call) (caller
 		return caller, err
 	}
 	w.Header().Set(contract.HeaderSessionID, c.session)
-	if c.op == opStop {
+	switch c.op {
+	case opStop:
 		return caller, g.stop(w, r, c)
+	case opCommand:
+		return caller, g.command(w, r, c)
+	case opInvoke, opSocket, opCard:
 	}
 	return caller, g.invoke(w, r, c)
 }

@@ -29,7 +29,7 @@ func IDOf(object client.Object) []string {
 
 // runtime finds the one that a request names by its ARN, by its id, or by its
 // namespace and name. One that the caller may not call is not there for him.
-func (g *Gateway) runtime(ctx context.Context, caller Caller, label, account string) (*v1alpha1.AgentRuntime, error) {
+func (g *Gateway) runtime(ctx context.Context, caller Caller, right Right, label, account string) (*v1alpha1.AgentRuntime, error) {
 	var found []v1alpha1.AgentRuntime
 	var err error
 	if namespace, name, ok := strings.Cut(label, "/"); ok && !strings.HasPrefix(label, "arn:") {
@@ -44,7 +44,7 @@ func (g *Gateway) runtime(ctx context.Context, caller Caller, label, account str
 		if account != "" && !strings.Contains(found[i].Status.AgentRuntimeArn, ":"+account+":") {
 			continue
 		}
-		may, err := caller.May(ctx, &found[i])
+		may, err := caller.May(ctx, &found[i], right)
 		if err != nil {
 			return nil, fmt.Errorf("find out whether %s may call %s: %w", caller.Name, label, err)
 		}

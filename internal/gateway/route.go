@@ -10,11 +10,20 @@ import (
 type operation string
 
 const (
-	opInvoke operation = "InvokeAgentRuntime"
-	opStop   operation = "StopRuntimeSession"
-	opSocket operation = "InvokeAgentRuntimeWithWebSocketStream"
-	opCard   operation = "GetAgentCard"
+	opInvoke  operation = "InvokeAgentRuntime"
+	opStop    operation = "StopRuntimeSession"
+	opSocket  operation = "InvokeAgentRuntimeWithWebSocketStream"
+	opCard    operation = "GetAgentCard"
+	opCommand operation = "InvokeAgentRuntimeCommand"
 )
+
+// right is what a caller needs.
+func (op operation) right() Right {
+	if op == opCommand {
+		return rightToCommand
+	}
+	return rightToInvoke
+}
 
 // operations are the paths behind /runtimes/{agentRuntimeArn}.
 var operations = map[string]struct {
@@ -23,6 +32,7 @@ var operations = map[string]struct {
 }{
 	"/invocations":        {http.MethodPost, opInvoke},
 	"/stopruntimesession": {http.MethodPost, opStop},
+	"/commands":           {http.MethodPost, opCommand},
 	"/ws":                 {http.MethodGet, opSocket},
 	"/invocations/.well-known/agent-card.json": {http.MethodGet, opCard},
 }

@@ -29,7 +29,7 @@ const (
 
 // KubernetesTokens authenticates callers by the tokens of the cluster's service
 // accounts and users (TokenReview). Who may create agentruntimes/invocations may
-// call the runtime (SubjectAccessReview).
+// call the runtime, and so on for each Right (SubjectAccessReview).
 func KubernetesTokens(config *rest.Config, client *http.Client) (Authenticator, error) {
 	reviews, err := authenticationv1.NewForConfigAndClient(config, client)
 	if err != nil {
@@ -59,10 +59,10 @@ func KubernetesTokens(config *rest.Config, client *http.Client) (Authenticator, 
 		if err != nil || !known {
 			return nil, &failure{Code: http.StatusUnauthorized, Type: "UnauthorizedException", Message: "The token is not one of this cluster"}
 		}
-		may := func(ctx context.Context, agent *v1alpha1.AgentRuntime) (bool, error) {
+		may := func(ctx context.Context, agent *v1alpha1.AgentRuntime, right Right) (bool, error) {
 			decision, _, err := authorize.Authorize(ctx, authorizer.AttributesRecord{
-				User: who.User, Verb: "create", Namespace: agent.Namespace, Name: agent.Name, ResourceRequest: true,
-				APIGroup: v1alpha1.GroupVersion.Group, APIVersion: v1alpha1.GroupVersion.Version, Resource: "agentruntimes", Subresource: "invocations",
+				User: who.User, Verb: right.Verb, Namespace: agent.Namespace, Name: agent.Name, ResourceRequest: true,
+				APIGroup: v1alpha1.GroupVersion.Group, APIVersion: v1alpha1.GroupVersion.Version, Resource: "agentruntimes", Subresource: right.Subresource,
 			})
 			return decision == authorizer.DecisionAllow, err
 		}

@@ -5,19 +5,24 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -52,12 +57,51 @@ func runtimeOf(ctx context.Context, namespace string, args ...string) *v1alpha1.
 	agent.Namespace = namespace
 	agent.Spec.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 60}
 	agent.Spec.Template.Spec.Containers[0].Args = args
+	create(ctx, agent)
+	return agent
+}
+
+func create(ctx context.Context, agent *v1alpha1.AgentRuntime) {
+	GinkgoHelper()
 	Expect(api.Create(ctx, agent)).To(Succeed())
 	Eventually(func() (string, error) {
 		err := api.Get(ctx, client.ObjectKeyFromObject(agent), agent)
 		return agent.Status.AgentRuntimeArn, err
 	}).ShouldNot(BeEmpty())
-	return agent
+}
+
+// commandRun is what the events of a command say.
+type commandRun struct {
+	Stdout, Stderr, Status string
+	ExitCode               int
+}
+
+func ranBy(response *http.Response) (ran commandRun) {
+	GinkgoHelper()
+	Expect(response.Header.Get("Content-Type")).To(Equal("application/vnd.amazon.eventstream"))
+	decoder := eventstream.NewDecoder()
+	for first := true; ; first = false {
+		message, err := decoder.Decode(response.Body, nil)
+		if errors.Is(err, io.EOF) {
+			return ran
+		}
+		Expect(err).NotTo(HaveOccurred())
+		Expect(message.Headers.Get(":event-type").String()).To(Equal("chunk"))
+		var chunk struct {
+			ContentStart *struct{}
+			ContentDelta struct{ Stdout, Stderr string }
+			ContentStop  struct {
+				ExitCode int
+				Status   string
+			}
+		}
+		Expect(json.Unmarshal(message.Payload, &chunk)).To(Succeed())
+		Expect(chunk.ContentStart != nil).To(Equal(first))
+		Expect(ran.Status).To(BeEmpty(), "nothing comes after the stop")
+		ran.Stdout += chunk.ContentDelta.Stdout
+		ran.Stderr += chunk.ContentDelta.Stderr
+		ran.Status, ran.ExitCode = chunk.ContentStop.Status, chunk.ContentStop.ExitCode
+	}
 }
 
 // call asks a gateway that is reached on a local port.
@@ -155,6 +199,58 @@ var _ = Describe("The gateway", Ordered, func() {
 		Expect(status.LastTermination.DueAt.Time).To(BeTemporally(">", killed.Add(time.Second)), "not at once")
 		response = call(ctx, forward(&pods[1], 8080), agent, "invocations", session, map[string]any{"text": "again"})
 		Expect(text(response)).To(ContainSubstring("again"))
+	})
+
+	It("runs commands in the container of a session's agent, once that is allowed", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		agent := runtimeOf(ctx, namespace, "echo")
+		python := agent.DeepCopy()
+		python.ObjectMeta = metav1.ObjectMeta{Namespace: namespace, Name: "python"}
+		container := &python.Spec.Template.Spec.Containers[0]
+		container.Image, container.Args = pythonImage, nil
+		container.Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("256Mi")}
+		create(ctx, python)
+		pods := gateways(ctx)
+		port := forward(&pods[0], 8080)
+		response := call(ctx, port, python, "commands", session, map[string]any{"command": "true"})
+		Expect(response.StatusCode).To(Equal(http.StatusForbidden), text(response))
+		started := found(ctx, python).Status.Pod.UID
+
+		By("binding the role")
+		Expect(api.Create(ctx, &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "commands"},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "agentsession-gateway-commands"},
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: systemNamespace, Name: "agentsession-gateway"}},
+		})).To(Succeed())
+		run := func(command string, timeout int) (ran commandRun) {
+			GinkgoHelper()
+			Eventually(func() int {
+				response = call(ctx, port, python, "commands", session, map[string]any{"command": command, "timeout": timeout})
+				return response.StatusCode
+			}).Should(Equal(http.StatusOK))
+			return ranBy(response)
+		}
+		Expect(run("echo héllo; echo $BASH_VERSION | cut -c1 >&2; exit 7", 60)).To(Equal(commandRun{"héllo\n", "5\n", "COMPLETED", 7}))
+		Expect(run("head -c 300000 /dev/zero | tr '\\0' x", 60)).To(Equal(commandRun{strings.Repeat("x", 300000), "", "COMPLETED", 0}))
+		Expect(run("sleep 8", 60)).To(Equal(commandRun{"", "", "COMPLETED", 0}), "longer than the idle timeout")
+		Expect(found(ctx, python).Status.Pod.UID).To(Equal(started))
+
+		By("killing what takes too long, with all that it started, and what nobody waits for")
+		Expect(run("echo here; sleep 4711 | cat & sleep 4711", 2)).To(Equal(commandRun{"here\n", "", "TIMED_OUT", -1}))
+		leaving, leave := context.WithCancel(ctx)
+		left := call(leaving, port, python, "commands", session, map[string]any{"command": "echo here; sleep 4712"})
+		_, err := left.Body.Read(make([]byte, 1))
+		Expect(err).NotTo(HaveOccurred())
+		leave()
+		Eventually(func() string {
+			return run("cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o 'sleep 471[12]'", 60).Stdout
+		}).Should(BeEmpty())
+		Expect(found(ctx, python).Status.Pod.UID).To(Equal(started))
+
+		By("saying what an image without a shell lacks")
+		response = call(ctx, port, agent, "commands", "another-session-of-an-agent-that-has-no-shell", map[string]any{"command": "true"})
+		Expect(response.StatusCode).To(Equal(http.StatusFailedDependency))
+		Expect(text(response)).To(ContainSubstring("/bin/sh"))
 	})
 
 	It("lets whoever may make sessions have those of a runtime, and nobody else's pods", func(ctx context.Context) {

@@ -376,6 +376,28 @@ var _ = Describe("A call", func() {
 		Expect(byName.code).To(Equal(http.StatusOK), byName.body)
 	})
 
+	It("that runs a command is told what is wrong with it", func(ctx context.Context) {
+		d, agent := openDoor(), newRuntime(ctx, newNamespace(ctx))
+		for says, body := range map[string]string{
+			"between 1 and 65536": `{"command":""}`,
+			"at 'command'":        `{"command":"` + strings.Repeat("x", 65537) + `"}`,
+			"between 1 and 3600":  `{"command":"true","timeout":3601}`,
+			"at 'timeout'":        `{"command":"true","timeout":0}`,
+			"a JSON object":       `true`,
+		} {
+			a := send(d.request(ctx, path(agent, "commands"), id(), []byte(body)))
+			Expect(a.code).To(Equal(http.StatusBadRequest))
+			Expect(a.header.Get("X-Amzn-ErrorType")).To(Equal("ValidationException"))
+			Expect(a.failed.Message).To(ContainSubstring(says))
+		}
+		Expect(podsOf(ctx, agent)).To(BeEmpty(), "none is started for it")
+		session := id()
+		a := send(d.request(ctx, path(agent, "commands"), session, []byte(`{"command":"true"}`)))
+		Expect(a.code).To(Equal(http.StatusFailedDependency), "the stand-in node runs none")
+		Expect(a.failed.Message).To(ContainSubstring("/bin/sh"))
+		Expect(d.invoke(ctx, agent, session, ask{}).told.Calls).To(BeEquivalentTo(1), "it has started the session")
+	})
+
 	It("does not go to an agent that somebody put where the session belongs", func(ctx context.Context) {
 		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx)), id()
 		Expect(d.invoke(ctx, agent, session, ask{}).code).To(Equal(http.StatusOK))
