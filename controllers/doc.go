@@ -9,7 +9,8 @@
 //	                                              └─ report.go    one status patch if something changed, then the event
 //
 // Who writes what: the operator writes pods and the status, except
-// status.traffic, which is the gateway's. Every status patch carries the
+// status.traffic, which is the gateway's (a lease on a compute that is gone is
+// taken off). Every status patch carries the
 // resourceVersion that the decision was made on; a conflict means that
 // somebody used the session meanwhile, and it is decided again.
 //

@@ -188,13 +188,14 @@ var _ = Describe("The life of a session", Ordered, func() {
 		eventuallyState(ctx, session, v1alpha1.StateIdle)
 		until := metav1.NowMicro().Add(6 * time.Second)
 		base := session.DeepCopy()
-		session.Status.Traffic = &v1alpha1.Traffic{InUseUntil: new(metav1.NewMicroTime(until))}
+		session.Status.Traffic = &v1alpha1.Traffic{LastInvocationAt: new(metav1.NewMicroTime(until.Add(-time.Hour))), InUseUntil: new(metav1.NewMicroTime(until))}
 		Expect(api.Status().Patch(ctx, session, client.MergeFrom(base))).To(Succeed())
 		eventuallyState(ctx, session, v1alpha1.StateActive)
 		status := eventuallyState(ctx, session, v1alpha1.StateStopped)
 		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
 		Expect(status.LastTermination.DueAt.Time).To(BeTemporally("~", until.Add(3*time.Second), time.Second))
-		Expect(status.Traffic).NotTo(BeNil(), "the operator leaves the gateway's part alone")
+		Expect(status.Traffic.LastInvocationAt).NotTo(BeNil(), "the operator leaves the gateway's part alone")
+		Expect(status.Traffic.InUseUntil).To(BeNil(), "but a compute that is gone is not in use")
 	})
 
 	It("deletes a stopped session after its time to live", func(ctx context.Context) {

@@ -140,6 +140,9 @@ func merged(old *v1alpha1.AgentSessionStatus, o outcome) bool {
 func stoppedStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {
 	next.NextStop, next.IdleSince = nil, nil
 	next.Pod, next.PingStatus, next.PingStatusSince, next.HealthyAt = nil, "", nil, nil
+	if next.Traffic != nil { // or it would keep the next compute, which nobody calls
+		next.Traffic.InUseUntil = nil
+	}
 	if o.verdict.Stop.Reason == "" || old.State == v1alpha1.StateStopped {
 		return // never had a compute, or it was reported before
 	}

@@ -37,6 +37,8 @@ type options struct {
 	keyNamespace                           string
 	conflict                               string
 	requestTimeout, streamTimeout          time.Duration
+	queueLength                            int
+	queueTimeout                           time.Duration
 	log                                    zap.Options
 }
 
@@ -54,6 +56,9 @@ func main() {
 		"What becomes of a call to a session that starts or stops for another one: fail (409 RetryableConflictException, as AgentCore does) or wait.")
 	flag.DurationVar(&o.requestTimeout, "request-timeout", gateway.DefaultRequestTimeout, "How long an invocation may take; one that has to start its session too.")
 	flag.DurationVar(&o.streamTimeout, "stream-timeout", gateway.DefaultStreamTimeout, "How long a stream (text/event-stream) or a WebSocket may last.")
+	flag.IntVar(&o.queueLength, "queue-length", gateway.DefaultQueueLength,
+		"How many calls for any free session (header X-AgentSession-Routing: any) may wait for one endpoint. One more is answered 429.")
+	flag.DurationVar(&o.queueTimeout, "queue-timeout", gateway.DefaultQueueTimeout, "How long they wait, until they are answered 429.")
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
@@ -82,8 +87,15 @@ func (o *options) validate() error {
 	if c := gateway.Conflict(o.conflict); c != gateway.ConflictFail && c != gateway.ConflictWait {
 		return fmt.Errorf("--conflict is %q: it must be fail or wait", o.conflict)
 	}
+	return o.validateLimits()
+}
+
+func (o *options) validateLimits() error {
 	if o.requestTimeout <= 0 || o.streamTimeout <= 0 {
 		return fmt.Errorf("--request-timeout is %s and --stream-timeout %s: both must be longer than 0", o.requestTimeout, o.streamTimeout)
+	}
+	if o.queueLength < 1 || o.queueTimeout <= 0 {
+		return fmt.Errorf("--queue-length is %d and --queue-timeout %s: at least 1, and longer than 0", o.queueLength, o.queueTimeout)
 	}
 	return nil
 }
@@ -185,7 +197,7 @@ func authenticator(mgr ctrl.Manager, o options) (gateway.Authenticator, error) {
 func newGateway(mgr ctrl.Manager, o options) (*gateway.Gateway, error) {
 	opts := gateway.Options{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cluster: mgr.GetConfig(), Conflict: gateway.Conflict(o.conflict),
-		RequestTimeout: o.requestTimeout, StreamTimeout: o.streamTimeout, Log: ctrl.Log.WithName("gateway"),
+		RequestTimeout: o.requestTimeout, StreamTimeout: o.streamTimeout, QueueLength: o.queueLength, QueueTimeout: o.queueTimeout, Log: ctrl.Log.WithName("gateway"),
 	}
 	var err error
 	if opts.Authenticate, err = authenticator(mgr, o); err != nil {

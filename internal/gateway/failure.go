@@ -53,6 +53,9 @@ func conflict() *failure {
 	return &failure{Code: http.StatusConflict, Type: "RetryableConflictException", Message: "Session operation in progress, please retry"}
 }
 
+// quotaExceeded is the type of AgentCore's answer where no more may be started.
+const quotaExceeded = "ServiceQuotaExceededException"
+
 // agentFailed is what a caller learns of an agent that answers an error. What it
 // said is not for him.
 func agentFailed(code int) *failure {

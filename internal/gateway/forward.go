@@ -68,7 +68,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, c *call) error 
 	defer limit.end()
 	for tries := 1; ; tries++ {
 		changed := g.changes.next(c.key())
-		session, release, err := g.acquire(ctx, c)
+		session, release, err := g.acquireFor(ctx, c)
 		if err != nil {
 			return ended(ctx, err)
 		}
@@ -82,6 +82,13 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, c *call) error 
 			return ended(ctx, err)
 		}
 	}
+}
+
+func (g *Gateway) acquireFor(ctx context.Context, c *call) (session *v1alpha1.AgentSession, release func(), err error) {
+	if c.any {
+		return g.acquireAny(ctx, c)
+	}
+	return g.acquire(ctx, c, false)
 }
 
 // unreached tells of an error that came before the agent could hear anything.

@@ -50,6 +50,10 @@ type Options struct {
 	Conflict Conflict
 	// RequestTimeout and StreamTimeout end what lasts longer. Default: AgentCore's.
 	RequestTimeout, StreamTimeout time.Duration
+	// QueueLength is how many calls for any free session of an endpoint may wait,
+	// and QueueTimeout how long. Default: 100, 30 s.
+	QueueLength  int
+	QueueTimeout time.Duration
 	// Log gets a line for each call.
 	Log logr.Logger
 }
@@ -60,6 +64,7 @@ type Gateway struct {
 
 	changes changes
 	traffic traffic
+	lines   lines
 	agents  http.RoundTripper
 	calls   sync.WaitGroup // that are being served
 }
@@ -78,6 +83,12 @@ func New(o Options) *Gateway {
 	if o.StreamTimeout == 0 {
 		o.StreamTimeout = DefaultStreamTimeout
 	}
+	if o.QueueLength == 0 {
+		o.QueueLength = DefaultQueueLength
+	}
+	if o.QueueTimeout == 0 {
+		o.QueueTimeout = DefaultQueueTimeout
+	}
 	g := &Gateway{Options: o, agents: toAgents(), changes: changes{seed: maphash.MakeSeed()}}
 	g.traffic.write = g.writeTraffic
 	return g
@@ -90,6 +101,7 @@ type call struct {
 	runtime   *v1alpha1.AgentRuntime
 	qualifier string
 	session   string // AgentCore's id of it
+	any       bool   // any free session will do
 	payload   *Payload
 	began     time.Time // when it began to start the session, if it did
 }
@@ -147,14 +159,13 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, c *call) (caller
 	if c.runtime, err = g.runtime(r.Context(), caller, op.right(), label, r.URL.Query().Get("accountId")); err != nil {
 		return caller, err
 	}
-	if c.qualifier, err = qualifierOf(r, c.runtime); err != nil {
+	if err := c.address(r); err != nil {
 		return caller, err
 	}
-	if c.session, err = sessionIDOf(r, c); err != nil {
-		return caller, err
+	if !c.any {
+		w.Header().Set(contract.HeaderSessionID, c.session)
 	}
-	w.Header().Set(contract.HeaderSessionID, c.session)
-	switch c.op {
+	switch op {
 	case opStop:
 		return caller, g.stop(w, r, c)
 	case opCommand:

@@ -23,6 +23,10 @@ var (
 		Name: "agentsession_gateway_in_flight",
 		Help: "Calls that agents are answering.",
 	})
+	queued = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "agentsession_gateway_queued",
+		Help: "Calls that look for a free session, or wait for one.",
+	})
 	startsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "agentsession_gateway_starts_total",
 		Help: "Sessions that a call had started, created or woken.",
@@ -43,7 +47,7 @@ var (
 )
 
 func init() {
-	metrics.Registry.MustRegister(requestsTotal, requestDuration, inFlight, startsTotal, startDuration, conflictsTotal, trafficWritesTotal)
+	metrics.Registry.MustRegister(requestsTotal, requestDuration, inFlight, queued, startsTotal, startDuration, conflictsTotal, trafficWritesTotal)
 }
 
 func observe(op operation, w *recorder, began time.Time) {

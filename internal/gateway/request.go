@@ -88,6 +88,18 @@ func qualifierOf(r *http.Request, agent *v1alpha1.AgentRuntime) (string, error) 
 	return qualifier, nil
 }
 
+// address reads which session of its runtime a request is for.
+func (c *call) address(r *http.Request) (err error) {
+	if c.qualifier, err = qualifierOf(r, c.runtime); err != nil {
+		return err
+	}
+	if c.any, err = routes(r, c.op); err != nil {
+		return err
+	}
+	c.session, err = sessionIDOf(r, c)
+	return err
+}
+
 // AgentCore's bounds of a session's id.
 const (
 	minSessionID = 33

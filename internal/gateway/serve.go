@@ -59,6 +59,9 @@ func (g *Gateway) saw(object any) {
 	if session, ok := object.(*v1alpha1.AgentSession); ok {
 		g.traffic.saw(session)
 		g.changes.tell(client.ObjectKeyFromObject(session))
+		if ref := session.Spec.RuntimeRef; ref != nil { // for those who wait for any of its sessions
+			g.changes.tell(client.ObjectKey{Namespace: session.Namespace, Name: ref.Name})
+		}
 	}
 }
 

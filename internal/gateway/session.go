@@ -56,16 +56,16 @@ func (c *call) means(session *v1alpha1.AgentSession) bool {
 }
 
 // acquire returns the call's session with a compute that answers, and notes that
-// it is in use until release.
-func (g *Gateway) acquire(ctx context.Context, c *call) (session *v1alpha1.AgentSession, release func(), err error) {
-	started := false // by this call, or by one that it waited for
+// it is in use until release. started says that this call has begun to start it,
+// or one that it waited for.
+func (g *Gateway) acquire(ctx context.Context, c *call, started bool) (session *v1alpha1.AgentSession, release func(), err error) {
 	for {
 		changed := g.changes.next(c.key())
 		session, phase, err := g.look(ctx, c)
 		switch {
 		case err != nil:
 		case phase == lifecycle.PhaseReady:
-			if release, err = g.use(ctx, session); !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+			if release, err = g.use(ctx, session, c.any); !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
 				return session, release, err
 			}
 			// Somebody was first: see what it is when the cache shows it.
@@ -170,10 +170,14 @@ func newSession(c *call) *v1alpha1.AgentSession {
 	if ttl != nil {
 		ttl = new(*ttl) // the cache's own is not to be written
 	}
+	labels := map[string]string{v1alpha1.LabelRuntime: c.runtime.Name}
+	if c.any {
+		labels[labelShared] = ""
+	}
 	return &v1alpha1.AgentSession{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: c.key().Namespace, Name: c.key().Name,
-			Labels: map[string]string{v1alpha1.LabelRuntime: c.runtime.Name},
+			Labels: labels,
 			// With its runtime the session goes, as AgentCore's does.
 			OwnerReferences: []metav1.OwnerReference{
 				*metav1.NewControllerRef(c.runtime, v1alpha1.GroupVersion.WithKind("AgentRuntime")),
@@ -206,7 +210,7 @@ func (g *Gateway) quota(ctx context.Context, c *call) error {
 	}
 	if n >= *c.runtime.Spec.MaxSessions {
 		return &failure{
-			Code: http.StatusPaymentRequired, Type: "ServiceQuotaExceededException",
+			Code: http.StatusPaymentRequired, Type: quotaExceeded,
 			Message: fmt.Sprintf("maxSessions limit exceeded: the runtime has %d sessions with a compute, and %d are allowed", n, *c.runtime.Spec.MaxSessions),
 		}
 	}

@@ -50,26 +50,28 @@ type use struct {
 	writing bool
 }
 
-// use notes that an invocation of a session begins. Near its idle stop it writes
-// so first; a conflict means that somebody else was first.
-func (g *Gateway) use(ctx context.Context, session *v1alpha1.AgentSession) (release func(), err error) {
+// use notes that an invocation of a session begins. Near its idle stop, or to have
+// it alone, it writes so first; a conflict means that somebody else was first.
+func (g *Gateway) use(ctx context.Context, session *v1alpha1.AgentSession, alone bool) (release func(), err error) {
 	of, seen, now := computeOf(session), lifecycle.SeenOf(session), time.Now()
-	end := g.traffic.begin(of, seen, now)
-	if !seen.MustClaim(now) {
-		return end, nil
+	if alone && (seen.InUse(now) || g.traffic.busy(of)) {
+		return nil, errTaken
+	}
+	if !alone && !seen.MustClaim(now) {
+		return g.traffic.begin(of, seen, now, alone), nil
 	}
 	claim := lifecycle.Use{InFlight: 1, BeganAt: now}
 	written, held, err := g.patchTraffic(ctx, session, claim, time.Time{})
 	if err != nil {
-		end()
 		return nil, err
 	}
+	end := g.traffic.begin(of, written, now, alone)
 	g.traffic.wrote(of, written, held)
 	return end, nil
 }
 
 // begin counts an invocation in, until the function that it returns is called.
-func (t *traffic) begin(of compute, seen lifecycle.Seen, now time.Time) (end func()) {
+func (t *traffic) begin(of compute, seen lifecycle.Seen, now time.Time, alone bool) (end func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.uses == nil {
@@ -82,7 +84,7 @@ func (t *traffic) begin(of compute, seen lifecycle.Seen, now time.Time) (end fun
 	}
 	u.seen = seen
 	if u.InFlight++; u.InFlight == 1 {
-		u.BeganAt = now
+		u.BeganAt, u.Alone = now, alone
 	}
 	t.plan(of, u)
 	return func() {
@@ -93,6 +95,14 @@ func (t *traffic) begin(of compute, seen lifecycle.Seen, now time.Time) (end fun
 		}
 		t.plan(of, u)
 	}
+}
+
+// busy tells whether an invocation of a compute is in flight here.
+func (t *traffic) busy(of compute) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	u := t.uses[of]
+	return u != nil && u.InFlight > 0
 }
 
 // saw takes up what a session's status says now.

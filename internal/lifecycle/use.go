@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"time"
 
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
@@ -65,6 +66,9 @@ type Use struct {
 	BeganAt time.Time
 	// EndedAt is when there was last none in flight.
 	EndedAt time.Time
+	// Alone is an invocation that wanted the session for itself: that it has ended
+	// is told at once, since others may wait for that.
+	Alone bool
 }
 
 // Seen is what a gateway reads of a session whose compute lives.
@@ -97,6 +101,15 @@ func SeenOf(session *v1alpha1.AgentSession) Seen {
 	return seen
 }
 
+// InUse tells whether an invocation is known to be in flight.
+func (s Seen) InUse(now time.Time) bool { return now.Before(s.Traffic.InUseUntil) }
+
+// Free tells whether a session could serve an invocation at once and for itself,
+// as far as it is known: an agent without work, and no invocation in flight.
+func Free(session *v1alpha1.AgentSession, now time.Time) bool {
+	return PhaseOf(session) == PhaseReady && session.Status.PingStatus == string(contract.Healthy) && !SeenOf(session).InUse(now)
+}
+
 // lease is how long an invocation in flight keeps a session in use. A gateway
 // that dies leaves it in use for no longer.
 func (s Seen) lease() time.Duration { return s.Idle / 2 }
@@ -120,6 +133,8 @@ func (u Use) WriteAt(s Seen) time.Time {
 	switch {
 	case u.InFlight > 0:
 		at = latest(u.BeganAt.Add(s.Idle/8), s.Traffic.InUseUntil.Add(-s.lease()/2))
+	case u.EndedAt.After(s.Traffic.EndedAt) && u.Alone:
+		return u.EndedAt
 	case u.EndedAt.After(s.Traffic.EndedAt):
 		at = u.EndedAt.Add(s.Idle * 3 / 8)
 	default:

@@ -45,6 +45,45 @@ func TestPhaseOf(t *testing.T) {
 	}
 }
 
+func TestFree(t *testing.T) {
+	now := time.Unix(1795423194, 0)
+	healthy := v1alpha1.AgentSessionStatus{State: "Idle", Activation: 1, Pod: &v1alpha1.PodStatus{IP: "10.0.0.1"}, PingStatus: "Healthy"}
+	for name, row := range map[string]struct {
+		change func(*v1alpha1.AgentSession)
+		want   bool
+	}{
+		"idle":                           {func(*v1alpha1.AgentSession) {}, true},
+		"active, as was reported before": {func(s *v1alpha1.AgentSession) { s.Status.State = "Active" }, true},
+		"busy":                           {func(s *v1alpha1.AgentSession) { s.Status.PingStatus = "HealthyBusy" }, false},
+		"to be stopped":                  {func(s *v1alpha1.AgentSession) { s.Spec.DesiredState = "Stopped" }, false},
+		"in use": {func(s *v1alpha1.AgentSession) {
+			s.Status.Traffic = &v1alpha1.Traffic{InUseUntil: new(metav1.NewMicroTime(now.Add(1)))}
+		}, false},
+		"in use until now": {func(s *v1alpha1.AgentSession) {
+			s.Status.Traffic = &v1alpha1.Traffic{InUseUntil: new(metav1.NewMicroTime(now))}
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			session := &v1alpha1.AgentSession{Status: healthy}
+			row.change(session)
+			NewWithT(t).Expect(lifecycle.Free(session, now)).To(Equal(row.want))
+		})
+	}
+}
+
+func TestWhatWasUsedAloneIsGivenBackAtOnce(t *testing.T) {
+	g := NewWithT(t)
+	now := time.Unix(1795423194, 0)
+	seen := lifecycle.Seen{Idle: time.Hour}
+	use := lifecycle.Use{EndedAt: now}
+	g.Expect(use.WriteAt(seen)).To(BeTemporally(">", now))
+	use.Alone = true
+	g.Expect(use.WriteAt(seen)).To(Equal(now))
+	seen.Traffic = use.Record(now, lifecycle.Seen{Traffic: lifecycle.Traffic{InUseUntil: now.Add(time.Minute)}}, now.Add(time.Minute))
+	g.Expect(seen.InUse(now)).To(BeFalse())
+	g.Expect(use.WriteAt(seen)).To(BeZero())
+}
+
 // Two gateways and the operator share a session through what is written, for a
 // day of random calls. Nobody sees what the others know but by it, and what a
 // gateway writes by itself comes late.

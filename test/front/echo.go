@@ -25,7 +25,8 @@ type Ask struct {
 // Told is what it answers.
 type Told struct {
 	Pod     string      `json:"pod"`
-	Calls   int64       `json:"calls"` // of this compute so far
+	Calls   int64       `json:"calls"`  // of this compute so far
+	Others  int64       `json:"others"` // in flight when this one came
 	Path    string      `json:"path"`
 	Header  http.Header `json:"header"`
 	Payload []byte      `json:"payload"`
@@ -39,10 +40,12 @@ type echo struct {
 	pod   string
 	gone  chan<- string
 	calls atomic.Int64
+	busy  atomic.Int64
 }
 
 func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	calls := e.calls.Add(1)
+	calls, others := e.calls.Add(1), e.busy.Add(1)-1
+	defer e.busy.Add(-1)
 	if r.URL.Path == contract.WebSocketPath {
 		e.talk(w, r)
 		return
@@ -71,7 +74,7 @@ func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Set-Cookie", "a=b")
-	_ = json.NewEncoder(w).Encode(Told{e.pod, calls, r.URL.Path, r.Header, raw}) // the caller may have gone
+	_ = json.NewEncoder(w).Encode(Told{e.pod, calls, others, r.URL.Path, r.Header, raw}) // the caller may have gone
 }
 
 // talk answers every message with itself, and with the session at first.

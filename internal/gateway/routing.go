@@ -1,0 +1,196 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// headerRouting asks with the value "any" for any session of the runtime that is
+// free, in the place of the one that the request names. It is not AgentCore's.
+const headerRouting = "X-Agentsession-Routing"
+
+// labelShared is on the sessions that calls with headerRouting have made. Such
+// calls get no other: what a session remembers belongs to whoever knows its id.
+const labelShared = "runtime.agentsession.dev/shared"
+
+// Of calls that wait for a free session.
+const (
+	// DefaultQueueLength is how many may wait for one endpoint.
+	DefaultQueueLength = 100
+	// DefaultQueueTimeout is how long each waits.
+	DefaultQueueTimeout = 30 * time.Second
+)
+
+// routes tells whether a request asks for any free session.
+func routes(r *http.Request, op operation) (bool, error) {
+	switch asked := r.Header.Values(headerRouting); {
+	case len(asked) == 0:
+		return false, nil
+	case op != opInvoke, len(asked) > 1, asked[0] != "any":
+		return false, invalid(headerRouting, "Value at '"+headerRouting+"' failed to satisfy constraint: Member must be any, once, and on an invocation")
+	}
+	return true, nil
+}
+
+// lines are those of calls that wait for a free session: one for each endpoint of
+// each runtime while somebody waits.
+type lines struct {
+	mu   sync.Mutex
+	open map[endpoint]*line
+}
+
+type endpoint struct {
+	runtime   types.UID
+	qualifier string
+}
+
+// line lets one call at a time look for a session, in the order in which they came.
+type line struct {
+	length int
+	turn   chan struct{}
+}
+
+var errThrottled = &failure{
+	Code: http.StatusTooManyRequests, Type: "ThrottlingException",
+	Message: "No session is free, the runtime has as many as it may, and the call has waited for as long as it may, or as many as may wait do",
+}
+
+// wait returns when it is the call's turn. done must be called then.
+func (l *lines) wait(ctx context.Context, at endpoint, longest int) (done func(), err error) {
+	l.mu.Lock()
+	if l.open == nil {
+		l.open = map[endpoint]*line{}
+	}
+	in := l.open[at]
+	if in == nil {
+		in = &line{turn: make(chan struct{}, 1)}
+		l.open[at] = in
+	}
+	if in.length > longest { // one of them has its turn
+		l.mu.Unlock()
+		return nil, errThrottled
+	}
+	in.length++
+	l.mu.Unlock()
+	queued.Inc()
+	leave := func() {
+		queued.Dec()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if in.length--; in.length == 0 {
+			delete(l.open, at)
+		}
+	}
+	select {
+	case in.turn <- struct{}{}: // channels serve those who wait in their order
+		return func() { <-in.turn; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, context.Cause(ctx)
+	}
+}
+
+// errTaken means that another call was first at a session that this one may not
+// share.
+var errTaken = errors.New("another call has the session")
+
+// acquireAny is acquire for a call that asks for any free session: one that is
+// there, else one that it starts, else it waits in line.
+func (g *Gateway) acquireAny(ctx context.Context, c *call) (session *v1alpha1.AgentSession, release func(), err error) {
+	for {
+		session, release, err = g.takeOrBegin(ctx, c)
+		if err != nil || release != nil {
+			return session, release, err
+		}
+		session, release, err = g.acquire(ctx, c, true)
+		if !errors.Is(err, errTaken) {
+			return session, release, err
+		}
+	}
+}
+
+// takeOrBegin waits until it has a free session, or has begun to start one: then
+// there is no release.
+func (g *Gateway) takeOrBegin(ctx context.Context, c *call) (session *v1alpha1.AgentSession, release func(), err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, g.QueueTimeout, errThrottled)
+	defer cancel()
+	done, err := g.lines.wait(ctx, endpoint{c.runtime.UID, c.qualifier}, g.QueueLength)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
+	c.began = time.Time{}
+	for {
+		changed := g.changes.next(client.ObjectKeyFromObject(c.runtime))
+		free, stopped, err := g.shared(ctx, c)
+		switch {
+		case err != nil:
+		case free != nil:
+			c.session = free.Spec.RuntimeSessionID
+			if release, err = g.use(ctx, free, true); err == nil {
+				return free, release, nil
+			}
+		default:
+			c.session = stopped.Spec.RuntimeSessionID
+			begun := false
+			if begun, err = g.begin(ctx, c, stopped); begun {
+				return nil, nil, nil
+			}
+		}
+		if err != nil && !transient(err) {
+			return nil, nil, err
+		}
+		// A lease that lapses is no change that could be seen.
+		if err := waitFor(ctx, changed, conflictRetry); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// transient tells of an error that other calls are the reason for.
+func transient(err error) bool {
+	f, ok := errors.AsType[*failure](err)
+	return ok && f.Type == quotaExceeded || errors.Is(err, errTaken) || apierrors.IsConflict(err) || apierrors.IsNotFound(err)
+}
+
+// shared finds, among the sessions that such calls have made, the free one that
+// was used last, so that those that are not needed idle out; and one to be started,
+// which is new if none is stopped.
+func (g *Gateway) shared(ctx context.Context, c *call) (free, stopped *v1alpha1.AgentSession, err error) {
+	var list v1alpha1.AgentSessionList
+	if err := g.Client.List(ctx, &list, client.InNamespace(c.runtime.Namespace), client.MatchingFields{RuntimeIndex: c.runtime.Name}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, nil, fmt.Errorf("list sessions of %s: %w", c.runtime.Name, err)
+	}
+	now := time.Now()
+	for i := range list.Items {
+		session := &list.Items[i]
+		of := *c
+		of.session = session.Spec.RuntimeSessionID
+		if _, ok := session.Labels[labelShared]; !ok || !of.means(session) || session.Name != of.key().Name {
+			continue
+		}
+		switch {
+		case lifecycle.PhaseOf(session) == lifecycle.PhaseStopped:
+			stopped = session
+		case lifecycle.Free(session, now) && !g.traffic.busy(computeOf(session)) &&
+			(free == nil || lifecycle.SeenOf(session).Traffic.EndedAt.After(lifecycle.SeenOf(free).Traffic.EndedAt)):
+			free = session
+		}
+	}
+	if stopped == nil {
+		stopped = &v1alpha1.AgentSession{Spec: v1alpha1.AgentSessionSpec{RuntimeSessionID: string(uuid.NewUUID())}}
+	}
+	return free.DeepCopy(), stopped.DeepCopy(), nil
+}
