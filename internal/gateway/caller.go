@@ -23,6 +23,8 @@ type Right struct{ Verb, Subresource string }
 var (
 	rightToInvoke  = Right{"create", "invocations"}
 	rightToCommand = Right{"create", "commands"}
+	rightToSee     = Right{"get", "sessions"}
+	rightToStop    = Right{"delete", "sessions"}
 )
 
 // Authenticator tells who calls, in two steps: what the head of a request shows

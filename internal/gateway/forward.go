@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"mime"
@@ -176,7 +175,6 @@ func rewrite(p *httputil.ProxyRequest, c *call, session *v1alpha1.AgentSession) 
 		path = contract.WebSocketPath
 	case opCard:
 		path = cardPath
-	case opInvoke, opStop, opCommand:
 	}
 	out := p.Out
 	out.URL = &url.URL{Scheme: "http", Host: net.JoinHostPort(session.Status.Pod.IP, strconv.Itoa(int(protocol.Port))), Path: path}
@@ -284,9 +282,5 @@ func (g *Gateway) stop(w http.ResponseWriter, r *http.Request, c *call) error {
 	if err := g.stopSession(r.Context(), c, token); err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/json")
-	if _, err := io.WriteString(w, "{}"); err != nil {
-		return fmt.Errorf("answer: %w", err)
-	}
-	return nil
+	return writeJSON(w, struct{}{})
 }

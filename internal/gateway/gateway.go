@@ -94,16 +94,31 @@ func New(o Options) *Gateway {
 	return g
 }
 
-// call is one that was understood and allowed.
+// call is one that is being served.
 type call struct {
 	op        operation
+	label     string // what its path names
 	id        string // of the request
+	caller    Caller
+	payload   *Payload
 	runtime   *v1alpha1.AgentRuntime
 	qualifier string
-	session   string // AgentCore's id of it
-	any       bool   // any free session will do
-	payload   *Payload
+	session   string    // AgentCore's id of it
+	any       bool      // any free session will do
 	began     time.Time // when it began to start the session, if it did
+}
+
+// handlers serve calls that were understood and allowed.
+var handlers = map[operation]func(*Gateway, http.ResponseWriter, *http.Request, *call) error{
+	opInvoke:   (*Gateway).invoke,
+	opSocket:   (*Gateway).invoke,
+	opCard:     (*Gateway).invoke,
+	opStop:     (*Gateway).stop,
+	opCommand:  (*Gateway).command,
+	opList:     (*Gateway).list,
+	opDescribe: (*Gateway).describe,
+	opStopMany: (*Gateway).stopMany,
+	opOpenAPI:  (*Gateway).describeItself,
 }
 
 // ServeHTTP serves AgentCore's data plane.
@@ -114,10 +129,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := &recorder{ResponseWriter: w}
 	c := call{id: string(uuid.NewUUID())}
 	w.Header().Set("X-Amzn-RequestId", c.id)
-	var caller Caller
 	err := errAborted // what stands if it panics, as ReverseProxy does to cut a connection
-	defer func() { g.served(answer, &c, caller, err, began) }()
-	if caller, err = g.serve(answer, r, &c); err != nil {
+	defer func() { g.served(answer, &c, err, began) }()
+	if err = g.serve(answer, r, &c); err != nil {
 		g.fail(answer, c, err)
 	}
 }
@@ -125,11 +139,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var errAborted = errors.New("the connection was cut in mid-answer: the agent died, or the caller went")
 
 // served tidies up after a call, and notes it.
-func (g *Gateway) served(answer *recorder, c *call, caller Caller, err error, began time.Time) {
+func (g *Gateway) served(answer *recorder, c *call, err error, began time.Time) {
 	if c.payload != nil {
 		c.payload.close()
 	}
-	log := g.Log.WithValues("operation", c.op, "request", c.id, "code", answer.code, "took", time.Since(began).String(), "caller", caller.Name)
+	log := g.Log.WithValues("operation", c.op, "request", c.id, "code", answer.code, "took", time.Since(began).String(), "caller", c.caller.Name)
 	if c.runtime != nil {
 		log = log.WithValues("namespace", c.runtime.Namespace, "runtime", c.runtime.Name, "session", c.session)
 	}
@@ -140,39 +154,43 @@ func (g *Gateway) served(answer *recorder, c *call, caller Caller, err error, be
 	observe(c.op, answer, began)
 }
 
-func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, c *call) (caller Caller, err error) {
-	op, label, err := route(r)
-	if err != nil {
-		return caller, err
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, c *call) (err error) {
+	if c.op, c.label, err = route(r); err != nil {
+		return err
 	}
-	c.op = op
+	if c.op != opOpenAPI {
+		if err := g.admit(w, r, c); err != nil {
+			return err
+		}
+	}
+	return handlers[c.op](g, w, r, c)
+}
+
+// admit finds out who calls, what for, and whether he may.
+func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 	proof, err := g.Authenticate(r.Context(), r)
 	if err != nil {
-		return caller, err
+		return err
 	}
 	if c.payload, err = spool(w, r); err != nil {
-		return caller, err
+		return err
 	}
-	if caller, err = proof(c.payload); err != nil {
-		return caller, err
+	if c.caller, err = proof(c.payload); err != nil {
+		return err
 	}
-	if c.runtime, err = g.runtime(r.Context(), caller, op.right(), label, r.URL.Query().Get("accountId")); err != nil {
-		return caller, err
+	if !c.op.ofRuntime() {
+		return nil
+	}
+	if c.runtime, err = g.runtime(r.Context(), c.caller, c.op.right(), c.label, r.URL.Query().Get("accountId")); err != nil {
+		return err
 	}
 	if err := c.address(r); err != nil {
-		return caller, err
+		return err
 	}
 	if !c.any {
 		w.Header().Set(contract.HeaderSessionID, c.session)
 	}
-	switch op {
-	case opStop:
-		return caller, g.stop(w, r, c)
-	case opCommand:
-		return caller, g.command(w, r, c)
-	case opInvoke, opSocket, opCard:
-	}
-	return caller, g.invoke(w, r, c)
+	return nil
 }
 
 // fail answers with an error. What is not meant for callers is said as little of

@@ -15,7 +15,17 @@ const (
 	opSocket  operation = "InvokeAgentRuntimeWithWebSocketStream"
 	opCard    operation = "GetAgentCard"
 	opCommand operation = "InvokeAgentRuntimeCommand"
+	// Not AgentCore's.
+	opList     operation = "ListSessions"
+	opDescribe operation = "GetSession"
+	opStopMany operation = "StopSessions"
+	opOpenAPI  operation = "GetOpenAPI"
 )
+
+// ofRuntime tells whether an operation is of the runtime that its path names.
+func (op operation) ofRuntime() bool {
+	return op != opList && op != opDescribe && op != opStopMany && op != opOpenAPI
+}
 
 // right is what a caller needs.
 func (op operation) right() Right {
@@ -37,11 +47,38 @@ var operations = map[string]struct {
 	"/invocations/.well-known/agent-card.json": {http.MethodGet, opCard},
 }
 
+// own is an operation that is not AgentCore's.
+type own struct {
+	method string
+	op     operation
+	label  string
+}
+
+func owned(path string) (o own, is bool) {
+	switch path {
+	case "/sessions":
+		return own{http.MethodGet, opList, ""}, true
+	case "/sessions/stop":
+		return own{http.MethodPost, opStopMany, ""}, true
+	case "/openapi.yaml":
+		return own{http.MethodGet, opOpenAPI, ""}, true
+	}
+	label, is := strings.CutPrefix(path, "/sessions/")
+	namespace, name, whole := strings.Cut(label, "/")
+	return own{http.MethodGet, opDescribe, label}, is && whole && namespace != "" && isName(name)
+}
+
+// isName tells whether a part of a path could be the name of an object.
+func isName(part string) bool { return part != "" && !strings.ContainsAny(part, "/%") }
+
 // route reads which operation of which runtime a request asks for. It goes by
 // the path as it was sent: the official clients escape the whole ARN, its slash
 // too, and what a signature covers must be what is routed. runtime is an ARN or
 // an id.
 func route(r *http.Request) (op operation, runtime string, err error) {
+	if own, is := owned(r.URL.EscapedPath()); is && own.method == r.Method {
+		return own.op, own.label, nil
+	}
 	label, rest, ok := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/runtimes/"), "/")
 	known, is := operations["/"+rest]
 	switch {

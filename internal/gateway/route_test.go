@@ -37,7 +37,14 @@ func TestRoute(t *testing.T) {
 		"/runtimes/echo-abcdefghij/stopruntimesession":                             {"POST", opStop, "echo-abcdefghij", ""},
 		"/runtimes/default%2Fecho/invocations":                                     {"POST", opInvoke, "default/echo", ""},
 		"/runtimes/echo/invocations/.well-known/agent-card.json":                   {"GET", opCard, "echo", ""},
-		"/runtimes/echo/commands":                                                  {"POST", "", "", "no such operation"}, // to come
+		"/runtimes/echo/commands":                                                  {"POST", opCommand, "echo", ""},
+		"/sessions?state=Idle":                                                     {"GET", opList, "", ""},
+		"/sessions/default/echo-1":                                                 {"GET", opDescribe, "default/echo-1", ""},
+		"/sessions/default/echo/1":                                                 {"GET", "", "", "no such operation"},
+		"/sessions/default/echo%2F1":                                               {"GET", "", "", "no such operation"},
+		"/sessions/default/":                                                       {"GET", "", "", "no such operation"},
+		"/sessions/stop":                                                           {"POST", opStopMany, "", ""},
+		"/openapi.yaml":                                                            {"GET", opOpenAPI, "", ""},
 		"/runtimes/echo/ws":                                                        {"GET", "", "", "Upgrade"},
 		"/runtimes/echo/invocations/":                                              {"POST", "", "", "no such operation"},
 		"/runtimes/echo/invocations/..":                                            {"POST", "", "", "no such operation"},
@@ -74,6 +81,7 @@ func FuzzRoute(f *testing.F) {
 	f.Add("POST", "/runtimes/"+escapedARN+"/invocations")
 	f.Add("GET", "/runtimes/a%2Fb/ws?x=y")
 	f.Add("POST", "/runtimes/%2e%2e/invocations")
+	f.Add("GET", "/sessions/a/b%2f")
 	f.Fuzz(func(t *testing.T, method, target string) {
 		r := request(method, target)
 		if r == nil {
@@ -84,6 +92,12 @@ func FuzzRoute(f *testing.F) {
 		if err != nil {
 			if _, ok := errors.AsType[*failure](err); !ok {
 				t.Fatalf("%q: %v is nothing that a caller may see", target, err)
+			}
+			return
+		}
+		if !op.ofRuntime() {
+			if parts := strings.Split(runtime, "/"); op == opDescribe && (len(parts) != 2 || r.URL.Path != "/sessions/"+runtime) {
+				t.Fatalf("%q is routed to the session %q", target, runtime)
 			}
 			return
 		}

@@ -41,15 +41,23 @@ func clientTokenOf(p *Payload) (string, error) {
 
 // stopSession asks the operator to take the session's compute away.
 func (g *Gateway) stopSession(ctx context.Context, c *call, token string) error {
+	return g.askToStop(ctx, c.key(), token, func(session *v1alpha1.AgentSession) (bool, error) {
+		if token != "" && c.means(session) && session.Annotations[AnnotationStopToken] == token {
+			return true, nil
+		}
+		return false, stoppable(c, session)
+	})
+}
+
+// askToStop asks the operator to stop a session, unless done says that nothing is
+// to be asked.
+func (g *Gateway) askToStop(ctx context.Context, key client.ObjectKey, token string, done func(*v1alpha1.AgentSession) (bool, error)) error {
 	for reader := client.Reader(g.Client); ; reader = g.Live {
 		var session v1alpha1.AgentSession
-		if err := reader.Get(ctx, c.key(), &session); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("get session %s: %w", c.key(), err)
+		if err := reader.Get(ctx, key, &session); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("get session %s: %w", key, err)
 		}
-		if token != "" && c.means(&session) && session.Annotations[AnnotationStopToken] == token {
-			return nil
-		}
-		if err := stoppable(c, &session); err != nil {
+		if is, err := done(&session); is || err != nil {
 			return err
 		}
 		base := session.DeepCopy()
@@ -63,7 +71,7 @@ func (g *Gateway) stopSession(ctx context.Context, c *call, token string) error 
 		case apierrors.IsConflict(err):
 			continue // the operator or another gateway wrote meanwhile
 		case err != nil:
-			return fmt.Errorf("stop session %s: %w", c.key(), err)
+			return fmt.Errorf("stop session %s: %w", key, err)
 		}
 		return nil
 	}

@@ -376,6 +376,19 @@ var _ = Describe("A call", func() {
 		Expect(byName.code).To(Equal(http.StatusOK), byName.body)
 	})
 
+	It("for the card of an A2A agent has it, in a session that many such calls share", func(ctx context.Context) {
+		d, agent := openDoor(waiting), newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) {
+			s.ProtocolConfiguration.ServerProtocol = v1alpha1.ProtocolA2A
+		})
+		for calls := range int64(2) {
+			a := get(ctx, d, path(agent, "invocations/.well-known/agent-card.json"))
+			Expect(a.code).To(Equal(http.StatusOK), a.body)
+			Expect(a.told.Path).To(Equal("/.well-known/agent-card.json"))
+			Expect(a.told.Calls).To(Equal(calls + 1))
+		}
+		Expect(send(d.request(ctx, path(agent, "invocations"), id(), ask{})).told.Path).To(Equal("/"))
+	})
+
 	It("that runs a command is told what is wrong with it", func(ctx context.Context) {
 		d, agent := openDoor(), newRuntime(ctx, newNamespace(ctx))
 		for says, body := range map[string]string{
@@ -471,6 +484,22 @@ var _ = Describe("A call", func() {
 		Expect(a.code).To(Equal(http.StatusOK), a.body)
 		Expect(a.told.Header).NotTo(HaveKey("Authorization"))
 		Expect(call(other, token.Status.Token).code).To(Equal(http.StatusNotFound))
+
+		By("seeing the sessions only where one may")
+		seen := func() []string {
+			GinkgoHelper()
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url+"/sessions?namespace="+namespace, nil)
+			Expect(err).NotTo(HaveOccurred())
+			r.Header.Set("Authorization", "Bearer "+token.Status.Token)
+			ids, _ := listed(send(r))
+			return ids
+		}
+		Expect(seen()).To(BeEmpty())
+		role.Rules = append(role.Rules, rbacv1.PolicyRule{
+			APIGroups: []string{"runtime.agentsession.dev"}, Resources: []string{"agentruntimes/sessions"}, ResourceNames: []string{agent.Name}, Verbs: []string{"get"},
+		})
+		Expect(api.Update(ctx, role)).To(Succeed())
+		Eventually(seen).Should(HaveLen(1), "what was denied stands for 10 s")
 		stranger := call(agent, "a-token-of-nobody")
 		Expect(stranger.code).To(Equal(http.StatusUnauthorized))
 		Expect(stranger.header.Get("X-Amzn-ErrorType")).To(Equal("UnauthorizedException"))

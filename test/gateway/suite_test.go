@@ -113,6 +113,7 @@ func (d *door) request(ctx context.Context, path, session string, body any) *htt
 
 func send(r *http.Request) (a answer) {
 	GinkgoHelper()
+	defer func() { expectAsDocumented(r, a) }()
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		a.err = err
@@ -177,6 +178,17 @@ func newRuntime(ctx context.Context, namespace string, change ...func(*v1alpha1.
 	}
 	Expect(plane.Runtime(ctx, agent)).To(Succeed())
 	return agent
+}
+
+// inline is a session with a pod of its own and no runtime.
+func inline(namespace string) *v1alpha1.AgentSession {
+	return &v1alpha1.AgentSession{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "inline"},
+		Spec: v1alpha1.AgentSessionSpec{
+			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "agent", Image: "echo"}}}},
+			Ping:     v1alpha1.PingSpec{Port: plane.Port},
+		},
+	}
 }
 
 // idles has a runtime's sessions idle out after the shortest time.
