@@ -106,6 +106,11 @@ type AgentRuntimeSpec struct {
 	// +optional
 	RequestHeaderConfiguration *RequestHeaderConfiguration `json:"requestHeaderConfiguration,omitempty"`
 
+	// authorizerConfiguration says who may call the runtime instead of those whom
+	// the gateway knows. The one of the newest version is in force for all sessions.
+	// +optional
+	AuthorizerConfiguration *AuthorizerConfiguration `json:"authorizerConfiguration,omitempty"`
+
 	// endpoints pin versions under names that callers may use as a qualifier, at
 	// most ten. DEFAULT is always there and follows the newest version.
 	// +optional
@@ -164,6 +169,54 @@ type RequestHeaderConfiguration struct {
 	// +kubebuilder:validation:MaxItems=20
 	// +kubebuilder:validation:items:Pattern=`^[A-Za-z][A-Za-z0-9_-]{0,255}$`
 	RequestHeaderAllowlist []string `json:"requestHeaderAllowlist,omitempty"`
+}
+
+// AuthorizerConfiguration is AgentCore's.
+type AuthorizerConfiguration struct {
+	// customJWTAuthorizer lets callers in with a bearer token of this issuer, and
+	// nobody else. They may invoke and stop; commands and lists of sessions are not
+	// for them.
+	// +required
+	CustomJWTAuthorizer CustomJWTAuthorizer `json:"customJWTAuthorizer"`
+}
+
+// CustomJWTAuthorizer is AgentCore's. A token is good if its issuer signed it, its
+// time is right (exp, nbf), and each list that is given has a match.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.allowedAudience) || has(self.allowedClients) || has(self.allowedScopes)",message="one of allowedAudience, allowedClients and allowedScopes is needed: others get tokens of the same issuer too"
+type CustomJWTAuthorizer struct {
+	// discoveryUrl of the issuer, over https; it ends in
+	// /.well-known/openid-configuration, and what is before that is the issuer.
+	// Gateways read it and the keys that it names, at most once a second.
+	// +required
+	// +kubebuilder:validation:Pattern=`^https://[^\s?#]+/\.well-known/openid-configuration$`
+	// +kubebuilder:validation:MaxLength=2048
+	DiscoveryURL string `json:"discoveryUrl"`
+	// allowedAudience: one of the token's aud is among these.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=255
+	AllowedAudience []string `json:"allowedAudience,omitempty"`
+	// allowedClients: the token's client_id, or azp if it has none, is among these.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=255
+	AllowedClients []string `json:"allowedClients,omitempty"`
+	// allowedScopes: one of the token's scope (words with spaces between them) is
+	// among these. (AWS does not say whether one is enough.)
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=255
+	AllowedScopes []string `json:"allowedScopes,omitempty"`
 }
 
 // RuntimePing says how agents' answers to pings are read: spec.ping of an

@@ -154,6 +154,10 @@ func TestRuntimesThatAreRefused(t *testing.T) {
 		"the endpoint of all":      {"{" + template + ", endpoints: [{name: DEFAULT, version: 1}]}", []string{"spec.endpoints[0].name", "DEFAULT is always there"}},
 		"an endpoint twice":        {"{" + template + ", endpoints: [{name: A, version: 1}, {name: A, version: 2}]}", []string{"spec.endpoints[1]", "Duplicate"}},
 		"an endpoint of no name":   {"{" + template + ", endpoints: [{name: a-b, version: 1}]}", []string{"spec.endpoints[0].name", "a-b"}},
+		"an issuer":                {spec: "{" + template + ", authorizerConfiguration: {customJWTAuthorizer: {discoveryUrl: 'https://a/.well-known/openid-configuration', allowedClients: [a]}}}"},
+		"an issuer without TLS":    {"{" + template + ", authorizerConfiguration: {customJWTAuthorizer: {discoveryUrl: 'http://a/.well-known/openid-configuration', allowedClients: [a]}}}", []string{"customJWTAuthorizer.discoveryUrl", "http://a/"}},
+		"an issuer for all":        {"{" + template + ", authorizerConfiguration: {customJWTAuthorizer: {discoveryUrl: 'https://a/.well-known/openid-configuration'}}}", []string{"one of allowedAudience, allowedClients and allowedScopes is needed"}},
+		"an issuer for nobody":     {"{" + template + ", authorizerConfiguration: {customJWTAuthorizer: {discoveryUrl: 'https://a/.well-known/openid-configuration', allowedClients: []}}}", []string{"customJWTAuthorizer.allowedClients", "at least 1 items"}},
 		"an endpoint of version 0": {"{" + template + ", endpoints: [{name: A, version: 0}]}", []string{"spec.endpoints[0].version", "greater than or equal to 1"}},
 	} {
 		t.Run(name, func(t *testing.T) {

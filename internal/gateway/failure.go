@@ -13,6 +13,8 @@ type failure struct {
 	Code int `json:"-"`
 	// Type goes into the header x-amzn-ErrorType.
 	Type string `json:"-"`
+	// Challenge goes into the header WWW-Authenticate.
+	Challenge string `json:"-"`
 	// Message is for people. It holds nothing that an agent wrote.
 	Message string `json:"message"`
 	// Reason and FieldList are those of a ValidationException.
@@ -44,6 +46,10 @@ func denied(message string) *failure {
 	return &failure{Code: http.StatusForbidden, Type: "AccessDeniedException", Message: message}
 }
 
+func unauthorized(message, challenge string) *failure {
+	return &failure{Code: http.StatusUnauthorized, Type: "UnauthorizedException", Message: message, Challenge: challenge}
+}
+
 func notFound(message string) *failure {
 	return &failure{Code: http.StatusNotFound, Type: "ResourceNotFoundException", Message: message}
 }
@@ -70,8 +76,8 @@ func runtimeError(message string) *failure {
 func (f *failure) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Amzn-ErrorType", f.Type)
-	if f.Code == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", "Bearer")
+	if f.Challenge != "" {
+		w.Header().Set("WWW-Authenticate", f.Challenge)
 	}
 	w.WriteHeader(f.Code)
 	_ = json.NewEncoder(w).Encode(f) // the caller may have gone

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -163,19 +164,16 @@ func streams(answer *http.Response) bool {
 	return kind == "text/event-stream" || answer.StatusCode == http.StatusSwitchingProtocols
 }
 
+// fixedPaths are those that no protocolConfiguration changes.
+var fixedPaths = map[operation]string{opSocket: contract.WebSocketPath, opCard: cardPath}
+
 // rewrite makes the request for the agent, of what may reach it and nothing else.
 func rewrite(p *httputil.ProxyRequest, c *call, session *v1alpha1.AgentSession) {
 	protocol := lifecycle.ProtocolOf(v1alpha1.ProtocolConfiguration{})
 	if started := session.Status.Runtime; started != nil {
 		protocol = lifecycle.ProtocolOf(started.ProtocolConfiguration)
 	}
-	path := protocol.Path
-	switch c.op {
-	case opSocket:
-		path = contract.WebSocketPath
-	case opCard:
-		path = cardPath
-	}
+	path := cmp.Or(fixedPaths[c.op], protocol.Path)
 	out := p.Out
 	out.URL = &url.URL{Scheme: "http", Host: net.JoinHostPort(session.Status.Pod.IP, strconv.Itoa(int(protocol.Port))), Path: path}
 	out.Host, out.Trailer = out.URL.Host, nil
@@ -227,6 +225,9 @@ func headersFor(in http.Header, c *call) http.Header {
 func passes(name string, c *call) bool {
 	if len(name) > len(contract.HeaderCustomPrefix) && strings.EqualFold(name[:len(contract.HeaderCustomPrefix)], contract.HeaderCustomPrefix) {
 		return true
+	}
+	if name == "Authorization" && c.runtime.Spec.AuthorizerConfiguration == nil {
+		return false // it is for the gateway
 	}
 	allowed := c.runtime.Spec.RequestHeaderConfiguration
 	return allowed != nil && contract.Forwardable(name) &&

@@ -46,6 +46,9 @@ type Options struct {
 	// Authenticate tells who calls. Nil: nobody is asked who he is, and everybody
 	// may call every runtime.
 	Authenticate Authenticator
+	// Issuers reaches the issuers of runtimes with an authorizer. Nil: as it should
+	// be; tests have them on loopback.
+	Issuers http.RoundTripper
 	// Conflict is fail or wait. Default: fail.
 	Conflict Conflict
 	// RequestTimeout and StreamTimeout end what lasts longer. Default: AgentCore's.
@@ -65,6 +68,7 @@ type Gateway struct {
 	changes changes
 	traffic traffic
 	lines   lines
+	issuers *issuers
 	agents  http.RoundTripper
 	calls   sync.WaitGroup // that are being served
 }
@@ -89,7 +93,7 @@ func New(o Options) *Gateway {
 	if o.QueueTimeout == 0 {
 		o.QueueTimeout = DefaultQueueTimeout
 	}
-	g := &Gateway{Options: o, agents: toAgents(), changes: changes{seed: maphash.MakeSeed()}}
+	g := &Gateway{Options: o, agents: toAgents(), issuers: newIssuers(o.Issuers), changes: changes{seed: maphash.MakeSeed()}}
 	g.traffic.write = g.writeTraffic
 	return g
 }
@@ -119,6 +123,7 @@ var handlers = map[operation]func(*Gateway, http.ResponseWriter, *http.Request, 
 	opDescribe: (*Gateway).describe,
 	opStopMany: (*Gateway).stopMany,
 	opOpenAPI:  (*Gateway).describeItself,
+	opMetadata: (*Gateway).metadata,
 }
 
 // ServeHTTP serves AgentCore's data plane.
@@ -158,7 +163,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, c *call) (err er
 	if c.op, c.label, err = route(r); err != nil {
 		return err
 	}
-	if c.op != opOpenAPI {
+	if c.op != opOpenAPI && c.op != opMetadata {
 		if err := g.admit(w, r, c); err != nil {
 			return err
 		}
@@ -168,7 +173,15 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, c *call) (err er
 
 // admit finds out who calls, what for, and whether he may.
 func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call) error {
-	proof, err := g.Authenticate(r.Context(), r)
+	agent, err := g.authorized(r, c)
+	if err != nil {
+		return err
+	}
+	authenticate := g.Authenticate
+	if agent != nil {
+		authenticate = g.bearer(c, agent)
+	}
+	proof, err := authenticate(r.Context(), r)
 	if err != nil {
 		return err
 	}

@@ -30,20 +30,11 @@ func IDOf(object client.Object) []string {
 // runtime finds the one that a request names by its ARN, by its id, or by its
 // namespace and name. One that the caller may not call is not there for him.
 func (g *Gateway) runtime(ctx context.Context, caller Caller, right Right, label, account string) (*v1alpha1.AgentRuntime, error) {
-	var found []v1alpha1.AgentRuntime
-	var err error
-	if namespace, name, ok := strings.Cut(label, "/"); ok && !strings.HasPrefix(label, "arn:") {
-		found, err = g.runtimeNamed(ctx, client.ObjectKey{Namespace: namespace, Name: name})
-	} else {
-		found, err = g.runtimesWithID(ctx, label)
-	}
+	found, err := g.runtimesBy(ctx, label, account)
 	if err != nil {
-		return nil, fmt.Errorf("find AgentRuntime %s: %w", label, err)
+		return nil, err
 	}
 	for i := range found {
-		if account != "" && !strings.Contains(found[i].Status.AgentRuntimeArn, ":"+account+":") {
-			continue
-		}
 		may, err := caller.May(ctx, &found[i], right)
 		if err != nil {
 			return nil, fmt.Errorf("find out whether %s may call %s: %w", caller.Name, label, err)
@@ -53,6 +44,21 @@ func (g *Gateway) runtime(ctx context.Context, caller Caller, right Right, label
 		}
 	}
 	return nil, unknownRuntime()
+}
+
+// runtimesBy finds those that a request may mean, whoever sends it.
+func (g *Gateway) runtimesBy(ctx context.Context, label, account string) (found []v1alpha1.AgentRuntime, err error) {
+	if namespace, name, ok := strings.Cut(label, "/"); ok && !strings.HasPrefix(label, "arn:") {
+		found, err = g.runtimeNamed(ctx, client.ObjectKey{Namespace: namespace, Name: name})
+	} else {
+		found, err = g.runtimesWithID(ctx, label)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find AgentRuntime %s: %w", label, err)
+	}
+	return slices.DeleteFunc(found, func(agent v1alpha1.AgentRuntime) bool {
+		return account != "" && !strings.Contains(agent.Status.AgentRuntimeArn, ":"+account+":")
+	}), nil
 }
 
 func unknownRuntime() *failure {
@@ -81,11 +87,15 @@ func (g *Gateway) runtimesWithID(ctx context.Context, label string) ([]v1alpha1.
 
 // qualifierOf is the endpoint that a request asks for.
 func qualifierOf(r *http.Request, agent *v1alpha1.AgentRuntime) (string, error) {
-	qualifier := cmp.Or(r.URL.Query().Get("qualifier"), v1alpha1.DefaultQualifier)
+	qualifier := qualifierIn(r)
 	if lifecycle.VersionAt(agent.Spec.Endpoints, qualifier, agent.Generation) == 0 {
 		return "", unknownRuntime()
 	}
 	return qualifier, nil
+}
+
+func qualifierIn(r *http.Request) string {
+	return cmp.Or(r.URL.Query().Get("qualifier"), v1alpha1.DefaultQualifier)
 }
 
 // address reads which session of its runtime a request is for.

@@ -10,11 +10,12 @@ import (
 type operation string
 
 const (
-	opInvoke  operation = "InvokeAgentRuntime"
-	opStop    operation = "StopRuntimeSession"
-	opSocket  operation = "InvokeAgentRuntimeWithWebSocketStream"
-	opCard    operation = "GetAgentCard"
-	opCommand operation = "InvokeAgentRuntimeCommand"
+	opInvoke   operation = "InvokeAgentRuntime"
+	opStop     operation = "StopRuntimeSession"
+	opSocket   operation = "InvokeAgentRuntimeWithWebSocketStream"
+	opCard     operation = "GetAgentCard"
+	opCommand  operation = "InvokeAgentRuntimeCommand"
+	opMetadata operation = "GetRuntimeProtectedResourceMetadata"
 	// Not AgentCore's.
 	opList     operation = "ListSessions"
 	opDescribe operation = "GetSession"
@@ -45,6 +46,7 @@ var operations = map[string]struct {
 	"/commands":           {http.MethodPost, opCommand},
 	"/ws":                 {http.MethodGet, opSocket},
 	"/invocations/.well-known/agent-card.json": {http.MethodGet, opCard},
+	"/invocations" + metadataPath:              {http.MethodGet, opMetadata},
 }
 
 // own is an operation that is not AgentCore's.

@@ -57,7 +57,7 @@ func KubernetesTokens(config *rest.Config, client *http.Client) (Authenticator, 
 		// It takes the header off, which the agent must not see anyway.
 		who, known, err := authenticate.AuthenticateRequest(r)
 		if err != nil || !known {
-			return nil, &failure{Code: http.StatusUnauthorized, Type: "UnauthorizedException", Message: "The token is not one of this cluster"}
+			return nil, unauthorized("The token is not one of this cluster", SchemeBearer)
 		}
 		may := func(ctx context.Context, agent *v1alpha1.AgentRuntime, right Right) (bool, error) {
 			decision, _, err := authorize.Authorize(ctx, authorizer.AttributesRecord{

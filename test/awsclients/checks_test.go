@@ -297,8 +297,8 @@ numbers are those of the project's sheet of facts about AgentCore.
 		fmt.Fprintf(&b, "| %d | %s | %s | %s |\n", check.number, check.what, mark[passed[fmt.Sprint(check.number, "Go")]], mark[passed[fmt.Sprint(check.number, "boto3")]])
 	}
 	b.WriteString(`
-Not there yet: 71 (commands), 72 (callers with JWT). 61, 68, 73 and 74 need requests
-that these clients do not make; 61 and the ids that boto3 checks itself are in
+Commands (71) need a node and are in ` + "`test/e2e`" + `. 61, 68, 72, 73 and 74 need requests that
+these clients do not make; 61, 72 and the ids that boto3 checks itself are in
 ` + "`test/gateway`" + `.
 `)
 	if *update {

@@ -77,7 +77,7 @@ var _ = ReportAfterSuite("The OpenAPI document", func(report Report) {
 		return
 	}
 	for _, id := range []string{
-		"InvokeAgentRuntime", "GetAgentCard", "StopRuntimeSession", "ListSessions", "GetSession", "StopSessions", "GetOpenAPI",
+		"InvokeAgentRuntime", "GetAgentCard", "StopRuntimeSession", "ListSessions", "GetSession", "StopSessions", "GetOpenAPI", "GetRuntimeProtectedResourceMetadata",
 	} {
 		_, seen := answered.Load(id)
 		Expect(seen).To(BeTrue(), "nothing has asked for %s with success", id)

@@ -1,0 +1,261 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/time/rate"
+	"k8s.io/utils/lru"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+const (
+	discoveryPath = "/.well-known/openid-configuration"
+	// maxIssuers is how many issuers are remembered.
+	maxIssuers = 1000
+	// issuerTimeout is for one document of an issuer, and issuerBytes its size.
+	issuerTimeout = 10 * time.Second
+	issuerBytes   = 1 << 20
+	// issuerPause is between two tries to reach an issuer that was not there.
+	issuerPause = 10 * time.Second
+)
+
+// issuers verify the tokens of runtimes with an authorizer. What they ask for is
+// where tenants say, so it is asked for with care.
+type issuers struct {
+	transport http.RoundTripper
+	known     *lru.Cache // by the URL of their discovery
+}
+
+func newIssuers(transport http.RoundTripper) *issuers {
+	if transport == nil {
+		transport = toIssuers()
+	}
+	return &issuers{transport, lru.New(maxIssuers)}
+}
+
+// toIssuers reaches what is not the gateway's own machine. An issuer may well be
+// in the cluster.
+func toIssuers() http.RoundTripper {
+	dialer := &net.Dialer{Timeout: dialTimeout, Control: func(_, address string, _ syscall.RawConn) error {
+		to, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return fmt.Errorf("parse the issuer's address: %w", err)
+		}
+		if ip := to.Addr().Unmap(); ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast() {
+			return fmt.Errorf("%s is no address of an issuer", ip)
+		}
+		return nil
+	}}
+	return &http.Transport{DialContext: dialer.DialContext, Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: issuerTimeout}
+}
+
+// issuer is one. It is discovered once, when it is needed; its keys are asked for
+// again when a token names one that is not known.
+type issuer struct {
+	discovery string
+	client    *http.Client
+
+	mu       sync.Mutex
+	verifier *oidc.IDTokenVerifier
+	tried    time.Time
+	err      error
+}
+
+func (i *issuers) at(discovery string) *issuer {
+	if known, ok := i.known.Get(discovery); ok {
+		return known.(*issuer) //nolint:forcetypeassert // nothing else is put there
+	}
+	one := &issuer{discovery: discovery, client: &http.Client{
+		Transport:     &sparing{i.transport, rate.NewLimiter(rate.Every(time.Second), 5)},
+		Timeout:       issuerTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("an issuer must not redirect") },
+	}}
+	i.known.Add(discovery, one)
+	return one
+}
+
+// sparing asks seldom, over https, and takes little.
+type sparing struct {
+	next  http.RoundTripper
+	limit *rate.Limiter
+}
+
+func (s *sparing) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Scheme != "https" {
+		return nil, errors.New("an issuer must be asked over https")
+	}
+	// Tokens that name unknown keys wait, all for one answer.
+	if err := s.limit.Wait(r.Context()); err != nil {
+		return nil, fmt.Errorf("ask the issuer: %w", err)
+	}
+	answer, err := s.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	answer.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(answer.Body, issuerBytes), answer.Body}
+	return answer, nil
+}
+
+// verify returns what a token claims, if the issuer signed it and it is in its time.
+func (i *issuer) verify(ctx context.Context, token string) (*oidc.IDToken, error) {
+	verifier, err := i.discover(ctx)
+	if err != nil {
+		return nil, err
+	}
+	claims, err := verifier.Verify(ctx, token)
+	if err != nil {
+		return nil, errors.New(lifecycle.Printable(err.Error())) // it may hold all that the issuer answered
+	}
+	return claims, nil
+}
+
+func (i *issuer) discover(ctx context.Context) (*oidc.IDTokenVerifier, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.verifier != nil || time.Since(i.tried) < issuerPause {
+		return i.verifier, i.err
+	}
+	i.tried = time.Now()
+	ctx = oidc.ClientContext(context.WithoutCancel(ctx), i.client) // it is for others too
+	name := strings.TrimSuffix(i.discovery, discoveryPath)
+	provider, err := oidc.NewProvider(ctx, name)
+	if mismatch, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok && mismatch.Discovered == name+"/" {
+		provider, err = oidc.NewProvider(ctx, name+"/") // the URL does not tell the two apart
+	}
+	if err != nil {
+		i.err = fmt.Errorf("discover the issuer %s: %s", name, lifecycle.Printable(err.Error())) // as above
+		return nil, i.err
+	}
+	i.verifier, i.err = provider.Verifier(&oidc.Config{SkipClientIDCheck: true}), nil
+	return i.verifier, nil
+}
+
+// bearer authenticates callers of a runtime with an authorizer.
+func (g *Gateway) bearer(c *call, agent *v1alpha1.AgentRuntime) Authenticator {
+	return func(ctx context.Context, r *http.Request) (Proof, error) {
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		switch given := len(r.Header.Values("Authorization")); {
+		case given == 1 && scheme != SchemeBearer:
+			return nil, denied("The runtime is called with a bearer token of its issuer")
+		case given != 1:
+			return nil, unauthorized("The request must have one bearer token", challenge(r, c))
+		}
+		authorizer := &agent.Spec.AuthorizerConfiguration.CustomJWTAuthorizer
+		claims, err := g.issuers.at(authorizer.DiscoveryURL).verify(ctx, token)
+		if err != nil {
+			return nil, errors.Join(unauthorized("The token is not a good one of the runtime's issuer", challenge(r, c)), err)
+		}
+		if err := allowed(authorizer, claims); err != nil {
+			return nil, errors.Join(unauthorized("The token is not meant for the runtime", challenge(r, c)), err)
+		}
+		if c.op.right() != rightToInvoke {
+			return nil, denied("Callers with a token of the runtime's issuer may invoke and stop")
+		}
+		return proven(Caller{
+			Name: lifecycle.Printable(claims.Subject),
+			May: func(_ context.Context, of *v1alpha1.AgentRuntime, right Right) (bool, error) {
+				return of.UID == agent.UID && right == rightToInvoke, nil
+			},
+		}), nil
+	}
+}
+
+// allowed tells whether each list of an authorizer has a match.
+func allowed(a *v1alpha1.CustomJWTAuthorizer, token *oidc.IDToken) error {
+	var claims struct {
+		ClientID string `json:"client_id"`
+		Party    string `json:"azp"`
+		Scope    string `json:"scope"`
+	}
+	if err := token.Claims(&claims); err != nil {
+		return fmt.Errorf("read the token's claims: %w", err)
+	}
+	if claims.ClientID == "" {
+		claims.ClientID = claims.Party
+	}
+	for name, row := range map[string]struct{ allowed, has []string }{
+		"aud":       {a.AllowedAudience, token.Audience},
+		"client_id": {a.AllowedClients, []string{claims.ClientID}},
+		"scope":     {a.AllowedScopes, strings.Fields(claims.Scope)},
+	} {
+		if len(row.allowed) > 0 && !slices.ContainsFunc(row.has, func(one string) bool { return slices.Contains(row.allowed, one) }) {
+			return fmt.Errorf("nothing of the token's %s is allowed", name)
+		}
+	}
+	return nil
+}
+
+// challenge is what tells a client where tokens are had (RFC 9728, as AgentCore
+// has it).
+func challenge(r *http.Request, c *call) string {
+	return `Bearer resource_metadata="` + resource(r, c) + metadataPath + `?qualifier=` + url.QueryEscape(qualifierIn(r)) + `"`
+}
+
+// resource is the URL of a runtime's invocations, as the caller knows it.
+func resource(r *http.Request, c *call) string {
+	scheme := "http"
+	if r.Header.Get("X-Forwarded-Proto") == "https" { // what stands before the gateway has TLS
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host + "/runtimes/" + strings.ReplaceAll(url.PathEscape(c.label), ":", "%3A") + "/invocations"
+}
+
+const metadataPath = "/.well-known/oauth-protected-resource"
+
+// metadata is GetRuntimeProtectedResourceMetadata, for everybody.
+func (g *Gateway) metadata(w http.ResponseWriter, r *http.Request, c *call) error {
+	agent, err := g.authorized(r, c)
+	if err != nil {
+		return err
+	}
+	if agent == nil {
+		return unknownRuntime()
+	}
+	authorizer := &agent.Spec.AuthorizerConfiguration.CustomJWTAuthorizer
+	return writeJSON(w, struct {
+		Resource string   `json:"resource"`
+		Servers  []string `json:"authorization_servers"`
+		Scopes   []string `json:"scopes_supported,omitempty"`
+		Methods  []string `json:"bearer_methods_supported"`
+	}{
+		resource(r, c) + "?qualifier=" + url.QueryEscape(qualifierIn(r)),
+		[]string{strings.TrimSuffix(authorizer.DiscoveryURL, discoveryPath)},
+		authorizer.AllowedScopes,
+		[]string{"header"},
+	})
+}
+
+// authorized is the runtime that a call names if that has an authorizer of its own.
+func (g *Gateway) authorized(r *http.Request, c *call) (*v1alpha1.AgentRuntime, error) {
+	if !c.op.ofRuntime() {
+		return nil, nil
+	}
+	found, err := g.runtimesBy(r.Context(), c.label, r.URL.Query().Get("accountId"))
+	if err != nil {
+		return nil, err
+	}
+	for i := range found {
+		if found[i].Spec.AuthorizerConfiguration != nil {
+			return &found[i], nil
+		}
+	}
+	return nil, nil
+}
