@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/sdk/trace"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -117,7 +118,14 @@ func run(o options) error {
 	if err != nil {
 		return fmt.Errorf("make the manager: %w", err)
 	}
-	g, err := newGateway(mgr, o)
+	spans, err := traces(context.Background())
+	if err != nil {
+		return err
+	}
+	if spans != nil {
+		defer flush(spans)
+	}
+	g, err := newGateway(mgr, o, spans)
 	if err != nil {
 		return err
 	}
@@ -194,10 +202,13 @@ func authenticator(mgr ctrl.Manager, o options) (gateway.Authenticator, error) {
 	return gateway.ByScheme(schemes), nil
 }
 
-func newGateway(mgr ctrl.Manager, o options) (*gateway.Gateway, error) {
+func newGateway(mgr ctrl.Manager, o options, spans *trace.TracerProvider) (*gateway.Gateway, error) {
 	opts := gateway.Options{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cluster: mgr.GetConfig(), Conflict: gateway.Conflict(o.conflict),
 		RequestTimeout: o.requestTimeout, StreamTimeout: o.streamTimeout, QueueLength: o.queueLength, QueueTimeout: o.queueTimeout, Log: ctrl.Log.WithName("gateway"),
+	}
+	if spans != nil {
+		opts.Traces = spans
 	}
 	var err error
 	if opts.Authenticate, err = authenticator(mgr, o); err != nil {

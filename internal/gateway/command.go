@@ -82,7 +82,7 @@ func (g *Gateway) command(w http.ResponseWriter, r *http.Request, c *call) error
 		return err
 	}
 	starting, limit := withLimit(r.Context(), g.RequestTimeout)
-	session, release, err := g.acquire(starting, c, false)
+	session, release, err := g.acquireFor(starting, c)
 	err = ended(starting, err)
 	limit.end()
 	if err != nil {

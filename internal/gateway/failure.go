@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 )
@@ -20,6 +21,19 @@ type failure struct {
 	// Reason and FieldList are those of a ValidationException.
 	Reason    string  `json:"reason,omitempty"`
 	FieldList []field `json:"fieldList,omitempty"`
+}
+
+const internalError = "InternalServerException"
+
+// typeOf is what a caller learns of an error.
+func typeOf(err error) string {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f.Type
+	}
+	if errors.Is(err, errAborted) {
+		return "Aborted"
+	}
+	return internalError
 }
 
 // field is one request member that broke a rule.

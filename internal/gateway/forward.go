@@ -84,7 +84,16 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, c *call) error 
 	}
 }
 
+// acquireFor has the session that a call asks for.
 func (g *Gateway) acquireFor(ctx context.Context, c *call) (session *v1alpha1.AgentSession, release func(), err error) {
+	ctx, span := g.tracing.tracer.Start(ctx, "AcquireSession")
+	defer func() {
+		span.SetAttributes(attributeStarted.Bool(!c.began.IsZero()))
+		if err != nil {
+			span.SetAttributes(attributeError.String(typeOf(err)))
+		}
+		span.End()
+	}()
 	if c.any {
 		return g.acquireAny(ctx, c)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"go.opentelemetry.io/otel/trace"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -57,6 +58,8 @@ type Options struct {
 	// and QueueTimeout how long. Default: 100, 30 s.
 	QueueLength  int
 	QueueTimeout time.Duration
+	// Traces gets spans of each call. Nil: none are made.
+	Traces trace.TracerProvider
 	// Log gets a line for each call.
 	Log logr.Logger
 }
@@ -69,6 +72,7 @@ type Gateway struct {
 	traffic traffic
 	lines   lines
 	issuers *issuers
+	tracing tracing
 	agents  http.RoundTripper
 	calls   sync.WaitGroup // that are being served
 }
@@ -93,7 +97,8 @@ func New(o Options) *Gateway {
 	if o.QueueTimeout == 0 {
 		o.QueueTimeout = DefaultQueueTimeout
 	}
-	g := &Gateway{Options: o, agents: toAgents(), issuers: newIssuers(o.Issuers), changes: changes{seed: maphash.MakeSeed()}}
+	tracing := newTracing(o.Traces)
+	g := &Gateway{Options: o, tracing: tracing, agents: tracing.asking(toAgents()), issuers: newIssuers(o.Issuers), changes: changes{seed: maphash.MakeSeed()}}
 	g.traffic.write = g.writeTraffic
 	return g
 }
@@ -135,7 +140,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := call{id: string(uuid.NewUUID())}
 	w.Header().Set("X-Amzn-RequestId", c.id)
 	err := errAborted // what stands if it panics, as ReverseProxy does to cut a connection
-	defer func() { g.served(answer, &c, err, began) }()
+	span := trace.SpanFromContext(r.Context())
+	defer func() { g.served(span, answer, &c, err, began) }()
 	if err = g.serve(answer, r, &c); err != nil {
 		g.fail(answer, c, err)
 	}
@@ -144,7 +150,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var errAborted = errors.New("the connection was cut in mid-answer: the agent died, or the caller went")
 
 // served tidies up after a call, and notes it.
-func (g *Gateway) served(answer *recorder, c *call, err error, began time.Time) {
+func (g *Gateway) served(span trace.Span, answer *recorder, c *call, err error, began time.Time) {
 	if c.payload != nil {
 		c.payload.close()
 	}
@@ -155,6 +161,10 @@ func (g *Gateway) served(answer *recorder, c *call, err error, began time.Time) 
 	if err != nil {
 		log = log.WithValues("error", err.Error())
 	}
+	if id := span.SpanContext(); id.IsValid() {
+		log = log.WithValues("trace", id.TraceID().String())
+	}
+	c.describeTo(span, err)
 	log.Info("Request")
 	observe(c.op, answer, began)
 }
@@ -214,7 +224,7 @@ func (g *Gateway) fail(w *recorder, c call, err error) {
 	}
 	f, ok := errors.AsType[*failure](err)
 	if !ok {
-		f = &failure{Code: http.StatusInternalServerError, Type: "InternalServerException", Message: "An internal error occurred; the request id is " + c.id}
+		f = &failure{Code: http.StatusInternalServerError, Type: internalError, Message: "An internal error occurred; the request id is " + c.id}
 	}
 	f.write(w)
 }

@@ -68,7 +68,7 @@ func (g *Gateway) saw(object any) {
 // Serve serves until ctx ends, and then what is in flight to its end.
 func (g *Gateway) Serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
-		Handler:           g,
+		Handler:           g.tracing.serving(g),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaders,
