@@ -24,6 +24,11 @@ COPY --from=binary /program /agents
 USER 65532:65532
 ENTRYPOINT ["/agents"]
 
+FROM scratch AS echo-agent
+COPY --from=binary /program /echo-agent
+USER 65532:65532
+ENTRYPOINT ["/echo-agent"]
+
 FROM scratch AS pause
 COPY --from=binary /program /pause
 USER 65535:65535

@@ -7,6 +7,7 @@ GOLANGCI := go tool -modfile=hack/tools/golangci-lint/go.mod golangci-lint
 CLUSTER := go run ./hack/cluster
 OPERATOR_IMG ?= agentsession/operator:dev
 AGENTS_IMG ?= agentsession/agents:dev
+ECHO_IMG ?= agentsession/echo-agent:dev
 GATEWAY_IMG ?= agentsession/gateway:dev
 PYTHON_IMG ?= agentsession/python-agent:dev
 
@@ -72,8 +73,9 @@ fuzz: ## Fuzz what reads hostile input, and the rules, 30 s each.
 	go test -run='^$$' -fuzz=FuzzDecide -fuzztime=30s ./internal/lifecycle
 
 .PHONY: e2e
-e2e: cluster-up image-load image-python ## The end-to-end suite, on the cluster of hack/cluster.
-	KUBECONFIG=$$($(CLUSTER) kubeconfig) go test -v -count=1 -timeout=40m ./test/e2e -ginkgo.v -ginkgo.no-color
+e2e: cluster-up image-load image-python image-echo ## The end-to-end suite, on the cluster of hack/cluster.
+	@python=$$(go run ./test/conformance python) && KUBECONFIG=$$($(CLUSTER) kubeconfig) AGENTSESSION_PYTHON=$$python \
+	  go test -v -count=1 -timeout=40m ./test/e2e -ginkgo.v -ginkgo.no-color
 
 .PHONY: conformance
 conformance: ## The container contract beside AWS's SDK for Python, and AWS's clients against the gateway.
@@ -125,6 +127,11 @@ image: ## Build the images of the operator, the gateway and the example agents.
 .PHONY: image-load
 image-load: image ## Build the images and make them usable on the cluster.
 	@$(CLUSTER) load $(OPERATOR_IMG) $(GATEWAY_IMG) $(AGENTS_IMG)
+
+.PHONY: image-echo
+image-echo: ## Build the image of the agent of the checks with AWS's clients, and make it usable on the cluster.
+	@$(CLUSTER) image $(ECHO_IMG) ./test/echo/echo-agent
+	@$(CLUSTER) load $(ECHO_IMG)
 
 .PHONY: image-python
 image-python: ## Build the image of the e2e's agent with AWS's SDK for Python, and make it usable on the cluster.

@@ -19,6 +19,16 @@ def client(secret):
 right = client(secret)
 
 
+def told(chunk):
+    """Writes down what an event says."""
+    delta, stop = chunk.get("contentDelta", {}), chunk.get("contentStop")
+    return (
+        ("start;" if "contentStart" in chunk else "")
+        + "".join(f"{name} {delta[name]};" for name in ("stdout", "stderr") if name in delta)
+        + (f"stop {stop['exitCode']} {stop['status']};" if stop else "")
+    )
+
+
 def call(given):
     sdk = client(given["secret"]) if given.get("secret") else right
     names = {"runtime": "agentRuntimeArn", "session": "runtimeSessionId", "qualifier": "qualifier",
@@ -27,6 +37,9 @@ def call(given):
     if given["op"] == "stop":
         answer = sdk.stop_runtime_session(**arguments)
         return {"code": answer["statusCode"], "session": answer.get("runtimeSessionId", "")}
+    if given["op"] == "command":
+        answer = sdk.invoke_agent_runtime_command(body={"command": given["payload"]}, **arguments)
+        return {"body": "".join(told(event["chunk"]) for event in answer["stream"])}
     answer = sdk.invoke_agent_runtime(payload=given.get("payload", "").encode(), **arguments)
     body = answer["response"]
     return {

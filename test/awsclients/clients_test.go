@@ -17,18 +17,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockagentcore/types"
 	"github.com/aws/smithy-go"
 )
 
 const (
-	accessKey = "AKIDEXAMPLE"
+	accessKey = "AKIDCHECKS"
 	secretKey = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 	region    = "eu-west-1"
 )
 
 // invocation is what a check asks of a client.
 type invocation struct {
-	Op        string `json:"op"` // invoke, first (byte of a stream), stop or card
+	Op        string `json:"op"` // invoke, first (line of a stream), stop or command
 	Runtime   string `json:"runtime"`
 	Session   string `json:"session,omitempty"`
 	Qualifier string `json:"qualifier,omitempty"`
@@ -77,6 +78,23 @@ func optional(s string) *string {
 	return &s
 }
 
+// told writes down what an event says.
+func told(chunk types.ResponseChunk) (s string) {
+	if chunk.ContentStart != nil {
+		s += "start;"
+	}
+	if delta := chunk.ContentDelta; delta != nil && delta.Stdout != nil {
+		s += "stdout " + *delta.Stdout + ";"
+	}
+	if delta := chunk.ContentDelta; delta != nil && delta.Stderr != nil {
+		s += "stderr " + *delta.Stderr + ";"
+	}
+	if stop := chunk.ContentStop; stop != nil {
+		s += fmt.Sprintf("stop %d %s;", aws.ToInt32(stop.ExitCode), stop.Status)
+	}
+	return s
+}
+
 func (c goClient) call(ctx context.Context, in invocation) (out outcome, err error) {
 	switch in.Op {
 	case "invoke", "first":
@@ -104,6 +122,21 @@ func (c goClient) call(ctx context.Context, in invocation) (out outcome, err err
 		})
 		if err == nil {
 			return outcome{Code: int(aws.ToInt32(answer.StatusCode)), Session: aws.ToString(answer.RuntimeSessionId)}, nil
+		}
+	case "command":
+		var answer *bedrockagentcore.InvokeAgentRuntimeCommandOutput
+		answer, err = c.sdk(in).InvokeAgentRuntimeCommand(ctx, &bedrockagentcore.InvokeAgentRuntimeCommandInput{
+			AgentRuntimeArn: &in.Runtime, RuntimeSessionId: &in.Session, Body: &types.InvokeAgentRuntimeCommandRequestBody{Command: &in.Payload},
+		})
+		if err == nil {
+			stream := answer.GetStream()
+			defer stream.Close()
+			for event := range stream.Events() {
+				if chunk, ok := event.(*types.InvokeAgentRuntimeCommandStreamOutputMemberChunk); ok {
+					out.Body += told(chunk.Value)
+				}
+			}
+			return out, stream.Err()
 		}
 	default:
 		return out, fmt.Errorf("no operation %q", in.Op)

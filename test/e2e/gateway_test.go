@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"time"
@@ -19,6 +20,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -251,6 +253,69 @@ var _ = Describe("The gateway", Ordered, func() {
 		response = call(ctx, port, agent, "commands", "another-session-of-an-agent-that-has-no-shell", map[string]any{"command": "true"})
 		Expect(response.StatusCode).To(Equal(http.StatusFailedDependency))
 		Expect(text(response)).To(ContainSubstring("/bin/sh"))
+	})
+
+	It("lets a call end well while the operator is killed", func(ctx context.Context) {
+		agent, pods := runtimeOf(ctx, newNamespace(ctx), "stream"), gateways(ctx)
+		// For as long as four idle timeouts.
+		response := call(ctx, forward(&pods[0], 8080), agent, "invocations", session,
+			map[string]any{"text": string(bytes.Repeat([]byte("word "), 20)), "pause": 1})
+		lines := bufio.NewScanner(response.Body)
+		heard := func() { // an event, and the empty line behind it
+			GinkgoHelper()
+			Expect(lines.Scan() && lines.Scan()).To(BeTrue(), "%v", lines.Err())
+		}
+		heard()
+		killOperator(ctx)
+		for range 19 {
+			heard()
+		}
+		ended := time.Now()
+		for lines.Scan() { // what it says at the end
+		}
+		Expect(lines.Err()).NotTo(HaveOccurred())
+		status := eventuallyState(ctx, found(ctx, agent), v1alpha1.StateStopped)
+		Expect(status.Activation).To(BeEquivalentTo(1))
+		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+		Expect(status.LastTermination.DueAt.Time).To(BeTemporally(">=", ended.Add(5*time.Second).Truncate(time.Second)))
+	})
+
+	It("knows callers by tokens of the cluster", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		agent, pods := runtimeOf(ctx, namespace, "echo"), gateways(ctx)
+		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "caller"}}
+		Expect(api.Create(ctx, account)).To(Succeed())
+		token := &authenticationv1.TokenRequest{}
+		Expect(api.SubResource("token").Create(ctx, account, token)).To(Succeed())
+		port := forward(&pods[0], 8080)
+		code := func() int {
+			GinkgoHelper()
+			r, err := http.NewRequestWithContext(ctx, http.MethodPost,
+				fmt.Sprintf("http://127.0.0.1:%d/runtimes/%s/invocations", port, url.PathEscape(agent.Status.AgentRuntimeArn)), strings.NewReader("{}"))
+			Expect(err).NotTo(HaveOccurred())
+			r.Header.Set("Authorization", "Bearer "+token.Status.Token)
+			response, err := http.DefaultClient.Do(r)
+			Expect(err).NotTo(HaveOccurred())
+			defer response.Body.Close()
+			return response.StatusCode
+		}
+		Expect(code()).To(Equal(http.StatusNotFound))
+		Expect(api.Create(ctx, &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "caller"},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "agentsession-invoker"},
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: account.Name}},
+		})).To(Succeed())
+		Eventually(code).Should(Equal(http.StatusOK))
+	})
+
+	It("is what AWS's clients expect, check by check", func(ctx context.Context) {
+		Expect(os.Getenv("AGENTSESSION_PYTHON")).NotTo(BeEmpty(), "make e2e sees to that")
+		pods := gateways(ctx)
+		checks := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-timeout=20m", "./...")
+		checks.Dir = "../awsclients"
+		checks.Env = append(os.Environ(), fmt.Sprintf("AGENTSESSION_GATEWAY=http://127.0.0.1:%d", forward(&pods[0], 8080)))
+		checks.Stdout, checks.Stderr = GinkgoWriter, GinkgoWriter
+		Expect(checks.Run()).To(Succeed())
 	})
 
 	It("lets whoever may make sessions have those of a runtime, and nobody else's pods", func(ctx context.Context) {

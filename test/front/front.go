@@ -25,6 +25,7 @@ import (
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/prober"
+	"github.com/agentsession/agentsession/test/echo"
 	"github.com/agentsession/agentsession/test/node"
 )
 
@@ -77,7 +78,7 @@ func Start(crds string, log logr.Logger) (*Front, error) {
 	}
 	kubelet.Prepare = func(pod *corev1.Pod) *node.Agent {
 		agent := node.NewAgent()
-		agent.Serve(&echo{pod: pod.Name, gone: gone})
+		agent.Serve(&echo.Agent{Pod: pod.Name, Gone: gone})
 		return agent
 	}
 	f.Port = kubelet.Port()

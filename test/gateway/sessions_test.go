@@ -21,6 +21,7 @@ import (
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/test/caller"
+	"github.com/agentsession/agentsession/test/echo"
 	"github.com/agentsession/agentsession/test/front"
 )
 
@@ -258,7 +259,7 @@ var _ = Describe("An answer", func() {
 			Expect(a.code).To(Equal(http.StatusFailedDependency))
 			Expect(a.header.Get("X-Amzn-ErrorType")).To(Equal("RuntimeClientError"))
 			Expect(a.failed.Message).To(MatchRegexp(`^Received error \(%d\) from runtime\.`, code))
-			Expect(a.body).NotTo(ContainSubstring(front.Secret))
+			Expect(a.body).NotTo(ContainSubstring(echo.Secret))
 		}
 	})
 

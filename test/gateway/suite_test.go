@@ -23,6 +23,7 @@ import (
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/gateway"
+	"github.com/agentsession/agentsession/test/echo"
 	"github.com/agentsession/agentsession/test/front"
 )
 
@@ -34,8 +35,8 @@ var (
 )
 
 type (
-	ask  = front.Ask
-	told = front.Told
+	ask  = echo.Ask
+	told = echo.Told
 )
 
 func TestGateway(t *testing.T) {

@@ -25,6 +25,7 @@ import (
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/test/caller"
+	"github.com/agentsession/agentsession/test/echo"
 	"github.com/agentsession/agentsession/test/front"
 )
 
@@ -49,7 +50,7 @@ func newClient() *http.Client {
 }
 
 // request is signed once: a signature is good for 15 minutes.
-func (b *bench) request(ctx context.Context, agent *v1alpha1.AgentRuntime, session string, payload front.Ask) (*http.Request, error) {
+func (b *bench) request(ctx context.Context, agent *v1alpha1.AgentRuntime, session string, payload echo.Ask) (*http.Request, error) {
 	raw, err := json.Marshal(payload)
 	if err != nil {
 		return nil, err
@@ -64,7 +65,7 @@ func (b *bench) request(ctx context.Context, agent *v1alpha1.AgentRuntime, sessi
 }
 
 // straight is the same request to an agent, or to the proxy before it.
-func straight(ctx context.Context, base string, payload front.Ask) (*http.Request, error) {
+func straight(ctx context.Context, base string, payload echo.Ask) (*http.Request, error) {
 	raw, err := json.Marshal(payload)
 	if err != nil {
 		return nil, err
@@ -121,7 +122,7 @@ func (b *bench) ways(ctx context.Context, agent *v1alpha1.AgentRuntime) ([]way, 
 	var proxyURL string
 	for range callers {
 		session := string(uuid.NewUUID())
-		r, err := b.request(ctx, agent, session, front.Ask{})
+		r, err := b.request(ctx, agent, session, echo.Ask{})
 		if err != nil {
 			return nil, err
 		}
@@ -142,7 +143,7 @@ func (b *bench) ways(ctx context.Context, agent *v1alpha1.AgentRuntime) ([]way, 
 			*way
 			base string
 		}{{&direct, base}, {&proxied, proxyURL}} {
-			r, err := straight(ctx, to.base, front.Ask{})
+			r, err := straight(ctx, to.base, echo.Ask{})
 			if err != nil {
 				return nil, err
 			}
@@ -242,7 +243,7 @@ func (b *bench) measureCold(ctx context.Context, ways []way, agent *v1alpha1.Age
 	say("%d sessions are started, one after the other", cold)
 	var took []time.Duration
 	for range cold {
-		r, err := b.request(ctx, agent, string(uuid.NewUUID()), front.Ask{})
+		r, err := b.request(ctx, agent, string(uuid.NewUUID()), echo.Ask{})
 		if err != nil {
 			return err
 		}
@@ -261,7 +262,7 @@ func (b *bench) measureStreams(ctx context.Context, ways []way, agent *v1alpha1.
 	say("%d streams are opened", streams)
 	ctx, leave := context.WithCancel(ctx)
 	defer leave()
-	quiet := front.Ask{Chunks: 2, Sleep: "1h"}
+	quiet := echo.Ask{Chunks: 2, Sleep: "1h"}
 	before, err := b.rss()
 	if err != nil {
 		return err
@@ -269,7 +270,7 @@ func (b *bench) measureStreams(ctx context.Context, ways []way, agent *v1alpha1.
 	var through, direct []time.Duration
 	for i := range sessions {
 		session := string(uuid.NewUUID())
-		warm, err := b.request(ctx, agent, session, front.Ask{})
+		warm, err := b.request(ctx, agent, session, echo.Ask{})
 		if err != nil {
 			return err
 		}
@@ -338,7 +339,7 @@ func (b *bench) measureWrites(ctx context.Context, ways []way, _ *v1alpha1.Agent
 	}
 	say("A session is called all the time, for %d idle timeouts of %s", timeouts, front.Idle)
 	session := string(uuid.NewUUID())
-	r, err := b.request(ctx, agent, session, front.Ask{})
+	r, err := b.request(ctx, agent, session, echo.Ask{})
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,6 @@
-package front
+// Package echo is an agent that does as it is told and tells what it was asked:
+// in the stand-in for a node, and as an image (echo-agent).
+package echo
 
 import (
 	"encoding/json"
@@ -35,15 +37,18 @@ type Told struct {
 // Secret is what an agent says when it fails.
 const Secret = "a secret of the agent"
 
-// echo is an agent with a memory: how often it was called.
-type echo struct {
-	pod   string
-	gone  chan<- string
+// Agent has a memory: how often it was called.
+type Agent struct {
+	// Pod is its name.
+	Pod string
+	// Gone gets the session id of each invocation whose caller had gone.
+	Gone chan<- string
+
 	calls atomic.Int64
 	busy  atomic.Int64
 }
 
-func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (e *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	calls, others := e.calls.Add(1), e.busy.Add(1)-1
 	defer e.busy.Add(-1)
 	if r.URL.Path == contract.WebSocketPath {
@@ -74,11 +79,11 @@ func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Set-Cookie", "a=b")
-	_ = json.NewEncoder(w).Encode(Told{e.pod, calls, others, r.URL.Path, r.Header, raw}) // the caller may have gone
+	_ = json.NewEncoder(w).Encode(Told{e.Pod, calls, others, r.URL.Path, r.Header, raw}) // the caller may have gone
 }
 
 // talk answers every message with itself, and with the session at first.
-func (e *echo) talk(w http.ResponseWriter, r *http.Request) {
+func (e *Agent) talk(w http.ResponseWriter, r *http.Request) {
 	socket, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		return
@@ -94,7 +99,7 @@ func (e *echo) talk(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (e *echo) stream(w http.ResponseWriter, r *http.Request, do Ask) {
+func (e *Agent) stream(w http.ResponseWriter, r *http.Request, do Ask) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	for i := range do.Chunks {
 		_, _ = fmt.Fprintf(w, "data: %d\n\n", i)  // as above
@@ -109,13 +114,13 @@ func (e *echo) stream(w http.ResponseWriter, r *http.Request, do Ask) {
 }
 
 // pause is false if the caller goes meanwhile.
-func (e *echo) pause(r *http.Request, do Ask) bool {
+func (e *Agent) pause(r *http.Request, do Ask) bool {
 	wait, _ := time.ParseDuration(do.Sleep) // none is none
 	select {
 	case <-time.After(wait):
 		return true
 	case <-r.Context().Done():
-		e.gone <- r.Header.Get("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id")
+		e.Gone <- r.Header.Get("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id")
 		return false
 	}
 }

@@ -1,0 +1,47 @@
+// Command echo-agent is the agent of the checks with AWS's clients on a node.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/agentsession/agentsession/test/echo"
+)
+
+func main() {
+	if err := run(); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	name, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	gone := make(chan string)
+	go func() {
+		for range gone { // nobody asks
+		}
+	}()
+	began := time.Now().Unix()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ping", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"status":"Healthy","time_of_last_update":%d}`, began) // the operator asks again
+	})
+	mux.Handle("/", &echo.Agent{Pod: name, Gone: gone})
+	server := &http.Server{Addr: ":8080", Handler: mux, ReadHeaderTimeout: time.Minute}
+	context.AfterFunc(ctx, func() { _ = server.Close() }) // it is thrown away
+	if err := server.ListenAndServe(); ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
