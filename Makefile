@@ -17,7 +17,7 @@ help: ## List the targets.
 
 ##@ See it
 .PHONY: demo
-demo: cluster-up image-load ## Make a cluster, run the operator in it and play three sessions' lives.
+demo: cluster-up image-load ## Make a cluster, run the operator in it, play three sessions' lives, and call an agent.
 	@CGO_ENABLED=0 go run -trimpath ./hack/demo $(DEMO_ARGS) # as the images are built: nothing is compiled twice
 
 .PHONY: demo-down

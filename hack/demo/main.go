@@ -1,10 +1,11 @@
-// Command demo installs the operator and plays the lives of three sessions, in
-// scaled time, on the cluster of hack/cluster (or of the current kubeconfig
+// Command demo installs the operator and plays the lives of three sessions, and
+// then calls through the gateway, in scaled time, on the cluster of hack/cluster (or of the current kubeconfig
 // with USE_CLUSTER=current). It shows them live, and ends with status 1 if one
 // of them did not live as it should.
 //
 //	story.go, plots.go   what should happen: a state machine over observed statuses
 //	view.go, summary.go  what it looks like: pure
+//	calls.go             the second act
 //	play.go, cluster.go, operator.go, screen.go  the outside
 package main
 
@@ -69,10 +70,10 @@ var (
 	errLate = errors.New("the demo took too long")
 )
 
-// patience is how long all may take beside forgetful's lifetime: five minutes
+// patience is how long all may take beside forgetful's lifetime: six minutes
 // at the default scale, for slow machines.
 const (
-	patience    = 260 * time.Second
+	patience    = 320 * time.Second
 	longestLife = 480 * time.Second
 )
 
@@ -99,7 +100,15 @@ func run(ctx context.Context, scale int) error {
 		return fmt.Errorf("%w\nLook at: kubectl -n %s get pods,events\nLook at: kubectl -n %s logs deploy/%s",
 			err, operator.Namespace, operator.Namespace, operator.Name)
 	}
-	return play(ctx, out, c, scale)
+	acted, err := play(ctx, out, c, scale)
+	if err != nil {
+		return err
+	}
+	if err := calls(ctx, out, c, scale); err != nil {
+		return err
+	}
+	out.print(acted.goOn(c.shellSetup())...)
+	return nil
 }
 
 // setUp makes everything ready for the sessions.

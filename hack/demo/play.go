@@ -23,12 +23,12 @@ type player struct {
 }
 
 // play applies the examples, follows them to their ends and tells the outcome.
-func play(ctx context.Context, out *screen, c *cluster, scale int) error {
+func play(ctx context.Context, out *screen, c *cluster, scale int) (*player, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	updates, err := c.watch(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p := &player{view: view{story: newStory(scale)}, out: out, cluster: c, last: map[string]string{}}
 	err = out.doing(ctx, "Applying examples/research.yaml, forgetful.yaml, echo.yaml", func(ctx context.Context) error {
@@ -40,7 +40,7 @@ func play(ctx context.Context, out *screen, c *cluster, scale int) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p.began = time.Now()
 	out.begin()
@@ -48,16 +48,14 @@ func play(ctx context.Context, out *screen, c *cluster, scale int) error {
 	p.draw()
 	out.end()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !p.story.over() {
 		out.print(p.failure()...)
-		return errViolated
+		return nil, errViolated
 	}
 	out.print(p.summary()...)
-	out.print(nil)
-	out.print(p.goOn(c.shellSetup())...)
-	return nil
+	return p, nil
 }
 
 // follow takes in what happens until the story is over or has gone wrong.

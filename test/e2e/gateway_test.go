@@ -159,7 +159,7 @@ var _ = Describe("The gateway", Ordered, func() {
 
 	It("makes a session at the first call, keeps it, lets it idle out, and wakes it", func(ctx context.Context) {
 		agent, pods := runtimeOf(ctx, newNamespace(ctx), "echo"), gateways(ctx)
-		first, second := forward(&pods[0], 8080), forward(&pods[1], 8080)
+		first, second := reach(&pods[0], 8080), reach(&pods[1], 8080)
 		response := call(ctx, first, agent, "invocations", session, map[string]string{"hello": "world"})
 		Expect(text(response)).To(And(ContainSubstring(`"invocations":1`), ContainSubstring(`"hello":"world"`), ContainSubstring(session)))
 		Expect(response.StatusCode).To(Equal(http.StatusOK))
@@ -176,7 +176,7 @@ var _ = Describe("The gateway", Ordered, func() {
 
 	It("keeps a session while it streams, and leaves it to its clocks when it is killed in mid-call", func(ctx context.Context) {
 		agent, pods := runtimeOf(ctx, newNamespace(ctx), "stream"), gateways(ctx)
-		port := forward(&pods[0], 8080)
+		port := reach(&pods[0], 8080)
 		// Words for a quarter of an hour; the idle timeout is 5 s.
 		response := call(ctx, port, agent, "invocations", session, map[string]any{"text": string(bytes.Repeat([]byte("word "), 900)), "pause": 1})
 		lines := bufio.NewScanner(response.Body)
@@ -199,7 +199,7 @@ var _ = Describe("The gateway", Ordered, func() {
 		status := eventuallyState(ctx, found(ctx, agent), v1alpha1.StateStopped)
 		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
 		Expect(status.LastTermination.DueAt.Time).To(BeTemporally(">", killed.Add(time.Second)), "not at once")
-		response = call(ctx, forward(&pods[1], 8080), agent, "invocations", session, map[string]any{"text": "again"})
+		response = call(ctx, reach(&pods[1], 8080), agent, "invocations", session, map[string]any{"text": "again"})
 		Expect(text(response)).To(ContainSubstring("again"))
 	})
 
@@ -213,7 +213,7 @@ var _ = Describe("The gateway", Ordered, func() {
 		container.Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("256Mi")}
 		create(ctx, python)
 		pods := gateways(ctx)
-		port := forward(&pods[0], 8080)
+		port := reach(&pods[0], 8080)
 		response := call(ctx, port, python, "commands", session, map[string]any{"command": "true"})
 		Expect(response.StatusCode).To(Equal(http.StatusForbidden), text(response))
 		started := found(ctx, python).Status.Pod.UID
@@ -258,12 +258,14 @@ var _ = Describe("The gateway", Ordered, func() {
 	It("lets a call end well while the operator is killed", func(ctx context.Context) {
 		agent, pods := runtimeOf(ctx, newNamespace(ctx), "stream"), gateways(ctx)
 		// For as long as four idle timeouts.
-		response := call(ctx, forward(&pods[0], 8080), agent, "invocations", session,
+		response := call(ctx, reach(&pods[0], 8080), agent, "invocations", session,
 			map[string]any{"text": string(bytes.Repeat([]byte("word "), 20)), "pause": 1})
 		lines := bufio.NewScanner(response.Body)
 		heard := func() { // an event, and the empty line behind it
 			GinkgoHelper()
-			Expect(lines.Scan() && lines.Scan()).To(BeTrue(), "%v", lines.Err())
+			for range 2 {
+				Expect(lines.Scan()).To(BeTrue(), "%v", lines.Err())
+			}
 		}
 		heard()
 		killOperator(ctx)
@@ -287,7 +289,7 @@ var _ = Describe("The gateway", Ordered, func() {
 		Expect(api.Create(ctx, account)).To(Succeed())
 		token := &authenticationv1.TokenRequest{}
 		Expect(api.SubResource("token").Create(ctx, account, token)).To(Succeed())
-		port := forward(&pods[0], 8080)
+		port := reach(&pods[0], 8080)
 		code := func() int {
 			GinkgoHelper()
 			r, err := http.NewRequestWithContext(ctx, http.MethodPost,
@@ -313,7 +315,7 @@ var _ = Describe("The gateway", Ordered, func() {
 		pods := gateways(ctx)
 		checks := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-timeout=20m", "./...")
 		checks.Dir = "../awsclients"
-		checks.Env = append(os.Environ(), fmt.Sprintf("AGENTSESSION_GATEWAY=http://127.0.0.1:%d", forward(&pods[0], 8080)))
+		checks.Env = append(os.Environ(), fmt.Sprintf("AGENTSESSION_GATEWAY=http://127.0.0.1:%d", reach(&pods[0], 8080)))
 		checks.Stdout, checks.Stderr = GinkgoWriter, GinkgoWriter
 		Expect(checks.Run()).To(Succeed())
 	})

@@ -22,13 +22,11 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/portforward"
-	"k8s.io/client-go/transport/spdy"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/test/forward"
 	"github.com/agentsession/agentsession/test/ontime"
 )
 
@@ -142,29 +140,14 @@ func metricsToken(ctx context.Context) string {
 	return request.Status.Token
 }
 
-// forward returns a local port that leads to a pod's, while the spec runs.
-func forward(pod *corev1.Pod, port int) uint16 {
+// reach returns a local port that leads to a pod's, while the spec runs.
+func reach(pod *corev1.Pod, port int) uint16 {
 	GinkgoHelper()
-	transport, upgrader, err := spdy.RoundTripperFor(config)
-	Expect(err).NotTo(HaveOccurred())
-	clients, err := kubernetes.NewForConfig(config)
-	Expect(err).NotTo(HaveOccurred())
-	target := clients.CoreV1().RESTClient().Post().Namespace(pod.Namespace).Resource("pods").Name(pod.Name).SubResource("portforward").URL()
-	stop, ready := make(chan struct{}), make(chan struct{})
+	stop := make(chan struct{})
 	DeferCleanup(func() { close(stop) })
-	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, target)
-	forwarder, err := portforward.New(dialer, []string{fmt.Sprintf("0:%d", port)}, stop, ready, io.Discard, GinkgoWriter)
+	local, err := forward.To(config, pod, port, stop, GinkgoWriter)
 	Expect(err).NotTo(HaveOccurred())
-	failed := make(chan error, 1)
-	go func() { failed <- forwarder.ForwardPorts() }()
-	select {
-	case <-ready:
-	case err := <-failed:
-		Expect(err).NotTo(HaveOccurred())
-	}
-	ports, err := forwarder.GetPorts()
-	Expect(err).NotTo(HaveOccurred())
-	return ports[0].Local
+	return local
 }
 
 // scrape reads the operator's metrics through a forwarded port. A pod is ready
@@ -174,7 +157,7 @@ func scrape(ctx context.Context, token string) (code int, body string) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
 		pod := operatorPod(ctx)
-		port := forward(&pod, 8443)
+		port := reach(&pod, 8443)
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d/metrics", port), nil)
 		g.Expect(err).NotTo(HaveOccurred())
 		if token != "" {
