@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	corev1 "k8s.io/api/core/v1"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -32,6 +33,24 @@ type accessKeys struct {
 type accessKey struct {
 	name, secret string
 	namespaces   []string
+	signing      *signing
+}
+
+// signing remembers what a secret gives for the last region. AWS's signer would
+// for every region, and callers choose those.
+type signing struct {
+	mu     sync.Mutex
+	region string
+	signer *v4.Signer
+}
+
+func (s *signing) in(region string) *v4.Signer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.signer == nil || s.region != region {
+		s.region, s.signer = region, v4.NewSigner()
+	}
+	return s.signer
 }
 
 // SigV4 authenticates callers by AWS's Signature Version 4, against the access
@@ -57,7 +76,7 @@ func (k *accessKeys) add(object any) {
 	if !ok || len(secret.Data["accessKeyId"]) == 0 || len(secret.Data["secretAccessKey"]) == 0 {
 		return
 	}
-	key := accessKey{name: secret.Name, secret: string(secret.Data["secretAccessKey"])}
+	key := accessKey{name: secret.Name, secret: string(secret.Data["secretAccessKey"]), signing: &signing{}}
 	for namespace := range strings.SplitSeq(string(secret.Data["namespaces"]), ",") {
 		if namespace = strings.TrimSpace(namespace); namespace != "" {
 			key.namespaces = append(key.namespaces, namespace)
@@ -109,7 +128,7 @@ func (k *accessKeys) authenticate(ctx context.Context, r *http.Request) (Proof, 
 		return nil, denied("The security token included in the request is invalid")
 	}
 	return func(p *Payload) (Caller, error) {
-		if err := signature.verify(ctx, r, key.secret, p.Hash); err != nil {
+		if err := signature.verify(ctx, r, key, p.Hash); err != nil {
 			return Caller{}, err
 		}
 		return Caller{Name: key.name, May: func(_ context.Context, agent *v1alpha1.AgentRuntime, _ Right) (bool, error) {

@@ -59,3 +59,24 @@ func TestAccessKeys(t *testing.T) {
 	g.Expect(there("")).To(BeEmpty())
 	g.Expect(there("AK4")).To(BeEmpty())
 }
+
+func TestASecretThatIsReplacedIsGoodNoMore(t *testing.T) {
+	g := NewWithT(t)
+	keys := &accessKeys{byID: map[string]map[client.ObjectKey]accessKey{}}
+	object := &corev1.Secret{Data: map[string][]byte{"accessKeyId": []byte("AKIDEXAMPLE"), "secretAccessKey": []byte(secret), "namespaces": []byte("*")}}
+	keys.add(object)
+	verify := func() error {
+		r := signed(t, "body")
+		s, err := parseSignature(r, signedAt)
+		g.Expect(err).NotTo(HaveOccurred())
+		key, _ := keys.of(s.accessKey)
+		return s.verify(t.Context(), r, key, hashOf("body"))
+	}
+	for range 2 {
+		g.Expect(verify()).To(Succeed())
+	}
+	keys.remove(object)
+	object.Data["secretAccessKey"] = []byte("another")
+	keys.add(object)
+	g.Expect(verify()).To(MatchError(ContainSubstring("does not match")))
+}

@@ -154,18 +154,18 @@ func (g *Gateway) served(span trace.Span, answer *recorder, c *call, err error, 
 	if c.payload != nil {
 		c.payload.close()
 	}
-	log := g.Log.WithValues("operation", c.op, "request", c.id, "code", answer.code, "took", time.Since(began).String(), "caller", c.caller.Name)
+	says := []any{"operation", c.op, "request", c.id, "code", answer.code, "took", time.Since(began).String(), "caller", c.caller.Name}
 	if c.runtime != nil {
-		log = log.WithValues("namespace", c.runtime.Namespace, "runtime", c.runtime.Name, "session", c.session)
+		says = append(says, "namespace", c.runtime.Namespace, "runtime", c.runtime.Name, "session", c.session)
 	}
 	if err != nil {
-		log = log.WithValues("error", err.Error())
+		says = append(says, "error", err.Error())
 	}
 	if id := span.SpanContext(); id.IsValid() {
-		log = log.WithValues("trace", id.TraceID().String())
+		says = append(says, "trace", id.TraceID().String())
 	}
 	c.describeTo(span, err)
-	log.Info("Request")
+	g.Log.Info("Request", says...)
 	observe(c.op, answer, began)
 }
 
@@ -183,12 +183,12 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, c *call) (err er
 
 // admit finds out who calls, what for, and whether he may.
 func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call) error {
-	agent, err := g.authorized(r, c)
+	found, err := g.named(r, c)
 	if err != nil {
 		return err
 	}
 	authenticate := g.Authenticate
-	if agent != nil {
+	if agent := withAuthorizer(found); agent != nil {
 		authenticate = g.bearer(c, agent)
 	}
 	proof, err := authenticate(r.Context(), r)
@@ -204,7 +204,7 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 	if !c.op.ofRuntime() {
 		return nil
 	}
-	if c.runtime, err = g.runtime(r.Context(), c.caller, c.op.right(), c.label, r.URL.Query().Get("accountId")); err != nil {
+	if c.runtime, err = permitted(r.Context(), c.caller, c.op.right(), found); err != nil {
 		return err
 	}
 	if err := c.address(r); err != nil {

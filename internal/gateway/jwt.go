@@ -222,10 +222,11 @@ const metadataPath = "/.well-known/oauth-protected-resource"
 
 // metadata is GetRuntimeProtectedResourceMetadata, for everybody.
 func (g *Gateway) metadata(w http.ResponseWriter, r *http.Request, c *call) error {
-	agent, err := g.authorized(r, c)
+	found, err := g.named(r, c)
 	if err != nil {
 		return err
 	}
+	agent := withAuthorizer(found)
 	if agent == nil {
 		return unknownRuntime()
 	}
@@ -243,19 +244,20 @@ func (g *Gateway) metadata(w http.ResponseWriter, r *http.Request, c *call) erro
 	})
 }
 
-// authorized is the runtime that a call names if that has an authorizer of its own.
-func (g *Gateway) authorized(r *http.Request, c *call) (*v1alpha1.AgentRuntime, error) {
+// named are the runtimes that a call may mean.
+func (g *Gateway) named(r *http.Request, c *call) ([]v1alpha1.AgentRuntime, error) {
 	if !c.op.ofRuntime() {
 		return nil, nil
 	}
-	found, err := g.runtimesBy(r.Context(), c.label, r.URL.Query().Get("accountId"))
-	if err != nil {
-		return nil, err
-	}
+	return g.runtimesBy(r.Context(), c.label, r.URL.Query().Get("accountId"))
+}
+
+// withAuthorizer is the one of them that has an authorizer of its own.
+func withAuthorizer(found []v1alpha1.AgentRuntime) *v1alpha1.AgentRuntime {
 	for i := range found {
 		if found[i].Spec.AuthorizerConfiguration != nil {
-			return &found[i], nil
+			return &found[i]
 		}
 	}
-	return nil, nil
+	return nil
 }

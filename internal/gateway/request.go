@@ -34,10 +34,15 @@ func (g *Gateway) runtime(ctx context.Context, caller Caller, right Right, label
 	if err != nil {
 		return nil, err
 	}
+	return permitted(ctx, caller, right, found)
+}
+
+// permitted is the first that the caller has a right to.
+func permitted(ctx context.Context, caller Caller, right Right, found []v1alpha1.AgentRuntime) (*v1alpha1.AgentRuntime, error) {
 	for i := range found {
 		may, err := caller.May(ctx, &found[i], right)
 		if err != nil {
-			return nil, fmt.Errorf("find out whether %s may call %s: %w", caller.Name, label, err)
+			return nil, fmt.Errorf("find out whether %s may call %s: %w", caller.Name, found[i].Name, err)
 		}
 		if may {
 			return &found[i], nil

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
 const (
@@ -88,7 +87,7 @@ func (s signature) covers(r *http.Request) error {
 
 // verify signs the request once more, as its caller must have, and compares.
 // payloadHash is that of the body that came.
-func (s signature) verify(ctx context.Context, r *http.Request, secret, payloadHash string) error {
+func (s signature) verify(ctx context.Context, r *http.Request, key accessKey, payloadHash string) error {
 	again := &http.Request{Method: r.Method, Host: r.Host, URL: r.URL, Header: http.Header{}}
 	again = again.Clone(ctx)
 	for _, name := range s.headers {
@@ -100,8 +99,8 @@ func (s signature) verify(ctx context.Context, r *http.Request, secret, payloadH
 			again.Header[http.CanonicalHeaderKey(name)] = r.Header.Values(name)
 		}
 	}
-	credentials := aws.Credentials{AccessKeyID: s.accessKey, SecretAccessKey: secret}
-	if err := v4.NewSigner().SignHTTP(ctx, credentials, again, payloadHash, signingService, s.region, s.at); err != nil {
+	credentials := aws.Credentials{AccessKeyID: s.accessKey, SecretAccessKey: key.secret}
+	if err := key.signing.in(s.region).SignHTTP(ctx, credentials, again, payloadHash, signingService, s.region, s.at); err != nil {
 		return fmt.Errorf("sign the request as its caller: %w", err)
 	}
 	_, want, _ := strings.Cut(again.Header.Get("Authorization"), "Signature=")
