@@ -144,6 +144,9 @@ func (r *AgentSessionReconciler) observe(session *v1alpha1.AgentSession, pod *co
 		facts.LastStop = lifecycle.Stop{At: timeOf(last.DueAt), Reason: last.Reason, Message: last.Message}
 		facts.StoppedAt = timeOf(last.At)
 	}
+	if next := status.NextStop; next != nil && next.Reason == v1alpha1.StopIdleTimeout {
+		facts.Announced = next.At.Time
+	}
 	if traffic := status.Traffic; traffic != nil {
 		facts.Traffic = lifecycle.Traffic{EndedAt: microTimeOf(traffic.LastInvocationAt), InUseUntil: microTimeOf(traffic.InUseUntil)}
 	}

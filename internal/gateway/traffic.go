@@ -25,7 +25,7 @@ const (
 
 // traffic is what this gateway knows of the sessions that it uses.
 type traffic struct {
-	write func(compute, lifecycle.Use, time.Time) (lifecycle.Seen, time.Time, error)
+	write func(compute, lifecycle.Use) (lifecycle.Seen, time.Time, error)
 
 	mu   sync.Mutex
 	uses map[compute]*use
@@ -45,7 +45,6 @@ func computeOf(session *v1alpha1.AgentSession) compute {
 type use struct {
 	lifecycle.Use
 	seen    lifecycle.Seen
-	held    time.Time // the lease that this gateway wrote last
 	timer   *time.Timer
 	writing bool
 }
@@ -61,7 +60,7 @@ func (g *Gateway) use(ctx context.Context, session *v1alpha1.AgentSession, alone
 		return g.traffic.begin(of, seen, now, alone), nil
 	}
 	claim := lifecycle.Use{InFlight: 1, BeganAt: now}
-	written, held, err := g.patchTraffic(ctx, session, claim, time.Time{})
+	written, held, err := g.patchTraffic(ctx, session, claim)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +122,7 @@ func (t *traffic) wrote(of compute, seen lifecycle.Seen, held time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if u := t.uses[of]; u != nil {
-		u.seen, u.held = seen, held
+		u.seen, u.Held = seen, held
 		t.plan(of, u)
 	}
 }
@@ -154,10 +153,10 @@ func (t *traffic) tell(of compute, u *use) {
 		return
 	}
 	u.writing = true
-	now, held := u.Use, u.held
+	now := u.Use
 	t.mu.Unlock()
 
-	seen, held, err := t.write(of, now, held)
+	seen, held, err := t.write(of, now)
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -168,47 +167,47 @@ func (t *traffic) tell(of compute, u *use) {
 	case err != nil:
 		u.timer = time.AfterFunc(retryAfter, func() { t.tell(of, u) })
 	default:
-		u.seen, u.held = seen, held
+		u.seen, u.Held = seen, held
 		t.plan(of, u)
 	}
 }
 
 // writeTraffic writes what is known of a compute onto the newest version of its
-// session, and tells what stands there then. It is an error "not found" if the
-// compute is going or gone.
-func (g *Gateway) writeTraffic(of compute, u lifecycle.Use, held time.Time) (seen lifecycle.Seen, lease time.Time, err error) {
+// session, and tells what stands there then, and the lease that is held. It is an
+// error "not found" if the compute is going or gone.
+func (g *Gateway) writeTraffic(of compute, u lifecycle.Use) (seen lifecycle.Seen, held time.Time, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
+	// A cache that lags is no reason to wait: what it holds is good enough or refused.
 	for reader := client.Reader(g.Client); ; reader = g.Live {
 		var session v1alpha1.AgentSession
-		if err := reader.Get(ctx, of.session, &session); err != nil {
-			return seen, lease, err
+		if err := reader.Get(ctx, of.session, &session, client.DisableReadYourWritesConsistency); err != nil {
+			return seen, held, err
 		}
-		if pod := session.Status.Pod; pod == nil || pod.UID != of.pod || lifecycle.PhaseOf(&session) != lifecycle.PhaseReady {
-			return seen, lease, apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("agentsessions").GroupResource(), of.session.Name)
+		if pod := session.Status.Pod; pod == nil || pod.UID != of.pod || session.Status.State == v1alpha1.StateStopping {
+			return seen, held, apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("agentsessions").GroupResource(), of.session.Name)
 		}
-		seen, lease, err = g.patchTraffic(ctx, &session, u, held)
+		seen, held, err = g.patchTraffic(ctx, &session, u)
 		if err != nil {
 			g.Log.Info("Could not write what is in flight", "session", of.session, "error", err.Error())
 		}
 		if !apierrors.IsConflict(err) {
-			return seen, lease, err
+			return seen, held, err
 		}
 	}
 }
 
 // patchTraffic writes onto exactly this version of a session.
-func (g *Gateway) patchTraffic(ctx context.Context, session *v1alpha1.AgentSession, u lifecycle.Use, held time.Time) (seen lifecycle.Seen, lease time.Time, err error) {
-	next := u.Record(time.Now(), lifecycle.SeenOf(session), held)
+func (g *Gateway) patchTraffic(ctx context.Context, session *v1alpha1.AgentSession, u lifecycle.Use) (seen lifecycle.Seen, held time.Time, err error) {
+	next, held := u.Record(time.Now(), lifecycle.SeenOf(session))
 	base := session.DeepCopy()
 	session.Status.Traffic = &v1alpha1.Traffic{LastInvocationAt: microTime(next.EndedAt), InUseUntil: microTime(next.InUseUntil)}
 	patch := client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})
 	if err := g.Client.Status().Patch(ctx, session, patch); err != nil {
-		return seen, lease, fmt.Errorf("write the traffic of session %s: %w", client.ObjectKeyFromObject(session), err)
+		return seen, time.Time{}, fmt.Errorf("write the traffic of session %s: %w", client.ObjectKeyFromObject(session), err)
 	}
 	trafficWritesTotal.Inc()
-	seen = lifecycle.SeenOf(session)
-	return seen, seen.Traffic.InUseUntil, nil
+	return lifecycle.SeenOf(session), held, nil
 }
 
 func microTime(t time.Time) *metav1.MicroTime {

@@ -128,6 +128,11 @@ func TestNextStopAndStuck(t *testing.T) {
 	g.Expect(lifecycle.Decide(last, living(last, never))).To(And(HaveField("Next.Reason", v1alpha1.StopMaxLifetime), HaveField("IdleSince", zero)))
 	g.Expect(lifecycle.Decide(last, living(last, never, clock(v1alpha1.IdleClockObserved))).Next.Reason).To(Equal(v1alpha1.StopIdleTimeout))
 
+	slow, heard := hear(lifecycle.Pulse{}, at(2000), 10, func(now time.Time) lifecycle.Answer { return answer(contract.Healthy, now.Add(-20*time.Minute)) })
+	last = heard.Add(-period)
+	late := living(last, func(f *lifecycle.Facts) { f.Pulse, f.Pulse.HealthyAt, f.Announced = slow, healthy, zero })
+	g.Expect(lifecycle.Decide(last, late).Next).To(HaveField("Reason", v1alpha1.StopIdleTimeout), "its clock is twenty minutes late")
+
 	before, after := at(310).Add(-1), at(310)
 	stuck := func(f *lifecycle.Facts) {
 		stuckAfter(300, v1alpha1.StuckReport)(f)

@@ -29,6 +29,8 @@ type Facts struct {
 	LastStop Stop
 	// StoppedAt is when the last compute was gone.
 	StoppedAt time.Time
+	// Announced is status.nextStop if that is an idle stop; else zero.
+	Announced time.Time
 
 	// Compute is the pod of the activation.
 	Compute Compute

@@ -44,7 +44,7 @@ func (d *dice) facts() lifecycle.Facts {
 		Policy:  lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1),
 		Desired: one(d, v1alpha1.DesiredRunning, v1alpha1.DesiredStopped, ""), Requested: int32(d.roll(4)), Deleted: d.roll(8) == 1,
 		State:      one(d, v1alpha1.StateIdle, v1alpha1.StateActive, v1alpha1.StateStarting, v1alpha1.StateStopping, v1alpha1.StateStopped, "", "?"),
-		Activation: int32(d.roll(4)), Created: d.yes(), Asked: d.yes(), StoppedAt: d.moment(), Outage: d.moment(),
+		Activation: int32(d.roll(4)), Created: d.yes(), Asked: d.yes(), StoppedAt: d.moment(), Announced: d.moment(), Outage: d.moment(),
 		LastStop: lifecycle.Stop{At: d.moment(), Reason: one(d, v1alpha1.StopIdleTimeout, v1alpha1.StopRequested, "")},
 		Compute:  lifecycle.Compute{Phase: lifecycle.ComputePhase(d.roll(5)), CreatedAt: created},
 		Traffic:  lifecycle.Traffic{EndedAt: d.moment(), InUseUntil: d.moment()},

@@ -156,9 +156,24 @@ func (h *history) look() {
 	}
 	if h.living() {
 		h.reported.write(h.facts.Pulse, v)
+		h.announce(v)
 	}
 	if v.Ask {
 		h.ask()
+	}
+}
+
+// announce writes the next stop into status. Gateways rely on the one that they
+// have read: an earlier one leaves them time.
+func (h *history) announce(v lifecycle.Verdict) {
+	if h.facts.Pulse.Restored {
+		return
+	}
+	before := h.facts.Announced
+	h.facts.Announced = announcedIn(v)
+	sooner := before.IsZero() || h.facts.Announced.Before(before)
+	if !h.facts.Announced.IsZero() && sooner && h.facts.Announced.Sub(h.now) < 5*period {
+		h.t.Fatalf("an idle stop is announced for %v later: %+v", h.facts.Announced.Sub(h.now), v)
 	}
 }
 
@@ -193,7 +208,7 @@ func (h *history) start() {
 		h.facts.Created, h.lookAgain = false, h.now.Add(time.Minute)
 		return
 	}
-	h.facts.Created, h.facts.Asked, h.facts.Pulse = true, false, lifecycle.Pulse{}
+	h.facts.Created, h.facts.Asked, h.facts.Pulse, h.facts.Announced = true, false, lifecycle.Pulse{}, time.Time{}
 	h.facts.Compute = lifecycle.Compute{Phase: lifecycle.ComputePresent, CreatedAt: h.now.Truncate(time.Second)}
 	h.agent = newAgent(h.facts.Compute.CreatedAt, h.agent.stamps)
 	h.facts.Work, h.asked, h.told, h.toldAt = lifecycle.Work{}, time.Time{}, agent{}, time.Time{}

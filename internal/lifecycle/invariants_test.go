@@ -172,6 +172,8 @@ func (h *history) checkIdle() {
 	strict := f.Policy.IdleClock == v1alpha1.IdleClockAgentCoreStrict
 	byStamp := f.Policy.IdleClock != v1alpha1.IdleClockObserved && h.agent.stamps.usable()
 	switch {
+	case f.Announced.IsZero() || h.now.Before(f.Announced):
+		t.Fatalf("stopped as idle, and %v was announced", f.Announced)
 	case h.now.Before(f.Traffic.InUseUntil):
 		t.Fatal("stopped as idle with an invocation in flight")
 	case p.Restored || p.Failures > 0 || sinceAnswer > 2*period:

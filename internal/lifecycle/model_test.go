@@ -159,6 +159,9 @@ func owed(now time.Time, f lifecycle.Facts) v1alpha1.StopReason {
 	case busy, now.Before(f.Traffic.InUseUntil):
 		return ""
 	}
+	if f.Announced.IsZero() || now.Before(f.Announced) {
+		return ""
+	}
 	for _, from := range []time.Time{p.HealthyAt, f.Traffic.EndedAt, f.Traffic.InUseUntil, changed(f, counts)} {
 		if !reached(from, policy.Idle) {
 			return ""

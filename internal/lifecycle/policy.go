@@ -18,6 +18,9 @@ const (
 	// DefaultFailureThreshold is how many pings in a row may fail. AWS does
 	// not document its own figure; 30 s bridge what a busy Python loop misses.
 	DefaultFailureThreshold = 15
+	// notice is how many periods an idle stop stands in status at least: what a
+	// gateway needs to see it and to write, with an API server that is slow.
+	notice = 5
 	// minPeriod is the shortest ping period of a scaled time.
 	minPeriod = 100 * time.Millisecond
 	// mergeWindow is how long a change of ping status that was just reported

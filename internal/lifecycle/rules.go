@@ -120,15 +120,28 @@ func idleTimeout(now time.Time, f Facts) due {
 	if since.IsZero() {
 		return due{}
 	}
+	at := since.Add(f.Policy.Idle)
 	message := fmt.Sprintf("No work for %s: the agent answers %s and no invocation is in flight", f.Policy.Idle, f.Pulse.Status)
 	if f.untold() {
 		message += ", and without a usable time_of_last_update its status does not count (spec.ping.idleClock is AgentCoreStrict)"
 	}
 	return due{
-		Stop:  Stop{since.Add(f.Policy.Idle), v1alpha1.StopIdleTimeout, message},
+		Stop:  Stop{f.announced(now, at), v1alpha1.StopIdleTimeout, message},
 		held:  !f.Pulse.Fresh(now, f.Policy.Period),
-		quiet: f.advancing(),
+		quiet: f.advancing() && now.Before(at), // by a clock that is late it may be due all the same
 	}
+}
+
+// announced is when an idle stop that is due at a moment may come. Gateways let
+// calls through by the stop that they have read: one that comes sooner, as the
+// timeout was lowered or a stamp says that the agent has long been idle, stands in
+// status for notice periods before, in which they say what is in flight.
+func (f Facts) announced(now, at time.Time) time.Time {
+	soonest := ceil(now.Add(notice * f.Policy.Period)) // status holds whole seconds
+	if !f.Announced.IsZero() && f.Announced.Before(soonest) {
+		soonest = f.Announced
+	}
+	return latest(at, soonest)
 }
 
 // advancing: by the clock that the spec chooses the session never goes idle.

@@ -23,7 +23,8 @@ func at(seconds float64) time.Time {
 }
 
 // living are the facts of a compute that has been Healthy since the fifth
-// second of its life, by its own stamp too, and answered a moment before now.
+// second of its life, by its own stamp too, and answered a moment before now. That
+// it may be stopped for idleness at any moment was announced.
 func living(now time.Time, change ...func(*lifecycle.Facts)) lifecycle.Facts {
 	f := lifecycle.Facts{
 		Policy:     lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1),
@@ -31,6 +32,7 @@ func living(now time.Time, change ...func(*lifecycle.Facts)) lifecycle.Facts {
 		State:      v1alpha1.StateIdle,
 		Activation: 1,
 		Created:    true,
+		Announced:  created,
 		Asked:      true,
 		Compute:    lifecycle.Compute{Phase: lifecycle.ComputePresent, CreatedAt: created},
 		Pulse: lifecycle.Pulse{
@@ -151,6 +153,35 @@ func TestRules(t *testing.T) {
 			g.Expect(verdict.Stop.Reason).To(Equal(row.reason))
 			g.Expect(verdict.Stop.At).To(Equal(row.due))
 			g.Expect(verdict.Stop.Message).NotTo(BeEmpty())
+		})
+	}
+}
+
+// TestAnIdleStopIsAnnounced: what gateways have not read stops nobody.
+func TestAnIdleStopIsAnnounced(t *testing.T) {
+	idle := func(announced time.Time) []func(*lifecycle.Facts) {
+		return []func(*lifecycle.Facts){limits(60, 28800), func(f *lifecycle.Facts) { f.Announced = announced }}
+	}
+	due := healthy.Add(60 * time.Second)
+	for name, row := range map[string]struct {
+		now, announced, want time.Time
+	}{
+		"never, and far":                       {at(10), zero, due},
+		"never, and near":                      {at(60.5), zero, at(71)},
+		"never, and overdue":                   {at(200.5), zero, at(211)},
+		"never, and overdue, at whole seconds": {at(200), zero, at(210)},
+		"for later, as the timeout was longer": {at(200.5), at(900), at(211)},
+		"for later, and near":                  {at(60), at(900), at(70)},
+		"for a moment in the notice":           {at(205), at(211), at(211)},
+		"for then":                             {at(60), due, due},
+		"for before, and used since":           {at(60), at(40), due},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			v := lifecycle.Decide(row.now, living(row.now, idle(row.announced)...))
+			g.Expect(v).To(And(HaveField("State", v1alpha1.StateIdle), HaveField("Next.Reason", v1alpha1.StopIdleTimeout), HaveField("Next.At", row.want), HaveField("LookAgain", row.want)))
+			announced := living(row.want, idle(row.want)...)
+			g.Expect(lifecycle.Decide(row.want, announced).Stop).To(And(HaveField("Reason", v1alpha1.StopIdleTimeout), HaveField("At", row.want)))
 		})
 	}
 }

@@ -66,6 +66,9 @@ type Use struct {
 	BeganAt time.Time
 	// EndedAt is when there was last none in flight.
 	EndedAt time.Time
+	// Held is the lease that the gateway took last; zero if it gave it back, or if
+	// that of another gateway was longer.
+	Held time.Time
 	// Alone is an invocation that wanted the session for itself: that it has ended
 	// is told at once, since others may wait for that.
 	Alone bool
@@ -120,7 +123,7 @@ func (s Seen) margin() time.Duration { return s.Idle / 4 }
 // MustClaim tells whether an invocation that begins now must be written before
 // it is let through: the idle stop is near, and whoever writes first wins.
 func (s Seen) MustClaim(now time.Time) bool {
-	return !s.IdleAt.IsZero() && now.After(s.IdleAt.Add(-s.margin())) && now.After(s.Traffic.InUseUntil.Add(-s.margin()))
+	return !s.IdleAt.IsZero() && now.After(s.IdleAt.Add(-s.margin()))
 }
 
 // WriteAt is when the next write is due; zero if nothing has to be told.
@@ -130,12 +133,12 @@ func (s Seen) MustClaim(now time.Time) bool {
 // told before the idle stop that the status foresees.
 func (u Use) WriteAt(s Seen) time.Time {
 	var at time.Time
-	switch {
+	switch untold := u.EndedAt.After(s.Traffic.EndedAt) || u.holds(s); {
 	case u.InFlight > 0:
 		at = latest(u.BeganAt.Add(s.Idle/8), s.Traffic.InUseUntil.Add(-s.lease()/2))
-	case u.EndedAt.After(s.Traffic.EndedAt) && u.Alone:
+	case untold && u.Alone:
 		return u.EndedAt
-	case u.EndedAt.After(s.Traffic.EndedAt):
+	case untold:
 		at = u.EndedAt.Add(s.Idle * 3 / 8)
 	default:
 		return time.Time{}
@@ -146,17 +149,19 @@ func (u Use) WriteAt(s Seen) time.Time {
 	return at
 }
 
-// Record is what a gateway writes now. It takes nothing back that another
-// gateway wrote; held is the lease that this one took, which it gives back when
-// nothing is in flight.
-func (u Use) Record(now time.Time, s Seen, held time.Time) Traffic {
-	next := s.Traffic
+// holds tells whether the lease that stands is the gateway's own.
+func (u Use) holds(s Seen) bool { return !u.Held.IsZero() && u.Held.Equal(s.Traffic.InUseUntil) }
+
+// Record is what a gateway writes now, and the lease that it holds then. It takes
+// nothing back that another gateway wrote.
+func (u Use) Record(now time.Time, s Seen) (next Traffic, held time.Time) {
+	next = s.Traffic
 	next.EndedAt = latest(next.EndedAt, u.EndedAt)
-	switch {
-	case u.InFlight > 0:
-		next.InUseUntil = latest(next.InUseUntil, now.Add(s.lease()))
-	case next.InUseUntil.Equal(held):
+	switch lease := now.Add(s.lease()).Truncate(time.Microsecond); { // what the API holds
+	case u.InFlight == 0 && u.holds(s):
 		next.InUseUntil = time.Time{}
+	case u.InFlight > 0 && lease.After(next.InUseUntil):
+		next.InUseUntil, held = lease, lease
 	}
-	return next
+	return next, held
 }

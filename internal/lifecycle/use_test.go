@@ -79,106 +79,186 @@ func TestWhatWasUsedAloneIsGivenBackAtOnce(t *testing.T) {
 	g.Expect(use.WriteAt(seen)).To(BeTemporally(">", now))
 	use.Alone = true
 	g.Expect(use.WriteAt(seen)).To(Equal(now))
-	seen.Traffic = use.Record(now, lifecycle.Seen{Traffic: lifecycle.Traffic{InUseUntil: now.Add(time.Minute)}}, now.Add(time.Minute))
+	use.Held = now.Add(time.Minute)
+	seen.Traffic, use.Held = use.Record(now, lifecycle.Seen{Traffic: lifecycle.Traffic{InUseUntil: use.Held}})
 	g.Expect(seen.InUse(now)).To(BeFalse())
+	g.Expect(use.Held).To(BeZero())
 	g.Expect(use.WriteAt(seen)).To(BeZero())
 }
 
-// Two gateways and the operator share a session through what is written, for a
-// day of random calls. Nobody sees what the others know but by it, and what a
-// gateway writes by itself comes late.
+func TestALeaseIsGivenBackByWhoeverHoldsIt(t *testing.T) {
+	now, earlier := time.Unix(1795423194, 0), time.Unix(1795423184, 0)
+	mine, longer := now.Add(time.Minute), now.Add(time.Hour)
+	seen := func(ended, until time.Time) lifecycle.Seen {
+		return lifecycle.Seen{Idle: 10 * time.Minute, Traffic: lifecycle.Traffic{EndedAt: ended, InUseUntil: until}}
+	}
+	for name, row := range map[string]struct {
+		use         lifecycle.Use
+		seen        lifecycle.Seen
+		until, held time.Time
+		due         bool
+	}{
+		"taken":                     {lifecycle.Use{InFlight: 1, BeganAt: now}, seen(zero, zero), now.Add(5 * time.Minute), now.Add(5 * time.Minute), true},
+		"renewed":                   {lifecycle.Use{InFlight: 1, BeganAt: earlier, Held: mine}, seen(zero, mine), now.Add(5 * time.Minute), now.Add(5 * time.Minute), true},
+		"that of another is longer": {lifecycle.Use{InFlight: 1, BeganAt: now}, seen(zero, longer), longer, zero, true},
+		"given back":                {lifecycle.Use{EndedAt: now, Held: mine}, seen(earlier, mine), zero, zero, true},
+		"given back after a later call of another's": {lifecycle.Use{EndedAt: earlier, Held: mine}, seen(now, mine), zero, zero, true},
+		"that of another stands":                     {lifecycle.Use{EndedAt: now, Held: mine}, seen(earlier, longer), longer, zero, true},
+		"nothing to tell":                            {lifecycle.Use{EndedAt: earlier}, seen(now, longer), longer, zero, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			next, held := row.use.Record(now, row.seen)
+			g.Expect(next.InUseUntil).To(Equal(row.until))
+			g.Expect(held).To(Equal(row.held))
+			g.Expect(!row.use.WriteAt(row.seen).IsZero()).To(Equal(row.due))
+		})
+	}
+}
+
+// Two gateways and the operator share a session through what is written, for hours
+// of random calls. Nobody sees what the others know but by it. In calm hours what a
+// gateway writes by itself comes late; in wild ones the agent works, with stamps
+// that are no use, the idle timeout changes, and gateways die in mid-call.
 func TestNoCallIsStoppedUnder(t *testing.T) {
-	for seed := range uint64(200) {
-		random := rand.New(rand.NewPCG(seed, 0))
-		idle := time.Duration(60+random.IntN(840)) * time.Second
-		s := &shared{t: t, now: time.Unix(1795423194, 0), idle: idle}
-		s.idleFrom = s.now
-		gates := []*gate{{shared: s}, {shared: s}}
-		calls := 0
-		for s.now.Before(time.Unix(1795423194, 0).Add(24 * time.Hour)) {
-			s.now = s.now.Add(time.Duration(1+random.IntN(3000)) * time.Millisecond)
-			g := gates[random.IntN(2)]
-			atTheLast := s.idleAt().Sub(s.now) < 3*time.Second && random.IntN(2) == 0
-			switch n := random.IntN(int(idle/time.Second) / (1 + random.IntN(20))); {
-			case n == 0 || atTheLast:
-				calls++
-				g.begin()
-			case n <= 4: // more often than they begin, so that it is idle now and then
-				g.end()
-			}
-			s.operate()
-			for _, g := range gates {
-				g.write(time.Duration(random.Int64N(int64(idle / 8))))
-			}
-		}
-		if calls == 0 {
+	for seed := range uint64(100) {
+		s := &shared{t: t, random: rand.New(rand.NewPCG(seed, 0)), wild: seed%2 == 1, now: created}
+		s.idle = time.Duration(60+s.random.IntN(840)) * time.Second
+		s.gates = []*gate{{shared: s}, {shared: s}}
+		s.live()
+		s.play()
+		if s.calls == 0 {
 			t.Fatal("no calls")
 		}
 		// Four writes an idle timeout from each gateway, and the claims at new lives.
-		if most := float64(24*time.Hour)/float64(idle)*8 + float64(2*s.lives); float64(s.writes) > most {
+		if most := float64(s.now.Sub(created))/float64(s.idle)*8 + float64(2*s.lives); !s.wild && float64(s.writes) > most {
 			t.Fatalf("seed %d: %d writes, %.0f are allowed", seed, s.writes, most)
 		}
 	}
 }
 
-// shared is what stands in the API server, and the operator.
+// shared is what stands in the API server, the agent, and the operator.
 type shared struct {
-	t        *testing.T
-	now      time.Time
-	idle     time.Duration
-	traffic  lifecycle.Traffic
-	idleFrom time.Time // of this compute
-	inFlight int
-	ended    time.Time // really
-	lives    int
-	writes   int
+	t      *testing.T
+	random *rand.Rand
+	wild   bool
+	now    time.Time
+	gates  []*gate
+
+	idle      time.Duration // as the spec says
+	facts     lifecycle.Facts
+	published lifecycle.Seen // status
+	agent     agent
+	inFlight  int
+	ended     time.Time // really
+	used      bool      // since this compute began
+
+	calls, lives, writes int
 }
 
-func (s *shared) idleAt() time.Time {
-	from := s.idleFrom
-	for _, t := range []time.Time{s.traffic.EndedAt, s.traffic.InUseUntil} {
-		if t.After(from) {
-			from = t
+// live begins the life of a compute.
+func (s *shared) live() {
+	s.lives++
+	s.agent = newAgent(s.now, honest)
+	if s.wild {
+		s.agent.stamps = []stamps{honest, frozen, missing, future}[s.random.IntN(4)]
+	}
+	s.facts = living(s.now, func(f *lifecycle.Facts) {
+		f.Compute.CreatedAt, f.Announced, f.Pulse = s.now, zero, lifecycle.Pulse{}.Observe(s.agent.answer(s.now), s.now, period)
+	})
+	s.published, s.used = lifecycle.Seen{Idle: s.idle}, false
+	s.operate()
+}
+
+func (s *shared) play() {
+	for end, asked := s.now.Add(6*time.Hour), s.now; s.now.Before(end); {
+		s.now = s.now.Add(time.Duration(1+s.random.IntN(1000)) * time.Millisecond)
+		if s.now.Sub(asked) >= period {
+			asked = s.now
+			s.facts.Pulse = s.facts.Pulse.Observe(s.agent.answer(s.now), s.now, period)
+		}
+		if s.wild && s.random.IntN(500) == 0 {
+			s.upset()
+		}
+		g := s.gates[s.random.IntN(2)]
+		atTheLast := !s.published.IdleAt.IsZero() && s.published.IdleAt.Sub(s.now) < 3*time.Second && s.random.IntN(2) == 0
+		switch n := s.random.IntN(3 * int(s.idle/time.Second) / (1 + s.random.IntN(20))); {
+		case n == 0 || atTheLast:
+			g.begin()
+		case n <= 4: // more often than they begin, so that it is idle now and then
+			g.end()
+		}
+		s.operate()
+		late := time.Second
+		if !s.wild {
+			late = s.idle / 8
+		}
+		for _, g := range s.gates {
+			g.write(time.Duration(s.random.Int64N(int64(late))))
 		}
 	}
-	return from.Add(s.idle)
 }
 
-func (s *shared) seen() lifecycle.Seen {
-	return lifecycle.Seen{Traffic: s.traffic, IdleAt: s.idleAt(), Idle: s.idle}
+// upset changes what gateways cannot foresee.
+func (s *shared) upset() {
+	switch s.random.IntN(5) {
+	case 0, 1, 2:
+		s.agent.work(!s.agent.busy, s.now)
+	case 3:
+		s.idle = time.Duration(60+s.random.IntN(840)) * time.Second
+	case 4:
+		s.gates[s.random.IntN(2)].die()
+	}
 }
 
-// operate stops the compute when it is due, and starts the next.
+// operate decides by the rules, reports, stops the compute when it is due, and
+// starts the next.
 func (s *shared) operate() {
-	if s.now.Before(s.idleAt()) {
+	f := &s.facts
+	f.Policy.Idle, f.Policy.Max = s.idle, 1000*time.Hour
+	f.Traffic = s.published.Traffic
+	v := lifecycle.Decide(s.now, *f)
+	if v.State == v1alpha1.StateStopping {
+		s.stopped(v.Stop)
 		return
 	}
-	if s.inFlight > 0 {
-		s.t.Fatalf("stopped with %d calls in flight", s.inFlight)
+	f.State, f.Announced = v.State, announcedIn(v)
+	s.published.Idle, s.published.IdleAt = s.idle, f.Announced
+	if !f.Announced.IsZero() {
+		s.published.IdleAt = later(f.Announced, later(f.Traffic.EndedAt, f.Traffic.InUseUntil).Add(s.idle))
 	}
-	if early := s.ended.Add(s.idle).Sub(s.now); early > 0 {
+}
+
+func (s *shared) stopped(stop lifecycle.Stop) {
+	switch early := s.ended.Add(s.idle).Sub(s.now); {
+	case stop.Reason != v1alpha1.StopIdleTimeout:
+		s.t.Fatalf("stopped: %+v", stop)
+	case s.inFlight > 0:
+		s.t.Fatalf("stopped with %d calls in flight", s.inFlight)
+	case s.used && early > 0:
 		s.t.Fatalf("stopped %s before the last call had ended for %s", early, s.idle)
 	}
-	s.lives++
-	s.traffic, s.idleFrom = lifecycle.Traffic{}, s.now
+	s.live()
 }
 
 // gate is a gateway.
 type gate struct {
 	*shared
-	use  lifecycle.Use
-	held time.Time
+	use lifecycle.Use
 }
 
+// record writes what is known, on the version that was read.
 func (g *gate) record(u lifecycle.Use) {
 	g.writes++
-	g.traffic = u.Record(g.now, g.seen(), g.held)
-	g.held = g.traffic.InUseUntil
+	g.published.Traffic, g.use.Held = u.Record(g.now, g.published)
+	g.facts.Traffic = g.published.Traffic
 }
 
 func (g *gate) begin() {
-	if g.seen().MustClaim(g.now) {
-		g.record(lifecycle.Use{InFlight: 1, BeganAt: g.now})
+	g.calls++
+	g.used = true
+	if g.published.MustClaim(g.now) {
+		g.record(lifecycle.Use{InFlight: 1, BeganAt: g.now, Held: g.use.Held})
 	}
 	if g.use.InFlight++; g.use.InFlight == 1 {
 		g.use.BeganAt = g.now
@@ -197,8 +277,14 @@ func (g *gate) end() {
 	}
 }
 
+// die cuts the gateway's calls off, and another gateway knows nothing of them.
+func (g *gate) die() {
+	g.inFlight -= g.use.InFlight
+	g.use = lifecycle.Use{}
+}
+
 func (g *gate) write(late time.Duration) {
-	at := g.use.WriteAt(g.seen())
+	at := g.use.WriteAt(g.published)
 	if at.IsZero() {
 		return
 	}

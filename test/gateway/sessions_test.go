@@ -174,6 +174,33 @@ var _ = Describe("A session", func() {
 		all.Wait()
 	})
 
+	// Far from the stop a call is not written. Then the stop is at once.
+	It("is not stopped under such a call when its idle timeout is lowered", func(ctx context.Context) {
+		d, agent := openDoor(), newRuntime(ctx, newNamespace(ctx))
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				defer GinkgoRecover()
+				session := id()
+				Expect(d.invoke(ctx, agent, session, ask{}).code).To(Equal(http.StatusOK))
+				time.Sleep(idle)
+				begun := make(chan answer)
+				go func() { begun <- d.invoke(ctx, agent, session, ask{Sleep: (2 * idle).String()}) }()
+				time.Sleep(idle / 10) // on its way
+				it := sessionOf(ctx, agent, session)
+				Expect(it.Status.Traffic).To(BeNil())
+				base := it.DeepCopy()
+				it.Spec.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 60}
+				Expect(api.Patch(ctx, it, client.MergeFrom(base))).To(Succeed())
+				a := <-begun
+				Expect(a.code).To(Equal(http.StatusOK), a.body)
+				Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopped))
+				Expect(sessionOf(ctx, agent, session).Status.LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+			})
+		}
+		all.Wait()
+	})
+
 	It("costs few writes in constant use", func(ctx context.Context) {
 		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx), idles), id()
 		Expect(d.invoke(ctx, agent, session, ask{}).code).To(Equal(http.StatusOK))
