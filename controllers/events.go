@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 // event is what an event says. Reasons are the states, the reasons of a stop
@@ -36,7 +37,7 @@ func eventsOf(old, next *v1alpha1.AgentSessionStatus) []event {
 func bad(c *metav1.Condition) bool {
 	switch c.Type {
 	case v1alpha1.ConditionReady:
-		return c.Reason == v1alpha1.ReasonPodRefused || c.Reason == v1alpha1.ReasonPodNameTaken || c.Reason == v1alpha1.ReasonAddressRefused
+		return lifecycle.Refuses(c)
 	case v1alpha1.ConditionPingContract:
 		return c.Status == metav1.ConditionFalse
 	}

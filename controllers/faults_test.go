@@ -16,6 +16,7 @@ import (
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/controllers"
 )
 
@@ -298,6 +299,24 @@ var _ = Describe("A compute that cannot be had", Ordered, func() {
 			return reasonOf(session, v1alpha1.ConditionReady)
 		}).Should(Equal(v1alpha1.ReasonAddressRefused))
 		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopStartTimeout))
+	})
+
+	It("is nobody's to call when its pod's address changes to such a one", func(ctx context.Context) {
+		session := newSession(namespace, "moved", func(s *v1alpha1.AgentSession) { s.Spec.LifecycleConfiguration = nil })
+		Expect(api.Create(ctx, session)).To(Succeed())
+		eventuallyState(ctx, session, v1alpha1.StateIdle)
+		Expect(session.Status.Pod.IP).NotTo(BeEmpty())
+		var pod corev1.Pod
+		Expect(api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: session.Status.Pod.Name}, &pod)).To(Succeed())
+		base := pod.DeepCopy()
+		pod.Status.PodIP, pod.Status.PodIPs = "169.254.169.254", []corev1.PodIP{{IP: "169.254.169.254"}}
+		Expect(api.Status().Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
+		Eventually(func() string {
+			_, _ = reading(ctx, session)()
+			return reasonOf(session, v1alpha1.ConditionReady)
+		}).Should(Equal(v1alpha1.ReasonAddressRefused))
+		Expect(session.Status.Pod.IP).To(BeEmpty())
+		Expect(lifecycle.PhaseOf(session)).NotTo(Equal(lifecycle.PhaseReady))
 	})
 })
 

@@ -163,13 +163,13 @@ func terminationOf(old *v1alpha1.AgentSessionStatus, o outcome) *v1alpha1.Termin
 }
 
 // podStatusOf leaves address and node out until the agent has answered on it: that
-// saves a write at every start.
+// saves a write at every start. An address that is not asked is nobody's to call.
 func podStatusOf(o outcome) *v1alpha1.PodStatus {
 	if o.pod == nil {
 		return nil
 	}
 	status := &v1alpha1.PodStatus{Name: o.pod.Name, UID: o.pod.UID, CreatedAt: o.pod.CreationTimestamp}
-	if !o.facts.Pulse.HealthyAt.IsZero() {
+	if !o.facts.Pulse.HealthyAt.IsZero() && o.refusal == nil {
 		status.IP, status.Node = o.pod.Status.PodIP, o.pod.Spec.NodeName
 	}
 	return status
@@ -185,12 +185,13 @@ func setConditions(next *v1alpha1.AgentSessionStatus, session *v1alpha1.AgentSes
 
 func ready(next *v1alpha1.AgentSessionStatus, refusal *refused) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: string(next.State)}
+	if refusal != nil && living(next.State) {
+		c.Reason, c.Message = refusal.reason, refusal.message
+		return c
+	}
 	switch next.State {
 	case v1alpha1.StateStarting:
 		c.Message = "The compute has not answered a ping yet."
-		if refusal != nil {
-			c.Reason, c.Message = refusal.reason, refusal.message
-		}
 	case v1alpha1.StateActive, v1alpha1.StateIdle:
 		c.Status, c.Message = metav1.ConditionTrue, "The agent answers pings."
 	case v1alpha1.StateStopping:

@@ -87,16 +87,18 @@ type AgentRuntimeSpec struct {
 
 	// maxSessions is how many sessions may have a compute at once. A call for one
 	// more is answered 402 ServiceQuotaExceededException. No limit if absent. Each
-	// gateway counts for itself: as many more may start as calls for new sessions
-	// come at once.
+	// gateway counts for itself: as many more may start as there are gateways. A
+	// session that cannot start does not count.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	MaxSessions *int32 `json:"maxSessions,omitempty"`
 
 	// sessionTTLSecondsAfterStopped is spec.ttlSecondsAfterStopped of the sessions
-	// that the gateway makes, 0 to 31,536,000 (a year). Kept if absent: a stopped
-	// session is an object that costs nothing but its place.
+	// that the gateway makes, 0 to 31,536,000 (a year). A day if absent: callers
+	// without a session id leave one behind each. A call with the id of a session
+	// that is gone makes it anew, which is what waking it comes to.
 	// +optional
+	// +kubebuilder:default=86400
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=31536000
 	SessionTTLSecondsAfterStopped *int32 `json:"sessionTTLSecondsAfterStopped,omitempty"`

@@ -27,7 +27,8 @@ const (
 	// does not own. It is left alone; the operator tries again.
 	ReasonPodNameTaken = "PodNameTaken"
 	// ReasonAddressRefused is a pod address that must not be asked: loopback,
-	// link-local, multicast, unspecified, or the node's own.
+	// link-local, multicast, unspecified, or the node's own. Nobody asks the agent
+	// or calls it: without an answer the session ends at its maximal lifetime.
 	ReasonAddressRefused = "AddressRefused"
 	// ReasonRuntimeNotFound is a spec.runtimeRef whose runtime, endpoint or
 	// version is not there. The session starts when it is.

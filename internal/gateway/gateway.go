@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/keymutex"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -75,6 +76,8 @@ type Gateway struct {
 	tracing tracing
 	agents  http.RoundTripper
 	calls   sync.WaitGroup // that are being served
+
+	starting keymutex.KeyMutex // by the UID of a runtime with maxSessions
 }
 
 // New makes a gateway. Watch has it see the sessions.
@@ -98,7 +101,7 @@ func New(o Options) *Gateway {
 		o.QueueTimeout = DefaultQueueTimeout
 	}
 	tracing := newTracing(o.Traces)
-	g := &Gateway{Options: o, tracing: tracing, agents: tracing.asking(toAgents()), issuers: newIssuers(o.Issuers), changes: changes{seed: maphash.MakeSeed()}}
+	g := &Gateway{Options: o, tracing: tracing, agents: tracing.asking(toAgents()), issuers: newIssuers(o.Issuers), changes: changes{seed: maphash.MakeSeed()}, starting: keymutex.NewHashed(0)}
 	g.traffic.write = g.writeTraffic
 	return g
 }

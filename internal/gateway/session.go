@@ -135,6 +135,11 @@ func waitFor(ctx context.Context, changed <-chan struct{}, atMost time.Duration)
 
 // begin creates a session, or wakes it, unless somebody else was first.
 func (g *Gateway) begin(ctx context.Context, c *call, session *v1alpha1.AgentSession) (first bool, err error) {
+	if c.runtime.Spec.MaxSessions != nil {
+		// One after the other, or all would count before the first has begun.
+		g.starting.LockKey(string(c.runtime.UID))
+		defer g.starting.UnlockKey(string(c.runtime.UID)) //nolint:errcheck // it never fails
+	}
 	if err := g.quota(ctx, c); err != nil {
 		return false, err
 	}
@@ -191,9 +196,9 @@ func newSession(c *call) *v1alpha1.AgentSession {
 	}
 }
 
-// quota refuses a session more than the runtime may have with a compute. Each
-// gateway counts what its cache shows, so as many more may start as calls come at
-// once.
+// quota refuses a session more than the runtime may have with a compute. The cache
+// shows what this gateway has begun, and what others have begun a moment later: as
+// many more may start as there are gateways.
 func (g *Gateway) quota(ctx context.Context, c *call) error {
 	if c.runtime.Spec.MaxSessions == nil {
 		return nil
@@ -204,7 +209,7 @@ func (g *Gateway) quota(ctx context.Context, c *call) error {
 	}
 	var n int32
 	for i := range list.Items {
-		if lifecycle.PhaseOf(&list.Items[i]) != lifecycle.PhaseStopped {
+		if lifecycle.HasCompute(&list.Items[i]) {
 			n++
 		}
 	}
@@ -220,7 +225,7 @@ func (g *Gateway) quota(ctx context.Context, c *call) error {
 // refusalOf is what keeps a session from starting; nil if nothing does.
 func refusalOf(session *v1alpha1.AgentSession) error {
 	ready := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionReady)
-	if ready == nil || ready.Reason == string(v1alpha1.StateStarting) || ready.Reason == string(v1alpha1.StateStopped) || ready.Reason == string(v1alpha1.StateStopping) {
+	if !lifecycle.Refuses(ready) {
 		return nil
 	}
 	return runtimeError("The session cannot start: " + ready.Reason + ". Whoever may read the AgentSession finds the reason in its condition Ready.")

@@ -85,7 +85,11 @@ func stoppable(c *call, session *v1alpha1.AgentSession) error {
 	switch lifecycle.PhaseOf(session) {
 	case lifecycle.PhaseStopped:
 		return notFound(sessionGone)
-	case lifecycle.PhaseStarting, lifecycle.PhaseStopping:
+	case lifecycle.PhaseStarting:
+		if refusalOf(session) == nil { // or it would be starting for ever
+			return conflict()
+		}
+	case lifecycle.PhaseStopping:
 		return conflict()
 	case lifecycle.PhaseReady:
 	}

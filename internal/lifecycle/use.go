@@ -3,6 +3,9 @@ package lifecycle
 import (
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
@@ -40,6 +43,32 @@ func PhaseOf(session *v1alpha1.AgentSession) Phase {
 		return PhaseStopping // a higher activation replaces the compute
 	}
 	return PhaseReady
+}
+
+// Refuses tells whether a condition Ready says what keeps a compute from being had
+// or asked, and not only which state the session is in.
+func Refuses(ready *metav1.Condition) bool {
+	if ready == nil {
+		return false
+	}
+	switch ready.Reason {
+	case v1alpha1.ReasonPodRefused, v1alpha1.ReasonPodNameTaken, v1alpha1.ReasonAddressRefused, v1alpha1.ReasonRuntimeNotFound:
+		return true
+	}
+	return false
+}
+
+// HasCompute tells whether a session counts among those that its runtime may have.
+// One that cannot start has none and will have none for now.
+func HasCompute(session *v1alpha1.AgentSession) bool {
+	switch PhaseOf(session) {
+	case PhaseStopped:
+		return false
+	case PhaseStarting:
+		return session.Status.Pod != nil || !Refuses(meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionReady))
+	case PhaseReady, PhaseStopping:
+	}
+	return true
 }
 
 // takenBack: the stop that desiredState had asked for is withdrawn.

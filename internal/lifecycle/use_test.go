@@ -45,6 +45,30 @@ func TestPhaseOf(t *testing.T) {
 	}
 }
 
+func TestHasCompute(t *testing.T) {
+	ready := func(reason string) []metav1.Condition {
+		return []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reason}}
+	}
+	pod := &v1alpha1.PodStatus{Name: "a-1"}
+	for name, row := range map[string]struct {
+		status v1alpha1.AgentSessionStatus
+		want   bool
+	}{
+		"new":                          {v1alpha1.AgentSessionStatus{}, true},
+		"starting":                     {v1alpha1.AgentSessionStatus{State: "Starting", Activation: 1, Conditions: ready("Starting")}, true},
+		"its pod is refused":           {v1alpha1.AgentSessionStatus{State: "Starting", Activation: 1, Conditions: ready("PodRefused")}, false},
+		"its runtime is not there":     {v1alpha1.AgentSessionStatus{State: "Starting", Activation: 1, Conditions: ready("RuntimeNotFound")}, false},
+		"its pod's address is refused": {v1alpha1.AgentSessionStatus{State: "Starting", Activation: 1, Pod: pod, Conditions: ready("AddressRefused")}, true},
+		"idle":                         {v1alpha1.AgentSessionStatus{State: "Idle", Activation: 1, Pod: pod}, true},
+		"stopping":                     {v1alpha1.AgentSessionStatus{State: "Stopping", Activation: 1, Pod: pod}, true},
+		"stopped":                      {v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 1}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(lifecycle.HasCompute(&v1alpha1.AgentSession{Status: row.status})).To(Equal(row.want))
+		})
+	}
+}
+
 func TestFree(t *testing.T) {
 	now := time.Unix(1795423194, 0)
 	healthy := v1alpha1.AgentSessionStatus{State: "Idle", Activation: 1, Pod: &v1alpha1.PodStatus{IP: "10.0.0.1"}, PingStatus: "Healthy"}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -215,6 +216,42 @@ var _ = Describe("A session", func() {
 		}
 		periods := float64(time.Since(begun)) / float64(idle)
 		Expect(writes).To(And(BeNumerically(">", 0), BeNumerically("<=", 4*(periods+1))))
+	})
+
+	It("is one of as many as its runtime may have, however many calls come at once", func(ctx context.Context) {
+		d, agent := openDoor(), newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) { s.MaxSessions = new(int32(3)) })
+		var all sync.WaitGroup
+		var served, refused atomic.Int32
+		for range 30 {
+			all.Go(func() {
+				defer GinkgoRecover()
+				switch d.invoke(ctx, agent, id(), ask{}).code {
+				case http.StatusOK:
+					served.Add(1)
+				case http.StatusPaymentRequired:
+					refused.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		Expect(served.Load()).To(BeEquivalentTo(3))
+		Expect(refused.Load()).To(BeEquivalentTo(27))
+	})
+
+	It("does not count if it cannot start, and can be stopped", func(ctx context.Context) {
+		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) {
+			s.MaxSessions = new(int32(1))
+			s.Endpoints = []v1alpha1.RuntimeEndpoint{{Name: "GONE", Version: 7}}
+		}), id()
+		a := send(d.request(ctx, path(agent, "invocations?qualifier=GONE"), session, ask{}))
+		Expect(a.code).To(Equal(http.StatusFailedDependency), a.body)
+		Expect(a.failed.Message).To(ContainSubstring("RuntimeNotFound"))
+		Expect(d.invoke(ctx, agent, id(), ask{}).code).To(Equal(http.StatusOK))
+		stop := func() int {
+			return send(d.request(ctx, path(agent, "stopruntimesession?qualifier=GONE"), session, map[string]string{})).code
+		}
+		Expect(stop()).To(Equal(http.StatusOK))
+		Eventually(stop).Should(Equal(http.StatusNotFound))
 	})
 
 	It("is refused when its runtime has as many as it may", func(ctx context.Context) {
