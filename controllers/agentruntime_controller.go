@@ -14,6 +14,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -59,25 +60,27 @@ func (r *AgentRuntimeReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if err := r.Client.Get(ctx, req.NamespacedName, &agent); err != nil || agent.DeletionTimestamp != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	versions, err := r.record(ctx, &agent)
-	if err != nil {
-		return ctrl.Result{}, err
+	versions, recordErr := r.record(ctx, &agent)
+	refusal := refusalOf(recordErr)
+	if recordErr != nil && refusal == nil {
+		return ctrl.Result{}, recordErr
 	}
 	old := agent.DeepCopy()
+	var err error
 	if agent.Status.Sessions, err = r.count(ctx, &agent); err != nil {
 		return ctrl.Result{}, err
 	}
 	agent.Status.AgentRuntimeID = idOf(&agent)
 	agent.Status.AgentRuntimeArn = fmt.Sprintf("arn:aws:bedrock-agentcore:%s:%s:runtime/%s", region, accountOf(agent.Namespace), agent.Status.AgentRuntimeID)
 	agent.Status.AgentRuntimeVersion = agent.Generation
-	meta.SetStatusCondition(&agent.Status.Conditions, readyRuntime(&agent, versions))
+	meta.SetStatusCondition(&agent.Status.Conditions, readyRuntime(&agent, versions, refusal))
 	if equality.Semantic.DeepEqual(old.Status, agent.Status) {
-		return ctrl.Result{}, nil
+		return ctrl.Result{}, recordErr
 	}
 	if err := r.Client.Status().Patch(ctx, &agent, client.MergeFrom(old)); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("patch status: %w", err))
 	}
-	return ctrl.Result{}, nil
+	return ctrl.Result{}, recordErr
 }
 
 // record keeps the newest version, those that endpoints pin, and the ten before,
@@ -94,7 +97,12 @@ func (r *AgentRuntimeReconciler) record(ctx context.Context, agent *v1alpha1.Age
 		if err != nil {
 			return nil, err
 		}
-		if err := r.Client.Create(ctx, revision); err != nil {
+		switch err := r.Client.Create(ctx, revision); {
+		case apierrors.IsAlreadyExists(err):
+			return nil, fmt.Errorf("record version %d: %w", agent.Generation, &refused{
+				v1alpha1.ReasonVersionNameTaken, fmt.Sprintf("A ControllerRevision named %s is there and is not this runtime's; delete it", revision.Name),
+			})
+		case err != nil:
 			return nil, fmt.Errorf("record version %d: %w", agent.Generation, err)
 		}
 		ctrl.LoggerFrom(ctx).Info("Recorded a version", "version", agent.Generation)
@@ -168,10 +176,14 @@ func (r *AgentRuntimeReconciler) count(ctx context.Context, agent *v1alpha1.Agen
 	return counts, nil
 }
 
-func readyRuntime(agent *v1alpha1.AgentRuntime, versions map[int64]bool) metav1.Condition {
+func readyRuntime(agent *v1alpha1.AgentRuntime, versions map[int64]bool, refusal *refused) metav1.Condition {
 	c := metav1.Condition{
 		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, ObservedGeneration: agent.Generation,
 		Reason: v1alpha1.ReasonVersionRecorded, Message: fmt.Sprintf("Sessions start with version %d, or with that of their endpoint.", agent.Generation),
+	}
+	if refusal != nil {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, refusal.reason, refusal.message
+		return c
 	}
 	for _, e := range agent.Spec.Endpoints {
 		if !versions[e.Version] {

@@ -16,8 +16,8 @@ import (
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
-	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 var errDied = errors.New("the operator died here")

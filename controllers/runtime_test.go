@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -192,6 +193,31 @@ var _ = Describe("Sessions of a runtime", Ordered, func() {
 		}
 		// The newest, ten before it, and the one that is pinned.
 		Eventually(versionsOf(ctx, agent)).Should(ConsistOf(int64(1), int64(4), int64(5), int64(6), int64(7), int64(8), int64(9), int64(10), int64(11), int64(12), int64(13), int64(14)))
+	})
+})
+
+var _ = Describe("A runtime whose version cannot be recorded", func() {
+	It("says so, and has its names and sessions all the same", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		left := &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "again-1"}, Data: runtime.RawExtension{Raw: []byte(`{}`)}, Revision: 1}
+		Expect(api.Create(ctx, left)).To(Succeed())
+		agent := newRuntime(namespace, "again", "first")
+		Expect(api.Create(ctx, agent)).To(Succeed())
+		startOperator(namespace)
+		Eventually(func() (*metav1.Condition, error) {
+			err := api.Get(ctx, client.ObjectKeyFromObject(agent), agent)
+			return meta.FindStatusCondition(agent.Status.Conditions, v1alpha1.ConditionReady), err
+		}).Should(And(HaveField("Reason", v1alpha1.ReasonVersionNameTaken), HaveField("Message", ContainSubstring("again-1"))))
+		Expect(agent.Status.AgentRuntimeArn).NotTo(BeEmpty())
+		session := sessionOf(agent, "again-session")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		eventuallyState(ctx, session, v1alpha1.StateIdle)
+
+		Expect(api.Delete(ctx, left)).To(Succeed())
+		Eventually(func() (*metav1.Condition, error) {
+			err := api.Get(ctx, client.ObjectKeyFromObject(agent), agent)
+			return meta.FindStatusCondition(agent.Status.Conditions, v1alpha1.ConditionReady), err
+		}).Should(HaveField("Status", metav1.ConditionTrue))
 	})
 })
 

@@ -42,6 +42,10 @@ const (
 	// ReasonVersionNotFound is a runtime with an endpoint whose version is not
 	// there: it was never made, or nothing had pinned it for ten versions.
 	ReasonVersionNotFound = "VersionNotFound"
+	// ReasonVersionNameTaken is a runtime whose newest version cannot be recorded:
+	// a ControllerRevision by its name is somebody else's. It is left alone; the
+	// operator tries again. Sessions start, and endpoints cannot pin that version.
+	ReasonVersionNameTaken = "VersionNameTaken"
 )
 
 // Reasons of the condition PingContract.
