@@ -11,11 +11,12 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 	"k8s.io/utils/lru"
 
@@ -67,25 +68,34 @@ func toIssuers() http.RoundTripper {
 // issuer is one. It is discovered once, when it is needed; its keys are asked for
 // again when a token names one that is not known.
 type issuer struct {
-	discovery string
-	client    *http.Client
-
-	mu       sync.Mutex
-	verifier *oidc.IDTokenVerifier
-	tried    time.Time
-	err      error
+	url    string // of its discovery
+	client *http.Client
+	asking singleflight.Group
+	last   atomic.Pointer[discovery]
 }
 
-func (i *issuers) at(discovery string) *issuer {
-	if known, ok := i.known.Get(discovery); ok {
+// discovery is what an issuer was found to be.
+type discovery struct {
+	verifier *oidc.IDTokenVerifier
+	err      error
+	at       time.Time
+}
+
+// stands is false if it is time to ask again.
+func (d *discovery) stands() bool {
+	return d != nil && (d.err == nil || time.Since(d.at) < issuerPause)
+}
+
+func (i *issuers) at(url string) *issuer {
+	if known, ok := i.known.Get(url); ok {
 		return known.(*issuer) //nolint:forcetypeassert // nothing else is put there
 	}
-	one := &issuer{discovery: discovery, client: &http.Client{
+	one := &issuer{url: url, client: &http.Client{
 		Transport:     &sparing{i.transport, rate.NewLimiter(rate.Every(time.Second), 5)},
 		Timeout:       issuerTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("an issuer must not redirect") },
 	}}
-	i.known.Add(discovery, one)
+	i.known.Add(url, one)
 	return one
 }
 
@@ -127,25 +137,38 @@ func (i *issuer) verify(ctx context.Context, token string) (*oidc.IDToken, error
 	return claims, nil
 }
 
+// discover returns what verifies the issuer's tokens. All who need it at once wait
+// for one answer, each for as long as he likes.
 func (i *issuer) discover(ctx context.Context) (*oidc.IDTokenVerifier, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.verifier != nil || time.Since(i.tried) < issuerPause {
-		return i.verifier, i.err
+	if last := i.last.Load(); last.stands() {
+		return last.verifier, last.err
 	}
-	i.tried = time.Now()
-	ctx = oidc.ClientContext(context.WithoutCancel(ctx), i.client) // it is for others too
-	name := strings.TrimSuffix(i.discovery, discoveryPath)
+	done := i.asking.DoChan("", func() (any, error) {
+		if !i.last.Load().stands() {
+			i.last.Store(i.ask(context.WithoutCancel(ctx)))
+		}
+		return nil, nil
+	})
+	select {
+	case <-done:
+		last := i.last.Load()
+		return last.verifier, last.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (i *issuer) ask(ctx context.Context) *discovery {
+	ctx = oidc.ClientContext(ctx, i.client)
+	name := strings.TrimSuffix(i.url, discoveryPath)
 	provider, err := oidc.NewProvider(ctx, name)
 	if mismatch, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok && mismatch.Discovered == name+"/" {
 		provider, err = oidc.NewProvider(ctx, name+"/") // the URL does not tell the two apart
 	}
-	if err != nil {
-		i.err = fmt.Errorf("discover the issuer %s: %s", name, lifecycle.Printable(err.Error())) // as above
-		return nil, i.err
+	if err != nil { // it may hold all that the issuer answered
+		return &discovery{err: fmt.Errorf("discover the issuer %s: %s", name, lifecycle.Printable(err.Error())), at: time.Now()}
 	}
-	i.verifier, i.err = provider.Verifier(&oidc.Config{SkipClientIDCheck: true}), nil
-	return i.verifier, nil
+	return &discovery{verifier: provider.Verifier(&oidc.Config{SkipClientIDCheck: true})}
 }
 
 // bearer authenticates callers of a runtime with an authorizer.

@@ -1,8 +1,12 @@
 package gateway
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,4 +37,43 @@ func TestIssuersAreAskedWithCare(t *testing.T) {
 	}
 	g.Expect(get(sparingly, server.URL)).To(MatchError(ContainSubstring("would exceed context deadline")))
 	g.Expect(asked).To(Equal(2))
+}
+
+func TestNobodyWaitsForAnIssuerLongerThanHeLikes(t *testing.T) {
+	g := NewWithT(t)
+	var asked atomic.Int32
+	answer := make(chan struct{})
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		<-answer // a tarpit
+		http.Error(w, strings.Repeat("x", 10000), http.StatusTeapot)
+	}))
+	t.Cleanup(server.Close)
+	one := newIssuers(server.Client().Transport).at(server.URL + discoveryPath)
+	gone, leave := context.WithCancelCause(t.Context())
+	ends := make(chan error, 20)
+	for i := range 20 {
+		ctx := gone
+		if i%2 == 0 {
+			ctx = t.Context()
+		}
+		go func() {
+			_, err := one.verify(ctx, "a.b.c")
+			ends <- err
+		}()
+	}
+	g.Eventually(asked.Load).Should(BeEquivalentTo(1))
+	leave(errors.New("the caller has gone"))
+	for range 10 {
+		g.Expect(<-ends).To(MatchError("the caller has gone"))
+	}
+	close(answer)
+	for range 10 {
+		err := <-ends
+		g.Expect(err).To(MatchError(ContainSubstring("discover the issuer")))
+		g.Expect(len(err.Error())).To(BeNumerically("<", 500))
+	}
+	_, err := one.verify(t.Context(), "a.b.c")
+	g.Expect(err).To(MatchError(ContainSubstring("discover the issuer")))
+	g.Expect(asked.Load()).To(BeEquivalentTo(1), "it is asked again after a while only")
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -57,7 +58,8 @@ func KubernetesTokens(config *rest.Config, client *http.Client) (Authenticator, 
 		// It takes the header off, which the agent must not see anyway.
 		who, known, err := authenticate.AuthenticateRequest(r)
 		if err != nil || !known {
-			return nil, unauthorized("The token is not one of this cluster", SchemeBearer)
+			// The API server says of a bad token what it says when it cannot be asked: an error.
+			return nil, errors.Join(unauthorized("The token is not one of this cluster", SchemeBearer), err)
 		}
 		may := func(ctx context.Context, agent *v1alpha1.AgentRuntime, right Right) (bool, error) {
 			decision, _, err := authorize.Authorize(ctx, authorizer.AttributesRecord{
