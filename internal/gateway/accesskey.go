@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,8 +19,11 @@ import (
 )
 
 // LabelAccessKey is on the Secrets of the gateway's namespace that hold an access
-// key each. Their data: accessKeyId, secretAccessKey, and namespaces, a list with
-// commas of those whose runtimes its owner may call, or "*".
+// key each. Their data: accessKeyId, secretAccessKey, and lists with commas, in which
+// "*" is everything: namespaces, those of the runtimes that its owner may call;
+// runtimes, their names, all if absent; and rights, subresources of agentruntimes:
+// invocations (call and stop), commands, sessions (see all, stop many). Absent it is
+// invocations.
 const LabelAccessKey = "runtime.agentsession.dev/access-key"
 
 // accessKeys are those of the Secrets. A cache's own index was tried: with the
@@ -31,10 +35,24 @@ type accessKeys struct {
 }
 
 type accessKey struct {
-	name, secret string
-	namespaces   []string
-	signing      *signing
+	name, secret                 string
+	namespaces, runtimes, rights list
+	signing                      *signing
 }
+
+// list is one of a Secret's.
+type list []string
+
+func listOf(written string) (l list) {
+	for item := range strings.SplitSeq(written, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			l = append(l, item)
+		}
+	}
+	return l
+}
+
+func (l list) has(item string) bool { return slices.Contains(l, item) || slices.Contains(l, "*") }
 
 // signing remembers what a secret gives for the last region. AWS's signer would
 // for every region, and callers choose those.
@@ -76,11 +94,15 @@ func (k *accessKeys) add(object any) {
 	if !ok || len(secret.Data["accessKeyId"]) == 0 || len(secret.Data["secretAccessKey"]) == 0 {
 		return
 	}
-	key := accessKey{name: secret.Name, secret: string(secret.Data["secretAccessKey"]), signing: &signing{}}
-	for namespace := range strings.SplitSeq(string(secret.Data["namespaces"]), ",") {
-		if namespace = strings.TrimSpace(namespace); namespace != "" {
-			key.namespaces = append(key.namespaces, namespace)
-		}
+	key := accessKey{
+		name: secret.Name, secret: string(secret.Data["secretAccessKey"]), signing: &signing{},
+		namespaces: listOf(string(secret.Data["namespaces"])), runtimes: list{"*"}, rights: list{rightToInvoke.Subresource},
+	}
+	if runtimes, given := secret.Data["runtimes"]; given {
+		key.runtimes = listOf(string(runtimes))
+	}
+	if rights, given := secret.Data["rights"]; given {
+		key.rights = listOf(string(rights))
 	}
 	id := string(secret.Data["accessKeyId"])
 	k.mu.Lock()
@@ -131,17 +153,12 @@ func (k *accessKeys) authenticate(ctx context.Context, r *http.Request) (Proof, 
 		if err := signature.verify(ctx, r, key, p.Hash); err != nil {
 			return Caller{}, err
 		}
-		return Caller{Name: key.name, May: func(_ context.Context, agent *v1alpha1.AgentRuntime, _ Right) (bool, error) {
-			return key.covers(agent.Namespace), nil
+		return Caller{Name: key.name, May: func(_ context.Context, agent *v1alpha1.AgentRuntime, right Right) (bool, error) {
+			return key.may(agent, right), nil
 		}}, nil
 	}, nil
 }
 
-func (k accessKey) covers(namespace string) bool {
-	for _, name := range k.namespaces {
-		if name == namespace || name == "*" {
-			return true
-		}
-	}
-	return false
+func (k accessKey) may(agent *v1alpha1.AgentRuntime, right Right) bool {
+	return k.namespaces.has(agent.Namespace) && k.runtimes.has(agent.Name) && k.rights.has(right.Subresource)
 }

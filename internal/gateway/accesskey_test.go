@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"maps"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -8,6 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
 func TestAccessKeys(t *testing.T) {
@@ -33,7 +36,7 @@ func TestAccessKeys(t *testing.T) {
 	g.Expect(there("AK2")).To(BeEmpty())
 	key, _ := keys.of("AK1")
 	for namespace, want := range map[string]bool{"a": true, "b": true, "c": false, "": false, "a, b": false} {
-		g.Expect(key.covers(namespace)).To(Equal(want), namespace)
+		g.Expect(key.may(agent(namespace, "any"), rightToInvoke)).To(Equal(want), namespace)
 	}
 
 	second := secret("second", "AK1", "two", "*")
@@ -42,7 +45,7 @@ func TestAccessKeys(t *testing.T) {
 	keys.remove(toolscache.DeletedFinalStateUnknown{Obj: first})
 	g.Expect(there("AK1")).To(Equal("two"))
 	key, _ = keys.of("AK1")
-	g.Expect(key.covers("anything")).To(BeTrue())
+	g.Expect(key.may(agent("anything", "any"), rightToInvoke)).To(BeTrue())
 
 	rotated := secret("second", "AK3", "three", "")
 	keys.remove(second)
@@ -50,14 +53,54 @@ func TestAccessKeys(t *testing.T) {
 	g.Expect(there("AK1")).To(BeEmpty())
 	g.Expect(there("AK3")).To(Equal("three"))
 	key, _ = keys.of("AK3")
-	g.Expect(key.covers("a")).To(BeFalse())
-	g.Expect(key.covers("")).To(BeFalse())
+	g.Expect(key.may(agent("a", "any"), rightToInvoke)).To(BeFalse())
+	g.Expect(key.may(agent("", "any"), rightToInvoke)).To(BeFalse())
 
 	for _, none := range []any{secret("empty", "", "x", "*"), secret("open", "AK4", "", "*"), &corev1.Pod{}} {
 		keys.add(none)
 	}
 	g.Expect(there("")).To(BeEmpty())
 	g.Expect(there("AK4")).To(BeEmpty())
+}
+
+func agent(namespace, name string) *v1alpha1.AgentRuntime {
+	return &v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+}
+
+func TestAnAccessKeyMayWhatItSays(t *testing.T) {
+	all := []Right{rightToInvoke, rightToCommand, rightToSee, rightToStop}
+	for name, row := range map[string]struct {
+		data    map[string][]byte
+		runtime string
+		want    []Right
+	}{
+		"nothing more said":   {nil, "one", []Right{rightToInvoke}},
+		"one right":           {map[string][]byte{"rights": []byte("commands")}, "one", []Right{rightToCommand}},
+		"rights":              {map[string][]byte{"rights": []byte(" invocations,sessions ")}, "one", []Right{rightToInvoke, rightToSee, rightToStop}},
+		"every right":         {map[string][]byte{"rights": []byte("*")}, "one", all},
+		"no right":            {map[string][]byte{"rights": []byte("")}, "one", nil},
+		"one of its runtimes": {map[string][]byte{"runtimes": []byte("two, one"), "rights": []byte("*")}, "one", all},
+		"none of them":        {map[string][]byte{"runtimes": []byte("two,three"), "rights": []byte("*")}, "one", nil},
+		"no runtime":          {map[string][]byte{"runtimes": nil, "rights": []byte("*")}, "one", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			data := map[string][]byte{"accessKeyId": []byte("AK1"), "secretAccessKey": []byte("one"), "namespaces": []byte("a")}
+			maps.Copy(data, row.data)
+			keys := &accessKeys{byID: map[string]map[client.ObjectKey]accessKey{}}
+			keys.add(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "key"}, Data: data})
+			key, ok := keys.of("AK1")
+			g.Expect(ok).To(BeTrue())
+			var may []Right
+			for _, right := range all {
+				if key.may(agent("a", row.runtime), right) {
+					may = append(may, right)
+				}
+				g.Expect(key.may(agent("b", row.runtime), right)).To(BeFalse())
+			}
+			g.Expect(may).To(Equal(row.want))
+		})
+	}
 }
 
 func TestASecretThatIsReplacedIsGoodNoMore(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 )
 
 const (
@@ -22,7 +24,10 @@ const (
 
 // mustBeSigned are the headers that say who calls and for whom, beside those
 // whose names begin with x-amz: whoever sends one has to sign it.
-var mustBeSigned = []string{"host", "x-amz-date", "x-amzn-bedrock-agentcore-runtime-session-id", "x-amzn-bedrock-agentcore-runtime-user-id"}
+var mustBeSigned = []string{
+	"host", "x-amz-date", "x-amzn-bedrock-agentcore-runtime-session-id", "x-amzn-bedrock-agentcore-runtime-user-id",
+	strings.ToLower(contract.HeaderMCPSessionID), strings.ToLower(headerRouting),
+}
 
 // signature is what a request's Authorization says.
 type signature struct {

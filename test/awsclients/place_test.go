@@ -61,7 +61,7 @@ func newPlace(t *testing.T) *place {
 	}
 	key := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: keys, Name: "checks", Labels: map[string]string{gateway.LabelAccessKey: ""}},
-		StringData: map[string]string{"accessKeyId": accessKey, "secretAccessKey": secretKey, "namespaces": "*"},
+		StringData: map[string]string{"accessKeyId": accessKey, "secretAccessKey": secretKey, "namespaces": "*", "rights": "*"},
 	}
 	g.Expect(p.api.Create(t.Context(), key)).To(Succeed())
 	t.Cleanup(func() { _ = p.api.Delete(context.Background(), key) }) // the whole cluster goes soon

@@ -151,7 +151,7 @@ var _ = Describe("The gateway", Ordered, func() {
 		})
 		key := &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "e2e", Labels: map[string]string{gateway.LabelAccessKey: ""}},
-			StringData: map[string]string{"accessKeyId": "AKIDEXAMPLE", "secretAccessKey": "example", "namespaces": "*"},
+			StringData: map[string]string{"accessKeyId": "AKIDEXAMPLE", "secretAccessKey": "example", "namespaces": "*", "rights": "*"},
 		}
 		Expect(api.Create(ctx, key)).To(Succeed())
 		DeferCleanup(func(ctx context.Context) { Expect(api.Delete(ctx, key)).To(Succeed()) })
