@@ -42,6 +42,7 @@ var operations = map[string]struct {
 	op     operation
 }{
 	"/invocations":        {http.MethodPost, opInvoke},
+	"/invocations/":       {http.MethodPost, opInvoke}, // A2A's clients put the slash there
 	"/stopruntimesession": {http.MethodPost, opStop},
 	"/commands":           {http.MethodPost, opCommand},
 	"/ws":                 {http.MethodGet, opSocket},

@@ -159,7 +159,7 @@ func (g *Gateway) find(ctx context.Context, c *call, right Right, s selection) (
 	if err != nil {
 		return nil, "", err
 	}
-	runtimes, err := g.runtimesFor(ctx, c.caller, right, s.AgentRuntimeArn)
+	runtimes, err := g.runtimesFor(ctx, c.caller, right, s)
 	if err != nil {
 		return nil, "", err
 	}
@@ -184,17 +184,17 @@ func (g *Gateway) find(ctx context.Context, c *call, right Right, s selection) (
 	return all, nextToken, nil
 }
 
-// runtimesFor are those that a caller has a right to; one, if it is named.
-func (g *Gateway) runtimesFor(ctx context.Context, caller Caller, right Right, label string) (map[client.ObjectKey]*v1alpha1.AgentRuntime, error) {
-	if label != "" {
-		agent, err := g.runtime(ctx, caller, right, label, "")
+// runtimesFor are those of a selection that a caller has a right to.
+func (g *Gateway) runtimesFor(ctx context.Context, caller Caller, right Right, s selection) (map[client.ObjectKey]*v1alpha1.AgentRuntime, error) {
+	if s.AgentRuntimeArn != "" {
+		agent, err := g.runtime(ctx, caller, right, s.AgentRuntimeArn, "")
 		if err != nil {
 			return nil, err
 		}
 		return map[client.ObjectKey]*v1alpha1.AgentRuntime{client.ObjectKeyFromObject(agent): agent}, nil
 	}
 	var list v1alpha1.AgentRuntimeList
-	if err := g.Client.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+	if err := g.Client.List(ctx, &list, client.InNamespace(s.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list runtimes: %w", err)
 	}
 	runtimes := map[client.ObjectKey]*v1alpha1.AgentRuntime{}
