@@ -67,6 +67,9 @@ func (r *AgentSessionReconciler) adopt(ctx context.Context, session *v1alpha1.Ag
 	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(wanted), &pod); err != nil {
 		return nil, fmt.Errorf("get pod %s: %w", wanted.Name, err)
 	}
+	if activationOf(&pod, session) == 0 && pod.DeletionTimestamp != nil {
+		return nil, fmt.Errorf("create pod %s: one of a session by this name that was deleted has not gone yet", wanted.Name)
+	}
 	if activationOf(&pod, session) == 0 {
 		return nil, fmt.Errorf("create pod %s: %w", wanted.Name, &refused{
 			v1alpha1.ReasonPodNameTaken, fmt.Sprintf("A pod named %s is there and is not this session's; delete it, or this session", wanted.Name),

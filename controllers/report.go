@@ -38,8 +38,8 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 	old := session.DeepCopy()
 	session.Status = statusOf(old, o, r.TimeScale)
 	lookAgain := o.verdict.LookAgain
-	if merged(&old.Status, o) {
-		lookAgain = earliest(lookAgain, mergeUntil(&old.Status, o))
+	if until := mergeUntil(&old.Status, o); o.now.Before(until) {
+		lookAgain = earliest(lookAgain, until)
 	}
 	if equality.Semantic.DeepEqual(old.Status, session.Status) {
 		return lookAgain, nil
@@ -59,10 +59,21 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 	return lookAgain, nil
 }
 
-// mergeUntil is how long the ping status in an old report stands before a
-// change is reported.
+// mergeUntil is how long the old report stands before a change is reported; zero
+// if it is reported at once. A flapping agent costs a write every few seconds, not
+// at every ping, and a call that is over in a few seconds, for which a gateway took
+// a lease, none that says that it is there.
 func mergeUntil(old *v1alpha1.AgentSessionStatus, o outcome) time.Time {
-	return timeOf(old.PingStatusSince).Add(o.facts.Policy.Merge)
+	state, pulse := o.verdict.State, o.facts.Pulse
+	switch {
+	case old.PingStatus == "", state != v1alpha1.StateActive && state != v1alpha1.StateIdle:
+		return time.Time{}
+	case old.PingStatus != string(pulse.Status):
+		return timeOf(old.PingStatusSince).Add(o.facts.Policy.Merge)
+	case old.State == v1alpha1.StateIdle && state == v1alpha1.StateActive:
+		return o.facts.LeasedAt().Add(o.facts.Policy.Merge)
+	}
+	return time.Time{}
 }
 
 // statusOf is the status that an outcome amounts to.
@@ -113,7 +124,7 @@ func living(state v1alpha1.SessionState) bool {
 func livingStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {
 	pulse := o.facts.Pulse
 	next.Pod = podStatusOf(o)
-	if merged(old, o) {
+	if o.now.Before(mergeUntil(old, o)) {
 		next.State = old.State
 		return
 	}
@@ -127,14 +138,6 @@ func livingStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {
 	if stop := o.verdict.Next; !stop.At.IsZero() {
 		next.NextStop = &v1alpha1.NextStop{At: *timePtr(stop.At), Reason: stop.Reason}
 	}
-}
-
-// merged tells that a change between Healthy and HealthyBusy is not reported
-// yet, since the one before it was reported a moment ago: a flapping agent
-// costs a write every few seconds, not at every ping.
-func merged(old *v1alpha1.AgentSessionStatus, o outcome) bool {
-	living := o.verdict.State == v1alpha1.StateActive || o.verdict.State == v1alpha1.StateIdle
-	return living && old.PingStatus != "" && old.PingStatus != string(o.facts.Pulse.Status) && o.now.Before(mergeUntil(old, o))
 }
 
 func stoppedStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {

@@ -96,8 +96,8 @@ type AgentSessionStatus struct {
 	// spec.runtimeRef.
 	// +optional
 	Runtime *ActivationRuntime `json:"runtime,omitempty"`
-	// traffic is what the gateway knows of invocations; the operator reads it
-	// and never writes it.
+	// traffic is what the gateway knows of invocations. The operator reads it, and
+	// takes inUseUntil off with the compute that it was for.
 	// +optional
 	Traffic *Traffic `json:"traffic,omitempty"`
 	// lastTermination is why the last compute was taken away, and while the

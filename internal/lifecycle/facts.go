@@ -94,6 +94,11 @@ func (f Facts) starting() bool { return f.Pulse.HealthyAt.IsZero() }
 // inUse: an invocation is in flight.
 func (f Facts) inUse(now time.Time) bool { return now.Before(f.Traffic.InUseUntil) }
 
+// LeasedAt is when a gateway took the lease that stands.
+func (f Facts) LeasedAt() time.Time {
+	return f.Traffic.InUseUntil.Add(-Seen{Idle: f.Policy.Idle}.lease())
+}
+
 // busy: the last good answer was HealthyBusy, and it counts. By
 // AgentCoreStrict it counts only with a usable time_of_last_update.
 func (f Facts) busy() bool {

@@ -1,0 +1,40 @@
+package controllers
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+func TestMergeUntil(t *testing.T) {
+	now := time.Unix(1795423194, 0)
+	policy := lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1) // an idle timeout of 900 s, reports 4 s apart
+	for name, row := range map[string]struct {
+		old    v1alpha1.SessionState
+		state  v1alpha1.SessionState
+		status contract.Status
+		until  time.Time // of the lease
+		want   time.Time
+	}{
+		"nothing new":                     {v1alpha1.StateIdle, v1alpha1.StateIdle, contract.Healthy, time.Time{}, time.Time{}},
+		"busy now":                        {v1alpha1.StateIdle, v1alpha1.StateActive, contract.HealthyBusy, time.Time{}, now.Add(4 * time.Second)},
+		"a call that a lease was got for": {v1alpha1.StateIdle, v1alpha1.StateActive, contract.Healthy, now.Add(460 * time.Second), now.Add(14 * time.Second)},
+		"a call that is over":             {v1alpha1.StateActive, v1alpha1.StateIdle, contract.Healthy, time.Time{}, time.Time{}},
+		"a stop":                          {v1alpha1.StateIdle, v1alpha1.StateStopping, contract.HealthyBusy, time.Time{}, time.Time{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			old := &v1alpha1.AgentSessionStatus{State: row.old, PingStatus: string(contract.Healthy), PingStatusSince: new(metav1.NewTime(now))}
+			o := outcome{
+				facts:   lifecycle.Facts{Policy: policy, Pulse: lifecycle.Pulse{Status: row.status}, Traffic: lifecycle.Traffic{InUseUntil: row.until}},
+				verdict: lifecycle.Verdict{State: row.state}, now: now,
+			}
+			NewWithT(t).Expect(mergeUntil(old, o)).To(Equal(row.want))
+		})
+	}
+}
