@@ -147,5 +147,5 @@ deploy: ## Install CRD, rights and operator into the cluster of the current kube
 	kubectl apply -f dist/install.yaml
 
 .PHONY: undeploy
-undeploy: ## Remove all that deploy made. Sessions and their pods go with the CRD.
-	kubectl delete --ignore-not-found -f dist/install.yaml
+undeploy: ## Remove all that deploy made, and a gateway. Sessions and their pods go with the CRD.
+	kubectl delete --ignore-not-found -f dist/install-gateway.yaml -f dist/install.yaml
