@@ -81,6 +81,7 @@ func (g *Gateway) command(w http.ResponseWriter, r *http.Request, c *call) error
 	if err != nil {
 		return err
 	}
+	c.payload.close() // it may run for an hour
 	starting, limit := withLimit(r.Context(), g.RequestTimeout)
 	session, release, err := g.acquireFor(starting, c)
 	err = ended(starting, err)

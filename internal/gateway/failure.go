@@ -82,6 +82,10 @@ func agentFailed(code int) *failure {
 	return runtimeError(fmt.Sprintf("Received error (%d) from runtime. Please check your CloudWatch logs for more information.", code))
 }
 
+func throttled(message string) *failure {
+	return &failure{Code: http.StatusTooManyRequests, Type: "ThrottlingException", Message: message}
+}
+
 func runtimeError(message string) *failure {
 	return &failure{Code: http.StatusFailedDependency, Type: "RuntimeClientError", Message: message}
 }

@@ -187,8 +187,8 @@ func rewrite(p *httputil.ProxyRequest, c *call, session *v1alpha1.AgentSession) 
 	out.URL = &url.URL{Scheme: "http", Host: net.JoinHostPort(session.Status.Pod.IP, strconv.Itoa(int(protocol.Port))), Path: path}
 	out.Host, out.Trailer = out.URL.Host, nil
 	out.Header = headersFor(p.In.Header, c)
-	out.Body, out.ContentLength = c.payload.open(), c.payload.Size
-	out.GetBody = func() (io.ReadCloser, error) { return c.payload.open(), nil }
+	out.Body, out.ContentLength = c.payload.send(), c.payload.Size
+	out.GetBody = func() (io.ReadCloser, error) { return c.payload.send(), nil }
 	if c.payload.Size == 0 {
 		out.Body = http.NoBody
 	}

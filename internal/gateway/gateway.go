@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/semaphore"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/keymutex"
@@ -57,7 +58,9 @@ type Options struct {
 	RequestTimeout, StreamTimeout time.Duration
 	// QueueLength is how many calls for any free session of an endpoint may wait,
 	// and QueueTimeout how long. Default: 100, 30 s.
-	QueueLength  int
+	QueueLength int
+	// QueueTimeout is also how long a call waits until there is room for its large
+	// payload.
 	QueueTimeout time.Duration
 	// Traces gets spans of each call. Nil: none are made.
 	Traces trace.TracerProvider
@@ -75,7 +78,8 @@ type Gateway struct {
 	issuers *issuers
 	tracing tracing
 	agents  http.RoundTripper
-	calls   sync.WaitGroup // that are being served
+	files   *semaphore.Weighted // bytes of payloads
+	calls   sync.WaitGroup      // that are being served
 
 	starting keymutex.KeyMutex // by the UID of a runtime with maxSessions
 }
@@ -101,7 +105,10 @@ func New(o Options) *Gateway {
 		o.QueueTimeout = DefaultQueueTimeout
 	}
 	tracing := newTracing(o.Traces)
-	g := &Gateway{Options: o, tracing: tracing, agents: tracing.asking(toAgents()), issuers: newIssuers(o.Issuers), changes: changes{seed: maphash.MakeSeed()}, starting: keymutex.NewHashed(0)}
+	g := &Gateway{
+		Options: o, tracing: tracing, agents: tracing.asking(toAgents()), files: semaphore.NewWeighted(maxInFiles),
+		issuers: newIssuers(o.Issuers), changes: changes{seed: maphash.MakeSeed()}, starting: keymutex.NewHashed(0),
+	}
 	g.traffic.write = g.writeTraffic
 	return g
 }
@@ -198,7 +205,7 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 	if err != nil {
 		return err
 	}
-	if c.payload, err = spool(w, r); err != nil {
+	if c.payload, err = g.spool(w, r); err != nil {
 		return err
 	}
 	if c.caller, err = proof(c.payload); err != nil {

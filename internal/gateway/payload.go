@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -18,12 +19,12 @@ import (
 const (
 	// inMemory is how much of a body is kept in memory; more goes to a file.
 	inMemory = 256 << 10
-	// maxFiles is how many bodies may be in files at once: with 100 MB each they
-	// fill what config/gateway gives them.
-	maxFiles = 16
+	// maxInFiles is how many bytes of bodies may be in files at once, of what
+	// config/gateway gives them.
+	maxInFiles = 16 * contract.MaxPayloadBytes
+	// minInFile is what the smallest counts, or they would be too many files.
+	minInFile = 1 << 20
 )
-
-var files = make(chan struct{}, maxFiles)
 
 // Payload is the body of a request. A signature covers all of it, so it has to
 // be there before anything is done.
@@ -35,11 +36,14 @@ type Payload struct {
 
 	memory []byte
 	file   *os.File
-	placed bool // it has one of the places of files
+	free   func() // gives the file up; nil if there is none
 }
 
 // spool reads the body of a request.
-func spool(w http.ResponseWriter, r *http.Request) (*Payload, error) {
+func (g *Gateway) spool(w http.ResponseWriter, r *http.Request) (*Payload, error) {
+	if r.ContentLength > contract.MaxPayloadBytes {
+		return nil, tooLarge()
+	}
 	deadline := http.NewResponseController(w)
 	if err := deadline.SetReadDeadline(time.Now().Add(bodyTimeout)); err == nil {
 		defer deadline.SetReadDeadline(time.Time{}) //nolint:errcheck // as above
@@ -51,14 +55,15 @@ func spool(w http.ResponseWriter, r *http.Request) (*Payload, error) {
 	n, err := io.CopyN(&memory, body, inMemory)
 	p.Size, p.memory = n, memory.Bytes()
 	if err == nil {
-		err = p.spill(r.Context(), body)
+		err = g.spill(r, p, body)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		p.close()
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			f := invalid("payload", fmt.Sprintf("Value at 'payload' failed to satisfy constraint: Member must have length less than or equal to %d", contract.MaxPayloadBytes))
-			f.Code = http.StatusRequestEntityTooLarge
+		if f, known := errors.AsType[*failure](err); known {
 			return nil, f
+		}
+		if _, is := errors.AsType[*http.MaxBytesError](err); is {
+			return nil, tooLarge()
 		}
 		return nil, unparsable("The request's body could not be read to its end")
 	}
@@ -66,15 +71,30 @@ func spool(w http.ResponseWriter, r *http.Request) (*Payload, error) {
 	return p, nil
 }
 
+func tooLarge() *failure {
+	f := invalid("payload", fmt.Sprintf("Value at 'payload' failed to satisfy constraint: Member must have length less than or equal to %d", contract.MaxPayloadBytes))
+	f.Code = http.StatusRequestEntityTooLarge
+	return f
+}
+
 // spill writes what is left of a body to a file without a name, when there is
-// place for one more.
-func (p *Payload) spill(ctx context.Context, rest io.Reader) error {
-	select {
-	case files <- struct{}{}:
-	case <-ctx.Done():
+// room for it.
+func (g *Gateway) spill(r *http.Request, p *Payload, rest io.Reader) error {
+	size := int64(contract.MaxPayloadBytes) // it may be, if it does not say
+	if r.ContentLength >= 0 {
+		size = max(r.ContentLength, minInFile)
+	}
+	ctx, cancel := context.WithTimeoutCause(r.Context(), g.QueueTimeout, throttled("Too many large payloads are on their way to agents. Please retry."))
+	defer cancel()
+	if g.files.Acquire(ctx, size) != nil {
 		return context.Cause(ctx)
 	}
-	p.placed = true
+	p.free = sync.OnceFunc(func() {
+		if p.file != nil {
+			_ = p.file.Close() // it has no name any more
+		}
+		g.files.Release(size)
+	})
 	file, err := os.CreateTemp("", "agentsession-payload-")
 	if err != nil {
 		return fmt.Errorf("make a file for the payload: %w", err)
@@ -96,12 +116,25 @@ func (p *Payload) open() io.ReadCloser {
 	return io.NopCloser(io.MultiReader(bytes.NewReader(p.memory), io.NewSectionReader(p.file, 0, p.Size-int64(len(p.memory)))))
 }
 
-func (p *Payload) close() {
-	if p.placed {
-		<-files
-		p.placed = false
+// send is open for an agent: when it has read all, the file is given up. The agent
+// may take an hour to answer.
+func (p *Payload) send() io.ReadCloser { return sending{p.open(), p} }
+
+type sending struct {
+	io.ReadCloser
+	payload *Payload
+}
+
+func (s sending) Read(b []byte) (int, error) {
+	n, err := s.ReadCloser.Read(b)
+	if errors.Is(err, io.EOF) {
+		s.payload.close()
 	}
-	if p.file != nil {
-		_ = p.file.Close() // it has no name any more
+	return n, err
+}
+
+func (p *Payload) close() {
+	if p.free != nil {
+		p.free()
 	}
 }

@@ -116,7 +116,7 @@ func TestPayloadIsWhatCame(t *testing.T) {
 	for _, size := range []int{0, 1, inMemory - 1, inMemory, inMemory + 1, 3 * inMemory} {
 		g := NewWithT(t)
 		body := strings.Repeat("x", size)
-		p, err := spool(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body)))
+		p, err := New(Options{}).spool(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body)))
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(p.Size).To(BeEquivalentTo(size))
 		g.Expect(p.Hash).To(Equal(hashOf(body)))
