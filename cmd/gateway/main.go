@@ -56,10 +56,11 @@ func main() {
 	flag.StringVar(&o.conflict, "conflict", string(gateway.ConflictFail),
 		"What becomes of a call to a session that starts or stops for another one: fail (409 RetryableConflictException, as AgentCore does) or wait.")
 	flag.DurationVar(&o.requestTimeout, "request-timeout", gateway.DefaultRequestTimeout, "How long an invocation may take; one that has to start its session too.")
-	flag.DurationVar(&o.streamTimeout, "stream-timeout", gateway.DefaultStreamTimeout, "How long a stream (text/event-stream) or a WebSocket may last.")
+	flag.DurationVar(&o.streamTimeout, "stream-timeout", gateway.DefaultStreamTimeout, "How long a stream (an answer of no known length) or a WebSocket may last.")
 	flag.IntVar(&o.queueLength, "queue-length", gateway.DefaultQueueLength,
 		"How many calls for any free session (header X-AgentSession-Routing: any) may wait for one endpoint. One more is answered 429.")
-	flag.DurationVar(&o.queueTimeout, "queue-timeout", gateway.DefaultQueueTimeout, "How long they wait, until they are answered 429.")
+	flag.DurationVar(&o.queueTimeout, "queue-timeout", gateway.DefaultQueueTimeout,
+		"How long they wait, until they are answered 429; and calls for which there is no room, as too many large payloads are on their way.")
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))

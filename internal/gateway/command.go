@@ -82,7 +82,7 @@ func (g *Gateway) command(w http.ResponseWriter, r *http.Request, c *call) error
 		return err
 	}
 	c.payload.close() // it may run for an hour
-	starting, limit := withLimit(r.Context(), g.RequestTimeout)
+	starting, limit := withLimit(r.Context(), w, g.RequestTimeout)
 	session, release, err := g.acquireFor(starting, c)
 	err = ended(starting, err)
 	limit.end()
@@ -99,6 +99,7 @@ func (g *Gateway) command(w http.ResponseWriter, r *http.Request, c *call) error
 	defer inFlight.Dec()
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
+	takenBy(w, time.Now().Add(timeout))
 	ctx, kill := context.WithCancelCause(ctx)
 	defer kill(nil)
 	events := &commandEvents{kill: kill, w: w, encoder: eventstream.NewEncoder(), left: contract.MaxPayloadBytes}
@@ -221,10 +222,10 @@ func (e *commandEvents) send(chunks ...commandChunk) error {
 		for name, value := range map[string]string{":message-type": "event", ":event-type": "chunk", ":content-type": "application/json"} {
 			message.Headers.Set(name, eventstream.StringValue(value))
 		}
+		e.over = c.Stop != nil // whether it arrives or not, e.w may be used no more
 		if err := e.encoder.Encode(e.w, message); err != nil {
 			return fmt.Errorf("write an event of a command: %w", err)
 		}
-		e.over = c.Stop != nil
 	}
 	return http.NewResponseController(e.w).Flush()
 }

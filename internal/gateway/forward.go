@@ -6,9 +6,9 @@ import (
 	"errors"
 	"io"
 	"log"
-	"mime"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/http/httputil"
 	"net/url"
 	"slices"
@@ -43,17 +43,35 @@ func (buffers) Put(b []byte) { bufferPool.Put((*[4 << 10]byte)(b)) }
 
 var errTooLong = errors.New("the invocation took longer than it may")
 
-// toAgents carries requests to agents: straight to their pods, as they are.
-func toAgents() http.RoundTripper {
-	return &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		DisableCompression:  true,
-		ReadBufferSize:      2 << 10, // as buffers: for as long as a stream is open
-		WriteBufferSize:     2 << 10,
-		MaxIdleConnsPerHost: 4,
-		IdleConnTimeout:     3 * time.Second, // shorter than the 5 s of uvicorn and Node
-		Protocols:           http1(),
+// agents carries requests to agents: straight to their pods, as they are.
+type agents struct{ *http.Transport }
+
+func toAgents() agents {
+	return agents{&http.Transport{
+		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		DisableCompression:     true,
+		ReadBufferSize:         2 << 10, // as buffers: for as long as a stream is open
+		WriteBufferSize:        2 << 10,
+		MaxResponseHeaderBytes: maxHeaders,
+		MaxIdleConnsPerHost:    4,
+		IdleConnTimeout:        3 * time.Second, // shorter than the 5 s of uvicorn and Node
+		Protocols:              http1(),
+	}}
+}
+
+// RoundTrip returns an agent's answer and nothing else: what it says before the
+// answer and after it stays here.
+func (a agents) RoundTrip(r *http.Request) (*http.Response, error) {
+	// ReverseProxy would pass on what has a status of 1xx. Where nobody looks at
+	// that, it counts among the headers, which have a limit.
+	httptrace.ContextClientTrace(r.Context()).Got1xxResponse = nil
+	answer, err := a.Transport.RoundTrip(r)
+	if err != nil {
+		return nil, err
 	}
+	bare := *answer // the trailers come with the body's end, and go to the answer that net/http made
+	bare.Trailer = nil
+	return &bare, nil
 }
 
 func http1() *http.Protocols {
@@ -64,7 +82,7 @@ func http1() *http.Protocols {
 
 // invoke finds the session's compute and has it answer.
 func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, c *call) error {
-	ctx, limit := withLimit(r.Context(), g.RequestTimeout)
+	ctx, limit := withLimit(r.Context(), w, g.RequestTimeout)
 	defer limit.end()
 	for tries := 1; ; tries++ {
 		changed := g.changes.next(c.key())
@@ -113,20 +131,18 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, sessi
 	inFlight.Inc()
 	defer inFlight.Dec()
 	var failed error
+	w.Header().Set(contract.HeaderSessionID, c.session)
 	proxy := &httputil.ReverseProxy{
 		Rewrite:    func(p *httputil.ProxyRequest) { rewrite(p, c, session) },
 		Transport:  g.agents,
 		BufferPool: buffers{},
 		ErrorLog:   log.New(io.Discard, "", 0),
 		ModifyResponse: func(answer *http.Response) error {
-			if streams(answer) {
-				limit.extend(g.StreamTimeout)
-			}
 			if err := passOn(answer, c); err != nil {
 				return err
 			}
-			for _, name := range []string{"X-Amzn-RequestId", contract.HeaderSessionID} {
-				w.Header().Del(name) // the answer has it
+			if streams(answer) {
+				limit.extend(g.StreamTimeout)
 			}
 			return nil
 		},
@@ -147,30 +163,48 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// limit ends a call that takes too long.
+// limit ends a call that takes too long: what the agent does for it and, as there
+// are callers who take nothing of their answer, what is written to its caller.
 type limit struct {
 	cancel context.CancelCauseFunc
+	w      http.ResponseWriter
 	began  time.Time
 	timer  *time.Timer
 }
 
-func withLimit(parent context.Context, after time.Duration) (context.Context, *limit) {
+func withLimit(parent context.Context, w http.ResponseWriter, after time.Duration) (context.Context, *limit) {
 	ctx, cancel := context.WithCancelCause(parent)
-	return ctx, &limit{cancel, time.Now(), time.AfterFunc(after, func() { cancel(errTooLong) })}
+	l := &limit{cancel, w, time.Now(), time.AfterFunc(after, func() { cancel(errTooLong) })}
+	takenBy(w, l.began.Add(after))
+	return ctx, l
 }
 
 // extend lets it take as long as that, since it began.
-func (l *limit) extend(to time.Duration) { l.timer.Reset(time.Until(l.began.Add(to))) }
+func (l *limit) extend(to time.Duration) {
+	end := l.began.Add(to)
+	l.timer.Reset(time.Until(end))
+	takenBy(l.w, end)
+}
+
+// lastWords is how much longer a caller has to take what his call ended with.
+const lastWords = 5 * time.Second
+
+// takenBy has a call's connection cut if its caller has not taken the answer then.
+// A caller may stop reading until then: a shorter bound would cut those who look at
+// a stream through a pager.
+func takenBy(w http.ResponseWriter, end time.Time) {
+	_ = http.NewResponseController(w).SetWriteDeadline(end.Add(lastWords)) // all that a server has can
+}
 
 func (l *limit) end() {
 	l.timer.Stop()
 	l.cancel(nil)
 }
 
-// streams tells whether an answer is one that may last.
+// streams tells whether an answer is one that may last: a WebSocket, or of no known
+// length.
 func streams(answer *http.Response) bool {
-	kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
-	return kind == "text/event-stream" || answer.StatusCode == http.StatusSwitchingProtocols
+	return answer.ContentLength < 0 || answer.StatusCode == http.StatusSwitchingProtocols
 }
 
 // fixedPaths are those that no protocolConfiguration changes.
@@ -251,25 +285,21 @@ var handshake = []string{"Connection", "Upgrade", "Sec-Websocket-Accept", "Sec-W
 
 // passOn lets an agent's good answer through, and hides what a bad one says.
 func passOn(answer *http.Response, c *call) error {
-	if answer.StatusCode == http.StatusSwitchingProtocols && c.op == opSocket {
+	if answer.StatusCode == http.StatusSwitchingProtocols && c.op == opSocket && strings.EqualFold(answer.Header.Get("Upgrade"), "websocket") {
 		answer.Header = only(answer.Header, handshake)
-		answer.Header.Set(contract.HeaderSessionID, c.session)
-		answer.Header.Set("X-Amzn-RequestId", c.id)
 		return nil
 	}
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
 		return agentFailed(answer.StatusCode)
 	}
 	header := only(answer.Header, returned)
-	header.Set(contract.HeaderSessionID, c.session)
-	header.Set("X-Amzn-RequestId", c.id)
 	if header.Get("Content-Type") == "" {
 		header["Content-Type"] = nil // or it would be guessed
 	}
 	if c.runtime.Spec.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP && header.Get(contract.HeaderMCPSessionID) == "" {
 		header.Set(contract.HeaderMCPSessionID, c.session)
 	}
-	answer.Header, answer.Trailer = header, nil
+	answer.Header = header
 	return nil
 }
 

@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"bufio"
 	"errors"
 	"hash/maphash"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -242,14 +244,12 @@ func (g *Gateway) fail(w *recorder, c call, err error) {
 // recorder notes what was answered.
 type recorder struct {
 	http.ResponseWriter
+	deadline  time.Time
 	code      int
 	firstByte time.Time
 }
 
 func (w *recorder) WriteHeader(code int) {
-	if code < http.StatusOK && code != http.StatusSwitchingProtocols {
-		return // what an agent says before its answer stays here
-	}
 	if w.code == 0 {
 		w.code, w.firstByte = code, time.Now()
 	}
@@ -263,5 +263,21 @@ func (w *recorder) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// Unwrap lets http.ResponseController flush and hijack.
+// SetWriteDeadline remembers it for Hijack.
+func (w *recorder) SetWriteDeadline(deadline time.Time) error {
+	w.deadline = deadline
+	return http.NewResponseController(w.ResponseWriter).SetWriteDeadline(deadline)
+}
+
+// Hijack keeps the deadline, which net/http takes off the connection.
+func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	w.code, w.firstByte = http.StatusSwitchingProtocols, time.Now()
+	return conn, buffered, conn.SetDeadline(w.deadline)
+}
+
+// Unwrap lets http.ResponseController flush.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -19,8 +19,12 @@ import (
 
 const (
 	headerTimeout = 10 * time.Second
-	// bodyTimeout is for a request's body, of 100 MB at most.
+	// bodyTimeout is for a request with its body, of 100 MB at most; also for one that
+	// is refused, of whose body net/http reads on a little.
 	bodyTimeout = 5 * time.Minute
+	// callTimeout is for all of a call, until its operation sets another: callers who
+	// take nothing of their answer would be waited for.
+	callTimeout = 2 * bodyTimeout
 	idleTimeout = 2 * time.Minute
 	maxHeaders  = 64 << 10
 )
@@ -70,6 +74,8 @@ func (g *Gateway) Serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
 		Handler:           g.tracing.serving(g),
 		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       bodyTimeout,
+		WriteTimeout:      callTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaders,
 		Protocols:         http1(),

@@ -3,6 +3,7 @@
 package echo
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,9 +20,11 @@ import (
 type Ask struct {
 	Sleep  string `json:"sleep,omitempty"`  // how long it takes
 	Code   int    `json:"code,omitempty"`   // what it fails with
-	Chunks int    `json:"chunks,omitempty"` // of a stream, one and then a sleep
+	Chunks int    `json:"chunks,omitempty"` // of a stream, one and then a sleep; on a WebSocket how often it echoes this
+	Kind   string `json:"kind,omitempty"`   // of a stream, in the place of text/event-stream
 	Die    bool   `json:"die,omitempty"`    // in mid-answer
 	Early  bool   `json:"early,omitempty"`  // says more than it should: a 103 before, and trailers
+	Raw    string `json:"raw,omitempty"`    // what it writes on its connection, in the place of an answer
 }
 
 // Told is what it answers.
@@ -61,7 +64,11 @@ func (e *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var do Ask
 	_ = json.Unmarshal(raw, &do) // or it is something else to echo
-	if do.Chunks > 0 {
+	switch {
+	case do.Raw != "":
+		e.write(w, r, do)
+		return
+	case do.Chunks > 0:
 		e.stream(w, r, do)
 		return
 	}
@@ -93,14 +100,17 @@ func (e *Agent) talk(w http.ResponseWriter, r *http.Request) {
 	for err == nil {
 		var kind websocket.MessageType
 		var message []byte
-		if kind, message, err = socket.Read(r.Context()); err == nil {
+		kind, message, err = socket.Read(r.Context())
+		var do Ask
+		_ = json.Unmarshal(message, &do) // as above
+		for i := 0; err == nil && i < max(do.Chunks, 1); i++ {
 			err = socket.Write(r.Context(), kind, message)
 		}
 	}
 }
 
 func (e *Agent) stream(w http.ResponseWriter, r *http.Request, do Ask) {
-	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Content-Type", cmp.Or(do.Kind, "text/event-stream"))
 	for i := range do.Chunks {
 		_, _ = fmt.Fprintf(w, "data: %d\n\n", i)  // as above
 		_ = http.NewResponseController(w).Flush() // as above
@@ -113,6 +123,18 @@ func (e *Agent) stream(w http.ResponseWriter, r *http.Request, do Ask) {
 	}
 }
 
+// write keeps its connection until the caller lets it go.
+func (e *Agent) write(w http.ResponseWriter, r *http.Request, do Ask) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()                  //nolint:errcheck // nothing to be done about it
+	_, _ = io.WriteString(conn, do.Raw) // the caller may have gone
+	_, _ = conn.Read(make([]byte, 1))   // as above
+	e.Gone <- r.Header.Get(contract.HeaderSessionID)
+}
+
 // pause is false if the caller goes meanwhile.
 func (e *Agent) pause(r *http.Request, do Ask) bool {
 	wait, _ := time.ParseDuration(do.Sleep) // none is none
@@ -120,7 +142,7 @@ func (e *Agent) pause(r *http.Request, do Ask) bool {
 	case <-time.After(wait):
 		return true
 	case <-r.Context().Done():
-		e.Gone <- r.Header.Get("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id")
+		e.Gone <- r.Header.Get(contract.HeaderSessionID)
 		return false
 	}
 }
