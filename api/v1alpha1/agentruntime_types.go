@@ -108,6 +108,11 @@ type AgentRuntimeSpec struct {
 	// +optional
 	RequestHeaderConfiguration *RequestHeaderConfiguration `json:"requestHeaderConfiguration,omitempty"`
 
+	// limits of calls, where they are to be lower than the gateway's own. Those of
+	// the newest version are in force for all sessions.
+	// +optional
+	Limits RuntimeLimits `json:"limits,omitzero"`
+
 	// authorizerConfiguration says who may call the runtime instead of those whom
 	// the gateway knows. The one of the newest version is in force for all sessions.
 	// +optional
@@ -171,6 +176,31 @@ type RequestHeaderConfiguration struct {
 	// +kubebuilder:validation:MaxItems=20
 	// +kubebuilder:validation:items:Pattern=`^[A-Za-z][A-Za-z0-9_-]{0,255}$`
 	RequestHeaderAllowlist []string `json:"requestHeaderAllowlist,omitempty"`
+}
+
+// RuntimeLimits are those of calls. What is absent is the gateway's own, whose
+// defaults are AgentCore's (developer guide, "Quotas"); what is higher than that
+// does not count.
+type RuntimeLimits struct {
+	// requestTimeoutSeconds is how long an invocation may take, with the start of its
+	// session, 1 to 28800; AgentCore's is 900.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=28800
+	RequestTimeoutSeconds int32 `json:"requestTimeoutSeconds,omitempty"`
+	// streamTimeoutSeconds is how long a stream or a WebSocket may last, 1 to 28800;
+	// AgentCore's is 3600.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=28800
+	StreamTimeoutSeconds int32 `json:"streamTimeoutSeconds,omitempty"`
+	// maxPayloadBytes is how large a request's payload may be, and an answer that
+	// says its length (one that does not is a stream), 1 to 100,000,000, which is
+	// AgentCore's.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100000000
+	MaxPayloadBytes int64 `json:"maxPayloadBytes,omitempty"`
 }
 
 // AuthorizerConfiguration is AgentCore's.
@@ -317,6 +347,9 @@ type ActivationRuntime struct {
 	// ping of that version.
 	// +required
 	Ping RuntimePing `json:"ping"`
+	// requestHeaderConfiguration of that version.
+	// +optional
+	RequestHeaderConfiguration *RequestHeaderConfiguration `json:"requestHeaderConfiguration,omitempty"`
 	// stuckDetection of that version, for a session without one.
 	// +optional
 	StuckDetection *StuckDetection `json:"stuckDetection,omitempty"`

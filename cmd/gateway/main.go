@@ -36,6 +36,7 @@ type options struct {
 	address, metricsAddress, healthAddress string
 	authentication                         string
 	keyNamespace                           string
+	allowLoopback                          bool
 	conflict                               string
 	requestTimeout, streamTimeout          time.Duration
 	queueLength                            int
@@ -53,6 +54,7 @@ func main() {
 		"How callers are known, a list with commas: sigv4 (AWS's Signature Version 4, against the access keys in the Secrets with the label "+
 			gateway.LabelAccessKey+"), kubernetes (bearer tokens of the cluster; who may create agentruntimes/invocations may call). Or none: everybody may call every runtime.")
 	flag.StringVar(&o.keyNamespace, "access-key-namespace", os.Getenv("POD_NAMESPACE"), "Namespace of those Secrets. Default: $POD_NAMESPACE.")
+	flag.BoolVar(&o.allowLoopback, "allow-loopback-agents", false, "Call agents on loopback addresses too: for tests on an API server without nodes.")
 	flag.StringVar(&o.conflict, "conflict", string(gateway.ConflictFail),
 		"What becomes of a call to a session that starts or stops for another one: fail (409 RetryableConflictException, as AgentCore does) or wait.")
 	flag.DurationVar(&o.requestTimeout, "request-timeout", gateway.DefaultRequestTimeout, "How long an invocation may take; one that has to start its session too.")
@@ -205,7 +207,7 @@ func authenticator(mgr ctrl.Manager, o options) (gateway.Authenticator, error) {
 
 func newGateway(mgr ctrl.Manager, o options, spans *trace.TracerProvider) (*gateway.Gateway, error) {
 	opts := gateway.Options{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cluster: mgr.GetConfig(), Conflict: gateway.Conflict(o.conflict),
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cluster: mgr.GetConfig(), AllowLoopback: o.allowLoopback, Conflict: gateway.Conflict(o.conflict),
 		RequestTimeout: o.requestTimeout, StreamTimeout: o.streamTimeout, QueueLength: o.queueLength, QueueTimeout: o.queueTimeout, Log: ctrl.Log.WithName("gateway"),
 	}
 	if spans != nil {

@@ -82,7 +82,7 @@ func (g *Gateway) command(w http.ResponseWriter, r *http.Request, c *call) error
 		return err
 	}
 	c.payload.close() // it may run for an hour
-	starting, limit := withLimit(r.Context(), w, g.RequestTimeout)
+	starting, limit := withLimit(r.Context(), w, c.limits.Request)
 	session, release, err := g.acquireFor(starting, c)
 	err = ended(starting, err)
 	limit.end()

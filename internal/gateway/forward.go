@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -24,8 +25,10 @@ import (
 
 const (
 	cardPath = "/.well-known/agent-card.json"
-	// maxHeaderValue is how long the value of an allowlisted header may be.
+	// maxHeaderValue is how long the value of an allowlisted header may be, and
+	// maxBaggage that of baggage: AgentCore's.
 	maxHeaderValue = 4096
+	maxBaggage     = 8192
 	dialTimeout    = 5 * time.Second
 	// maxTries is how often an agent that is not there is looked for anew.
 	maxTries = 3
@@ -46,9 +49,13 @@ var errTooLong = errors.New("the invocation took longer than it may")
 // agents carries requests to agents: straight to their pods, as they are.
 type agents struct{ *http.Transport }
 
-func toAgents() agents {
+func toAgents(allowLoopback bool) agents {
+	dialer := &net.Dialer{Timeout: dialTimeout, Control: refuseOwn} // the status that says where may be a tenant's
+	if allowLoopback {
+		dialer.Control = nil
+	}
 	return agents{&http.Transport{
-		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		DialContext:            dialer.DialContext,
 		DisableCompression:     true,
 		ReadBufferSize:         2 << 10, // as buffers: for as long as a stream is open
 		WriteBufferSize:        2 << 10,
@@ -64,7 +71,9 @@ func toAgents() agents {
 func (a agents) RoundTrip(r *http.Request) (*http.Response, error) {
 	// ReverseProxy would pass on what has a status of 1xx. Where nobody looks at
 	// that, it counts among the headers, which have a limit.
-	httptrace.ContextClientTrace(r.Context()).Got1xxResponse = nil
+	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil {
+		trace.Got1xxResponse = nil
+	}
 	answer, err := a.Transport.RoundTrip(r)
 	if err != nil {
 		return nil, err
@@ -82,7 +91,7 @@ func http1() *http.Protocols {
 
 // invoke finds the session's compute and has it answer.
 func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, c *call) error {
-	ctx, limit := withLimit(r.Context(), w, g.RequestTimeout)
+	ctx, limit := withLimit(r.Context(), w, c.limits.Request)
 	defer limit.end()
 	for tries := 1; ; tries++ {
 		changed := g.changes.next(c.key())
@@ -138,11 +147,11 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, sessi
 		BufferPool: buffers{},
 		ErrorLog:   log.New(io.Discard, "", 0),
 		ModifyResponse: func(answer *http.Response) error {
-			if err := passOn(answer, c); err != nil {
+			if err := passOn(answer, c, session); err != nil {
 				return err
 			}
 			if streams(answer) {
-				limit.extend(g.StreamTimeout)
+				limit.extend(c.limits.Stream)
 			}
 			return nil
 		},
@@ -151,6 +160,9 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, sessi
 	proxy.ServeHTTP(w, r)
 	if _, known := errors.AsType[*failure](failed); known || failed == nil {
 		return failed
+	}
+	if !unreached(failed) { // it may hold what the agent wrote
+		failed = errors.New(lifecycle.Printable(failed.Error()))
 	}
 	return errors.Join(runtimeError("Runtime health check failed or timed out: the agent closed the connection before it answered."), failed)
 }
@@ -212,15 +224,13 @@ var fixedPaths = map[operation]string{opSocket: contract.WebSocketPath, opCard: 
 
 // rewrite makes the request for the agent, of what may reach it and nothing else.
 func rewrite(p *httputil.ProxyRequest, c *call, session *v1alpha1.AgentSession) {
-	protocol := lifecycle.ProtocolOf(v1alpha1.ProtocolConfiguration{})
-	if started := session.Status.Runtime; started != nil {
-		protocol = lifecycle.ProtocolOf(started.ProtocolConfiguration)
-	}
+	started := startedWith(session)
+	protocol := lifecycle.ProtocolOf(started.ProtocolConfiguration)
 	path := cmp.Or(fixedPaths[c.op], protocol.Path)
 	out := p.Out
 	out.URL = &url.URL{Scheme: "http", Host: net.JoinHostPort(session.Status.Pod.IP, strconv.Itoa(int(protocol.Port))), Path: path}
 	out.Host, out.Trailer = out.URL.Host, nil
-	out.Header = headersFor(p.In.Header, c)
+	out.Header = headersFor(p.In.Header, c, started.RequestHeaderConfiguration)
 	out.Body, out.ContentLength = c.payload.send(), c.payload.Size
 	out.GetBody = func() (io.ReadCloser, error) { return c.payload.send(), nil }
 	if c.payload.Size == 0 {
@@ -235,17 +245,32 @@ func rewrite(p *httputil.ProxyRequest, c *call, session *v1alpha1.AgentSession) 
 	}
 }
 
+// startedWith is the version of its runtime that a session's compute started with.
+func startedWith(session *v1alpha1.AgentSession) v1alpha1.ActivationRuntime {
+	if session.Status.Runtime == nil {
+		return v1alpha1.ActivationRuntime{}
+	}
+	return *session.Status.Runtime
+}
+
 // headersFor are those of a caller that reach the agent: AgentCore's own, those
 // of tracing, and those that the runtime allows.
-func headersFor(in http.Header, c *call) http.Header {
+func headersFor(in http.Header, c *call, allowed *v1alpha1.RequestHeaderConfiguration) http.Header {
 	out := http.Header{"User-Agent": {""}} // net/http would write its own
 	for _, name := range []string{"Accept", contract.HeaderMCPSessionID, "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name"} {
 		if value := in.Get(name); value != "" {
 			out.Set(name, value)
 		}
 	}
+	if c.mcp != "" {
+		out.Set(contract.HeaderMCPSessionID, c.mcp)
+	}
 	for name, values := range in {
-		if (passes(name, c) || contract.IsTraceHeader(name)) && len(strings.Join(values, "")) <= maxHeaderValue {
+		most := maxHeaderValue
+		if name == "Baggage" {
+			most = maxBaggage
+		}
+		if (passes(name, c, allowed) || contract.IsTraceHeader(name)) && len(strings.Join(values, "")) <= most {
 			out[name] = values
 		}
 	}
@@ -265,14 +290,13 @@ func headersFor(in http.Header, c *call) http.Header {
 }
 
 // passes tells whether the runtime lets a caller's header through.
-func passes(name string, c *call) bool {
+func passes(name string, c *call, allowed *v1alpha1.RequestHeaderConfiguration) bool {
 	if len(name) > len(contract.HeaderCustomPrefix) && strings.EqualFold(name[:len(contract.HeaderCustomPrefix)], contract.HeaderCustomPrefix) {
 		return true
 	}
 	if name == "Authorization" && c.runtime.Spec.AuthorizerConfiguration == nil {
 		return false // it is for the gateway
 	}
-	allowed := c.runtime.Spec.RequestHeaderConfiguration
 	return allowed != nil && contract.Forwardable(name) &&
 		slices.ContainsFunc(allowed.RequestHeaderAllowlist, func(n string) bool { return strings.EqualFold(n, name) })
 }
@@ -284,7 +308,7 @@ var returned = []string{"Content-Type", "Content-Length", contract.HeaderMCPSess
 var handshake = []string{"Connection", "Upgrade", "Sec-Websocket-Accept", "Sec-Websocket-Protocol", "Sec-Websocket-Extensions"}
 
 // passOn lets an agent's good answer through, and hides what a bad one says.
-func passOn(answer *http.Response, c *call) error {
+func passOn(answer *http.Response, c *call, session *v1alpha1.AgentSession) error {
 	if answer.StatusCode == http.StatusSwitchingProtocols && c.op == opSocket && strings.EqualFold(answer.Header.Get("Upgrade"), "websocket") {
 		answer.Header = only(answer.Header, handshake)
 		return nil
@@ -292,12 +316,15 @@ func passOn(answer *http.Response, c *call) error {
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
 		return agentFailed(answer.StatusCode)
 	}
+	if answer.ContentLength > c.limits.Payload {
+		return runtimeError(fmt.Sprintf("The agent's answer has %d bytes, and %d are allowed", answer.ContentLength, c.limits.Payload))
+	}
 	header := only(answer.Header, returned)
 	if header.Get("Content-Type") == "" {
 		header["Content-Type"] = nil // or it would be guessed
 	}
-	if c.runtime.Spec.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP && header.Get(contract.HeaderMCPSessionID) == "" {
-		header.Set(contract.HeaderMCPSessionID, c.session)
+	if startedWith(session).ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP {
+		header.Set(contract.HeaderMCPSessionID, mcpSession(c.session, cmp.Or(header.Get(contract.HeaderMCPSessionID), c.mcp)))
 	}
 	answer.Header = header
 	return nil

@@ -19,6 +19,7 @@ import (
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 // Conflict says what becomes of a call to a session that is starting or stopping
@@ -54,6 +55,9 @@ type Options struct {
 	// Issuers reaches the issuers of runtimes with an authorizer. Nil: as it should
 	// be; tests have them on loopback.
 	Issuers http.RoundTripper
+	// AllowLoopback lets agents be on loopback: for tests on an API server without
+	// nodes.
+	AllowLoopback bool
 	// Conflict is fail or wait. Default: fail.
 	Conflict Conflict
 	// RequestTimeout and StreamTimeout end what lasts longer. Default: AgentCore's.
@@ -108,7 +112,7 @@ func New(o Options) *Gateway {
 	}
 	tracing := newTracing(o.Traces)
 	g := &Gateway{
-		Options: o, tracing: tracing, agents: tracing.asking(toAgents()), files: semaphore.NewWeighted(maxInFiles),
+		Options: o, tracing: tracing, agents: tracing.asking(toAgents(o.AllowLoopback)), files: semaphore.NewWeighted(maxInFiles),
 		issuers: newIssuers(o.Issuers), changes: changes{seed: maphash.MakeSeed()}, starting: keymutex.NewHashed(0),
 	}
 	g.traffic.write = g.writeTraffic
@@ -124,7 +128,9 @@ type call struct {
 	payload   *Payload
 	runtime   *v1alpha1.AgentRuntime
 	qualifier string
+	limits    lifecycle.CallLimits
 	session   string    // AgentCore's id of it
+	mcp       string    // the agent's own id of it, if it speaks MCP
 	any       bool      // any free session will do
 	began     time.Time // when it began to start the session, if it did
 }
@@ -219,6 +225,10 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 	if c.runtime, err = permitted(r.Context(), c.caller, c.op.right(), found); err != nil {
 		return err
 	}
+	c.limits = lifecycle.CallLimits{Request: g.RequestTimeout, Stream: g.StreamTimeout, Payload: contract.MaxPayloadBytes}.Within(c.runtime.Spec.Limits)
+	if c.payload.Size > c.limits.Payload {
+		return tooLarge(c.limits.Payload)
+	}
 	if err := c.address(r); err != nil {
 		return err
 	}
@@ -237,6 +247,9 @@ func (g *Gateway) fail(w *recorder, c call, err error) {
 	f, ok := errors.AsType[*failure](err)
 	if !ok {
 		f = &failure{Code: http.StatusInternalServerError, Type: internalError, Message: "An internal error occurred; the request id is " + c.id}
+	}
+	if c.session != "" && c.runtime.Spec.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP {
+		w.Header().Set(contract.HeaderMCPSessionID, mcpSession(c.session, c.mcp))
 	}
 	f.write(w)
 }

@@ -52,17 +52,21 @@ func newIssuers(transport http.RoundTripper) *issuers {
 // toIssuers reaches what is not the gateway's own machine. An issuer may well be
 // in the cluster.
 func toIssuers() http.RoundTripper {
-	dialer := &net.Dialer{Timeout: dialTimeout, Control: func(_, address string, _ syscall.RawConn) error {
-		to, err := netip.ParseAddrPort(address)
-		if err != nil {
-			return fmt.Errorf("parse the issuer's address: %w", err)
-		}
-		if ip := to.Addr().Unmap(); ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast() {
-			return fmt.Errorf("%s is no address of an issuer", ip)
-		}
-		return nil
-	}}
+	dialer := &net.Dialer{Timeout: dialTimeout, Control: refuseOwn}
 	return &http.Transport{DialContext: dialer.DialContext, Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: issuerTimeout}
+}
+
+// refuseOwn keeps a dialer from the gateway's own machine and from its link, where
+// clouds have their metadata.
+func refuseOwn(_, address string, _ syscall.RawConn) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("parse the address: %w", err)
+	}
+	if ip := to.Addr().Unmap(); ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast() {
+		return fmt.Errorf("%s is loopback, link-local, multicast or unspecified: it is not called", ip)
+	}
+	return nil
 }
 
 // issuer is one. It is discovered once, when it is needed; its keys are asked for

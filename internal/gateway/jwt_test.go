@@ -14,7 +14,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-func TestIssuersAreAskedWithCare(t *testing.T) {
+func TestIssuersAndAgentsAreAskedWithCare(t *testing.T) {
 	g := NewWithT(t)
 	asked := 0
 	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
@@ -28,8 +28,10 @@ func TestIssuersAreAskedWithCare(t *testing.T) {
 		}
 		return err
 	}
-	g.Expect(get(&http.Client{Transport: toIssuers()}, server.URL)).To(MatchError(ContainSubstring("is no address of an issuer")))
-	g.Expect(get(&http.Client{Transport: toIssuers()}, "https://169.254.169.254/")).To(MatchError(ContainSubstring("is no address of an issuer")))
+	g.Expect(get(&http.Client{Transport: toIssuers()}, server.URL)).To(MatchError(ContainSubstring("it is not called")))
+	g.Expect(get(&http.Client{Transport: toIssuers()}, "https://169.254.169.254/")).To(MatchError(ContainSubstring("it is not called")))
+	g.Expect(get(&http.Client{Transport: toAgents(false)}, "http://127.0.0.1:1/")).To(MatchError(ContainSubstring("it is not called")))
+	g.Expect(get(&http.Client{Transport: toAgents(false)}, "http://[::ffff:169.254.169.254]/")).To(MatchError(ContainSubstring("it is not called")))
 	sparingly := &http.Client{Transport: &sparing{server.Client().Transport, rate.NewLimiter(rate.Every(time.Hour), 2)}, Timeout: time.Minute}
 	g.Expect(get(sparingly, "http://127.0.0.1/")).To(MatchError(ContainSubstring("over https")))
 	for range 2 {

@@ -42,7 +42,7 @@ type Payload struct {
 // spool reads the body of a request.
 func (g *Gateway) spool(w http.ResponseWriter, r *http.Request) (*Payload, error) {
 	if r.ContentLength > contract.MaxPayloadBytes {
-		return nil, tooLarge()
+		return nil, tooLarge(contract.MaxPayloadBytes)
 	}
 	sum := sha256.New()
 	body := io.TeeReader(http.MaxBytesReader(w, r.Body, contract.MaxPayloadBytes), sum)
@@ -59,7 +59,7 @@ func (g *Gateway) spool(w http.ResponseWriter, r *http.Request) (*Payload, error
 			return nil, f
 		}
 		if _, is := errors.AsType[*http.MaxBytesError](err); is {
-			return nil, tooLarge()
+			return nil, tooLarge(contract.MaxPayloadBytes)
 		}
 		return nil, unparsable("The request's body could not be read to its end")
 	}
@@ -68,8 +68,8 @@ func (g *Gateway) spool(w http.ResponseWriter, r *http.Request) (*Payload, error
 	return p, nil
 }
 
-func tooLarge() *failure {
-	f := invalid("payload", fmt.Sprintf("Value at 'payload' failed to satisfy constraint: Member must have length less than or equal to %d", contract.MaxPayloadBytes))
+func tooLarge(most int64) *failure {
+	f := invalid("payload", fmt.Sprintf("Value at 'payload' failed to satisfy constraint: Member must have length less than or equal to %d", most))
 	f.Code = http.StatusRequestEntityTooLarge
 	return f
 }

@@ -121,15 +121,15 @@ const (
 	maxSessionID = 256
 )
 
-// sessionIDOf is the session that a request names; AgentCore makes a name up for
-// an invocation without one. Browsers cannot set headers on a WebSocket, so /ws
+// sessionIDOf is the session that a request names, of an MCP server by MCP's own
+// header if it is there; AgentCore makes a name up for an invocation without one. Browsers cannot set headers on a WebSocket, so /ws
 // takes it from the query too.
 func sessionIDOf(r *http.Request, c *call) (string, error) {
-	header := contract.HeaderSessionID
-	if c.runtime.Spec.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP && r.Header.Get(header) == "" {
-		header = contract.HeaderMCPSessionID
+	given := r.Header.Values(contract.HeaderSessionID)
+	if c.runtime.Spec.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP && r.Header.Get(contract.HeaderMCPSessionID) != "" {
+		given = slices.Clone(r.Header.Values(contract.HeaderMCPSessionID)) // AWS's clients make an id of the other up, if they have none
+		given[0], c.mcp = splitMCP(given[0])
 	}
-	given := r.Header.Values(header)
 	if len(given) == 0 && c.op == opSocket {
 		given = r.URL.Query()[contract.HeaderSessionID]
 	}
@@ -155,10 +155,15 @@ func checkSessionID(id string) error {
 		return badSessionID(fmt.Sprintf("Member must have length greater than or equal to %d", minSessionID))
 	case len(id) > maxSessionID:
 		return badSessionID(fmt.Sprintf("Member must have length less than or equal to %d", maxSessionID))
-	case strings.ContainsFunc(id, func(c rune) bool { return c <= ' ' || c > '~' }):
+	case !isVisible(id):
 		return badSessionID("Member must hold printable ASCII without spaces")
 	}
 	return nil
+}
+
+// isVisible tells whether a text is printable ASCII without spaces.
+func isVisible(text string) bool {
+	return !strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' })
 }
 
 func badSessionID(rule string) error {

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
@@ -28,11 +29,12 @@ func ProtocolOf(c v1alpha1.ProtocolConfiguration) v1alpha1.ProtocolConfiguration
 // with.
 func Capture(runtime *v1alpha1.AgentRuntimeSpec, version int64) *v1alpha1.ActivationRuntime {
 	return &v1alpha1.ActivationRuntime{
-		AgentRuntimeVersion:    version,
-		ProtocolConfiguration:  ProtocolOf(runtime.ProtocolConfiguration),
-		LifecycleConfiguration: runtime.LifecycleConfiguration,
-		Ping:                   runtime.Ping,
-		StuckDetection:         runtime.StuckDetection,
+		AgentRuntimeVersion:        version,
+		ProtocolConfiguration:      ProtocolOf(runtime.ProtocolConfiguration),
+		LifecycleConfiguration:     runtime.LifecycleConfiguration,
+		Ping:                       runtime.Ping,
+		RequestHeaderConfiguration: runtime.RequestHeaderConfiguration,
+		StuckDetection:             runtime.StuckDetection,
 	}
 }
 
@@ -61,6 +63,29 @@ func Govern(spec v1alpha1.AgentSessionSpec, started *v1alpha1.ActivationRuntime)
 		MaxLifetime:               cmp.Or(own.MaxLifetime, given.MaxLifetime),
 	}
 	return spec
+}
+
+// CallLimits bound a call.
+type CallLimits struct {
+	// Request is how long one may take, and Stream how long one whose answer is a
+	// stream.
+	Request, Stream time.Duration
+	// Payload is how many bytes may be asked with, and answered.
+	Payload int64
+}
+
+// Within are the limits of a runtime that sets its own: they may be lower.
+func (l CallLimits) Within(own v1alpha1.RuntimeLimits) CallLimits {
+	if own.RequestTimeoutSeconds > 0 {
+		l.Request = min(l.Request, seconds(own.RequestTimeoutSeconds))
+	}
+	if own.StreamTimeoutSeconds > 0 {
+		l.Stream = min(l.Stream, seconds(own.StreamTimeoutSeconds))
+	}
+	if own.MaxPayloadBytes > 0 {
+		l.Payload = min(l.Payload, own.MaxPayloadBytes)
+	}
+	return l
 }
 
 // VersionAt is the version that an endpoint of a runtime names; 0 if there is no

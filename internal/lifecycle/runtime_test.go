@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 
@@ -74,6 +75,15 @@ func TestGovern(t *testing.T) {
 		spec := v1alpha1.AgentSessionSpec{RuntimeRef: &v1alpha1.RuntimeRef{Name: "a"}, LifecycleConfiguration: config(60, 0)}
 		NewWithT(t).Expect(lifecycle.Govern(spec, nil)).To(Equal(spec))
 	})
+}
+
+func TestCallLimits(t *testing.T) {
+	g := NewWithT(t)
+	gateways := lifecycle.CallLimits{Request: time.Minute, Stream: time.Hour, Payload: 1000}
+	g.Expect(gateways.Within(v1alpha1.RuntimeLimits{})).To(Equal(gateways))
+	g.Expect(gateways.Within(v1alpha1.RuntimeLimits{RequestTimeoutSeconds: 61, StreamTimeoutSeconds: 3601, MaxPayloadBytes: 1001})).To(Equal(gateways))
+	g.Expect(gateways.Within(v1alpha1.RuntimeLimits{RequestTimeoutSeconds: 5, StreamTimeoutSeconds: 7, MaxPayloadBytes: 9})).To(Equal(
+		lifecycle.CallLimits{Request: 5 * time.Second, Stream: 7 * time.Second, Payload: 9}))
 }
 
 func TestVersionAt(t *testing.T) {

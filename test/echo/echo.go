@@ -24,6 +24,7 @@ type Ask struct {
 	Kind   string `json:"kind,omitempty"`   // of a stream, in the place of text/event-stream
 	Die    bool   `json:"die,omitempty"`    // in mid-answer
 	Early  bool   `json:"early,omitempty"`  // says more than it should: a 103 before, and trailers
+	MCP    string `json:"mcp,omitempty"`    // what it calls its session, as an MCP server
 	Raw    string `json:"raw,omitempty"`    // what it writes on its connection, in the place of an answer
 }
 
@@ -86,6 +87,9 @@ func (e *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Set-Cookie", "a=b")
+	if do.MCP != "" {
+		w.Header().Set(contract.HeaderMCPSessionID, do.MCP)
+	}
 	_ = json.NewEncoder(w).Encode(Told{e.Pod, calls, others, r.URL.Path, r.Header, raw}) // the caller may have gone
 }
 

@@ -164,7 +164,7 @@ func (f *Front) Door(change ...func(*gateway.Options)) (url string, shut func() 
 	if err != nil {
 		return "", nil, fmt.Errorf("make a cache: %w", err)
 	}
-	o := gateway.Options{Client: c.GetClient(), Live: c.GetAPIReader(), Cluster: c.GetConfig(), Log: f.log}
+	o := gateway.Options{Client: c.GetClient(), Live: c.GetAPIReader(), Cluster: c.GetConfig(), AllowLoopback: true, Log: f.log}
 	for _, f := range change {
 		f(&o)
 	}

@@ -82,7 +82,7 @@ func (b *bench) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	command := exec.CommandContext(ctx, binary, "--bind-address="+address, "--access-key-namespace="+namespace, "--conflict=wait",
+	command := exec.CommandContext(ctx, binary, "--bind-address="+address, "--access-key-namespace="+namespace, "--conflict=wait", "--allow-loopback-agents",
 		"--metrics-bind-address=0", "--health-probe-bind-address=0", "--zap-log-level=info")
 	command.Env = append(os.Environ(), "KUBECONFIG="+file)
 	log, err := os.Create(filepath.Join(b.dir, "gateway.log"))
