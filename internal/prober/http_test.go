@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -101,24 +102,38 @@ func TestRequest(t *testing.T) {
 func TestRealServerKeepsOneConnection(t *testing.T) {
 	for way, open := range ways {
 		t.Run(way, func(t *testing.T) {
-			g := NewWithT(t)
-			var made atomic.Int32
-			s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				_, _ = w.Write([]byte(saysHealthy))
-			}))
-			s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-				if state == http.StateNew {
-					made.Add(1)
-				}
+			for name, serve := range map[string]http.HandlerFunc{
+				"one write": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(saysHealthy)) },
+				"two writes": func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Content-Length", strconv.Itoa(len(saysHealthy)))
+					_ = http.NewResponseController(w).Flush()
+					_, _ = w.Write([]byte(saysHealthy))
+				},
+				"two chunks": func(w http.ResponseWriter, _ *http.Request) {
+					_, _ = w.Write([]byte(saysHealthy[:10]))
+					_ = http.NewResponseController(w).Flush()
+					_, _ = w.Write([]byte(saysHealthy[10:]))
+				},
+			} {
+				t.Run(name, func(t *testing.T) {
+					g := NewWithT(t)
+					var made atomic.Int32
+					s := httptest.NewUnstartedServer(serve)
+					s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+						if state == http.StateNew {
+							made.Add(1)
+						}
+					}
+					s.Start()
+					defer s.Close()
+					line := open(netip.MustParseAddrPort(s.Listener.Addr().String()))
+					defer line.Close()
+					for range 50 {
+						g.Expect(ask(t, line, patient)).To(Equal(healthy))
+					}
+					g.Expect(made.Load()).To(BeEquivalentTo(1))
+				})
 			}
-			s.Start()
-			defer s.Close()
-			line := open(netip.MustParseAddrPort(s.Listener.Addr().String()))
-			defer line.Close()
-			for range 50 {
-				g.Expect(ask(t, line, patient)).To(Equal(healthy))
-			}
-			g.Expect(made.Load()).To(BeEquivalentTo(1))
 		})
 	}
 }
@@ -230,31 +245,38 @@ func TestConnectFailures(t *testing.T) {
 	}
 }
 
+// blackHole is an address that answers no SYN: that of a listener that accepts
+// nobody and whose queue is full.
+func blackHole(t *testing.T) netip.AddrPort {
+	t.Helper()
+	g := NewWithT(t)
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	g.Expect(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})).To(Succeed())
+	g.Expect(syscall.Listen(fd, 0)).To(Succeed())
+	name, err := syscall.Getsockname(fd)
+	g.Expect(err).NotTo(HaveOccurred())
+	addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(name.(*syscall.SockaddrInet4).Port))
+	for range 10 {
+		conn, err := net.DialTimeout("tcp", addr.String(), hasty)
+		if err != nil {
+			g.Expect(err).To(Satisfy(isTimeout))
+			return addr
+		}
+		t.Cleanup(func() { _ = conn.Close() }) // it still fitted into the queue
+	}
+	t.Skip("this system's queue never fills")
+	return addr
+}
+
 // A connection that is not made in time is another failure than an answer
-// that does not come: a listener whose queue is full answers no SYN.
+// that does not come.
 func TestConnectTimeout(t *testing.T) {
 	for way, open := range ways {
 		t.Run(way, func(t *testing.T) {
-			g := NewWithT(t)
-			fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-			g.Expect(err).NotTo(HaveOccurred())
-			defer syscall.Close(fd)
-			g.Expect(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})).To(Succeed())
-			g.Expect(syscall.Listen(fd, 0)).To(Succeed())
-			name, err := syscall.Getsockname(fd)
-			g.Expect(err).NotTo(HaveOccurred())
-			addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(name.(*syscall.SockaddrInet4).Port))
-			for range 10 {
-				conn, err := net.DialTimeout("tcp", addr.String(), hasty)
-				if err == nil {
-					defer conn.Close() // it still fitted into the queue
-					continue
-				}
-				g.Expect(err).To(Satisfy(isTimeout))
-				g.Expect(ask(t, open(addr), hasty)).To(Equal(lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: "no connection within 200ms"}))
-				return
-			}
-			t.Skip("this system's queue never fills")
+			answer := ask(t, open(blackHole(t)), hasty)
+			NewWithT(t).Expect(answer).To(Equal(lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: "no connection within 200ms"}))
 		})
 	}
 }

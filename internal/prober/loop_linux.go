@@ -67,7 +67,6 @@ type conn struct {
 	due, begun time.Time // of the ping that is out
 	pings      uint32    // how many were begun
 	fd         int32
-	generation int32 // of fd: events of an earlier one are not ours
 	pieces     uint8 // in how many the answer has come so far
 	state      connState
 	out        bool // a ping is
@@ -127,7 +126,7 @@ func (l *loop) poll(until time.Time) (more bool) {
 }
 
 func (l *loop) handle(event unix.EpollEvent) {
-	if c := l.byFD[event.Fd]; c != nil && c.generation == event.Pad {
+	if c := l.byFD[event.Fd]; c != nil {
 		c.ready(event.Events)
 	}
 }
@@ -225,13 +224,12 @@ func (c *conn) dial(addr netip.AddrPort) error {
 		c.loop.byFD = append(c.loop.byFD, nil)
 	}
 	c.fd, c.state, c.first = int32(fd), stateConnecting, true //nolint:gosec // descriptors are small
-	c.generation++
 	c.loop.byFD[fd] = c
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer) // it works without
 	if err := unix.Connect(fd, to); err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		return err
 	}
-	watch := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: c.fd, Pad: c.generation}
+	watch := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: c.fd}
 	return unix.EpollCtl(c.loop.epoll, unix.EPOLL_CTL_ADD, fd, &watch)
 }
 
@@ -251,12 +249,15 @@ func (c *conn) unconnected(err error) {
 	c.finish(lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: connectDetail(err)}, nil, false)
 }
 
-// ready handles an event.
+// ready handles an event, which is a hint and not a fact: what it tells of may
+// be read already, or be of an earlier connection with the same descriptor.
 func (c *conn) ready(events uint32) {
 	hungUp := events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
 	switch c.state {
-	case stateIdle: // closed, or spoken to unasked
-		c.hangUp()
+	case stateIdle:
+		if !c.quiet() {
+			c.hangUp()
+		}
 	case stateConnecting:
 		if code, err := unix.GetsockoptInt(int(c.fd), unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
 			c.unconnected(errors.Join(err, unix.Errno(code)))
@@ -272,10 +273,20 @@ func (c *conn) ready(events uint32) {
 	}
 }
 
+// quiet tells whether the agent neither closed an idle connection nor sent on
+// it.
+func (c *conn) quiet() bool {
+	_, err := unix.Read(int(c.fd), c.loop.buffer[:1])
+	return errors.Is(err, unix.EAGAIN)
+}
+
 func (c *conn) send() {
 	request := appendRequest(c.loop.buffer[:0], unmapped(c.entry.target.Addr))
-	c.state = stateAsked
-	if n, err := unix.Write(int(c.fd), request); err != nil || n < len(request) {
+	n, err := unix.Write(int(c.fd), request)
+	if c.state == stateConnecting && errors.Is(err, unix.EAGAIN) {
+		return // it is not made yet
+	}
+	if c.state = stateAsked; err != nil || n < len(request) {
 		c.lost()
 	}
 }

@@ -184,24 +184,80 @@ func TestAgentsThatSpeakFirst(t *testing.T) {
 	}
 }
 
-// An event of a connection that is gone is not its successor's, though it has
-// the same descriptor.
-func TestEventsAreOfTheirOwnConnection(t *testing.T) {
+// unread is how many bytes the kernel has for us.
+func unread(t *testing.T, fd int32) int {
+	t.Helper()
+	n, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	return n
+}
+
+// The second half of an answer may come between the event of the first and the
+// read, which takes both. The event that the second made then finds nothing.
+func TestEventWithNothingBehindIt(t *testing.T) {
 	g := NewWithT(t)
-	s := listen(t, "127.0.0.1", func(_ *server, c *net.TCPConn) { drain(c) })
+	answer := ok(saysHealthy)
+	half := len(answer) - len(saysHealthy)
+	next := make(chan struct{})
+	s := listen(t, "127.0.0.1", func(s *server, c *net.TCPConn) {
+		for r := bufio.NewReader(c); s.request(r); {
+			_, _ = c.Write([]byte(answer[:half]))
+			<-next
+			_, _ = c.Write([]byte(answer[half:]))
+		}
+	})
 	line := openLoop(s.addr)
-	c := line.conn
+	defer line.Close()
 	line.dialNow(t)
-	fd, generation := c.fd, c.generation
-	c.hangUp()
-	line.dialNow(t)
-	g.Expect(c.fd).To(Equal(fd), "the lowest that is free")
-	g.Expect(c.generation).NotTo(Equal(generation))
-	line.handle(unix.EpollEvent{Events: unix.EPOLLHUP, Fd: fd, Pad: generation})
-	g.Expect(line.connected()).To(BeTrue())
-	line.handle(unix.EpollEvent{Events: unix.EPOLLHUP, Fd: fd, Pad: c.generation})
-	g.Expect(line.connected()).To(BeFalse())
-	line.handle(unix.EpollEvent{Events: unix.EPOLLHUP, Fd: fd, Pad: c.generation})
+	line.timeout = patient
+	for range 3 {
+		var got lifecycle.Answer
+		line.answered = func(_ *entry, a lifecycle.Answer, _ error, _, _ time.Time) { got = a }
+		line.conn.ask(time.Now())
+		g.Eventually(func() int { return unread(t, line.conn.fd) }).WithTimeout(patient).Should(Equal(half))
+		n, err := unix.EpollWait(line.epoll, line.events, 0)
+		g.Expect(n, err).To(Equal(1))
+		next <- struct{}{}
+		g.Eventually(func() int { return unread(t, line.conn.fd) }).WithTimeout(patient).Should(Equal(len(answer)))
+		line.handle(line.events[0])
+		g.Expect(got).To(Equal(healthy))
+		line.wait(t.Context(), time.Now())
+		g.Expect(line.connected()).To(BeTrue())
+	}
+	made, _ := s.counts()
+	g.Expect(made).To(Equal(1))
+}
+
+// An event may be one of an earlier connection with the same descriptor.
+func TestEventsAreHints(t *testing.T) {
+	for name, row := range map[string]struct {
+		addr  netip.AddrPort
+		begin func(t *testing.T, line *loopLine)
+	}{
+		"idle": {
+			listen(t, "127.0.0.1", func(_ *server, c *net.TCPConn) { drain(c) }).addr,
+			func(t *testing.T, line *loopLine) { t.Helper(); line.dialNow(t) },
+		},
+		"asked": {
+			listen(t, "127.0.0.1", func(_ *server, c *net.TCPConn) { drain(c) }).addr,
+			func(t *testing.T, line *loopLine) { t.Helper(); line.dialNow(t); line.conn.ask(time.Now()) },
+		},
+		"connecting": {
+			blackHole(t),
+			func(t *testing.T, line *loopLine) { t.Helper(); line.conn.ask(time.Now()) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			line := openLoop(row.addr)
+			defer line.Close()
+			line.answered = func(_ *entry, a lifecycle.Answer, err error, _, _ time.Time) { t.Errorf("ended with %+v, %v", a, err) }
+			row.begin(t, line)
+			state := line.conn.state
+			line.handle(unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR, Fd: line.conn.fd})
+			g.Expect(line.conn.state).To(Equal(state))
+		})
+	}
 }
 
 // Without a descriptor the agent is not asked, which is not its failure.
