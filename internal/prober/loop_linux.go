@@ -17,13 +17,8 @@ import (
 const (
 	// loopEvents is how many events are taken from the kernel at once.
 	loopEvents = 1024
-	// freePieces is in how many pieces an answer may come before it is read
-	// once a slot only: an agent must not wake the loop for every byte.
-	freePieces = 4
 	// receiveBuffer bounds what the kernel keeps of an answer; it doubles it.
 	receiveBuffer = 8 << 10
-	// maxMemo is how long an answer's body may be to be remembered.
-	maxMemo = 128
 )
 
 // loop asks all agents from the goroutine that calls wait, over epoll: no
@@ -37,7 +32,7 @@ type loop struct {
 	events []unix.EpollEvent
 	buffer []byte // for the request, and then for the answer
 	byFD   []*conn
-	paced  []*conn
+	paced  []*conn    // no event tells of these
 	out    []deadline // in the order in which they pass
 
 	mu      sync.Mutex
@@ -64,8 +59,9 @@ const (
 type conn struct {
 	loop       *loop
 	entry      *entry
-	due, begun time.Time // of the ping that is out
-	pings      uint32    // how many were begun
+	due, begun time.Time     // of the ping that is out
+	look       time.Duration // how long after begun a paced one is read next
+	pings      uint32        // how many were begun
 	fd         int32
 	pieces     uint8 // in how many the answer has come so far
 	state      connState
@@ -95,7 +91,7 @@ func (l *loop) open(e *entry) line { return &conn{loop: l, entry: e} }
 // wait handles what happens until a moment. At least one look is taken at what
 // has happened: whoever is asked next has nothing unread.
 func (l *loop) wait(ctx context.Context, until time.Time) bool {
-	l.readPaced()
+	l.readPaced(time.Now())
 	for {
 		l.hangUpDropped()
 		more := l.poll(until)
@@ -139,14 +135,26 @@ func (l *loop) expire(now time.Time) {
 			if now.Sub(c.begun) < l.timeout {
 				return
 			}
-			how := lifecycle.FailureTimeout
-			if c.state == stateConnecting {
-				how = lifecycle.FailureConnect
-			}
-			c.finish(failed(how, ""), nil, false)
+			c.late()
 		}
 		l.out[0].conn = nil
 		l.out = l.out[1:]
+	}
+}
+
+// late ends a ping whose time is over.
+func (c *conn) late() {
+	how := lifecycle.FailureTimeout
+	if c.state == stateConnecting {
+		how = lifecycle.FailureConnect
+	}
+	for range 2 { // the rest may have come since the last look, and then the end
+		if c.paced() {
+			c.read(false)
+		}
+	}
+	if c.out {
+		c.finish(failed(how, ""), nil, false)
 	}
 }
 
@@ -300,87 +308,6 @@ func (c *conn) lost() {
 		return
 	}
 	c.finish(closedUnanswered, nil, false)
-}
-
-// read takes in a piece of the answer. hungUp tells that the agent sends no
-// more after that.
-func (c *conn) read(hungUp bool) {
-	b := append(c.loop.buffer[:0], c.got...)
-	n, err := unix.Read(int(c.fd), b[len(b):cap(b)])
-	switch {
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
-		return
-	case err != nil || n == 0:
-		c.readEnd(b, err)
-		return
-	}
-	b = b[:len(b)+n]
-	answer, keep, more := c.judge(b, false)
-	switch {
-	case !more:
-		c.finish(answer, nil, keep && c.pieces <= freePieces)
-	case hungUp:
-		c.got = append(c.got[:0], b...)
-		c.read(true) // up to the end, which no event will tell
-	default:
-		c.got = append(c.got[:0], b...)
-		if c.pieces <= freePieces {
-			c.pieces++
-			c.pace()
-		}
-	}
-}
-
-// readEnd judges what came before the end of a connection.
-func (c *conn) readEnd(b []byte, err error) {
-	switch {
-	case len(b) == 0:
-		c.lost()
-	case err != nil:
-		c.finish(cutOff(err), nil, false)
-	default:
-		answer, _, _ := c.judge(b, true)
-		c.finish(answer, nil, false)
-	}
-}
-
-// judge reads an answer of which b has come. ended tells that there will be no
-// more of it; if there must be, it returns more.
-func (c *conn) judge(b []byte, ended bool) (answer lifecycle.Answer, keep, more bool) {
-	body, usual := usualBody(b)
-	if !usual {
-		return judge(b, ended)
-	}
-	if len(body) > 0 && string(body) == string(c.memo) {
-		return lifecycle.Answer{Ping: c.memoPing}, true, false
-	}
-	answer = judgeBody(body)
-	if c.memo = c.memo[:0]; answer.Failure == "" && len(body) <= maxMemo {
-		c.memo, c.memoPing = append(c.memo, body...), answer.Ping
-	}
-	return answer, true, false
-}
-
-// pace has the connection read once a slot after too many pieces.
-func (c *conn) pace() {
-	if c.pieces <= freePieces {
-		return
-	}
-	_ = unix.EpollCtl(c.loop.epoll, unix.EPOLL_CTL_DEL, int(c.fd), nil) // it is there
-	c.loop.paced = append(c.loop.paced, c)
-}
-
-func (l *loop) readPaced() {
-	paced := l.paced
-	l.paced = nil
-	for _, c := range paced {
-		if c.state == stateAsked && c.pieces > freePieces {
-			c.read(false)
-		}
-		if c.state == stateAsked && c.pieces > freePieces {
-			l.paced = append(l.paced, c)
-		}
-	}
 }
 
 // finish ends the ping that is out. The connection stays only if it is fit for

@@ -3,6 +3,7 @@ package prober
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -155,6 +156,84 @@ func TestPiecesAreReadAtOurPace(t *testing.T) {
 	g.Expect(answer).To(Equal(healthy))
 	g.Expect(line.connected()).To(BeFalse())
 	g.Expect(line.paced).To(BeEmpty())
+}
+
+// An answer in crumbs is judged a few times, from its begin each, however many
+// they are, and a last time at its deadline.
+func TestCrumbsAreSeldomJudged(t *testing.T) {
+	const slot, timeout = 20 * time.Millisecond, 1500 * time.Millisecond
+	const head = "HTTP/1.1 200 OK\r\n"
+	for name, row := range map[string]struct{ begin, crumb, end string }{
+		"header":     {head, "a:\r\n", "Content-Length: 20\r\n\r\n" + saysHealthy},
+		"to the end": {head + "\r\n", " ", saysHealthy},
+		"body":       {head + "Content-Length: 100\r\n\r\n", " ", fmt.Sprintf("%100s", saysHealthy)[freePieces+75:]},
+		"chunks":     {head + "Transfer-Encoding: chunked\r\n\r\n", "1\r\n \r\n", "14\r\n" + saysHealthy + "\r\n0\r\n\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			says := make(chan string)
+			line := openLoop(listen(t, "127.0.0.1", saying(t, says)).addr)
+			defer line.Close()
+			line.dialNow(t)
+			var answers []lifecycle.Answer
+			line.answered = func(_ *entry, a lifecycle.Answer, _ error, _, _ time.Time) { answers = append(answers, a) }
+			line.timeout = timeout
+			c := line.conn
+			line.conn.ask(time.Now())
+			come := 0
+			say := func(s string) {
+				says <- s
+				come += len(s)
+				g.Eventually(func() int { return len(c.got) + unread(t, c.fd) }).WithTimeout(patient).WithPolling(time.Millisecond).Should(Equal(come))
+			}
+			say(row.begin)
+			g.Expect(line.poll(time.Now())).To(BeFalse())
+			for range freePieces {
+				say(row.crumb)
+				g.Expect(line.poll(time.Now())).To(BeFalse())
+				g.Expect(c.got).To(HaveLen(come))
+			}
+			var judged []int // in which slots
+			for n := range int(timeout / slot) {
+				say(row.crumb)
+				before := len(c.got)
+				line.readPaced(c.begun.Add(time.Duration(n) * slot))
+				if len(c.got) > before {
+					judged = append(judged, n)
+				}
+			}
+			g.Expect(len(judged)).To(BeNumerically("<", 10), "%v", judged)
+			say(row.end)
+			close(says)
+			_, err := unix.Poll([]unix.PollFd{{Fd: c.fd, Events: unix.POLLRDHUP}}, int(patient/time.Millisecond))
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(answers).To(BeEmpty())
+			line.expire(c.begun.Add(timeout))
+			g.Expect(answers).To(ConsistOf(healthy))
+			g.Expect(line.connected()).To(BeFalse())
+		})
+	}
+}
+
+// saying answers in pieces, each of them one segment, and closes after the last.
+func saying(t *testing.T, says <-chan string) func(*server, *net.TCPConn) {
+	t.Helper()
+	return func(s *server, c *net.TCPConn) {
+		if !s.request(bufio.NewReader(c)) {
+			return
+		}
+		for {
+			select {
+			case piece, more := <-says:
+				if !more {
+					return
+				}
+				_, _ = c.Write([]byte(piece))
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}
 }
 
 // What an agent says before it is asked comes with the connection itself, and no
