@@ -140,6 +140,49 @@ func TestHangingAgentsDelayNobody(t *testing.T) {
 	}
 }
 
+// Most agents hang, and there are far fewer places than those would take. The
+// others fail once: whoever does is asked again as soon as all who fail could be,
+// and so is each that hangs.
+func TestFailingAgentsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		const agents, places, period = 500, 100, 2 * time.Second
+		hangs := func(i int) bool { return i%5 > 0 }
+		const timeout = 1510 * time.Millisecond // no slot is due then: the one after always gets the place
+		begun := time.Now()
+		var l log
+		p := New(Options{MaxInFlight: places, Timeout: timeout, Pinger: l.ping(func(ctx context.Context, t Target) lifecycle.Answer {
+			ip := t.Addr.Addr().As4()
+			at := time.Since(begun)
+			switch {
+			case hangs(int(ip[2])<<8 + int(ip[3])):
+				return hang(ctx)
+			case at >= 20*period && at < 21*period:
+				return refused
+			}
+			return healthy
+		})})
+		for i := range agents {
+			p.Track(agent(i), lifecycle.Pulse{})
+		}
+		stop := start(t, p, ignore)
+		time.Sleep(100 * period)
+		stop()
+
+		turn := 2 * agents / (places / 2) * period
+		for i := range agents {
+			last := begun
+			for _, at := range append(l.of(agent(i)), time.Now()) {
+				g.Expect(at.Sub(last)).To(BeNumerically("<=", turn), "agent %d", i)
+				last = at
+			}
+			pulse, _ := p.Pulse(agent(i).Key, agent(i).UID)
+			fails := pulse.Failures > 0
+			g.Expect(fails).To(Equal(hangs(i)))
+		}
+	})
+}
+
 func TestMissedIsNotFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)

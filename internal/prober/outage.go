@@ -16,6 +16,7 @@ const (
 // outage tells when most of all agents fail at once: then the fault is ours,
 // or the network's, and nobody should be stopped for it.
 type outage struct {
+	failed  int // agents whose last ping failed
 	known   int // agents that have answered before,
 	failing int // and those of them that fail
 	lasting bool
@@ -35,6 +36,9 @@ func (o *outage) move(before, after lifecycle.Pulse, now time.Time) {
 }
 
 func (o *outage) count(p lifecycle.Pulse, by int) {
+	if p.Failures > 0 {
+		o.failed += by
+	}
 	if p.HealthyAt.IsZero() {
 		return
 	}

@@ -52,8 +52,8 @@ type Options struct {
 	// MaxInFlight bounds the pings that are out at the same time, 10,000 by
 	// default: a place for each session that one operator serves, so that no
 	// number of hanging agents takes another's place. Beyond that, half of
-	// the places are for agents whose last ping did not fail. An idle
-	// connection is kept for each agent besides.
+	// the places are for agents whose last ping did not fail, and the others
+	// take turns. An idle connection is kept for each agent besides.
 	MaxInFlight int
 	// Pinger, if given, asks each agent in a goroutine: a fake in tests, or
 	// HTTPPinger. By default one goroutine asks all agents over epoll where the
@@ -114,6 +114,7 @@ type entry struct {
 	// Under Prober.mu:
 	line      line // nil before the first ping and after the end
 	out       bool // a ping is
+	next      int  // the slot from which it may be asked if it fails
 	threshold int
 	pulse     lifecycle.Pulse
 	asking    bool            // for its tasks

@@ -53,7 +53,7 @@ func (p *Prober) turn(ctx context.Context) {
 			next = present
 		}
 		for ; next <= present; next++ {
-			p.fire(next%slots, start.Add(time.Duration(next)*p.slot))
+			p.fire(next, start.Add(time.Duration(next)*p.slot))
 		}
 	}
 }
@@ -68,17 +68,17 @@ func (p *Prober) skip(first, n int) {
 	}
 }
 
-// fire asks the agents of one slot, which was due at due.
-func (p *Prober) fire(slot int, due time.Time) {
+// fire asks the agents of slot n, counted from the start, which was due at due.
+func (p *Prober) fire(n int, due time.Time) {
 	p.mu.Lock()
 	missed := 0
-	for _, e := range p.wheel[slot] {
-		if e.out || p.inFlight >= p.places(e) {
+	for _, e := range p.wheel[n%slots] {
+		if e.out || !p.hasPlace(e, n) {
 			missed++
 			continue
 		}
 		p.inFlight++
-		e.out = true
+		e.out, e.next = true, n+p.round()
 		if e.line == nil {
 			e.line = p.asker.open(e)
 		}
@@ -95,13 +95,23 @@ func (p *Prober) fire(slot int, due time.Time) {
 	p.asked = p.asked[:0]
 }
 
-// places returns how many pings may be out for e to be asked. Agents whose
-// last ping failed get half, so that those that hang leave room for the rest.
-func (p *Prober) places(e *entry) int {
-	if e.pulse.Failures > 0 {
-		return max(p.opts.MaxInFlight/2, 1)
+// hasPlace tells whether e may be asked in slot n. Agents whose last ping failed
+// get half of the places, so that those that hang leave room for the rest. They
+// take turns: one that was asked waits until all of them could have been, or
+// else those that are due first would take the places of the others for ever.
+func (p *Prober) hasPlace(e *entry, n int) bool {
+	if e.pulse.Failures == 0 {
+		return p.inFlight < p.opts.MaxInFlight
 	}
-	return p.opts.MaxInFlight
+	return p.inFlight < p.failingPlaces() && n >= e.next
+}
+
+func (p *Prober) failingPlaces() int { return max(p.opts.MaxInFlight/2, 1) }
+
+// round is how many slots it takes to ask all agents that fail, if all hang.
+func (p *Prober) round() int {
+	out := max(int(p.opts.Timeout/p.slot), slots) // a ping is, at most
+	return p.outage.failed * out / p.failingPlaces()
 }
 
 // answered takes what a ping brought that was made at begun, and lets its agent
