@@ -79,6 +79,13 @@ func (s *server) counts() (made, over int) {
 	return len(s.conns), s.closed
 }
 
+// asked returns how many requests came.
+func (s *server) asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.requests)
+}
+
 // request reads one request; ok is false at the end of the connection.
 func (s *server) request(r *bufio.Reader) (ok bool) {
 	var head strings.Builder
