@@ -37,9 +37,10 @@ type server struct {
 func listen(t *testing.T, host string, serve func(s *server, c *net.TCPConn)) *server {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		t.Skipf("no listener on %s: %v", host, err)
+	if err != nil && strings.Contains(host, ":") {
+		t.Skipf("this system has no IPv6: %v", err)
 	}
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	s := &server{addr: netip.MustParseAddrPort(l.Addr().String())}
 	var running sync.WaitGroup
 	running.Go(func() {

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -265,6 +266,9 @@ func blackHole(t *testing.T) netip.AddrPort {
 			return addr
 		}
 		t.Cleanup(func() { _ = conn.Close() }) // it still fitted into the queue
+	}
+	if runtime.GOOS == "linux" {
+		t.Fatal("the queue does not fill")
 	}
 	t.Skip("this system's queue never fills")
 	return addr
