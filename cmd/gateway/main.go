@@ -41,6 +41,7 @@ type options struct {
 	requestTimeout, streamTimeout          time.Duration
 	queueLength                            int
 	queueTimeout                           time.Duration
+	shutdownDelay                          time.Duration
 	log                                    zap.Options
 }
 
@@ -63,6 +64,8 @@ func main() {
 		"How many calls for any free session (header X-AgentSession-Routing: any) may wait for one endpoint. One more is answered 429.")
 	flag.DurationVar(&o.queueTimeout, "queue-timeout", gateway.DefaultQueueTimeout,
 		"How long they wait, until they are answered 429; and calls for which there is no room, as too many large payloads are on their way.")
+	flag.DurationVar(&o.shutdownDelay, "shutdown-delay", 5*time.Second,
+		"How long the gateway goes on taking calls after it was told to end (/readyz says no at once): those who send them learn of it late.")
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
@@ -100,6 +103,9 @@ func (o *options) validateLimits() error {
 	}
 	if o.queueLength < 1 || o.queueTimeout <= 0 {
 		return fmt.Errorf("--queue-length is %d and --queue-timeout %s: at least 1, and longer than 0", o.queueLength, o.queueTimeout)
+	}
+	if o.shutdownDelay < 0 {
+		return fmt.Errorf("--shutdown-delay is %s: it must not be shorter than 0", o.shutdownDelay)
 	}
 	return nil
 }
@@ -139,10 +145,8 @@ func run(o options) error {
 	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return g.Serve(ctx, listener) })); err != nil {
 		return fmt.Errorf("add the server: %w", err)
 	}
-	for name, add := range map[string]func(string, healthz.Checker) error{"healthz": mgr.AddHealthzCheck, "readyz": mgr.AddReadyzCheck} {
-		if err := add(name, healthz.Ping); err != nil {
-			return fmt.Errorf("add the check %s: %w", name, err)
-		}
+	if err := errors.Join(mgr.AddHealthzCheck("healthz", healthz.Ping), mgr.AddReadyzCheck("readyz", g.Ready)); err != nil {
+		return fmt.Errorf("add the checks: %w", err)
 	}
 	return mgr.Start(ctrl.SetupSignalHandler())
 }
@@ -208,7 +212,8 @@ func authenticator(mgr ctrl.Manager, o options) (gateway.Authenticator, error) {
 func newGateway(mgr ctrl.Manager, o options, spans *trace.TracerProvider) (*gateway.Gateway, error) {
 	opts := gateway.Options{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cluster: mgr.GetConfig(), AllowLoopback: o.allowLoopback, Conflict: gateway.Conflict(o.conflict),
-		RequestTimeout: o.requestTimeout, StreamTimeout: o.streamTimeout, QueueLength: o.queueLength, QueueTimeout: o.queueTimeout, Log: ctrl.Log.WithName("gateway"),
+		RequestTimeout: o.requestTimeout, StreamTimeout: o.streamTimeout, QueueLength: o.queueLength, QueueTimeout: o.queueTimeout,
+		ShutdownDelay: o.shutdownDelay, Log: ctrl.Log.WithName("gateway"),
 	}
 	if spans != nil {
 		opts.Traces = spans

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -68,6 +69,9 @@ type Options struct {
 	// QueueTimeout is also how long a call waits until there is room for its large
 	// payload.
 	QueueTimeout time.Duration
+	// ShutdownDelay is how long Serve goes on taking calls when it is told to end,
+	// since those who send them learn of it late. Default: not at all.
+	ShutdownDelay time.Duration
 	// Traces gets spans of each call. Nil: none are made.
 	Traces trace.TracerProvider
 	// Log gets a line for each call.
@@ -86,6 +90,7 @@ type Gateway struct {
 	agents  http.RoundTripper
 	files   *semaphore.Weighted // bytes of payloads
 	calls   sync.WaitGroup      // that are being served
+	ready   atomic.Bool         // for calls
 
 	starting keymutex.KeyMutex // by the UID of a runtime with maxSessions
 }
@@ -154,7 +159,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.calls.Add(1)
 	defer g.calls.Done()
 	began := time.Now()
-	answer := &recorder{ResponseWriter: w}
+	answer := &recorder{ResponseWriter: w, ready: &g.ready}
 	c := call{id: string(uuid.NewUUID())}
 	w.Header().Set("X-Amzn-RequestId", c.id)
 	err := errAborted // what stands if it panics, as ReverseProxy does to cut a connection
@@ -257,6 +262,7 @@ func (g *Gateway) fail(w *recorder, c call, err error) {
 // recorder notes what was answered.
 type recorder struct {
 	http.ResponseWriter
+	ready     *atomic.Bool // for more calls on this connection
 	deadline  time.Time
 	code      int
 	firstByte time.Time
@@ -265,6 +271,9 @@ type recorder struct {
 func (w *recorder) WriteHeader(code int) {
 	if w.code == 0 {
 		w.code, w.firstByte = code, time.Now()
+	}
+	if !w.ready.Load() {
+		w.Header().Set("Connection", "close")
 	}
 	w.ResponseWriter.WriteHeader(code)
 }

@@ -69,7 +69,16 @@ func (g *Gateway) saw(object any) {
 	}
 }
 
-// Serve serves until ctx ends, and then what is in flight to its end.
+// Ready is an error while Serve takes no calls, or soon will not.
+func (g *Gateway) Ready(*http.Request) error {
+	if !g.ready.Load() {
+		return errors.New("it takes no calls, or soon will not")
+	}
+	return nil
+}
+
+// Serve serves until ctx ends and ShutdownDelay has passed, and then what is in
+// flight to its end.
 func (g *Gateway) Serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
 		Handler:           g.tracing.serving(g),
@@ -82,7 +91,12 @@ func (g *Gateway) Serve(ctx context.Context, listener net.Listener) error {
 		ErrorLog:          log.New(io.Discard, "", 0), // callers' mistakes
 	}
 	drained := make(chan error, 1)
-	stop := context.AfterFunc(ctx, func() { drained <- server.Shutdown(context.WithoutCancel(ctx)) })
+	g.ready.Store(true)
+	stop := context.AfterFunc(ctx, func() {
+		g.ready.Store(false)
+		time.Sleep(g.ShutdownDelay)
+		drained <- server.Shutdown(context.WithoutCancel(ctx))
+	})
 	defer stop()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve: %w", err)

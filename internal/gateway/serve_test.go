@@ -139,3 +139,42 @@ func TestCallersWhoTakeNothingAreCut(t *testing.T) {
 		e.Expect(time.Since(began)).To(BeNumerically("~", callTimeout, time.Second))
 	})
 }
+
+// What is told to end says so, serves those who do not know it yet, and lets end
+// what is in flight.
+func TestEndsWithoutCuttingACall(t *testing.T) {
+	const delay = 5 * time.Second
+	serving(t, Options{ShutdownDelay: delay}, func(e *WithT, g *Gateway, p *pipes, end func(), ended <-chan error) {
+		e.Expect(g.Ready(nil)).To(Succeed())
+		flight, err := p.dial(call0)
+		e.Expect(err).NotTo(HaveOccurred())
+		kept, err := p.dial(call0)
+		e.Expect(err).NotTo(HaveOccurred())
+		e.Expect(answerOn(e, kept).Close).To(BeFalse())
+
+		end()
+		synctest.Wait()
+		e.Expect(g.Ready(nil)).To(MatchError(ContainSubstring("takes no calls")))
+		_, err = io.WriteString(kept, call0)
+		e.Expect(err).NotTo(HaveOccurred())
+		e.Expect(answerOn(e, kept).Close).To(BeTrue(), "the next call is to go elsewhere")
+		for range 5 {
+			e.Expect(p.ask(e).StatusCode).To(Equal(http.StatusOK))
+			time.Sleep(delay/5 - time.Millisecond)
+		}
+		time.Sleep(5 * time.Millisecond)
+		synctest.Wait()
+		_, err = p.dial(call0)
+		e.Expect(err).To(MatchError(net.ErrClosed))
+
+		time.Sleep(time.Minute)
+		e.Expect(ended).NotTo(Receive())
+		e.Expect(answerOn(e, flight).StatusCode).To(Equal(http.StatusOK))
+		e.Expect(<-ended).To(Succeed())
+	})
+}
+
+// Before it serves it is not ready: connections would wait.
+func TestIsNotReadyBeforeItServes(t *testing.T) {
+	NewWithT(t).Expect(New(Options{}).Ready(nil)).NotTo(Succeed())
+}
