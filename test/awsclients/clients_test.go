@@ -141,6 +141,9 @@ func (c goClient) call(ctx context.Context, in invocation) (out outcome, err err
 	default:
 		return out, fmt.Errorf("no operation %q", in.Op)
 	}
+	if unknown, ok := errors.AsType[*smithy.GenericAPIError](err); ok {
+		return outcome{Error: "untyped " + unknown.Code, Message: unknown.Message}, nil
+	}
 	if failed, ok := errors.AsType[smithy.APIError](err); ok {
 		return outcome{Error: failed.ErrorCode(), Message: failed.ErrorMessage()}, nil
 	}

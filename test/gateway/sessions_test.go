@@ -62,7 +62,7 @@ var _ = Describe("A session", func() {
 	It("is one pod for many first calls through several gateways", func(ctx context.Context) {
 		doors := []*door{openDoor(waiting), openDoor(waiting), openDoor(waiting)}
 		agent, session := newRuntime(ctx, newNamespace(ctx)), id()
-		const calls = 300
+		const calls = 1000
 		answers := atOnce(ctx, calls, agent, session, doors...)
 		for _, a := range answers {
 			Expect(a.code).To(Equal(http.StatusOK), a.body)
@@ -80,20 +80,49 @@ var _ = Describe("A session", func() {
 		Expect(sessionOf(ctx, agent, session).Status.Activation).To(BeEquivalentTo(2))
 	})
 
-	It("answers 409 to others while it starts", func(ctx context.Context) {
-		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx)), id()
-		served := 0
-		for _, a := range atOnce(ctx, 20, agent, session, d) {
-			if a.code == http.StatusOK {
-				served++
-				continue
+	It("answers 409 to others while it starts, and while it stops", func(ctx context.Context) {
+		doors := []*door{openDoor(), openDoor()}
+		agent, session := newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) {
+			s.Template.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "agentsession.dev/held"}}
+		}), id()
+		refused := func() {
+			GinkgoHelper()
+			for _, d := range doors {
+				a := d.invoke(ctx, agent, session, ask{})
+				Expect(a.code).To(Equal(http.StatusConflict), a.body)
+				Expect(a.header.Get("X-Amzn-ErrorType")).To(Equal("RetryableConflictException"))
+				Expect(a.failed.Message).To(Equal("Session operation in progress, please retry"))
+				Expect(d.stop(ctx, agent, session, "").code).To(Equal(http.StatusConflict))
 			}
-			Expect(a.code).To(Equal(http.StatusConflict), a.body)
-			Expect(a.header.Get("X-Amzn-ErrorType")).To(Equal("RetryableConflictException"))
-			Expect(a.failed.Message).To(Equal("Session operation in progress, please retry"))
 		}
-		Expect(served).To(BeNumerically(">=", 1))
-		Expect(podsOf(ctx, agent)).To(HaveLen(1))
+		first := make(chan answer, 1)
+		go func() { first <- doors[0].invoke(ctx, agent, session, ask{}) }()
+		Eventually(func() []corev1.Pod { return podsOf(ctx, agent) }).Should(HaveLen(1))
+		for _, d := range doors { // until each has seen it
+			Eventually(func() int { return d.invoke(ctx, agent, session, ask{}).code }).Should(Equal(http.StatusConflict))
+		}
+		refused()
+		pod := podsOf(ctx, agent)[0]
+		base := pod.DeepCopy()
+		pod.Spec.SchedulingGates = nil
+		Expect(api.Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
+		Expect((<-first).code).To(Equal(http.StatusOK))
+
+		base = pod.DeepCopy()
+		pod.Finalizers = []string{"agentsession.dev/held"} // it takes its time to go
+		Expect(api.Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
+		Expect(doors[0].stop(ctx, agent, session, "").code).To(Equal(http.StatusOK))
+		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopping))
+		for _, d := range doors {
+			Eventually(func() int { return d.invoke(ctx, agent, session, ask{}).code }).Should(Equal(http.StatusConflict))
+		}
+		refused()
+		Expect(api.Get(ctx, client.ObjectKeyFromObject(&pod), &pod)).To(Succeed())
+		base = pod.DeepCopy()
+		pod.Finalizers = nil
+		Expect(api.Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
+		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopped))
+		Expect(podsOf(ctx, agent)).To(BeEmpty(), "nobody was let through to it")
 	})
 
 	It("idles out after its last call, and the next call wakes it", func(ctx context.Context) {
