@@ -37,7 +37,7 @@ func eventsOf(old, next *v1alpha1.AgentSessionStatus) []event {
 func bad(c *metav1.Condition) bool {
 	switch c.Type {
 	case v1alpha1.ConditionReady:
-		return lifecycle.Refuses(c)
+		return lifecycle.Refuses(c.Reason)
 	case v1alpha1.ConditionPingContract:
 		return c.Status == metav1.ConditionFalse
 	}

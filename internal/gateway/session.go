@@ -11,7 +11,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -224,11 +223,11 @@ func (g *Gateway) quota(ctx context.Context, c *call) error {
 
 // refusalOf is what keeps a session from starting; nil if nothing does.
 func refusalOf(session *v1alpha1.AgentSession) error {
-	ready := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionReady)
-	if !lifecycle.Refuses(ready) {
+	reason := lifecycle.Refusal(session)
+	if reason == "" {
 		return nil
 	}
-	return runtimeError("The session cannot start: " + ready.Reason + ". Whoever may read the AgentSession finds the reason in its condition Ready.")
+	return runtimeError("The session cannot start: " + reason + ". Whoever may read the AgentSession finds the reason in its condition Ready.")
 }
 
 // startFailed is AgentCore's answer when a compute ended before it answered.

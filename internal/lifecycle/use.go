@@ -3,9 +3,6 @@ package lifecycle
 import (
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
@@ -45,17 +42,24 @@ func PhaseOf(session *v1alpha1.AgentSession) Phase {
 	return PhaseReady
 }
 
-// Refuses tells whether a condition Ready says what keeps a compute from being had
-// or asked, and not only which state the session is in.
-func Refuses(ready *metav1.Condition) bool {
-	if ready == nil {
-		return false
-	}
-	switch ready.Reason {
+// Refuses tells whether a reason of the condition Ready says what keeps a compute
+// from being had or asked, and not only which state the session is in.
+func Refuses(reason string) bool {
+	switch reason {
 	case v1alpha1.ReasonPodRefused, v1alpha1.ReasonPodNameTaken, v1alpha1.ReasonAddressRefused, v1alpha1.ReasonRuntimeNotFound:
 		return true
 	}
 	return false
+}
+
+// Refusal is such a reason that a session has; empty if nothing keeps it.
+func Refusal(session *v1alpha1.AgentSession) string {
+	for _, c := range session.Status.Conditions {
+		if c.Type == v1alpha1.ConditionReady && Refuses(c.Reason) {
+			return c.Reason
+		}
+	}
+	return ""
 }
 
 // HasCompute tells whether a session counts among those that its runtime may have.
@@ -65,7 +69,7 @@ func HasCompute(session *v1alpha1.AgentSession) bool {
 	case PhaseStopped:
 		return false
 	case PhaseStarting:
-		return session.Status.Pod != nil || !Refuses(meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionReady))
+		return session.Status.Pod != nil || Refusal(session) == ""
 	case PhaseReady, PhaseStopping:
 	}
 	return true
