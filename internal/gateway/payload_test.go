@@ -40,6 +40,8 @@ func TestPayloadsWaitForRoom(t *testing.T) {
 			all = append(all, p)
 		}
 		e.Expect(time.Since(began)).To(Equal(time.Second))
+		_, err = spool(2 * inMemory)
+		e.Expect(err).To(HaveField("Code", http.StatusTooManyRequests))
 		for _, p := range append(all, all...) { // a call's end follows upon what was sent
 			p.close()
 		}

@@ -62,7 +62,7 @@ var _ = Describe("An agent that", func() {
 		}
 	})
 
-	It("switches a WebSocket to another protocol has failed", func(ctx context.Context) {
+	It("refuses a WebSocket has failed", func(ctx context.Context) {
 		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx)), id()
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url+path(agent, "ws"), nil)
 		Expect(err).NotTo(HaveOccurred())
