@@ -72,7 +72,7 @@ type result struct {
 	MassStopsOverRaw      float64 `json:"mass_stops_over_raw"`
 	RawStopsPerS          float64 `json:"raw_stops_per_s"`
 	MassStopsOverRawStops float64 `json:"mass_stops_over_raw_stops"`
-	ConflictsAndFails     int     `json:"refused_writes"`
+	Refused               int     `json:"refused_writes"`
 }
 
 func main() {

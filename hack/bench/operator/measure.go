@@ -64,6 +64,7 @@ func (b *bench) measure(ctx context.Context) (err error) {
 	if err := b.measureLimit(ctx); err != nil {
 		return err
 	}
+	begun := time.Now()
 	if b.operator, err = startOperator(ctx, b.binary, b.Kubeconfig); err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func (b *bench) measure(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return nil
+	return b.countRefused(ctx, begun)
 }
 
 // measureLimit has a bare client do what the operator does to pods.

@@ -6,10 +6,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/agentsession/agentsession/hack/bench/plane"
 )
 
 // parallel calls do for each of n, a few at a time.
@@ -82,11 +85,20 @@ func (b *bench) written(since time.Time, kind string) (writes, events int, err e
 		default:
 			writes++
 		}
-		if q.Code >= http.StatusBadRequest {
-			b.r.ConflictsAndFails++
-		}
 	}
 	return writes, events, err
+}
+
+// countRefused counts what was refused since a moment, when all is written.
+func (b *bench) countRefused(ctx context.Context, since time.Time) error {
+	if err := b.settle(ctx); err != nil {
+		return err
+	}
+	requests, err := b.Audit.Read(since)
+	refused := slices.DeleteFunc(requests, func(q plane.Request) bool { return q.Code < http.StatusBadRequest })
+	b.r.Refused = len(refused)
+	say("%d writes were refused%s", b.r.Refused, plane.Tally(refused))
+	return err
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
