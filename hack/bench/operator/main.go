@@ -62,6 +62,7 @@ type result struct {
 	RSSPerSession         float64 `json:"rss_kib_per_session"`
 	Flapping              int     `json:"flapping"`
 	FlappingWrites        float64 `json:"flapping_writes_per_session_minute"`
+	FlappingEvents        float64 `json:"flapping_events_per_session_minute"`
 	FlappingClockOff      float64 `json:"flapping_idle_clock_off_s"`
 	StopLatenessP50       float64 `json:"stop_lateness_ms_p50"`
 	StopLatenessP99       float64 `json:"stop_lateness_ms_p99"`

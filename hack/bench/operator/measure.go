@@ -292,8 +292,9 @@ func (b *bench) measureFlapping(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.r.FlappingWrites = round(float64(writes) / float64(b.r.Flapping) / time.Since(from).Minutes())
-	say("%.1f writes and %.1f Events a session and minute", b.r.FlappingWrites, float64(events)/float64(b.r.Flapping)/time.Since(from).Minutes())
+	minutes := float64(b.r.Flapping) * time.Since(from).Minutes()
+	b.r.FlappingWrites, b.r.FlappingEvents = round(float64(writes)/minutes), round(float64(events)/minutes)
+	say("%.1f writes and %.1f Events a session and minute", b.r.FlappingWrites, b.r.FlappingEvents)
 	if err := b.settle(ctx); err != nil {
 		return err
 	}

@@ -79,6 +79,7 @@ var benches = map[string]bench{
 		{"idle_writes_per_session_minute", "API writes while nothing changes, a session and minute", none},
 		{"flapping", "agents that change their status all the time", target{}},
 		{"flapping_writes_per_session_minute", "API writes for such an agent, a session and minute", atMost("20", 20)},
+		{"flapping_events_per_session_minute", "Events for such an agent, a session and minute", target{}},
 		{"flapping_idle_clock_off_s", "how far their idle clock is off at the end, s", none},
 		{"cpu_cores_idle", "CPU while nothing changes, cores", target{}},
 		{"empty_rss_mib", "memory without a session, MiB", target{}},
