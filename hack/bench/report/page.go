@@ -148,7 +148,7 @@ func (f figure) cell(l line) string {
 		return notMeasured
 	case f.target.met == nil:
 		return number(value)
-	case f.target.met(value):
+	case f.target.met(value, l):
 		return number(value) + " ✓"
 	}
 	return number(value) + " ✗"
