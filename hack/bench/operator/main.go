@@ -16,7 +16,8 @@
 //     fall due in the same second.
 //
 // CPU time and memory are the operator's process's own. Writes are what the API
-// server's audit log names as the operator's, Events counted apart. Agents,
+// server's audit log names as the operator's, Events counted apart; watches are
+// those that its metrics tell of beyond those before the operator. Agents,
 // node, API server and etcd share the machine with it: rates are to be compared
 // with the rates of the bare client in the same run, which has the same company.
 //
@@ -39,6 +40,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/agentsession/agentsession/hack/bench/plane"
+	"github.com/agentsession/agentsession/test/node"
 )
 
 // result is the last line.
@@ -60,6 +62,7 @@ type result struct {
 	RSS                   float64 `json:"rss_mib"`
 	EmptyRSS              float64 `json:"empty_rss_mib"`
 	RSSPerSession         float64 `json:"rss_kib_per_session"`
+	Watches               int     `json:"watches"`
 	Flapping              int     `json:"flapping"`
 	FlappingWrites        float64 `json:"flapping_writes_per_session_minute"`
 	FlappingEvents        float64 `json:"flapping_events_per_session_minute"`
@@ -117,7 +120,7 @@ func run(ctx context.Context, n int) (r result, err error) {
 		return r, err
 	}
 	agents := newFarm()
-	p, err := plane.Start(ctx, dir, agents.agentFor, fail)
+	p, err := plane.Start(ctx, dir, func(n *node.Node) { n.Prepare = agents.agentFor }, fail)
 	defer func() {
 		if stopErr := p.Stop(); stopErr != nil {
 			err = errors.Join(err, fmt.Errorf("stop what was started: %w", stopErr))

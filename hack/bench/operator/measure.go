@@ -50,6 +50,7 @@ type bench struct {
 	lives    timeline
 	operator *process
 	kinds    map[string]int
+	watches  int // that are not the operator's
 }
 
 func (b *bench) measure(ctx context.Context) (err error) {
@@ -64,6 +65,9 @@ func (b *bench) measure(ctx context.Context) (err error) {
 	if err := b.measureLimit(ctx); err != nil {
 		return err
 	}
+	if b.watches, err = b.Watches(ctx); err != nil {
+		return err
+	}
 	begun := time.Now()
 	if b.operator, err = startOperator(ctx, b.binary, b.Kubeconfig); err != nil {
 		return err
@@ -71,6 +75,7 @@ func (b *bench) measure(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, b.operator.stop()) }()
 	b.lives.sessions = map[string]*moments{}
 	for _, list := range []client.ObjectList{&v1alpha1.AgentSessionList{}, podMetadata()} {
+		b.watches++
 		stop := b.Run(ctx, "a watch", func(ctx context.Context) error { return b.lives.watch(ctx, b.API, list) })
 		defer func() { err = errors.Join(err, stop()) }()
 	}
@@ -271,10 +276,15 @@ func (b *bench) measureIdle(ctx context.Context) error {
 	if b.r.RSS, err = b.operator.rss(); err != nil {
 		return err
 	}
+	watches, err := b.Watches(ctx)
+	if err != nil {
+		return err
+	}
+	b.r.Watches = watches - b.watches
 	b.r.RSSPerSession = round((b.r.RSS - b.r.EmptyRSS) * 1024 / float64(b.n))
 	writes, events, err := b.written(from, "")
 	b.r.IdleWrites = float64(writes+events) / float64(b.n) / took.Minutes()
-	say("%.3f cores, %.1f MiB, %d writes", b.r.IdleCPU, b.r.RSS, writes+events)
+	say("%.3f cores, %.1f MiB, %d writes, %d watches", b.r.IdleCPU, b.r.RSS, writes+events, b.r.Watches)
 	return err
 }
 

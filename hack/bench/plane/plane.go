@@ -11,9 +11,9 @@ import (
 	"path/filepath"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -39,14 +39,15 @@ type Plane struct {
 	// Audit knows what the operator wrote.
 	Audit Audit
 
-	fail  context.CancelCauseFunc
-	stops []func() error // what was started, in that order
+	metrics rest.Interface // the API server's
+	fail    context.CancelCauseFunc
+	stops   []func() error // what was started, in that order
 }
 
 // Start starts it, with its files in dir. It may fail half way: Stop is to be
-// called in any case. prepare chooses the pods' agents; fail is called if a part
-// ends that should not.
-func Start(ctx context.Context, dir string, prepare func(*corev1.Pod) *node.Agent, fail context.CancelCauseFunc) (*Plane, error) {
+// called in any case. prepare has the node choose the pods' agents, and places;
+// fail is called if a part ends that should not.
+func Start(ctx context.Context, dir string, prepare func(*node.Node), fail context.CancelCauseFunc) (*Plane, error) {
 	policy := filepath.Join(dir, "policy.yaml")
 	p := &Plane{fail: fail, Audit: Audit{filepath.Join(dir, "audit.log")}, Kubeconfig: filepath.Join(dir, "kubeconfig")}
 	environment := &envtest.Environment{
@@ -78,13 +79,18 @@ func Start(ctx context.Context, dir string, prepare func(*corev1.Pod) *node.Agen
 	if p.API, err = client.NewWithWatch(config, client.Options{Scheme: controllers.ManagerOptions().Scheme}); err != nil {
 		return p, fmt.Errorf("make a client: %w", err)
 	}
+	all, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return p, fmt.Errorf("make a client: %w", err)
+	}
+	p.metrics = all.RESTClient()
 	if err := p.grant(ctx, "config/rbac/role.yaml"); err != nil {
 		return p, err
 	}
 	if p.Node, err = node.New(ctx, p.API); err != nil {
 		return p, err
 	}
-	p.Node.Prepare = prepare
+	prepare(p.Node)
 	p.stops = append(p.stops, p.Run(ctx, "the stand-in node", p.Node.Run))
 	return p, nil
 }

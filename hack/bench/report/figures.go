@@ -86,6 +86,7 @@ var benches = map[string]bench{
 		{"flapping_writes_per_session_minute", "API writes for such an agent, a session and minute", atMost("20", 20)},
 		{"flapping_events_per_session_minute", "Events for such an agent, a session and minute", target{}},
 		{"flapping_idle_clock_off_s", "how far their idle clock is off at the end, s", none},
+		{"watches", "watches of the API server", target{}},
 		{"cpu_cores_idle", "CPU while nothing changes, cores", target{}},
 		{"empty_rss_mib", "memory without a session, MiB", target{}},
 		{"rss_mib", "memory, MiB", memory},

@@ -41,6 +41,7 @@ import (
 	"github.com/agentsession/agentsession/hack/bench/plane"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/prober"
+	"github.com/agentsession/agentsession/test/node"
 )
 
 const (
@@ -107,7 +108,7 @@ func run(ctx context.Context) (r result, broken []string, err error) {
 	}
 	progress("Starting an API server and etcd")
 	b := &bench{}
-	b.Plane, err = plane.Start(ctx, dir, agentFor, fail)
+	b.Plane, err = plane.Start(ctx, dir, func(n *node.Node) { n.Prepare = agentFor }, fail)
 	defer func() {
 		if stopErr := b.Stop(); stopErr != nil {
 			err = errors.Join(err, fmt.Errorf("stop what was started: %w", stopErr))
