@@ -100,10 +100,11 @@ bench-ping: ## Measure the heartbeat for N agents, beside a plain prober and the
 bench-report: ## Run all benchmarks, and make docs/benchmarks.md of what they measured.
 	@go run ./hack/bench/report $(REPORT_ARGS)
 
+NODES ?= 0
 .PHONY: bench-operator
 bench-operator: N := $(if $(filter file,$(origin N)),5000,$(N))
-bench-operator: ## Measure the whole operator with N sessions, on a real API server, beside a bare client. One JSON line last.
-	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go run ./hack/bench/operator -n $(N)
+bench-operator: ## Measure the whole operator with N sessions (on NODES nodes, in node mode), on a real API server, beside a bare client. One JSON line last.
+	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go run ./hack/bench/operator -n $(N) -nodes $(NODES)
 
 .PHONY: bench-gateway
 bench-gateway: ## Measure the gateway beside a bare reverse proxy and the agents alone. One JSON line last.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -52,6 +53,14 @@ func (f *farm) agentFor(pod *corev1.Pod) *node.Agent {
 	f.mu.Unlock()
 	return agent
 }
+
+// spread places pods on nodes in turn.
+func spread(nodes int) func(*corev1.Pod) string {
+	var placed atomic.Int64
+	return func(*corev1.Pod) string { return nodeName(int(placed.Add(1)) % nodes) }
+}
+
+func nodeName(i int) string { return fmt.Sprintf("node-%d", i+1) }
 
 // of is the agents of a kind, by session.
 func (f *farm) of(kind string) map[string]*node.Agent {

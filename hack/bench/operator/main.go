@@ -15,11 +15,15 @@
 //   - up to 100 sessions that fall due one after the other, and up to 2,000 that
 //     fall due in the same second.
 //
-// CPU time and memory are the operator's process's own. Writes are what the API
-// server's audit log names as the operator's, Events counted apart; watches are
-// those that its metrics tell of beyond those before the operator. Agents,
-// node, API server and etcd share the machine with it: rates are to be compared
-// with the rates of the bare client in the same run, which has the same company.
+// With -nodes the operator asks nobody: a process for each node asks the agents
+// there, and the pods are spread over the nodes.
+//
+// CPU time and memory are the operator's process's own; those of the processes on
+// nodes stand apart, the CPU time of all and the memory of one. Writes are what
+// the API server's audit log names as theirs, Events counted apart; watches are
+// what its metrics tell of, beyond those that were open before. Agents, node, API
+// server and etcd share the machine with it: rates are to be compared with the
+// rates of the bare client in the same run, which has the same company.
 //
 // The last line is JSON. It judges nothing.
 package main
@@ -46,6 +50,7 @@ import (
 // result is the last line.
 type result struct {
 	Sessions              int     `json:"sessions"`
+	Nodes                 int     `json:"nodes"`
 	CreateToPodP50        float64 `json:"create_to_pod_p50_ms"`
 	CreateToPodP99        float64 `json:"create_to_pod_p99_ms"`
 	CreateToReadyP50      float64 `json:"create_to_ready_p50_ms"`
@@ -77,13 +82,22 @@ type result struct {
 	RawStopsPerS          float64 `json:"raw_stops_per_s"`
 	MassStopsOverRawStops float64 `json:"mass_stops_over_raw_stops"`
 	Refused               int     `json:"refused_writes"`
+	*ofNodes
+}
+
+// ofNodes is there if there are nodes.
+type ofNodes struct {
+	NodeIdleCPU  float64 `json:"node_cpu_cores_idle"` // of all
+	NodeRSS      float64 `json:"node_rss_mib"`        // the mean
+	NodeEmptyRSS float64 `json:"node_empty_rss_mib"`
 }
 
 func main() {
 	n := flag.Int("n", 5000, "how many `sessions`")
+	nodes := flag.Int("nodes", 0, "how many `nodes` have a process that asks the agents there; 0: the operator asks all")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	r, err := run(ctx, *n)
+	r, err := run(ctx, *n, *nodes)
 	stop()
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(r)
@@ -94,14 +108,24 @@ func main() {
 	}
 }
 
-// run measures.
-func run(ctx context.Context, n int) (r result, err error) {
+func validate(n, nodes int) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return r, fmt.Errorf("read the limit of descriptors: %w", err)
+		return fmt.Errorf("read the limit of descriptors: %w", err)
 	}
 	if n < 100 || uint64(n)+500 > limit.Cur {
-		return r, fmt.Errorf("-n is %d: it must be from 100 to %d, since each agent needs a descriptor and the limit is %d (ulimit -n)", n, limit.Cur-500, limit.Cur)
+		return fmt.Errorf("-n is %d: it must be from 100 to %d, since each agent needs a descriptor and the limit is %d (ulimit -n)", n, limit.Cur-500, limit.Cur)
+	}
+	if nodes < 0 || nodes > n {
+		return fmt.Errorf("-nodes is %d: it must be from 0 to %d, which -n is", nodes, n)
+	}
+	return nil
+}
+
+// run measures.
+func run(ctx context.Context, n, nodes int) (r result, err error) {
+	if err := validate(n, nodes); err != nil {
+		return r, err
 	}
 	ctrl.SetLogger(logr.Discard())
 	ctx, fail := context.WithCancelCause(ctx)
@@ -120,14 +144,19 @@ func run(ctx context.Context, n int) (r result, err error) {
 		return r, err
 	}
 	agents := newFarm()
-	p, err := plane.Start(ctx, dir, func(n *node.Node) { n.Prepare = agents.agentFor }, fail)
+	p, err := plane.Start(ctx, dir, func(standIn *node.Node) {
+		standIn.Prepare = agents.agentFor
+		if nodes > 0 {
+			standIn.Place = spread(nodes)
+		}
+	}, fail)
 	defer func() {
 		if stopErr := p.Stop(); stopErr != nil {
 			err = errors.Join(err, fmt.Errorf("stop what was started: %w", stopErr))
 		}
 	}()
 	if err == nil {
-		b := &bench{Plane: p, agents: agents, binary: binary, n: n, r: &r}
+		b := &bench{Plane: p, agents: agents, binary: binary, n: n, nodes: nodes, r: &r}
 		err = b.measure(ctx)
 	}
 	if err != nil && ctx.Err() != nil {

@@ -45,16 +45,17 @@ type bench struct {
 	agents *farm
 	binary string
 	n      int
+	nodes  int
 	r      *result
 
-	lives    timeline
-	operator *process
-	kinds    map[string]int
-	watches  int // that are not the operator's
+	lives     timeline
+	processes []process // the operator, and those on nodes
+	kinds     map[string]int
+	watches   int // that are not theirs
 }
 
 func (b *bench) measure(ctx context.Context) (err error) {
-	b.r.Sessions = b.n
+	b.r.Sessions, b.r.Nodes = b.n, b.nodes
 	b.kinds = map[string]int{kindSingle: min(100, b.n/20), kindFlap: min(1000, b.n/5), kindMass: min(2000, b.n/4)}
 	b.kinds[kindPlain] = b.n - b.kinds[kindSingle] - b.kinds[kindFlap] - b.kinds[kindMass]
 	for _, name := range []string{namespace, kindRaw, kindProtocol} {
@@ -69,10 +70,10 @@ func (b *bench) measure(ctx context.Context) (err error) {
 		return err
 	}
 	begun := time.Now()
-	if b.operator, err = startOperator(ctx, b.binary, b.Kubeconfig); err != nil {
+	defer func() { err = errors.Join(err, b.stop()) }()
+	if err := b.operate(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.operator.stop()) }()
 	b.lives.sessions = map[string]*moments{}
 	for _, list := range []client.ObjectList{&v1alpha1.AgentSessionList{}, podMetadata()} {
 		b.watches++
@@ -194,9 +195,13 @@ func (b *bench) measureStart(ctx context.Context) error {
 	if err := sleep(ctx, 5*time.Second); err != nil {
 		return err
 	}
-	var err error
-	if b.r.EmptyRSS, err = b.operator.rss(); err != nil {
+	operator, nodes, err := b.used()
+	if err != nil {
 		return err
+	}
+	b.r.EmptyRSS = round(operator.rss)
+	if b.nodes > 0 {
+		b.r.ofNodes = &ofNodes{NodeEmptyRSS: round(nodes.rss)}
 	}
 	var sessions []*v1alpha1.AgentSession
 	for kind, n := range b.kinds {
@@ -260,21 +265,21 @@ func (b *bench) session(kind string, i int) *v1alpha1.AgentSession {
 func (b *bench) measureIdle(ctx context.Context) error {
 	say("Nothing happens for %s", quiet)
 	from := time.Now()
-	before, err := b.operator.cpu()
+	before, nodesBefore, err := b.used()
 	if err != nil {
 		return err
 	}
 	if err := sleep(ctx, quiet); err != nil {
 		return err
 	}
-	after, err := b.operator.cpu()
+	after, nodesAfter, err := b.used()
 	if err != nil {
 		return err
 	}
 	took := time.Since(from)
-	b.r.IdleCPU = round((after - before).Seconds() / took.Seconds())
-	if b.r.RSS, err = b.operator.rss(); err != nil {
-		return err
+	b.r.IdleCPU, b.r.RSS = round((after.cpu-before.cpu).Seconds()/took.Seconds()), round(after.rss)
+	if b.nodes > 0 {
+		b.r.NodeIdleCPU, b.r.NodeRSS = round((nodesAfter.cpu-nodesBefore.cpu).Seconds()/took.Seconds()), round(nodesAfter.rss)
 	}
 	watches, err := b.Watches(ctx)
 	if err != nil {

@@ -22,63 +22,98 @@ func build(ctx context.Context, binary string) error {
 	return nil
 }
 
-// process is the operator's.
+// process is the operator, or what asks the agents of a node.
 type process struct {
+	name    string
 	command *exec.Cmd
 }
 
-// startOperator starts the operator's own binary.
-func startOperator(ctx context.Context, binary, kubeconfig string) (*process, error) {
-	command := exec.CommandContext(ctx, binary, "--allow-loopback-agents", "--metrics-bind-address=0", "--health-probe-bind-address=0", "--zap-log-level=error")
-	command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+// operate starts the operator's own binary, and once more for each node.
+func (b *bench) operate(ctx context.Context) error {
+	if b.nodes == 0 {
+		return b.start(ctx, "the operator", "--probe=central")
+	}
+	if err := b.start(ctx, "the operator", "--probe=none"); err != nil {
+		return err
+	}
+	for i := range b.nodes {
+		if err := b.start(ctx, "the process on "+nodeName(i), "--probe=node", "--node-name="+nodeName(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) start(ctx context.Context, name string, args ...string) error {
+	args = append(args, "--allow-loopback-agents", "--metrics-bind-address=0", "--health-probe-bind-address=0", "--zap-log-level=error")
+	command := exec.CommandContext(ctx, b.binary, args...)
+	command.Env = append(os.Environ(), "KUBECONFIG="+b.Kubeconfig)
 	command.Stderr = os.Stderr
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // also if this one is killed
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = 10 * time.Second
 	if err := command.Start(); err != nil {
-		return nil, fmt.Errorf("start the operator: %w", err)
+		return fmt.Errorf("start %s: %w", name, err)
 	}
-	return &process{command}, nil
-}
-
-func (p *process) stop() error {
-	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
-		return fmt.Errorf("stop the operator: %w", err)
-	}
-	if err := p.command.Wait(); err != nil {
-		return fmt.Errorf("the operator ended badly: %w", err)
-	}
+	b.processes = append(b.processes, process{name, command})
 	return nil
 }
 
-// cpu is the time that it has used so far.
-func (p *process) cpu() (time.Duration, error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.command.Process.Pid))
-	if err != nil {
-		return 0, fmt.Errorf("read the operator's CPU time: %w", err)
+// stop stops all that operate has started.
+func (b *bench) stop() (err error) {
+	for _, p := range b.processes {
+		_ = p.command.Process.Signal(syscall.SIGTERM) // if it has ended, Wait says how
 	}
-	_, rest, _ := strings.Cut(string(raw), ") ") // its name may hold anything
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0, errors.New("read the operator's CPU time: too few fields")
+	for _, p := range b.processes {
+		if waitErr := p.command.Wait(); waitErr != nil {
+			err = errors.Join(err, fmt.Errorf("%s ended badly: %w", p.name, waitErr))
+		}
 	}
-	user, err1 := strconv.Atoi(fields[11])
-	system, err2 := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * 10 * time.Millisecond, errors.Join(err1, err2) // Linux tells hundredths
+	return err
 }
 
-// rss is the memory that it holds, in MiB.
-func (p *process) rss() (float64, error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.command.Process.Pid))
-	if err != nil {
-		return 0, fmt.Errorf("read the operator's memory: %w", err)
+// use is the CPU time that was used so far, and the memory that is held, in MiB.
+type use struct {
+	cpu time.Duration
+	rss float64
+}
+
+// used tells what the operator uses, and the processes on nodes: the CPU time of
+// all, and the memory of one.
+func (b *bench) used() (operator, nodes use, err error) {
+	for i, p := range b.processes {
+		u, err := p.used()
+		switch {
+		case err != nil:
+			return operator, nodes, fmt.Errorf("read what %s uses: %w", p.name, err)
+		case i == 0:
+			operator = u
+		default:
+			nodes.cpu += u.cpu
+			nodes.rss += u.rss / float64(b.nodes)
+		}
 	}
-	fields := strings.Fields(string(raw))
-	if len(fields) < 2 {
-		return 0, errors.New("read the operator's memory: too few fields")
+	return operator, nodes, nil
+}
+
+func (p process) used() (use, error) {
+	stat, err1 := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.command.Process.Pid))
+	statm, err2 := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.command.Process.Pid))
+	_, rest, _ := strings.Cut(string(stat), ") ") // its name may hold anything
+	times, sizes := strings.Fields(rest), strings.Fields(string(statm))
+	if err := errors.Join(err1, err2); err != nil {
+		return use{}, err
 	}
-	pages, err := strconv.Atoi(fields[1])
-	return round(float64(pages) * float64(os.Getpagesize()) / (1 << 20)), err
+	if len(times) < 13 || len(sizes) < 2 {
+		return use{}, errors.New("too few fields")
+	}
+	user, err1 := strconv.Atoi(times[11])
+	system, err2 := strconv.Atoi(times[12])
+	pages, err3 := strconv.Atoi(sizes[1])
+	return use{
+		cpu: time.Duration(user+system) * 10 * time.Millisecond, // Linux tells hundredths
+		rss: float64(pages) * float64(os.Getpagesize()) / (1 << 20),
+	}, errors.Join(err1, err2, err3)
 }
 
 func round(x float64) float64 { return float64(int64(x*1e3+0.5)) / 1e3 }
