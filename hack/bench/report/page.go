@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -72,8 +73,6 @@ type page struct {
 	plots map[string]chart
 }
 
-const notMeasured = "not measured"
-
 // plot shows a plot.
 func (p page) plot(name string) (string, error) {
 	c, known := p.plots[name]
@@ -81,7 +80,7 @@ func (p page) plot(name string) (string, error) {
 	case !known:
 		return "", fmt.Errorf("there is no plot %q", name)
 	case !c.measured():
-		return c.title + ": " + notMeasured + ".", nil
+		return c.title + ": not measured.", nil
 	}
 	return fmt.Sprintf("![%s](benchmarks/%s.svg)", c.title, name), nil
 }
@@ -133,19 +132,23 @@ func (b bench) sources(columns []line) string {
 	return out.String()
 }
 
-// column is the name of a column: the size, if there are sizes.
+// column is the name of a column: the size, if there are sizes, and the nodes.
 func (b bench) column(l line) string {
 	if b.size == "" {
 		return "measured"
 	}
-	return thousands(fmt.Sprintf("%.0f", l.values[b.size])) + " " + b.size
+	name := thousands(fmt.Sprintf("%.0f", l.values[b.size])) + " " + b.size
+	if nodes := l.values["nodes"]; nodes > 0 {
+		name += fmt.Sprintf(", %.0f nodes", nodes)
+	}
+	return name
 }
 
 func (f figure) cell(l line) string {
 	value, measured := l.value(f.field)
 	switch {
 	case !measured:
-		return notMeasured
+		return "–"
 	case f.target.met == nil:
 		return number(value)
 	case f.target.met(value, l):
@@ -157,6 +160,7 @@ func (f figure) cell(l line) string {
 // charts are the plots, by file name.
 func charts(lines []line) map[string]chart {
 	ping, operator := sizes(lines, "ping"), sizes(lines, "operator")
+	operator = slices.DeleteFunc(operator, func(l line) bool { return l.values["nodes"] > 0 })
 	healthy := having(ping, "hostile_cadence_error_ms_p99")
 	return map[string]chart{
 		"ping-cpu": {

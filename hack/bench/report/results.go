@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -137,16 +138,19 @@ func store(path, command string, added []line) error {
 	return nil
 }
 
-// sizes returns the lines of a benchmark that has sizes, by size; of two with
-// the same size the one with more turns, or else the later.
+// sizes returns the lines of a benchmark that has sizes, by size and nodes; of two
+// with the same the one with more turns, or else the later.
 func sizes(lines []line, bench string) []line {
-	by := benches[bench].size
+	order := func(a, b line) int {
+		by := benches[bench].size
+		return cmp.Or(cmp.Compare(a.values[by], b.values[by]), cmp.Compare(a.values["nodes"], b.values["nodes"]))
+	}
 	var found []line
 	for _, l := range lines {
 		if l.Bench != bench {
 			continue
 		}
-		same := slices.IndexFunc(found, func(f line) bool { return f.values[by] == l.values[by] })
+		same := slices.IndexFunc(found, func(f line) bool { return order(f, l) == 0 })
 		switch {
 		case same < 0:
 			found = append(found, l)
@@ -154,6 +158,6 @@ func sizes(lines []line, bench string) []line {
 			found[same] = l
 		}
 	}
-	slices.SortFunc(found, func(a, b line) int { return int(a.values[by] - b.values[by]) })
+	slices.SortFunc(found, order)
 	return found
 }

@@ -26,6 +26,7 @@ var steps = []step{
 	{"ping", "make bench-ping N=10000"},
 	{"ping", "make bench-ping N=1000,5000,19000 PING_ARGS=-turns=1"},
 	{"operator", "make bench-operator N=5000"},
+	{"operator", "make bench-operator N=5000 NODES=10"},
 	{"operator", "make bench-operator N=10000"},
 	{"gateway", "make bench-gateway"},
 	{"writes", "make bench-writes"},
