@@ -289,15 +289,7 @@ var _ = Describe("A compute that cannot be had", Ordered, func() {
 		})
 		Expect(api.Create(ctx, session)).To(Succeed())
 		eventuallyState(ctx, session, v1alpha1.StateStarting)
-		var pod corev1.Pod
-		Expect(api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: session.Status.Pod.Name}, &pod)).To(Succeed())
-		base := pod.DeepCopy()
-		pod.Status.PodIP, pod.Status.PodIPs = "169.254.169.254", []corev1.PodIP{{IP: "169.254.169.254"}}
-		Expect(api.Status().Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
-		Eventually(func() string {
-			_, _ = reading(ctx, session)()
-			return reasonOf(session, v1alpha1.ConditionReady)
-		}).Should(Equal(v1alpha1.ReasonAddressRefused))
+		pretendToBeMetadata(ctx, session)
 		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopStartTimeout))
 	})
 
@@ -306,19 +298,26 @@ var _ = Describe("A compute that cannot be had", Ordered, func() {
 		Expect(api.Create(ctx, session)).To(Succeed())
 		eventuallyState(ctx, session, v1alpha1.StateIdle)
 		Expect(session.Status.Pod.IP).NotTo(BeEmpty())
-		var pod corev1.Pod
-		Expect(api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: session.Status.Pod.Name}, &pod)).To(Succeed())
-		base := pod.DeepCopy()
-		pod.Status.PodIP, pod.Status.PodIPs = "169.254.169.254", []corev1.PodIP{{IP: "169.254.169.254"}}
-		Expect(api.Status().Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
-		Eventually(func() string {
-			_, _ = reading(ctx, session)()
-			return reasonOf(session, v1alpha1.ConditionReady)
-		}).Should(Equal(v1alpha1.ReasonAddressRefused))
+		pretendToBeMetadata(ctx, session)
 		Expect(session.Status.Pod.IP).To(BeEmpty())
 		Expect(lifecycle.PhaseOf(session)).NotTo(Equal(lifecycle.PhaseReady))
 	})
 })
+
+// pretendToBeMetadata gives a session's pod the address of a cloud's metadata, and
+// waits until the session says what is made of that.
+func pretendToBeMetadata(ctx context.Context, session *v1alpha1.AgentSession) {
+	GinkgoHelper()
+	var pod corev1.Pod
+	Expect(api.Get(ctx, client.ObjectKey{Namespace: session.Namespace, Name: session.Status.Pod.Name}, &pod)).To(Succeed())
+	base := pod.DeepCopy()
+	pod.Status.PodIP, pod.Status.PodIPs = "169.254.169.254", []corev1.PodIP{{IP: "169.254.169.254"}}
+	Expect(api.Status().Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
+	Eventually(func() string {
+		_, _ = reading(ctx, session)()
+		return reasonOf(session, v1alpha1.ConditionReady)
+	}).Should(Equal(v1alpha1.ReasonAddressRefused))
+}
 
 var _ = Describe("A flapping agent", func() {
 	It("costs few writes", func(ctx context.Context) {

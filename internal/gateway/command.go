@@ -272,5 +272,8 @@ func (e *commandEvents) stop(ctx context.Context, err error) error {
 	if err != nil {
 		err = fmt.Errorf("run a command: %w", cmp.Or(context.Cause(ctx), err))
 	}
-	return errors.Join(e.send(commandChunk{Stop: &end}), err)
+	if unsent := e.send(commandChunk{Stop: &end}); unsent != nil || err == nil {
+		return errors.Join(unsent, err)
+	}
+	return told{err}
 }

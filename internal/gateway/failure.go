@@ -36,6 +36,9 @@ func typeOf(err error) string {
 	return internalError
 }
 
+// told is an error that an answer has told its caller of.
+type told struct{ error }
+
 // field is one request member that broke a rule.
 type field struct {
 	Name    string `json:"name"`

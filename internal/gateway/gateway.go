@@ -246,8 +246,11 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 // fail answers with an error. What is not meant for callers is said as little of
 // as AgentCore says.
 func (g *Gateway) fail(w *recorder, c call, err error) {
+	if _, is := errors.AsType[told](err); is {
+		return
+	}
 	if w.code != 0 {
-		return // it has begun to answer: the connection is cut
+		panic(http.ErrAbortHandler) // it has begun to answer, and must not look whole
 	}
 	f, ok := errors.AsType[*failure](err)
 	if !ok {

@@ -18,7 +18,7 @@ import (
 
 const (
 	// inMemory is how much of a body is kept in memory; more goes to a file.
-	inMemory = 256 << 10
+	inMemory = 64 << 10
 	// maxInFiles is how many bytes of bodies may be in files at once, of what
 	// config/gateway gives them.
 	maxInFiles = 16 * contract.MaxPayloadBytes
