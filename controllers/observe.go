@@ -48,7 +48,7 @@ func (r *AgentSessionReconciler) get(ctx context.Context, key client.ObjectKey, 
 // taking it away. Before status names the pod, it is the other operator's turn.
 func (r *AgentSessionReconciler) ours(session *v1alpha1.AgentSession, pod *corev1.Pod) bool {
 	return r.Node == "" || pod != nil && pod.DeletionTimestamp == nil && pod.Spec.NodeName == r.Node &&
-		session.Status.Pod != nil && living(session.Status.State)
+		session.Status.Pod != nil && lifecycle.Living(session.Status.State)
 }
 
 // leave has the agent of a session that is not ours asked no more, if it was.

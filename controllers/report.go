@@ -94,7 +94,7 @@ func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.Age
 	if o.started != nil {
 		next.Runtime = o.started
 	}
-	if o.blind && old.Pod != nil && living(old.State) && living(o.verdict.State) {
+	if o.blind && old.Pod != nil && lifecycle.Living(old.State) && lifecycle.Living(o.verdict.State) {
 		return next
 	}
 	next.State, next.Activation = o.verdict.State, o.verdict.Activation
@@ -113,12 +113,6 @@ func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.Age
 	}
 	setConditions(&next, session, o)
 	return next
-}
-
-// living tells whether a session in that state has a compute that nobody is
-// taking away.
-func living(state v1alpha1.SessionState) bool {
-	return state == v1alpha1.StateStarting || state == v1alpha1.StateActive || state == v1alpha1.StateIdle
 }
 
 func livingStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {
@@ -188,7 +182,7 @@ func setConditions(next *v1alpha1.AgentSessionStatus, session *v1alpha1.AgentSes
 
 func ready(next *v1alpha1.AgentSessionStatus, refusal *refused) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: string(next.State)}
-	if refusal != nil && living(next.State) {
+	if refusal != nil && lifecycle.Living(next.State) {
 		c.Reason, c.Message = refusal.reason, refusal.message
 		return c
 	}

@@ -28,7 +28,7 @@ func PhaseOf(session *v1alpha1.AgentSession) Phase {
 	switch {
 	case session.DeletionTimestamp != nil, status.State == v1alpha1.StateStopping:
 		return PhaseStopping
-	case spec.DesiredState == v1alpha1.DesiredStopped && living(status.State):
+	case spec.DesiredState == v1alpha1.DesiredStopped && Living(status.State):
 		return PhaseStopping
 	case spec.DesiredState == v1alpha1.DesiredStopped:
 		return PhaseStopped
@@ -80,7 +80,9 @@ func takenBack(status *v1alpha1.AgentSessionStatus) bool {
 	return status.LastTermination != nil && status.LastTermination.Reason == v1alpha1.StopRequested
 }
 
-func living(state v1alpha1.SessionState) bool {
+// Living tells whether a session in a state has a compute that nobody is taking
+// away, or is about to.
+func Living(state v1alpha1.SessionState) bool {
 	return state == v1alpha1.StateStarting || state == v1alpha1.StateActive || state == v1alpha1.StateIdle
 }
 
