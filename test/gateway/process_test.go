@@ -36,7 +36,7 @@ var _ = Describe("The gateway's own process", func() {
 		Expect(os.WriteFile(kubeconfig, content, 0o600)).To(Succeed())
 		agent := newRuntime(ctx, newNamespace(ctx))
 		d, health := &door{url: "http://" + unused()}, "http://"+unused()
-		command := exec.Command(binary, "--authentication=none", "--metrics-bind-address=0", "--shutdown-delay=10s",
+		command := exec.Command(binary, "--authentication=none", "--metrics-bind-address=0", "--shutdown-delay=5s", "--allow-loopback-agents",
 			"--bind-address="+d.url[len("http://"):], "--health-probe-bind-address="+health[len("http://"):])
 		command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
 		process, err := gexec.Start(command, GinkgoWriter, GinkgoWriter)
@@ -52,7 +52,7 @@ var _ = Describe("The gateway's own process", func() {
 		}
 		Eventually(ready).WithTimeout(time.Minute).Should(Equal(http.StatusOK))
 		session := id()
-		response, err := http.DefaultClient.Do(d.request(ctx, path(agent, "invocations"), session, ask{Chunks: 2, Sleep: "7s"}))
+		response, err := http.DefaultClient.Do(d.request(ctx, path(agent, "invocations"), session, ask{Chunks: 2, Sleep: "8s"}))
 		Expect(err).NotTo(HaveOccurred())
 		defer response.Body.Close()
 
