@@ -183,6 +183,25 @@ func TestFailingAgentsTakeTurns(t *testing.T) {
 	})
 }
 
+// Agents that start refuse for a while: that takes no places, and each is asked in
+// every period.
+func TestAgentsThatFailAtOnceNeedNoTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const agents, periods = 500, 20
+		var l log
+		p := New(Options{MaxInFlight: 100, Pinger: l.ping(func(context.Context, Target) lifecycle.Answer { return refused })})
+		for i := range agents {
+			p.Track(agent(i), lifecycle.Pulse{})
+		}
+		stop := start(t, p, ignore)
+		time.Sleep(periods*2*time.Second + time.Second)
+		stop()
+		for i := range agents {
+			NewWithT(t).Expect(len(l.of(agent(i)))).To(BeNumerically(">=", periods), "agent %d", i)
+		}
+	})
+}
+
 func TestMissedIsNotFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)

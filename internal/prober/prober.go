@@ -2,6 +2,7 @@ package prober
 
 import (
 	"context"
+	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -100,6 +101,7 @@ type Prober struct {
 	wheel    wheel
 	outage   outage
 	inFlight int
+	crowded  int // the last slot in which an agent that fails found no place
 	asking   int // how many are asked for their tasks
 	started  bool
 	ended    bool // nobody is asked any more
@@ -128,6 +130,7 @@ func New(opts Options) *Prober {
 		opts:    opts,
 		slot:    max(opts.Period/slots, 1),
 		entries: map[types.NamespacedName]*entry{},
+		crowded: math.MinInt / 2, // never
 	}
 }
 

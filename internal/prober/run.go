@@ -96,14 +96,19 @@ func (p *Prober) fire(n int, due time.Time) {
 }
 
 // hasPlace tells whether e may be asked in slot n. Agents whose last ping failed
-// get half of the places, so that those that hang leave room for the rest. They
-// take turns: one that was asked waits until all of them could have been, or
-// else those that are due first would take the places of the others for ever.
+// get half of the places, so that those that hang leave room for the rest. Where
+// that was too few a round ago, they take turns: one that was asked waits until all
+// of them could have been, or else those that are due first would take the places of
+// the others for ever.
 func (p *Prober) hasPlace(e *entry, n int) bool {
 	if e.pulse.Failures == 0 {
 		return p.inFlight < p.opts.MaxInFlight
 	}
-	return p.inFlight < p.failingPlaces() && n >= e.next
+	if p.inFlight >= p.failingPlaces() {
+		p.crowded = n
+		return false
+	}
+	return n >= e.next || n-p.crowded > p.round()
 }
 
 func (p *Prober) failingPlaces() int { return max(p.opts.MaxInFlight/2, 1) }
