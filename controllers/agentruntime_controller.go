@@ -100,7 +100,7 @@ func (r *AgentRuntimeReconciler) record(ctx context.Context, agent *v1alpha1.Age
 		switch err := r.Client.Create(ctx, revision); {
 		case apierrors.IsAlreadyExists(err):
 			return nil, fmt.Errorf("record version %d: %w", agent.Generation, &refused{
-				v1alpha1.ReasonVersionNameTaken, fmt.Sprintf("A ControllerRevision named %s is there and is not this runtime's; delete it", revision.Name),
+				v1alpha1.ReasonVersionNameTaken, fmt.Sprintf("A ControllerRevision named %s is there; if this AgentRuntime does not own it, delete it", revision.Name),
 			})
 		case err != nil:
 			return nil, fmt.Errorf("record version %d: %w", agent.Generation, err)

@@ -71,7 +71,9 @@ func mergeUntil(old *v1alpha1.AgentSessionStatus, o outcome) time.Time {
 	case old.PingStatus != string(pulse.Status):
 		return timeOf(old.PingStatusSince).Add(o.facts.Policy.Merge)
 	case old.State == v1alpha1.StateIdle && state == v1alpha1.StateActive:
-		return o.facts.LeasedAt().Add(o.facts.Policy.Merge)
+		if leased := o.facts.LeasedAt(); !leased.After(o.now) { // or the timeout was another then
+			return leased.Add(o.facts.Policy.Merge)
+		}
 	}
 	return time.Time{}
 }

@@ -24,7 +24,8 @@ func TestMergeUntil(t *testing.T) {
 	}{
 		"nothing new":                     {v1alpha1.StateIdle, v1alpha1.StateIdle, contract.Healthy, time.Time{}, time.Time{}},
 		"busy now":                        {v1alpha1.StateIdle, v1alpha1.StateActive, contract.HealthyBusy, time.Time{}, now.Add(4 * time.Second)},
-		"a call that a lease was got for": {v1alpha1.StateIdle, v1alpha1.StateActive, contract.Healthy, now.Add(460 * time.Second), now.Add(14 * time.Second)},
+		"a call that a lease was got for": {v1alpha1.StateIdle, v1alpha1.StateActive, contract.Healthy, now.Add(449 * time.Second), now.Add(3 * time.Second)},
+		"a lease of a longer timeout":     {v1alpha1.StateIdle, v1alpha1.StateActive, contract.Healthy, now.Add(time.Hour), time.Time{}},
 		"a call that is over":             {v1alpha1.StateActive, v1alpha1.StateIdle, contract.Healthy, time.Time{}, time.Time{}},
 		"a stop":                          {v1alpha1.StateIdle, v1alpha1.StateStopping, contract.HealthyBusy, time.Time{}, time.Time{}},
 	} {

@@ -28,7 +28,8 @@ const (
 	ReasonPodNameTaken = "PodNameTaken"
 	// ReasonAddressRefused is a pod address that must not be asked: loopback,
 	// link-local, multicast, unspecified, or the node's own. Nobody asks the agent
-	// or calls it: without an answer the session ends at its maximal lifetime.
+	// or calls it: the session ends as StartTimeout, or at its maximal lifetime if
+	// the agent had answered at another address before.
 	ReasonAddressRefused = "AddressRefused"
 	// ReasonRuntimeNotFound is a spec.runtimeRef whose runtime, endpoint or
 	// version is not there. The session starts when it is.

@@ -25,11 +25,11 @@ func TestAnAnswerThatFailsInTheMiddleDoesNotLookWhole(t *testing.T) {
 func failInTheMiddle(g *WithT, t *testing.T, failed error, want OmegaMatcher) {
 	t.Helper()
 	one := New(Options{})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := &recorder{ResponseWriter: w, ready: &one.ready}
 		_, _ = io.WriteString(answer, "the first half")
 		_ = http.NewResponseController(answer).Flush()
-		one.fail(answer, call{}, failed)
+		one.fail(answer, r, call{}, failed)
 	}))
 	t.Cleanup(server.Close)
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"hash/maphash"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -15,7 +16,6 @@ import (
 	"golang.org/x/sync/semaphore"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/rest"
-	"k8s.io/utils/keymutex"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -84,15 +84,15 @@ type Gateway struct {
 
 	changes changes
 	traffic traffic
-	lines   lines
-	issuers *issuers
-	tracing tracing
-	agents  http.RoundTripper
-	files   *semaphore.Weighted // bytes of payloads
-	calls   sync.WaitGroup      // that are being served
-	ready   atomic.Bool         // for calls
-
-	starting keymutex.KeyMutex // by the UID of a runtime with maxSessions
+	lines   lines // of calls for any free session
+	// starting are those of calls that start a session of a runtime with maxSessions.
+	starting lines
+	issuers  *issuers
+	tracing  tracing
+	agents   http.RoundTripper
+	files    *semaphore.Weighted // bytes of payloads
+	calls    sync.WaitGroup      // that are being served
+	ready    atomic.Bool         // for calls
 }
 
 // New makes a gateway. Watch has it see the sessions.
@@ -118,7 +118,7 @@ func New(o Options) *Gateway {
 	tracing := newTracing(o.Traces)
 	g := &Gateway{
 		Options: o, tracing: tracing, agents: tracing.asking(toAgents(o.AllowLoopback)), files: semaphore.NewWeighted(maxInFiles),
-		issuers: newIssuers(o.Issuers), changes: changes{seed: maphash.MakeSeed()}, starting: keymutex.NewHashed(0),
+		issuers: newIssuers(o.Issuers), changes: changes{seed: maphash.MakeSeed()},
 	}
 	g.traffic.write = g.writeTraffic
 	return g
@@ -166,7 +166,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	span := trace.SpanFromContext(r.Context())
 	defer func() { g.served(span, answer, &c, err, began) }()
 	if err = g.serve(answer, r, &c); err != nil {
-		g.fail(answer, c, err)
+		g.fail(answer, r, c, err)
 	}
 }
 
@@ -245,7 +245,7 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 
 // fail answers with an error. What is not meant for callers is said as little of
 // as AgentCore says.
-func (g *Gateway) fail(w *recorder, c call, err error) {
+func (g *Gateway) fail(w *recorder, r *http.Request, c call, err error) {
 	if _, is := errors.AsType[told](err); is {
 		return
 	}
@@ -259,7 +259,16 @@ func (g *Gateway) fail(w *recorder, c call, err error) {
 	if c.session != "" && c.runtime.Spec.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP {
 		w.Header().Set(contract.HeaderMCPSessionID, mcpSession(c.session, c.mcp))
 	}
+	if f.Code != http.StatusRequestEntityTooLarge {
+		f.write(w)
+		return
+	}
+	// A caller who is still sending would be reset, and may never see the answer.
+	control := http.NewResponseController(w)
+	_ = control.EnableFullDuplex() // if it cannot be, he may be lucky
 	f.write(w)
+	_ = control.Flush()                                             // as above
+	_, _ = io.CopyN(io.Discard, r.Body, 2*contract.MaxPayloadBytes) // as above
 }
 
 // recorder notes what was answered.

@@ -126,9 +126,14 @@ const (
 // takes it from the query too.
 func sessionIDOf(r *http.Request, c *call) (string, error) {
 	given := r.Header.Values(contract.HeaderSessionID)
-	if c.runtime.Spec.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP && r.Header.Get(contract.HeaderMCPSessionID) != "" {
-		given = slices.Clone(r.Header.Values(contract.HeaderMCPSessionID)) // AWS's clients make an id of the other up, if they have none
-		given[0], c.mcp = splitMCP(given[0])
+	mcp := slices.Clone(r.Header.Values(contract.HeaderMCPSessionID))
+	if len(mcp) > 0 {
+		mcp[0], c.mcp = splitMCP(mcp[0])
+	}
+	// An endpoint may pin a version that speaks MCP, whatever the newest does. AWS's
+	// clients make an id of the other kind up if they have none.
+	if c.mcp != "" || len(mcp) > 0 && c.runtime.Spec.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP {
+		given = mcp
 	}
 	if len(given) == 0 && c.op == opSocket {
 		given = r.URL.Query()[contract.HeaderSessionID]

@@ -44,8 +44,8 @@ func routes(r *http.Request, op operation) (bool, error) {
 	return true, nil
 }
 
-// lines are those of calls that wait for a free session: one for each endpoint of
-// each runtime while somebody waits.
+// lines are those of calls that wait for their turn: one for each endpoint of each
+// runtime while somebody waits.
 type lines struct {
 	mu   sync.Mutex
 	open map[endpoint]*line
@@ -56,16 +56,13 @@ type endpoint struct {
 	qualifier string
 }
 
-// line lets one call at a time look for a session, in the order in which they came.
+// line lets one call at a time go on, in the order in which they came.
 type line struct {
 	length int
 	turn   chan struct{}
 }
 
-var errThrottled = &failure{
-	Code: http.StatusTooManyRequests, Type: "ThrottlingException",
-	Message: "No session is free, the runtime has as many as it may, and the call has waited for as long as it may, or as many as may wait do",
-}
+var errThrottled = throttled("No session is free, the runtime has as many as it may, and the call has waited for as long as it may, or as many as may wait do")
 
 // wait returns when it is the call's turn. done must be called then.
 func (l *lines) wait(ctx context.Context, at endpoint, longest int) (done func(), err error) {
@@ -84,9 +81,7 @@ func (l *lines) wait(ctx context.Context, at endpoint, longest int) (done func()
 	}
 	in.length++
 	l.mu.Unlock()
-	queued.Inc()
 	leave := func() {
-		queued.Dec()
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if in.length--; in.length == 0 {
@@ -126,6 +121,8 @@ func (g *Gateway) acquireAny(ctx context.Context, c *call) (session *v1alpha1.Ag
 func (g *Gateway) takeOrBegin(ctx context.Context, c *call) (session *v1alpha1.AgentSession, release func(), err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, g.QueueTimeout, errThrottled)
 	defer cancel()
+	queued.Inc()
+	defer queued.Dec()
 	done, err := g.lines.wait(ctx, endpoint{c.runtime.UID, c.qualifier}, g.QueueLength)
 	if err != nil {
 		return nil, nil, err

@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
+	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -74,7 +76,7 @@ func (g *Gateway) acquire(ctx context.Context, c *call, started bool) (session *
 				err = waitFor(ctx, changed, conflictRetry)
 			}
 		default:
-			err = g.await(ctx, changed, session, phase, started)
+			err = g.await(ctx, c, changed, session, phase, started)
 			started = started || phase == lifecycle.PhaseStarting
 		}
 		if err != nil {
@@ -103,11 +105,14 @@ func (g *Gateway) look(ctx context.Context, c *call) (*v1alpha1.AgentSession, li
 
 // await waits for a session that is not ready to change, unless that is not this
 // call's to wait for, or there is nothing to wait for.
-func (g *Gateway) await(ctx context.Context, changed <-chan struct{}, session *v1alpha1.AgentSession, phase lifecycle.Phase, started bool) error {
+func (g *Gateway) await(ctx context.Context, c *call, changed <-chan struct{}, session *v1alpha1.AgentSession, phase lifecycle.Phase, started bool) error {
 	if phase == lifecycle.PhaseStopped {
 		return startFailed(session)
 	}
 	if refusal := refusalOf(session); phase == lifecycle.PhaseStarting && refusal != nil {
+		if !c.began.IsZero() {
+			return errors.Join(refusal, g.withdraw(ctx, c))
+		}
 		return refusal
 	}
 	if !started && g.Conflict == ConflictFail {
@@ -136,8 +141,11 @@ func waitFor(ctx context.Context, changed <-chan struct{}, atMost time.Duration)
 func (g *Gateway) begin(ctx context.Context, c *call, session *v1alpha1.AgentSession) (first bool, err error) {
 	if c.runtime.Spec.MaxSessions != nil {
 		// One after the other, or all would count before the first has begun.
-		g.starting.LockKey(string(c.runtime.UID))
-		defer g.starting.UnlockKey(string(c.runtime.UID)) //nolint:errcheck // it never fails
+		done, err := g.starting.wait(ctx, endpoint{runtime: c.runtime.UID}, math.MaxInt)
+		if err != nil {
+			return false, err
+		}
+		defer done()
 	}
 	if err := g.quota(ctx, c); err != nil {
 		return false, err
@@ -167,6 +175,14 @@ func (g *Gateway) begin(ctx context.Context, c *call, session *v1alpha1.AgentSes
 	startsTotal.WithLabelValues("woken").Inc()
 	c.began = began
 	return true, nil
+}
+
+// withdraw stops a session that this call has begun and that cannot start: nobody
+// waits for it any more, and it would start when nobody wants it.
+func (g *Gateway) withdraw(ctx context.Context, c *call) error {
+	return g.askToStop(ctx, c.key(), "", func(session *v1alpha1.AgentSession) (bool, error) {
+		return lifecycle.PhaseOf(session) != lifecycle.PhaseStarting || lifecycle.Refusal(session) == "", nil
+	})
 }
 
 func newSession(c *call) *v1alpha1.AgentSession {
@@ -207,8 +223,8 @@ func (g *Gateway) quota(ctx context.Context, c *call) error {
 		return fmt.Errorf("count sessions of %s: %w", c.runtime.Name, err)
 	}
 	var n int32
-	for i := range list.Items {
-		if lifecycle.HasCompute(&list.Items[i]) {
+	for i := range list.Items { // but the call's own, which another call may have begun
+		if list.Items[i].Name != c.key().Name && lifecycle.HasCompute(&list.Items[i]) {
 			n++
 		}
 	}

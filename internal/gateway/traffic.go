@@ -167,7 +167,10 @@ func (t *traffic) tell(of compute, u *use) {
 	case err != nil:
 		u.timer = time.AfterFunc(retryAfter, func() { t.tell(of, u) })
 	default:
-		u.seen, u.Held = seen, held
+		u.seen = seen
+		if !u.Held.Equal(seen.Traffic.InUseUntil) { // or a claim took that meanwhile
+			u.Held = held
+		}
 		t.plan(of, u)
 	}
 }

@@ -36,8 +36,10 @@ func PhaseOf(session *v1alpha1.AgentSession) Phase {
 		return PhaseStopped
 	case status.State == "", status.State == v1alpha1.StateStopped, status.State == v1alpha1.StateStarting:
 		return PhaseStarting
-	case requested || status.Pod == nil || status.Pod.IP == "":
+	case requested || status.Pod == nil:
 		return PhaseStopping // a higher activation replaces the compute
+	case status.Pod.IP == "":
+		return PhaseStarting // its address was refused
 	}
 	return PhaseReady
 }

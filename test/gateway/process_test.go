@@ -36,7 +36,7 @@ var _ = Describe("The gateway's own process", func() {
 		Expect(os.WriteFile(kubeconfig, content, 0o600)).To(Succeed())
 		agent := newRuntime(ctx, newNamespace(ctx))
 		d, health := &door{url: "http://" + unused()}, "http://"+unused()
-		command := exec.Command(binary, "--authentication=none", "--metrics-bind-address=0", "--shutdown-delay=5s", "--allow-loopback-agents",
+		command := exec.Command(binary, "--authentication=none", "--metrics-bind-address=0", "--shutdown-delay=10s", "--allow-loopback-agents",
 			"--bind-address="+d.url[len("http://"):], "--health-probe-bind-address="+health[len("http://"):])
 		command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
 		process, err := gexec.Start(command, GinkgoWriter, GinkgoWriter)
@@ -52,7 +52,7 @@ var _ = Describe("The gateway's own process", func() {
 		}
 		Eventually(ready).WithTimeout(time.Minute).Should(Equal(http.StatusOK))
 		session := id()
-		response, err := http.DefaultClient.Do(d.request(ctx, path(agent, "invocations"), session, ask{Chunks: 2, Sleep: "8s"}))
+		response, err := http.DefaultClient.Do(d.request(ctx, path(agent, "invocations"), session, ask{Chunks: 2, Sleep: "12s"}))
 		Expect(err).NotTo(HaveOccurred())
 		defer response.Body.Close()
 
@@ -67,6 +67,6 @@ var _ = Describe("The gateway's own process", func() {
 			return err
 		}).Should(MatchError(syscall.ECONNREFUSED))
 		Expect(io.ReadAll(response.Body)).To(BeEquivalentTo("data: 0\n\ndata: 1\n\n"))
-		Eventually(process).Should(gexec.Exit(0))
+		Eventually(process).WithTimeout(time.Minute).Should(gexec.Exit(0))
 	})
 })

@@ -267,20 +267,42 @@ var _ = Describe("A session", func() {
 		Expect(refused.Load()).To(BeEquivalentTo(27))
 	})
 
-	It("does not count if it cannot start, and can be stopped", func(ctx context.Context) {
+	It("is within that number for all who call it first", func(ctx context.Context) {
+		d, agent := openDoor(waiting), newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) { s.MaxSessions = new(int32(1)) })
+		session := id()
+		for _, a := range atOnce(ctx, 30, agent, session, d) {
+			Expect(a.code).To(Equal(http.StatusOK), a.body)
+		}
+		Expect(d.stop(ctx, agent, session, "").code).To(Equal(http.StatusOK))
+		eventuallyStopped(ctx, agent, session, d)
+		for _, a := range atOnce(ctx, 30, agent, session, d) { // who wake it
+			Expect(a.code).To(Equal(http.StatusOK), a.body)
+		}
+	})
+
+	It("that cannot start is left alone, and starts when it can and is called again", func(ctx context.Context) {
 		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) {
 			s.MaxSessions = new(int32(1))
-			s.Endpoints = []v1alpha1.RuntimeEndpoint{{Name: "GONE", Version: 7}}
+			s.Endpoints = []v1alpha1.RuntimeEndpoint{{Name: "LATER", Version: 2}}
 		}), id()
-		a := send(d.request(ctx, path(agent, "invocations?qualifier=GONE"), session, ask{}))
+		later := func() answer {
+			GinkgoHelper()
+			return send(d.request(ctx, path(agent, "invocations?qualifier=LATER"), session, ask{}))
+		}
+		a := later()
 		Expect(a.code).To(Equal(http.StatusFailedDependency), a.body)
 		Expect(a.failed.Message).To(ContainSubstring("RuntimeNotFound"))
-		Expect(d.invoke(ctx, agent, id(), ask{}).code).To(Equal(http.StatusOK))
-		stop := func() int {
-			return send(d.request(ctx, path(agent, "stopruntimesession?qualifier=GONE"), session, map[string]string{})).code
-		}
-		Expect(stop()).To(Equal(http.StatusOK))
-		Eventually(stop).Should(Equal(http.StatusNotFound))
+		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopped))
+		first := id()
+		Expect(d.invoke(ctx, agent, first, ask{}).code).To(Equal(http.StatusOK), "it does not count")
+		Expect(d.stop(ctx, agent, first, "").code).To(Equal(http.StatusOK))
+		eventuallyStopped(ctx, agent, first, d)
+
+		base := agent.DeepCopy()
+		agent.Spec.ProtocolConfiguration.Path = "/second"
+		Expect(api.Patch(ctx, agent, client.MergeFrom(base))).To(Succeed())
+		Eventually(func() int { return later().code }).Should(Equal(http.StatusOK))
+		Expect(podsOf(ctx, agent)).To(HaveLen(1), "what was called in vain has not started by itself")
 	})
 
 	It("is refused when its runtime has as many as it may", func(ctx context.Context) {
