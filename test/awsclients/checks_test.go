@@ -48,7 +48,9 @@ type subject struct {
 
 func (s *subject) do(in invocation) outcome {
 	s.t.Helper()
-	out, err := s.client.call(s.t.Context(), in)
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	out, err := s.client.call(ctx, in)
 	s.Expect(err).NotTo(HaveOccurred())
 	return out
 }

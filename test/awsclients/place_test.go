@@ -70,6 +70,8 @@ func newPlace(t *testing.T) *place {
 
 // knows is an error until the gateway knows the client's key and the runtime.
 func (p *place) knows(ctx context.Context, agent *v1alpha1.AgentRuntime) error {
+	ctx, cancel := context.WithTimeout(ctx, patience/10)
+	defer cancel()
 	if err := p.api.Get(ctx, kube.ObjectKeyFromObject(agent), agent); err != nil {
 		return err
 	}
