@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 )
 
 // failure is an answer that is an error, in AgentCore's shape: a type that the
@@ -100,6 +101,11 @@ func (f *failure) write(w http.ResponseWriter) {
 	if f.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", f.Challenge)
 	}
+	body, err := json.Marshal(f)
+	if err != nil {
+		panic(err) // it is made of texts
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(body))) // so that it is whole before the call is over
 	w.WriteHeader(f.Code)
-	_ = json.NewEncoder(w).Encode(f) // the caller may have gone
+	_, _ = w.Write(body) // the caller may have gone
 }
