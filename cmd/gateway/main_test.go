@@ -1,0 +1,46 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+)
+
+func TestValidate(t *testing.T) {
+	for name, row := range map[string]struct {
+		change func(*options)
+		says   string // empty: it is right
+	}{
+		"the defaults":              {change: func(*options) {}},
+		"one way":                   {change: func(o *options) { o.authentication = "kubernetes" }},
+		"nobody is asked":           {change: func(o *options) { o.authentication = "none" }},
+		"nobody and somebody":       {change: func(o *options) { o.authentication = "none,sigv4" }, says: `--authentication is "none,sigv4": none goes with nothing else`},
+		"another way":               {change: func(o *options) { o.authentication = "sigv4,basic" }, says: `--authentication is "sigv4,basic": it must be`},
+		"no way":                    {change: func(o *options) { o.authentication = "" }, says: `--authentication is ""`},
+		"keys of no namespace":      {change: func(o *options) { o.keyNamespace = "" }, says: "--access-key-namespace"},
+		"waiting":                   {change: func(o *options) { o.conflict = "wait" }},
+		"another conflict":          {change: func(o *options) { o.conflict = "retry" }, says: `--conflict is "retry": it must be fail or wait`},
+		"no time for a call":        {change: func(o *options) { o.requestTimeout = 0 }, says: "--request-timeout is 0s"},
+		"less than no time":         {change: func(o *options) { o.streamTimeout = -time.Second }, says: "--stream-timeout -1s"},
+		"no place in line":          {change: func(o *options) { o.queueLength = 0 }, says: "--queue-length is 0"},
+		"no time in line":           {change: func(o *options) { o.queueTimeout = 0 }, says: "--queue-timeout 0s"},
+		"an end at once":            {change: func(o *options) { o.shutdownDelay = 0 }},
+		"an end before it is asked": {change: func(o *options) { o.shutdownDelay = -time.Second }, says: "--shutdown-delay is -1s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			o := options{
+				authentication: "sigv4,kubernetes", keyNamespace: "system", conflict: "fail",
+				requestTimeout: time.Minute, streamTimeout: time.Hour, queueLength: 1, queueTimeout: time.Second, shutdownDelay: time.Second,
+			}
+			row.change(&o)
+			err := o.validate()
+			if row.says == "" {
+				g.Expect(err).NotTo(HaveOccurred())
+				return
+			}
+			g.Expect(err).To(MatchError(ContainSubstring(row.says)))
+		})
+	}
+}
