@@ -18,12 +18,13 @@ func TestAnAnswerThatFailsInTheMiddleDoesNotLookWhole(t *testing.T) {
 		"in the middle":                    {errors.New("the second is not to be had"), MatchError(io.ErrUnexpectedEOF)},
 		"of which the answer itself tells": {told{errors.New("the command was killed")}, Succeed()},
 	} {
-		t.Run(name, func(t *testing.T) { failInTheMiddle(NewWithT(t), t, row.err, row.want) })
+		t.Run(name, func(t *testing.T) { failInTheMiddle(t, row.err, row.want) })
 	}
 }
 
-func failInTheMiddle(g *WithT, t *testing.T, failed error, want OmegaMatcher) {
+func failInTheMiddle(t *testing.T, failed error, want OmegaMatcher) {
 	t.Helper()
+	g := NewWithT(t)
 	one := New(Options{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := &recorder{ResponseWriter: w, ready: &one.ready}

@@ -121,23 +121,10 @@ const (
 	maxSessionID = 256
 )
 
-// sessionIDOf is the session that a request names, of an MCP server by MCP's own
-// header if it is there; AgentCore makes a name up for an invocation without one. Browsers cannot set headers on a WebSocket, so /ws
-// takes it from the query too.
+// sessionIDOf is the session that a request names; AgentCore makes a name up for
+// an invocation without one.
 func sessionIDOf(r *http.Request, c *call) (string, error) {
-	given := r.Header.Values(contract.HeaderSessionID)
-	mcp := slices.Clone(r.Header.Values(contract.HeaderMCPSessionID))
-	if len(mcp) > 0 {
-		mcp[0], c.mcp = splitMCP(mcp[0])
-	}
-	// An endpoint may pin a version that speaks MCP, whatever the newest does. AWS's
-	// clients make an id of the other kind up if they have none.
-	if c.mcp != "" || len(mcp) > 0 && c.runtime.Spec.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP {
-		given = mcp
-	}
-	if len(given) == 0 && c.op == opSocket {
-		given = r.URL.Query()[contract.HeaderSessionID]
-	}
+	given := givenIDs(r, c)
 	switch {
 	case len(given) > 1:
 		return "", badSessionID("Member must be given once")
@@ -152,6 +139,26 @@ func sessionIDOf(r *http.Request, c *call) (string, error) {
 		return "", err
 	}
 	return given[0], nil
+}
+
+// givenIDs are those that a request has. A session of an MCP server is named by MCP's
+// own header, if it is there: AWS's clients make an id of the other kind up if they
+// have none. An endpoint may pin a version that speaks MCP whatever the newest does,
+// so an id that only an MCP server's session has is one. Browsers cannot set headers
+// on a WebSocket, so /ws takes an id from the query too.
+func givenIDs(r *http.Request, c *call) []string {
+	if mcp := r.Header.Values(contract.HeaderMCPSessionID); len(mcp) > 0 && mcp[0] != "" {
+		session, own := splitMCP(mcp[0])
+		if own != "" || c.runtime.Spec.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP {
+			c.mcp = own
+			return append([]string{session}, mcp[1:]...)
+		}
+	}
+	given := r.Header.Values(contract.HeaderSessionID)
+	if len(given) == 0 && c.op == opSocket {
+		given = r.URL.Query()[contract.HeaderSessionID]
+	}
+	return given
 }
 
 func checkSessionID(id string) error {
