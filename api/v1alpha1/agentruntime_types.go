@@ -219,7 +219,8 @@ type AuthorizerConfiguration struct {
 type CustomJWTAuthorizer struct {
 	// discoveryUrl of the issuer, over https; it ends in
 	// /.well-known/openid-configuration, and what is before that is the issuer.
-	// Gateways read it and the keys that it names, at most once a second.
+	// Gateways read it and the keys that it names, at most once a second, or five
+	// times at first.
 	// +required
 	// +kubebuilder:validation:Pattern=`^https://[^\s?#]+/\.well-known/openid-configuration$`
 	// +kubebuilder:validation:MaxLength=2048

@@ -243,7 +243,7 @@ func refusalOf(session *v1alpha1.AgentSession) error {
 	if reason == "" {
 		return nil
 	}
-	return runtimeError("The session cannot start: " + reason + ". Whoever may read the AgentSession finds the reason in its condition Ready.")
+	return runtimeError("The session cannot start: " + reason + ". Whoever may read the Events of the AgentSession finds why.")
 }
 
 // startFailed is AgentCore's answer when a compute ended before it answered.

@@ -268,14 +268,14 @@ var _ = Describe("A session", func() {
 	})
 
 	It("is within that number for all who call it first", func(ctx context.Context) {
-		d, agent := openDoor(waiting), newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) { s.MaxSessions = new(int32(1)) })
-		session := id()
-		for _, a := range atOnce(ctx, 30, agent, session, d) {
+		d := openDoor(waiting, func(o *gateway.Options) { o.Client = slow{o.Client} }) // all have looked before the first has begun
+		agent, session := newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) { s.MaxSessions = new(int32(1)) }), id()
+		for _, a := range atOnce(ctx, 8, agent, session, d) {
 			Expect(a.code).To(Equal(http.StatusOK), a.body)
 		}
 		Expect(d.stop(ctx, agent, session, "").code).To(Equal(http.StatusOK))
 		eventuallyStopped(ctx, agent, session, d)
-		for _, a := range atOnce(ctx, 30, agent, session, d) { // who wake it
+		for _, a := range atOnce(ctx, 8, agent, session, d) { // who wake it
 			Expect(a.code).To(Equal(http.StatusOK), a.body)
 		}
 	})
@@ -338,6 +338,21 @@ var _ = Describe("A session", func() {
 		Expect(unknown.code).To(Equal(http.StatusNotFound))
 	})
 })
+
+// slow takes its time to create and to patch.
+type slow struct{ client.Client }
+
+const pause = time.Second / 2
+
+func (s slow) Create(ctx context.Context, object client.Object, opts ...client.CreateOption) error {
+	time.Sleep(pause)
+	return s.Client.Create(ctx, object, opts...)
+}
+
+func (s slow) Patch(ctx context.Context, object client.Object, patch client.Patch, opts ...client.PatchOption) error {
+	time.Sleep(pause)
+	return s.Client.Patch(ctx, object, patch, opts...)
+}
 
 var _ = Describe("An answer", func() {
 	It("that is a stream arrives as it is made, and is no success if the agent dies", func(ctx context.Context) {
