@@ -155,8 +155,8 @@ func reach(pod *corev1.Pod, port int) uint16 {
 // certificate is made first.
 func scrape(ctx context.Context, token string) (code int, body string) {
 	GinkgoHelper()
+	pod := operatorPod(ctx)
 	Eventually(func(g Gomega) {
-		pod := operatorPod(ctx)
 		port := reach(&pod, 8443)
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://127.0.0.1:%d/metrics", port), nil)
 		g.Expect(err).NotTo(HaveOccurred())

@@ -63,6 +63,7 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	canary, err = ontime.Canary(running, api)
 	Expect(err).NotTo(HaveOccurred())
 	install(ctx, "install.yaml")
+	awaitOperator(ctx)
 })
 
 // install applies a manifest of dist as it stands.
