@@ -79,21 +79,8 @@ type AgentSessionReconciler struct {
 //  5. delete the pod or the session, if that is the verdict: only after the
 //     status that says so was accepted on the version decided on.
 func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	result, err := r.reconcile(ctx, req, r.Client)
-	if apierrors.IsConflict(err) && r.Node != "" { // the cache of a node may be behind its own writes
-		result, err = r.reconcile(ctx, req, r.Live)
-	}
-	if apierrors.IsConflict(err) {
-		return ctrl.Result{RequeueAfter: conflictRetry}, nil
-	}
-	return result, err
-}
-
-// reconcile is Reconcile of a session as a reader shows it. It is an error
-// "conflict" if that was not the newest version.
-func (r *AgentSessionReconciler) reconcile(ctx context.Context, req ctrl.Request, reader client.Reader) (ctrl.Result, error) {
 	var session v1alpha1.AgentSession
-	if err := r.get(ctx, reader, req.NamespacedName, &session); err != nil {
+	if err := r.get(ctx, req.NamespacedName, &session); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	pod, unwatched, err := r.podOf(ctx, &session)
@@ -140,6 +127,8 @@ func (r *AgentSessionReconciler) reconcile(ctx context.Context, req ctrl.Request
 // result is what follows from what could not be done.
 func (r *AgentSessionReconciler) result(lookAgain time.Time, err, startErr error) (ctrl.Result, error) {
 	switch {
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: conflictRetry}, nil
 	case err != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(err) // deleted meanwhile
 	case startErr != nil:

@@ -20,21 +20,21 @@ import (
 // AgentSessionReconciler: the cache holds the sessions, and of all pods only
 // those with our label; reads see the operator's own writes.
 func ManagerOptions() ctrl.Options {
-	return managerOptions(nil, nil, true)
+	return managerOptions(nil, nil)
 }
 
 // NodeManagerOptions are those of a manager whose reconciler has that Node: the
 // cache holds only the pods there, and the sessions that are known to be there,
-// so that a node costs the API server what happens on it. A write may take a
-// session into that selection, so reads do not wait for writes; what is decided
-// on an older version is refused by the API server.
+// so that a node costs the API server what happens on it. Reads wait for the
+// process's own writes to sessions in that selection, and for no others: nothing
+// would tell when those are seen.
 func NodeManagerOptions(node string) ctrl.Options {
 	return managerOptions(
 		fields.OneTermEqualSelector("spec.nodeName", node),
-		fields.OneTermEqualSelector("status.pod.node", node), false)
+		fields.OneTermEqualSelector("status.pod.node", node))
 }
 
-func managerOptions(pods, sessions fields.Selector, readOwnWrites bool) ctrl.Options {
+func managerOptions(pods, sessions fields.Selector) ctrl.Options {
 	ours, err := labels.NewRequirement(v1alpha1.LabelSession, selection.Exists, nil)
 	if err != nil {
 		panic(err) // the label is a constant
@@ -55,7 +55,7 @@ func managerOptions(pods, sessions fields.Selector, readOwnWrites bool) ctrl.Opt
 				&appsv1.ControllerRevision{}: {Label: labels.NewSelector().Add(*versions)},
 			},
 		},
-		Client: client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: &readOwnWrites}},
+		Client: client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: new(true)}},
 	}
 }
 

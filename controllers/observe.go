@@ -33,8 +33,8 @@ func ownerOf(object client.Object) []string {
 
 // get reads a session, and has the agent of one that is gone asked no more. The
 // cache of a node does not hold those that are not known to be there yet.
-func (r *AgentSessionReconciler) get(ctx context.Context, reader client.Reader, key client.ObjectKey, session *v1alpha1.AgentSession) error {
-	err := reader.Get(ctx, key, session)
+func (r *AgentSessionReconciler) get(ctx context.Context, key client.ObjectKey, session *v1alpha1.AgentSession) error {
+	err := r.Client.Get(ctx, key, session)
 	if r.Node != "" && apierrors.IsNotFound(err) {
 		err = r.Live.Get(ctx, key, session)
 	}

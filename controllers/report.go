@@ -45,7 +45,7 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 		return lookAgain, nil
 	}
 	patch := client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Status().Patch(ctx, session, patch); err != nil {
+	if err := r.Client.Status().Patch(ctx, session, patch, r.afterwards(session)...); err != nil {
 		return time.Time{}, fmt.Errorf("patch status: %w", err)
 	}
 	if session.Status.State == v1alpha1.StateStopped && old.Status.State != v1alpha1.StateStopped && session.Status.LastTermination != nil {
@@ -57,6 +57,15 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 			"state", session.Status.State, "activation", session.Status.Activation)
 	}
 	return lookAgain, nil
+}
+
+// afterwards has the next read not wait for a report that the cache of a node will
+// not show, since it does not say that the session is there.
+func (r *AgentSessionReconciler) afterwards(session *v1alpha1.AgentSession) []client.SubResourcePatchOption {
+	if pod := session.Status.Pod; r.Node != "" && (pod == nil || pod.Node != r.Node) {
+		return []client.SubResourcePatchOption{client.DisableReadYourWritesConsistency}
+	}
+	return nil
 }
 
 // mergeUntil is how long the old report stands before a change is reported; zero
