@@ -187,8 +187,9 @@ var _ = Describe("Agents that are asked from their own nodes", Ordered, func() {
 		eventuallyState(ctx, hung, v1alpha1.StateIdle)
 		agentOf(ctx, hung).Hang()
 
+		startNode("lonely") // where nothing else happens that would move its cache on
 		reports := reportsOn(ctx, namespace, "absent")
-		absent := create(ctx, "absent", on("a", lasting(28800, 28800), func(s *v1alpha1.AgentSession) {
+		absent := create(ctx, "absent", on("lonely", lasting(28800, 28800), func(s *v1alpha1.AgentSession) {
 			s.Spec.Template.Annotations["notFound"] = "yes"
 		}))
 		Eventually(func() string { _, _ = reading(ctx, absent)(); return reasonOf(absent, v1alpha1.ConditionPingContract) }).
