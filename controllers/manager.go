@@ -26,8 +26,8 @@ func ManagerOptions() ctrl.Options {
 // NodeManagerOptions are those of a manager whose reconciler has that Node: the
 // cache holds only the pods there, and the sessions that are known to be there,
 // so that a node costs the API server what happens on it. Reads wait for the
-// process's own writes to sessions in that selection, and for no others: nothing
-// would tell when those are seen.
+// process's own writes to sessions in that selection, and for no others, which
+// the cache never shows.
 func NodeManagerOptions(node string) ctrl.Options {
 	return managerOptions(
 		fields.OneTermEqualSelector("spec.nodeName", node),

@@ -45,7 +45,7 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 		return lookAgain, nil
 	}
 	patch := client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Status().Patch(ctx, session, patch, r.afterwards(session)...); err != nil {
+	if err := r.Client.Status().Patch(ctx, session, patch, r.consistency(session)...); err != nil {
 		return time.Time{}, fmt.Errorf("patch status: %w", err)
 	}
 	if session.Status.State == v1alpha1.StateStopped && old.Status.State != v1alpha1.StateStopped && session.Status.LastTermination != nil {
@@ -59,9 +59,9 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 	return lookAgain, nil
 }
 
-// afterwards has the next read not wait for a report that the cache of a node will
-// not show, since it does not say that the session is there.
-func (r *AgentSessionReconciler) afterwards(session *v1alpha1.AgentSession) []client.SubResourcePatchOption {
+// consistency has the session's next read wait until the cache shows a report, but on
+// a node for one that does not name it: its cache (NodeManagerOptions) never shows that.
+func (r *AgentSessionReconciler) consistency(session *v1alpha1.AgentSession) []client.SubResourcePatchOption {
 	if pod := session.Status.Pod; r.Node != "" && (pod == nil || pod.Node != r.Node) {
 		return []client.SubResourcePatchOption{client.DisableReadYourWritesConsistency}
 	}
