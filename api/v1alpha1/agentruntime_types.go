@@ -81,6 +81,17 @@ type AgentRuntimeSpec struct {
 	// +kubebuilder:default={}
 	Ping RuntimePing `json:"ping,omitempty"`
 
+	// provisioningTimeoutSeconds is how long after its creation the pod may take
+	// until the agent's container has started: to be scheduled, perhaps onto a node
+	// that an autoscaler has to make, and to pull its images. 60 to 7200; 600 if
+	// absent. From then on the agent has AgentCore's 120 seconds to
+	// answer its first ping. (AgentCore has pulled an image before any session of it
+	// starts, and has no such limit.)
+	// +optional
+	// +kubebuilder:validation:Minimum=60
+	// +kubebuilder:validation:Maximum=7200
+	ProvisioningTimeoutSeconds int32 `json:"provisioningTimeoutSeconds,omitempty"`
+
 	// stuckDetection of sessions that have none of their own.
 	// +optional
 	StuckDetection *StuckDetection `json:"stuckDetection,omitempty"`
@@ -113,6 +124,24 @@ type AgentRuntimeSpec struct {
 	// +optional
 	Limits RuntimeLimits `json:"limits,omitzero"`
 
+	// onDisconnect says what becomes of a call whose caller hangs up before the answer
+	// is there: Finish (the agent works on to the end, within the call's limit, and the
+	// session is in use meanwhile) or Cancel (the agent's connection is closed).
+	// Streams and WebSockets are always cancelled. The value of the newest version is
+	// in force for all sessions.
+	// +optional
+	// +kubebuilder:default=Finish
+	OnDisconnect OnDisconnect `json:"onDisconnect,omitempty"`
+
+	// sessionlessCalls says which session an invocation gets that names none:
+	// NewSession (one of its own, as on AgentCore) or AnySession (one that is free, as
+	// with the header X-AgentSession-Routing: any). Absent: AnySession for the protocol
+	// MCP, whose clients of 2026-07-28 never name a session, and NewSession for all
+	// others. An MCP client that sends initialize gets a session of its own in any case:
+	// it goes on in that session. The value of the newest version is in force.
+	// +optional
+	SessionlessCalls SessionlessCalls `json:"sessionlessCalls,omitempty"`
+
 	// authorizerConfiguration says who may call the runtime instead of those whom
 	// the gateway knows. The one of the newest version is in force for all sessions.
 	// +optional
@@ -126,6 +155,30 @@ type AgentRuntimeSpec struct {
 	// +kubebuilder:validation:MaxItems=10
 	Endpoints []RuntimeEndpoint `json:"endpoints,omitempty"`
 }
+
+// OnDisconnect is what becomes of a call whose caller hangs up.
+//
+// +kubebuilder:validation:Enum=Finish;Cancel
+type OnDisconnect string
+
+const (
+	// OnDisconnectFinish lets the agent work on to the end of the call.
+	OnDisconnectFinish OnDisconnect = "Finish"
+	// OnDisconnectCancel closes the agent's connection.
+	OnDisconnectCancel OnDisconnect = "Cancel"
+)
+
+// SessionlessCalls is which session an invocation gets that names none.
+//
+// +kubebuilder:validation:Enum=NewSession;AnySession
+type SessionlessCalls string
+
+const (
+	// SessionlessNew is a session of its own.
+	SessionlessNew SessionlessCalls = "NewSession"
+	// SessionlessAny is a session that is free.
+	SessionlessAny SessionlessCalls = "AnySession"
+)
 
 // ServerProtocol is what an agent speaks, in AgentCore's words.
 //
@@ -145,8 +198,8 @@ const (
 
 // ProtocolConfiguration is AgentCore's.
 type ProtocolConfiguration struct {
-	// serverProtocol is HTTP, MCP, A2A or AGUI. Whatever it is, the agent answers
-	// GET /ping on the same port.
+	// serverProtocol is HTTP, MCP, A2A or AGUI. The agent answers pings on the same
+	// port: the JSON-RPC request "ping" if it is MCP, else GET /ping (see ping.check).
 	// +optional
 	// +kubebuilder:default=HTTP
 	ServerProtocol ServerProtocol `json:"serverProtocol,omitempty"`
@@ -255,6 +308,19 @@ type CustomJWTAuthorizer struct {
 // RuntimePing says how agents' answers to pings are read: spec.ping of an
 // AgentSession without its port, which is the protocol's.
 type RuntimePing struct {
+	// check is how the agent is asked: Auto (HTTP, or MCP for a runtime whose
+	// serverProtocol is MCP), HTTP (GET /ping) or MCP (the JSON-RPC request "ping" as
+	// POST to protocolConfiguration.path; 2xx is a good answer, and so is 400 with a JSON-RPC body, which
+	// servers with state give to whom has no session).
+	// +optional
+	// +kubebuilder:default=Auto
+	Check PingCheck `json:"check,omitempty"`
+	// answers to GET /ping that count as good: Tolerant (status code 200, whatever
+	// the body says) or Strict (only a JSON object whose status is Healthy or
+	// HealthyBusy).
+	// +optional
+	// +kubebuilder:default=Tolerant
+	Answers PingAnswers `json:"answers,omitempty"`
 	// idleClock is AgentCore, AgentCoreStrict or Observed.
 	// +optional
 	// +kubebuilder:default=AgentCore
@@ -348,6 +414,9 @@ type ActivationRuntime struct {
 	// ping of that version.
 	// +required
 	Ping RuntimePing `json:"ping"`
+	// provisioningTimeoutSeconds of that version. A session's own wins over it.
+	// +optional
+	ProvisioningTimeoutSeconds int32 `json:"provisioningTimeoutSeconds,omitempty"`
 	// requestHeaderConfiguration of that version.
 	// +optional
 	RequestHeaderConfiguration *RequestHeaderConfiguration `json:"requestHeaderConfiguration,omitempty"`

@@ -121,6 +121,17 @@ type AgentSessionSpec struct {
 	// +optional
 	StuckDetection *StuckDetection `json:"stuckDetection,omitempty"`
 
+	// provisioningTimeoutSeconds is how long after its creation the pod may take
+	// until the agent's container has started: to be scheduled, perhaps onto a node
+	// that an autoscaler has to make, and to pull its images. 60 to 7200; 600 if
+	// absent here and in the runtime. From then on the agent has AgentCore's 120 seconds to
+	// answer its first ping. (AgentCore has pulled an image before any session of it
+	// starts, and has no such limit.)
+	// +optional
+	// +kubebuilder:validation:Minimum=60
+	// +kubebuilder:validation:Maximum=7200
+	ProvisioningTimeoutSeconds int32 `json:"provisioningTimeoutSeconds,omitempty"`
+
 	// ttlSecondsAfterStopped deletes the AgentSession that many seconds after
 	// it stopped, 0 to 31,536,000 (a year). Kept if absent.
 	// +optional
@@ -181,6 +192,40 @@ const (
 	IdleClockObserved IdleClock = "Observed"
 )
 
+// PingCheck is the question that tells whether an agent is there.
+//
+// +kubebuilder:validation:Enum=Auto;HTTP;MCP
+type PingCheck string
+
+const (
+	// PingCheckAuto is MCP for a runtime whose serverProtocol is MCP, and HTTP for
+	// all others: what AgentCore does.
+	PingCheckAuto PingCheck = "Auto"
+	// PingCheckHTTP is GET /ping.
+	PingCheckHTTP PingCheck = "HTTP"
+	// PingCheckMCP is the JSON-RPC request "ping", as POST to the path of the MCP
+	// server. Its answer does not say whether there is work: such a session is idle
+	// as soon as no invocation is in flight.
+	PingCheckMCP PingCheck = "MCP"
+)
+
+// PingAnswers says which answers to GET /ping count as good.
+//
+// +kubebuilder:validation:Enum=Tolerant;Strict
+type PingAnswers string
+
+const (
+	// PingAnswersTolerant takes every answer with status code 200 for that of an
+	// agent that is alive. One whose status is neither Healthy nor HealthyBusy is
+	// never busy, and the condition PingContract says what is wrong with it. It is
+	// what AgentCore does with agents such as those of Strands' own guide, which
+	// answer "healthy".
+	PingAnswersTolerant PingAnswers = "Tolerant"
+	// PingAnswersStrict takes only the two words of the contract: any other answer
+	// is a failed ping.
+	PingAnswersStrict PingAnswers = "Strict"
+)
+
 // PingSpec says how the agent is asked and how its answers are read.
 type PingSpec struct {
 	// port of the agent's GET /ping, 1 to 65535. Immutable.
@@ -190,6 +235,19 @@ type PingSpec struct {
 	// +kubebuilder:validation:Maximum=65535
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="ping.port is immutable"
 	Port int32 `json:"port,omitempty"`
+	// check is how the agent is asked: Auto (HTTP, or MCP for a runtime whose
+	// serverProtocol is MCP), HTTP (GET /ping) or MCP (the JSON-RPC request "ping" as
+	// POST to /mcp; 2xx is a good answer, and so is 400 with a JSON-RPC body, which
+	// servers with state give to whom has no session).
+	// +optional
+	// +kubebuilder:default=Auto
+	Check PingCheck `json:"check,omitempty"`
+	// answers to GET /ping that count as good: Tolerant (status code 200, whatever
+	// the body says) or Strict (only a JSON object whose status is Healthy or
+	// HealthyBusy).
+	// +optional
+	// +kubebuilder:default=Tolerant
+	Answers PingAnswers `json:"answers,omitempty"`
 	// idleClock is AgentCore (what AWS documents), AgentCoreStrict (as
 	// measured on AWS's live service in 2026: HealthyBusy without a usable
 	// time_of_last_update does not count) or Observed (the agent's stamp is

@@ -33,6 +33,7 @@ func Capture(runtime *v1alpha1.AgentRuntimeSpec, version int64) *v1alpha1.Activa
 		ProtocolConfiguration:      ProtocolOf(runtime.ProtocolConfiguration),
 		LifecycleConfiguration:     runtime.LifecycleConfiguration,
 		Ping:                       runtime.Ping,
+		ProvisioningTimeoutSeconds: runtime.ProvisioningTimeoutSeconds,
 		RequestHeaderConfiguration: runtime.RequestHeaderConfiguration,
 		StuckDetection:             runtime.StuckDetection,
 	}
@@ -46,8 +47,10 @@ func Govern(spec v1alpha1.AgentSessionSpec, started *v1alpha1.ActivationRuntime)
 		return spec
 	}
 	spec.Ping = v1alpha1.PingSpec{
-		Port: started.ProtocolConfiguration.Port, IdleClock: started.Ping.IdleClock, FailureThreshold: started.Ping.FailureThreshold,
+		Port: started.ProtocolConfiguration.Port, Check: started.Ping.Check, Answers: started.Ping.Answers,
+		IdleClock: started.Ping.IdleClock, FailureThreshold: started.Ping.FailureThreshold,
 	}
+	spec.ProvisioningTimeoutSeconds = cmp.Or(spec.ProvisioningTimeoutSeconds, started.ProvisioningTimeoutSeconds)
 	if spec.StuckDetection == nil {
 		spec.StuckDetection = started.StuckDetection
 	}
