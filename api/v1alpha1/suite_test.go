@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -73,8 +74,12 @@ func TestMain(m *testing.M) {
 }
 
 // kubectl runs the kubectl of KUBEBUILDER_ASSETS.
-func kubectl(args ...string) (string, error) {
+func kubectl(args ...string) (string, error) { return kubectlReading("", args...) }
+
+// kubectlReading gives it a text to read.
+func kubectlReading(text string, args ...string) (string, error) {
 	command := exec.Command(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), args...)
+	command.Stdin = strings.NewReader(text)
 	command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "HOME="+filepath.Dir(kubeconfig))
 	out, err := command.CombinedOutput()
 	return string(out), err
