@@ -146,10 +146,14 @@ type PodStatus struct {
 type Traffic struct {
 	// lastInvocationAt is when the last known invocation ended.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[^t]{10}T[0-9:]{8}\.[0-9]{6}(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	LastInvocationAt *metav1.MicroTime `json:"lastInvocationAt,omitempty"`
 	// inUseUntil keeps the session Active until then: an invocation is in
 	// flight. It is renewed while the invocation lasts.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^[^t]{10}T[0-9:]{8}\.[0-9]{6}(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 	InUseUntil *metav1.MicroTime `json:"inUseUntil,omitempty"`
 }
 

@@ -1,7 +1,10 @@
-// Command crd does to .spec.template of generated CRDs what controller-gen
-// cannot.
+// Command crd does to generated CRDs what controller-gen cannot.
 //
-// It removes the descriptions. With the whole documentation of a pod a CRD is
+// It bounds what the types of Go cannot hold: the API server takes 3000000000 for
+// an int32, as it only documents a format, and 1e1.5 for a quantity. One object that
+// a typed client cannot read fails the list and the watch of all.
+//
+// In .spec.template it removes the descriptions. With the whole documentation of a pod a CRD is
 // larger than the annotation of a client-side kubectl apply may be (262,144
 // bytes); controller-gen can cut descriptions everywhere or nowhere, and those
 // of our own fields are what kubectl explain shows.
@@ -14,6 +17,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -43,13 +47,14 @@ func trim(file string) error {
 		return fmt.Errorf("read as a CustomResourceDefinition: %w", err)
 	}
 	for i := range typed.Spec.Versions {
+		walk(typed.Spec.Versions[i].Schema.OpenAPIV3Schema, bound)
 		spec := typed.Spec.Versions[i].Schema.OpenAPIV3Schema.Properties["spec"]
 		template := spec.Properties["template"]
 		if err := constrain(&template); err != nil {
 			return err
 		}
 		for name, property := range template.Properties {
-			strip(&property)
+			walk(&property, func(s *apiextensionsv1.JSONSchemaProps) { s.Description = "" })
 			template.Properties[name] = property
 		}
 		spec.Properties["template"] = template
@@ -93,16 +98,53 @@ func constrain(template *apiextensionsv1.JSONSchemaProps) error {
 	return nil
 }
 
-func strip(schema *apiextensionsv1.JSONSchemaProps) {
-	schema.Description = ""
-	for name, property := range schema.Properties {
-		strip(&property)
-		schema.Properties[name] = property
+// What a typed client reads.
+const (
+	// quantity is what resource.ParseQuantity takes, with so few digits that it takes no
+	// time: 1e-999999999 would take a core for ever.
+	quantity = `^[+-]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$`
+	// moment is what of the format date-time Go's time.RFC3339 is: t and z are capital.
+	moment = `^[^t]{10}T[0-9:]{8}(\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
+	// exact is the largest number up to which a float64 holds every integer.
+	exact = 1<<53 - 1
+)
+
+// bound keeps a field within what its type in Go can hold.
+func bound(s *apiextensionsv1.JSONSchemaProps) {
+	switch {
+	case s.XIntOrString && s.Pattern != "":
+		s.Pattern = quantity
+		within(s, exact)
+	case s.XIntOrString, s.Format == "int32":
+		within(s, math.MaxInt32)
+	case s.Format == "int64":
+		within(s, exact)
+	case s.Format == "date-time" && s.Pattern == "":
+		s.Pattern = moment
 	}
-	if schema.Items != nil && schema.Items.Schema != nil {
-		strip(schema.Items.Schema)
+}
+
+// within bounds what has no bound yet.
+func within(s *apiextensionsv1.JSONSchemaProps, most float64) {
+	if s.Minimum == nil {
+		s.Minimum = new(-most)
 	}
-	if schema.AdditionalProperties != nil && schema.AdditionalProperties.Schema != nil {
-		strip(schema.AdditionalProperties.Schema)
+	if s.Maximum == nil {
+		s.Maximum = new(most)
+	}
+}
+
+// walk visits a schema and all that is below it.
+func walk(s *apiextensionsv1.JSONSchemaProps, visit func(*apiextensionsv1.JSONSchemaProps)) {
+	visit(s)
+	for name, property := range s.Properties {
+		walk(&property, visit)
+		s.Properties[name] = property
+	}
+	if s.Items != nil && s.Items.Schema != nil {
+		walk(s.Items.Schema, visit)
+	}
+	if s.AdditionalProperties != nil && s.AdditionalProperties.Schema != nil {
+		walk(s.AdditionalProperties.Schema, visit)
 	}
 }
