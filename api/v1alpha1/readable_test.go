@@ -27,7 +27,12 @@ var odd = []any{
 	"2026-02-28T23:59:59Z", "2026-02-28t23:59:59z", "2026-02-28T23:59:59x5Z", "2026-02-28T23:59:59.123456Z", "2026-02-28T23:59:59.1234567890123Z",
 	"2026-02-28T23:59:59+23:59", "2026-02-28T23:59:59+99:99", "2026-02-30T00:00:00Z", "2026-02-28T24:00:00Z", "2026-02-28T23:59:60Z", "2026-02-28 23:59:59Z",
 	int64(0), int64(-1), int64(3000000000), int64(-3000000000), int64(1) << 62, 1.5, 1e30, -1e30, 1e308, true, false,
-	map[string]any{}, []any{}, map[string]any{"a": "b"}, []any{"a"}, []any{int64(1)}, map[string]any{"a": int64(1)},
+	map[string]any{},
+	[]any{},
+	map[string]any{"a": "b"},
+	[]any{"a"},
+	[]any{int64(1)},
+	map[string]any{"a": int64(1)},
 }
 
 // TestWhatTheSchemaTakesCanBeRead puts odd values at every field of each kind: what
