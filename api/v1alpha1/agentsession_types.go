@@ -110,9 +110,10 @@ type AgentSessionSpec struct {
 	// activation is the activation that should run, counted from 1. To wake a
 	// stopped session set it to status.activation + 1; as many as do so at
 	// once wake it once. Raised while a compute runs, it replaces that
-	// compute. It cannot be lowered.
+	// compute. It cannot be lowered. 1 to 1,000,000,000.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000000
 	// +kubebuilder:validation:XValidation:rule="self >= oldSelf",message="activation can only grow: set it to status.activation + 1 to wake the session"
 	Activation int32 `json:"activation,omitempty"`
 

@@ -19,7 +19,9 @@ func TestDefaultsAndWhatMayChange(t *testing.T) {
 		g.Expect(api.Get(t.Context(), client.ObjectKeyFromObject(object), session)).To(Succeed())
 	}
 	read()
-	g.Expect(session.Spec.Ping).To(Equal(v1alpha1.PingSpec{Port: 8080, IdleClock: v1alpha1.IdleClockAgentCore, FailureThreshold: 15}))
+	g.Expect(session.Spec.Ping).To(Equal(v1alpha1.PingSpec{
+		Port: 8080, Check: v1alpha1.PingCheckAuto, Answers: v1alpha1.PingAnswersTolerant, IdleClock: v1alpha1.IdleClockAgentCore, FailureThreshold: 15,
+	}))
 	g.Expect(session.Spec.DesiredState).To(Equal(v1alpha1.DesiredRunning))
 	g.Expect(session.Spec.LifecycleConfiguration).To(BeNil(), "AWS's table is resolved by the operator")
 	g.Expect(session.Spec.StuckDetection).To(BeNil())
