@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
@@ -37,9 +38,10 @@ const (
 	// countAfter is how long after a session's change its runtime's counts are
 	// written: many changes are one write.
 	countAfter = 5 * time.Second
-	// region is the one in every ARN. Which region callers sign for does not
-	// matter.
-	region = "local"
+	// DefaultRegion is the one in ARNs unless AgentRuntimeReconciler.Region is another.
+	// It is AWS's first: its own Python helper build_runtime_url refuses names that are
+	// none of its regions'.
+	DefaultRegion = "us-east-1"
 )
 
 // AgentRuntimeReconciler keeps the versions of each AgentRuntime, and counts its
@@ -47,6 +49,9 @@ const (
 type AgentRuntimeReconciler struct {
 	// Client reads from the cache and writes.
 	Client client.Client
+	// Region is the one in every ARN. Which region callers sign for does not matter.
+	// Default: DefaultRegion.
+	Region string
 }
 
 // +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentruntimes,verbs=get;list;watch
@@ -71,7 +76,7 @@ func (r *AgentRuntimeReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		return ctrl.Result{}, err
 	}
 	agent.Status.AgentRuntimeID = idOf(&agent)
-	agent.Status.AgentRuntimeArn = fmt.Sprintf("arn:aws:bedrock-agentcore:%s:%s:runtime/%s", region, accountOf(agent.Namespace), agent.Status.AgentRuntimeID)
+	agent.Status.AgentRuntimeArn = fmt.Sprintf("arn:aws:bedrock-agentcore:%s:%s:runtime/%s", cmp.Or(r.Region, DefaultRegion), accountOf(agent.Namespace), agent.Status.AgentRuntimeID)
 	agent.Status.AgentRuntimeVersion = agent.Generation
 	meta.SetStatusCondition(&agent.Status.Conditions, readyRuntime(&agent, versions, refusal))
 	if equality.Semantic.DeepEqual(old.Status, agent.Status) {

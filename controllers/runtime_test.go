@@ -176,7 +176,7 @@ var _ = Describe("Sessions of a runtime", Ordered, func() {
 			return agent.Status.Sessions, err
 		}).Should(Equal(v1alpha1.SessionCounts{Idle: 2, Stopped: 1}))
 		Expect(agent.Status.AgentRuntimeID).To(MatchRegexp(`^counted-[a-z0-9]{10}$`))
-		Expect(agent.Status.AgentRuntimeArn).To(MatchRegexp(`^arn:aws:bedrock-agentcore:local:[0-9]{12}:runtime/` + agent.Status.AgentRuntimeID + `$`))
+		Expect(agent.Status.AgentRuntimeArn).To(MatchRegexp(`^arn:aws:bedrock-agentcore:us-east-1:[0-9]{12}:runtime/` + agent.Status.AgentRuntimeID + `$`))
 		Expect(agent.Status.AgentRuntimeVersion).To(BeEquivalentTo(1))
 		Expect(meta.IsStatusConditionTrue(agent.Status.Conditions, v1alpha1.ConditionReady)).To(BeTrue())
 	})

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"runtime/debug"
 	"time"
 
@@ -40,6 +41,9 @@ const (
 	probeNone    probe = "none"    // processes on the nodes; this operator does the rest
 )
 
+// regions is what names of AWS's regions look like.
+var regions = regexp.MustCompile(`^[a-z]{2}(-[a-z]{2,16}){1,3}-[1-9][0-9]?$`)
+
 type options struct {
 	metricsAddress, healthAddress             string
 	leaderElect                               bool
@@ -49,6 +53,7 @@ type options struct {
 	nodeName                                  string
 	timeScale                                 int
 	allowLoopback                             bool
+	region                                    string
 	log                                       zap.Options
 }
 
@@ -71,6 +76,8 @@ func main() {
 		fmt.Sprintf("Divide every duration of the rules by this, 1 to %d: to rehearse hours in seconds. Not for production.", maxTimeScale))
 	flag.BoolVar(&o.allowLoopback, "allow-loopback-agents", false,
 		"Ask agents on loopback addresses too: for tests on an API server without nodes.")
+	flag.StringVar(&o.region, "region", controllers.DefaultRegion,
+		"The region in the ARNs of runtimes, by the pattern of AWS's. Clients may sign for any. A change changes all ARNs, and callers must be told.")
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	if os.Getenv("GOGC") == "" {
@@ -86,6 +93,9 @@ func main() {
 func (o *options) validate() error {
 	if o.timeScale < 1 || o.timeScale > maxTimeScale {
 		return fmt.Errorf("--time-scale is %d: it must be from 1 to %d", o.timeScale, maxTimeScale)
+	}
+	if !regions.MatchString(o.region) {
+		return fmt.Errorf("--region is %q: it must be as AWS's are, for example %s", o.region, controllers.DefaultRegion)
 	}
 	switch o.probe {
 	case probeCentral, probeNone:
@@ -142,7 +152,7 @@ func run(o options) error {
 		return fmt.Errorf("set up the controller: %w", err)
 	}
 	if o.probe != probeNode { // which knows only its own sessions
-		if err := (&controllers.AgentRuntimeReconciler{Client: mgr.GetClient()}).SetupWithManager(mgr); err != nil {
+		if err := (&controllers.AgentRuntimeReconciler{Client: mgr.GetClient(), Region: o.region}).SetupWithManager(mgr); err != nil {
 			return fmt.Errorf("set up the controller of runtimes: %w", err)
 		}
 		if err := metrics.Registry.Register(controllers.SessionCollector{Reader: mgr.GetCache()}); err != nil {

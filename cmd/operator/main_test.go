@@ -8,6 +8,8 @@ import (
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	"github.com/agentsession/agentsession/controllers"
 )
 
 func TestFlagsAreChecked(t *testing.T) {
@@ -25,10 +27,15 @@ func TestFlagsAreChecked(t *testing.T) {
 		"a node of no name":   {options{probe: probeNode, timeScale: 1}, "--probe=node needs --node-name"},
 		"a node with a lease": {options{probe: probeNode, nodeName: "n", timeScale: 1, leaderElect: true, leaderNamespace: "x"}, "--leader-elect is not for --probe=node"},
 		"another probe":       {options{probe: "nodes", timeScale: 1}, `--probe is "nodes": it must be central, node or none`},
+		"another region":      {options{probe: probeCentral, timeScale: 1, region: "us-gov-west-1"}, ""},
+		"no region":           {options{probe: probeCentral, timeScale: 1, region: "local"}, `--region is "local": it must be as AWS's are, for example us-east-1`},
 		"a lease of no place": {options{probe: probeCentral, timeScale: 1, leaderElect: true}, "--leader-election-namespace"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
+			if row.options.region == "" {
+				row.options.region = controllers.DefaultRegion
+			}
 			err := row.options.validate()
 			if row.says == "" {
 				g.Expect(err).NotTo(HaveOccurred())
