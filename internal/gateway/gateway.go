@@ -85,6 +85,7 @@ type Gateway struct {
 	changes changes
 	traffic traffic
 	lines   lines // of calls for any free session
+	spares  spares
 	// starting are those of calls that start a session of a runtime with maxSessions.
 	starting lines
 	issuers  *issuers

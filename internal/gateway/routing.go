@@ -164,30 +164,37 @@ func transient(err error) bool {
 
 // shared finds, among the sessions that such calls have made, the free one that
 // was used last, so that those that are not needed idle out; and one to be started,
-// which is new if none is stopped.
+// which is new if none is stopped. It looks at no more of them than it needs.
 func (g *Gateway) shared(ctx context.Context, c *call) (free, stopped *v1alpha1.AgentSession, err error) {
-	var list v1alpha1.AgentSessionList
-	if err := g.Client.List(ctx, &list, client.InNamespace(c.runtime.Namespace), client.MatchingFields{RuntimeIndex: c.runtime.Name}, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, nil, fmt.Errorf("list sessions of %s: %w", c.runtime.Name, err)
+	read := func(key types.NamespacedName, phase lifecycle.Phase) *v1alpha1.AgentSession {
+		of := *c
+		session := &v1alpha1.AgentSession{}
+		if err = g.Client.Get(ctx, key, session, client.DisableReadYourWritesConsistency); err != nil {
+			err = client.IgnoreNotFound(err)
+			return nil
+		}
+		of.session = session.Spec.RuntimeSessionID
+		if !of.means(session) || lifecycle.PhaseOf(session) != phase {
+			return nil // the index will hear of that
+		}
+		return session
 	}
 	now := time.Now()
-	for i := range list.Items {
-		session := &list.Items[i]
-		of := *c
-		of.session = session.Spec.RuntimeSessionID
-		if _, ok := session.Labels[labelShared]; !ok || !of.means(session) || session.Name != of.key().Name {
-			continue
-		}
-		switch {
-		case lifecycle.PhaseOf(session) == lifecycle.PhaseStopped:
-			stopped = session
-		case lifecycle.Free(session, now) && !g.traffic.busy(computeOf(session)) &&
-			(free == nil || lifecycle.SeenOf(session).Traffic.EndedAt.After(lifecycle.SeenOf(free).Traffic.EndedAt)):
+	_, wakes := g.spares.find(endpoint{c.runtime.UID, c.qualifier}, now, func(key types.NamespacedName) bool {
+		session := read(key, lifecycle.PhaseReady)
+		if session != nil && lifecycle.Free(session, now) && !g.traffic.busy(computeOf(session)) {
 			free = session
 		}
+		return free != nil || err != nil
+	})
+	if free == nil && err == nil && wakes.Name != "" {
+		stopped = read(wakes, lifecycle.PhaseStopped)
 	}
 	if stopped == nil {
 		stopped = &v1alpha1.AgentSession{Spec: v1alpha1.AgentSessionSpec{RuntimeSessionID: string(uuid.NewUUID())}}
 	}
-	return free.DeepCopy(), stopped.DeepCopy(), nil
+	if err != nil {
+		err = fmt.Errorf("find a free session of %s: %w", c.runtime.Name, err)
+	}
+	return free, stopped, err
 }

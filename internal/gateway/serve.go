@@ -51,6 +51,9 @@ func (g *Gateway) Watch(c cache.Cache) error {
 				object = last.Obj
 			}
 			g.saw(object)
+			if session, ok := object.(*v1alpha1.AgentSession); ok {
+				g.spares.gone(session)
+			}
 		},
 	})
 	if err != nil {
@@ -62,6 +65,7 @@ func (g *Gateway) Watch(c cache.Cache) error {
 func (g *Gateway) saw(object any) {
 	if session, ok := object.(*v1alpha1.AgentSession); ok {
 		g.traffic.saw(session)
+		g.spares.saw(session, time.Now())
 		g.changes.tell(client.ObjectKeyFromObject(session))
 		if ref := session.Spec.RuntimeRef; ref != nil { // for those who wait for any of its sessions
 			g.changes.tell(client.ObjectKey{Namespace: session.Namespace, Name: ref.Name})
