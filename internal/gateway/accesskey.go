@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	corev1 "k8s.io/api/core/v1"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -37,7 +36,6 @@ type accessKeys struct {
 type accessKey struct {
 	name, secret                 string
 	namespaces, runtimes, rights list
-	signing                      *signing
 }
 
 // list is one of a Secret's.
@@ -54,23 +52,6 @@ func listOf(written string) (l list) {
 
 func (l list) has(item string) bool { return slices.Contains(l, item) || slices.Contains(l, "*") }
 
-// signing remembers what a secret gives for the last region. AWS's signer would
-// for every region, and callers choose those.
-type signing struct {
-	mu     sync.Mutex
-	region string
-	signer *v4.Signer
-}
-
-func (s *signing) in(region string) *v4.Signer {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.signer == nil || s.region != region {
-		s.region, s.signer = region, v4.NewSigner()
-	}
-	return s.signer
-}
-
 // SigV4 authenticates callers by AWS's Signature Version 4, against the access
 // keys in the Secrets that a cache holds.
 func SigV4(c cache.Cache) (Authenticator, error) {
@@ -80,23 +61,43 @@ func SigV4(c cache.Cache) (Authenticator, error) {
 	}
 	keys := &accessKeys{byID: map[string]map[client.ObjectKey]accessKey{}}
 	if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    keys.add,
-		UpdateFunc: func(old, now any) { keys.remove(old); keys.add(now) },
-		DeleteFunc: keys.remove,
+		AddFunc:    func(object any) { keys.replace(nil, object) },
+		UpdateFunc: keys.replace,
+		DeleteFunc: func(object any) { keys.replace(object, nil) },
 	}); err != nil {
 		return nil, fmt.Errorf("watch the access keys: %w", err)
 	}
 	return keys.authenticate, nil
 }
 
-func (k *accessKeys) add(object any) {
-	secret, ok := object.(*corev1.Secret)
-	if !ok || len(secret.Data["accessKeyId"]) == 0 || len(secret.Data["secretAccessKey"]) == 0 {
-		return
+// replace takes up what a Secret says now, in the place of what it said, at once:
+// in between its owner would be a stranger.
+func (k *accessKeys) replace(old, now any) {
+	if last, ok := old.(toolscache.DeletedFinalStateUnknown); ok {
+		old = last.Obj
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if secret, ok := old.(*corev1.Secret); ok {
+		id := keyIn(secret, "accessKeyId")
+		delete(k.byID[id], client.ObjectKeyFromObject(secret))
+		if len(k.byID[id]) == 0 {
+			delete(k.byID, id)
+		}
+	}
+	if secret, ok := now.(*corev1.Secret); ok {
+		k.add(secret)
+	}
+}
+
+func (k *accessKeys) add(secret *corev1.Secret) {
+	id := keyIn(secret, "accessKeyId")
 	key := accessKey{
-		name: secret.Name, secret: string(secret.Data["secretAccessKey"]), signing: &signing{},
+		name: secret.Name, secret: keyIn(secret, "secretAccessKey"),
 		namespaces: listOf(string(secret.Data["namespaces"])), runtimes: list{"*"}, rights: list{rightToInvoke.Subresource},
+	}
+	if id == "" || key.secret == "" {
+		return
 	}
 	if runtimes, given := secret.Data["runtimes"]; given {
 		key.runtimes = listOf(string(runtimes))
@@ -104,30 +105,15 @@ func (k *accessKeys) add(object any) {
 	if rights, given := secret.Data["rights"]; given {
 		key.rights = listOf(string(rights))
 	}
-	id := string(secret.Data["accessKeyId"])
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if k.byID[id] == nil {
 		k.byID[id] = map[client.ObjectKey]accessKey{}
 	}
 	k.byID[id][client.ObjectKeyFromObject(secret)] = key
 }
 
-func (k *accessKeys) remove(object any) {
-	if last, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
-		object = last.Obj
-	}
-	secret, ok := object.(*corev1.Secret)
-	if !ok {
-		return
-	}
-	id := string(secret.Data["accessKeyId"])
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.byID[id], client.ObjectKeyFromObject(secret))
-	if len(k.byID[id]) == 0 {
-		delete(k.byID, id)
-	}
+// keyIn is one of a Secret's, without the newline that files and editors end with.
+func keyIn(secret *corev1.Secret, name string) string {
+	return strings.TrimSpace(string(secret.Data[name]))
 }
 
 // of is the key with an id. Two Secrets that claim one id are none: nobody could
@@ -140,7 +126,7 @@ func (k *accessKeys) of(id string) (key accessKey, ok bool) {
 	return key, len(k.byID[id]) == 1
 }
 
-func (k *accessKeys) authenticate(ctx context.Context, r *http.Request) (Proof, error) {
+func (k *accessKeys) authenticate(_ context.Context, r *http.Request) (Proof, error) {
 	signature, err := parseSignature(r, time.Now())
 	if err != nil {
 		return nil, err
@@ -150,7 +136,7 @@ func (k *accessKeys) authenticate(ctx context.Context, r *http.Request) (Proof, 
 		return nil, denied("The security token included in the request is invalid")
 	}
 	return func(p *Payload) (Caller, error) {
-		if err := signature.verify(ctx, r, key, p.Hash); err != nil {
+		if err := signature.verify(r, key.secret, p.Hash); err != nil {
 			return Caller{}, err
 		}
 		return Caller{Name: key.name, May: func(_ context.Context, agent *v1alpha1.AgentRuntime, right Right) (bool, error) {

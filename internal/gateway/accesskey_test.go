@@ -31,7 +31,7 @@ func TestAccessKeys(t *testing.T) {
 	}
 
 	first := secret("first", "AK1", "one", "a, b")
-	keys.add(first)
+	keys.replace(nil, first)
 	g.Expect(there("AK1")).To(Equal("one"))
 	g.Expect(there("AK2")).To(BeEmpty())
 	key, _ := keys.of("AK1")
@@ -40,16 +40,15 @@ func TestAccessKeys(t *testing.T) {
 	}
 
 	second := secret("second", "AK1", "two", "*")
-	keys.add(second)
+	keys.replace(nil, second)
 	g.Expect(there("AK1")).To(BeEmpty(), "two Secrets claim it")
-	keys.remove(toolscache.DeletedFinalStateUnknown{Obj: first})
+	keys.replace(toolscache.DeletedFinalStateUnknown{Obj: first}, nil)
 	g.Expect(there("AK1")).To(Equal("two"))
 	key, _ = keys.of("AK1")
 	g.Expect(key.may(agent("anything", "any"), rightToInvoke)).To(BeTrue())
 
 	rotated := secret("second", "AK3", "three", "")
-	keys.remove(second)
-	keys.add(rotated)
+	keys.replace(second, rotated)
 	g.Expect(there("AK1")).To(BeEmpty())
 	g.Expect(there("AK3")).To(Equal("three"))
 	key, _ = keys.of("AK3")
@@ -57,7 +56,7 @@ func TestAccessKeys(t *testing.T) {
 	g.Expect(key.may(agent("", "any"), rightToInvoke)).To(BeFalse())
 
 	for _, none := range []any{secret("empty", "", "x", "*"), secret("open", "AK4", "", "*"), &corev1.Pod{}} {
-		keys.add(none)
+		keys.replace(nil, none)
 	}
 	g.Expect(there("")).To(BeEmpty())
 	g.Expect(there("AK4")).To(BeEmpty())
@@ -88,7 +87,7 @@ func TestAnAccessKeyMayWhatItSays(t *testing.T) {
 			data := map[string][]byte{"accessKeyId": []byte("AK1"), "secretAccessKey": []byte("one"), "namespaces": []byte("a")}
 			maps.Copy(data, row.data)
 			keys := &accessKeys{byID: map[string]map[client.ObjectKey]accessKey{}}
-			keys.add(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "key"}, Data: data})
+			keys.replace(nil, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "key"}, Data: data})
 			key, ok := keys.of("AK1")
 			g.Expect(ok).To(BeTrue())
 			var may []Right
@@ -107,19 +106,51 @@ func TestASecretThatIsReplacedIsGoodNoMore(t *testing.T) {
 	g := NewWithT(t)
 	keys := &accessKeys{byID: map[string]map[client.ObjectKey]accessKey{}}
 	object := &corev1.Secret{Data: map[string][]byte{"accessKeyId": []byte("AKIDEXAMPLE"), "secretAccessKey": []byte(secret), "namespaces": []byte("*")}}
-	keys.add(object)
+	keys.replace(nil, object)
 	verify := func() error {
 		r := signed(t, "body")
 		s, err := parseSignature(r, signedAt)
 		g.Expect(err).NotTo(HaveOccurred())
 		key, _ := keys.of(s.accessKey)
-		return s.verify(t.Context(), r, key, hashOf("body"))
+		return s.verify(r, key.secret, hashOf("body"))
 	}
 	for range 2 {
 		g.Expect(verify()).To(Succeed())
 	}
-	keys.remove(object)
-	object.Data["secretAccessKey"] = []byte("another")
-	keys.add(object)
+	now := object.DeepCopy()
+	now.Data["secretAccessKey"] = []byte("another")
+	keys.replace(object, now)
 	g.Expect(verify()).To(MatchError(ContainSubstring("does not match")))
+}
+
+func TestASecretMayEndWithNewlines(t *testing.T) {
+	g := NewWithT(t)
+	keys := &accessKeys{byID: map[string]map[client.ObjectKey]accessKey{}}
+	keys.replace(nil, &corev1.Secret{Data: map[string][]byte{"accessKeyId": []byte("AK1\n"), "secretAccessKey": []byte("one\r\n")}})
+	key, ok := keys.of("AK1")
+	g.Expect(ok).To(BeTrue())
+	g.Expect(key.secret).To(Equal("one"))
+}
+
+func TestAKeyWhoseSecretIsUpdatedIsThereAllTheTime(t *testing.T) {
+	g := NewWithT(t)
+	keys := &accessKeys{byID: map[string]map[client.ObjectKey]accessKey{}}
+	object := &corev1.Secret{Data: map[string][]byte{"accessKeyId": []byte("AK1"), "secretAccessKey": []byte("one")}}
+	keys.replace(nil, object)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 10000 {
+			keys.replace(object, object)
+		}
+	}()
+	for {
+		select {
+		case <-done:
+			return
+		default:
+			_, there := keys.of("AK1")
+			g.Expect(there).To(BeTrue())
+		}
+	}
 }

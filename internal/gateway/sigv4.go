@@ -1,33 +1,36 @@
 package gateway
 
 import (
-	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"fmt"
+	"io"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-
-	"github.com/agentsession/agentsession/agent-runtime/contract"
 )
 
 const (
 	signingService   = "bedrock-agentcore"
 	signingAlgorithm = "AWS4-HMAC-SHA256"
+	signingEnd       = "aws4_request"
 	signingTime      = "20060102T150405Z"
+	signingDate      = "20060102"
 	// maxSkew is how far a signature's time may lie from ours: AWS's 15 minutes.
 	maxSkew = 15 * time.Minute
 )
 
 // mustBeSigned are the headers that say who calls and for whom, beside those
-// whose names begin with x-amz: whoever sends one has to sign it.
-var mustBeSigned = []string{
-	"host", "x-amz-date", "x-amzn-bedrock-agentcore-runtime-session-id", "x-amzn-bedrock-agentcore-runtime-user-id",
-	strings.ToLower(contract.HeaderMCPSessionID), strings.ToLower(headerRouting),
-}
+// whose names begin with x-amz-: whoever sends one has to sign it. The session's id
+// may come unsigned, as Signature Version 4 has it: awscurl and requests-aws4auth
+// sign host and x-amz-* only. Whoever could change it on its way could as well repeat
+// the whole request: against both there is TLS.
+var mustBeSigned = []string{"host", "x-amz-date", "x-amzn-bedrock-agentcore-runtime-user-id", strings.ToLower(headerRouting)}
 
 // signature is what a request's Authorization says.
 type signature struct {
@@ -45,11 +48,11 @@ func parseSignature(r *http.Request, now time.Time) (s signature, err error) {
 		return s, err
 	}
 	scope := strings.Split(parts["Credential"], "/")
-	if len(parts) != 3 || len(scope) != 5 || scope[3] != signingService || scope[4] != "aws4_request" {
-		return s, denied("The credential must be scoped to a date, a region, the service " + signingService + " and aws4_request")
+	if len(parts) != 3 || len(scope) != 5 || scope[3] != signingService || scope[4] != signingEnd {
+		return s, denied("The credential must be scoped to a date, a region, the service " + signingService + " and " + signingEnd)
 	}
 	s = signature{accessKey: scope[0], region: scope[2], headers: strings.Split(parts["SignedHeaders"], ";"), value: parts["Signature"]}
-	if s.at, err = time.Parse(signingTime, r.Header.Get("X-Amz-Date")); err != nil || s.at.Format("20060102") != scope[1] {
+	if s.at, err = time.Parse(signingTime, r.Header.Get("X-Amz-Date")); err != nil || s.at.Format(signingDate) != scope[1] {
 		return s, denied("X-Amz-Date must be a time as " + signingTime + ", of the credential's date")
 	}
 	if skew := now.Sub(s.at).Abs(); skew > maxSkew {
@@ -92,25 +95,81 @@ func (s signature) covers(r *http.Request) error {
 
 // verify signs the request once more, as its caller must have, and compares.
 // payloadHash is that of the body that came.
-func (s signature) verify(ctx context.Context, r *http.Request, key accessKey, payloadHash string) error {
-	again := &http.Request{Method: r.Method, Host: r.Host, URL: r.URL, Header: http.Header{}}
-	again = again.Clone(ctx)
-	for _, name := range s.headers {
-		switch name {
-		case "host":
-		case "content-length":
-			again.ContentLength = r.ContentLength
-		default:
-			again.Header[http.CanonicalHeaderKey(name)] = r.Header.Values(name)
-		}
+func (s signature) verify(r *http.Request, secret, payloadHash string) error {
+	scope := strings.Join([]string{s.at.Format(signingDate), s.region, signingService, signingEnd}, "/")
+	request := sha256.Sum256([]byte(s.canonical(r, payloadHash)))
+	key := []byte("AWS4" + secret)
+	for part := range strings.SplitSeq(scope, "/") {
+		key = sumOf(key, part)
 	}
-	credentials := aws.Credentials{AccessKeyID: s.accessKey, SecretAccessKey: key.secret}
-	if err := key.signing.in(s.region).SignHTTP(ctx, credentials, again, payloadHash, signingService, s.region, s.at); err != nil {
-		return fmt.Errorf("sign the request as its caller: %w", err)
-	}
-	_, want, _ := strings.Cut(again.Header.Get("Authorization"), "Signature=")
+	want := hex.EncodeToString(sumOf(key, strings.Join([]string{signingAlgorithm, s.at.Format(signingTime), scope, hex.EncodeToString(request[:])}, "\n")))
 	if subtle.ConstantTimeCompare([]byte(want), []byte(s.value)) != 1 {
 		return denied("The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method")
 	}
 	return nil
+}
+
+func sumOf(key []byte, text string) []byte {
+	sum := hmac.New(sha256.New, key)
+	_, _ = io.WriteString(sum, text) // it takes everything
+	return sum.Sum(nil)
+}
+
+// canonical is the request as it is signed ("Create a signed AWS API request", IAM
+// user guide), with the headers that its caller signed. AWS's own signer for Go was
+// used for this: it leaves out headers that others sign, such as a content-length of
+// zero or a user agent.
+func (s signature) canonical(r *http.Request, payloadHash string) string {
+	var b strings.Builder
+	line := func(parts ...string) { b.WriteString(strings.Join(parts, "") + "\n") }
+	line(r.Method)
+	line(escape(r.URL.EscapedPath(), "/")) // what was escaped is escaped once more
+	line(canonicalQuery(r.URL.Query()))
+	for _, name := range s.headers {
+		line(name, ":", signedValue(r, name))
+	}
+	line()
+	line(strings.Join(s.headers, ";"))
+	b.WriteString(payloadHash)
+	return b.String()
+}
+
+func signedValue(r *http.Request, name string) string {
+	switch name {
+	case "host":
+		return r.Host
+	case "content-length": // net/http does not keep it as it was sent
+		return strconv.FormatInt(r.ContentLength, 10)
+	}
+	values := slices.Clone(r.Header.Values(name))
+	for i, value := range values {
+		values[i] = strings.Join(strings.Fields(value), " ")
+	}
+	return strings.Join(values, ",")
+}
+
+// canonicalQuery is in the order of the escaped names, and of the values of one name.
+func canonicalQuery(query url.Values) string {
+	var pairs []string
+	for name, values := range query {
+		for _, value := range values {
+			pairs = append(pairs, escape(name, "")+"\x00"+escape(value, "")) // less than what a name has
+		}
+	}
+	slices.Sort(pairs)
+	return strings.ReplaceAll(strings.Join(pairs, "&"), "\x00", "=")
+}
+
+// escape escapes all but what RFC 3986 calls unreserved, and what is to be kept.
+func escape(text, keep string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		switch c := text[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~"+keep, c) >= 0:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }

@@ -1,10 +1,17 @@
 package gateway
 
 import (
+	"bufio"
+	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	. "github.com/onsi/gomega"
+	"pgregory.net/rapid"
 )
 
 var signedAt = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -70,7 +78,7 @@ func TestSignature(t *testing.T) {
 		"another session":            {change: func(r *http.Request) { r.Header.Set("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id", "x") }, says: "does not match"},
 		"a session added":            {change: func(r *http.Request) { r.Header.Add("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id", "x") }, says: "does not match"},
 		"a user, not signed":         {change: func(r *http.Request) { r.Header.Set("X-Amzn-Bedrock-AgentCore-Runtime-User-Id", "root") }, says: "must be signed"},
-		"an MCP session, not signed": {change: func(r *http.Request) { r.Header.Set("Mcp-Session-Id", "x") }, says: "must be signed"},
+		"an MCP session, not signed": {change: func(r *http.Request) { r.Header.Set("Mcp-Session-Id", "x") }},
 		"routing, not signed":        {change: func(r *http.Request) { r.Header.Set("X-AgentSession-Routing", "any") }, says: "must be signed"},
 		"a token, not signed":        {change: func(r *http.Request) { r.Header.Set("X-Amz-Security-Token", "x") }, says: "must be signed"},
 		"another region":             {change: replace("eu-west-1", "eu-west-2"), says: "does not match"},
@@ -78,7 +86,7 @@ func TestSignature(t *testing.T) {
 		"another day":                {change: replace("/20261123/", "/20261122/"), says: "of the credential's date"},
 		"another key":                {change: replace("AKIDEXAMPLE", "AKIDEXAMPLF")}, // whose secret is asked for is not known here
 		"no host signed":             {change: replace("host;", ""), says: "host must be signed"},
-		"no session signed":          {change: replace(";x-amzn-bedrock-agentcore-runtime-session-id", ""), says: "must be signed"},
+		"a session signed no more":   {change: replace(";x-amzn-bedrock-agentcore-runtime-session-id", ""), says: "does not match"},
 		"another signature":          {change: replace("Signature=", "Signature=0"), says: "does not match"},
 		"no signature":               {change: replace("Signature=", "S="), says: "does not match"},
 		"two signatures":             {change: replace("Signature=", "Signature=,Signature="), says: "twice"},
@@ -106,7 +114,7 @@ func TestSignature(t *testing.T) {
 			}
 			s, err := parseSignature(r, row.now)
 			if err == nil {
-				err = s.verify(t.Context(), r, accessKey{secret: row.secret, signing: &signing{}}, hashOf(row.body))
+				err = s.verify(r, row.secret, hashOf(row.body))
 			}
 			if row.says == "" {
 				g.Expect(err).NotTo(HaveOccurred())
@@ -116,4 +124,61 @@ func TestSignature(t *testing.T) {
 			g.Expect(err.Error()).NotTo(ContainSubstring(secret))
 		})
 	}
+}
+
+// testdata/signed has what clients sent, as they are without any setting: AWS's for
+// JavaScript 3.1140.0, Java 2.40.3 and Python (boto3 1.44.5), the signer of those for
+// Rust (aws-sigv4 1.6.4), aws4fetch 1.0.20, awscurl 0.44, requests-aws4auth 1.4.0 and
+// curl 7.88.1 (which cannot sign an escaped path, so without an ARN). Of each User-Agent,
+// which none signs, there is the first word.
+func TestWhatClientsSignIsUnderstood(t *testing.T) {
+	files, err := filepath.Glob("testdata/signed/*.http")
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	NewWithT(t).Expect(files).To(HaveLen(14))
+	for _, name := range files {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			g := NewWithT(t)
+			raw, err := os.ReadFile(name)
+			g.Expect(err).NotTo(HaveOccurred())
+			verify := func(raw []byte) error {
+				r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(raw)))
+				g.Expect(err).NotTo(HaveOccurred())
+				body, err := io.ReadAll(r.Body)
+				g.Expect(err).NotTo(HaveOccurred())
+				at, err := time.Parse(signingTime, r.Header.Get("X-Amz-Date"))
+				g.Expect(err).NotTo(HaveOccurred())
+				s, err := parseSignature(r, at)
+				g.Expect(err).NotTo(HaveOccurred())
+				return s.verify(r, secret, hashOf(string(body)))
+			}
+			g.Expect(verify(raw)).To(Succeed())
+			g.Expect(verify(bytes.Replace(raw, []byte("qualifier=PROD"), []byte("qualifier=TEST"), 1))).To(MatchError(ContainSubstring("does not match")))
+		})
+	}
+}
+
+// Whatever AWS's signer for Go signs is verified, and a change of it is not.
+func TestASignatureIsThatOfAWSsSigner(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		g := NewWithT(t)
+		text := rapid.StringOfN(rapid.Rune(), 0, 20, -1)
+		query := url.Values{}
+		for range rapid.IntRange(0, 3).Draw(t, "n") {
+			query.Add(text.Draw(t, "name"), text.Draw(t, "value"))
+		}
+		path := "/runtimes/" + url.PathEscape(text.Draw(t, "runtime")) + "/invocations"
+		body := text.Draw(t, "body")
+		r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://gateway.example"+path+"?"+query.Encode(), strings.NewReader(body))
+		g.Expect(err).NotTo(HaveOccurred())
+		for _, value := range rapid.SliceOfN(rapid.StringMatching(`[ -~]{0,20}`), 0, 3).Draw(t, "header") {
+			r.Header.Add("X-Amz-Meta", value)
+		}
+		credentials := aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: secret}
+		g.Expect(v4.NewSigner().SignHTTP(context.Background(), credentials, r, hashOf(body), signingService, "eu-west-1", signedAt)).To(Succeed())
+		s, err := parseSignature(r, signedAt)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(s.verify(r, secret, hashOf(body))).To(Succeed())
+		r.URL.RawQuery += "&more"
+		g.Expect(s.verify(r, secret, hashOf(body))).NotTo(Succeed())
+	})
 }
