@@ -1,7 +1,10 @@
 package gateway
 
 import (
+	"context"
+	"errors"
 	"maps"
+	"net/http"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -153,4 +156,27 @@ func TestAKeyWhoseSecretIsUpdatedIsThereAllTheTime(t *testing.T) {
 			g.Expect(there).To(BeTrue())
 		}
 	}
+}
+
+func TestWhoMayInvokeIsToldThatHeMayNoMore(t *testing.T) {
+	g := NewWithT(t)
+	key := accessKey{namespaces: list{"a"}, runtimes: list{"one"}, rights: list{"invocations"}}
+	caller := Caller{May: func(_ context.Context, agent *v1alpha1.AgentRuntime, right Right) (bool, error) {
+		return key.may(agent, right), nil
+	}}
+	code := func(right Right, found ...v1alpha1.AgentRuntime) int {
+		_, err := permitted(t.Context(), caller, right, found)
+		if f, ok := errors.AsType[*failure](err); ok {
+			return f.Code
+		}
+		return 0
+	}
+	g.Expect(code(rightToInvoke, *agent("a", "one"))).To(Equal(0))
+	g.Expect(code(rightToCommand, *agent("a", "one"))).To(Equal(http.StatusForbidden))
+	g.Expect(code(rightToCommand, *agent("b", "one"))).To(Equal(http.StatusNotFound), "it is hidden from him")
+	g.Expect(code(rightToCommand, *agent("b", "one"), *agent("a", "one"))).To(Equal(http.StatusForbidden))
+	g.Expect(code(rightToCommand)).To(Equal(http.StatusNotFound))
+	key.rights = list{"commands"}
+	g.Expect(code(rightToCommand, *agent("a", "one"))).To(Equal(0))
+	g.Expect(code(rightToInvoke, *agent("a", "one"))).To(Equal(http.StatusNotFound))
 }

@@ -4,8 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"net"
 	"net/http"
 	"strconv"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // failure is an answer that is an error, in AgentCore's shape: a type that the
@@ -17,6 +22,10 @@ type failure struct {
 	Type string `json:"-"`
 	// Challenge goes into the header WWW-Authenticate.
 	Challenge string `json:"-"`
+	// Allow goes into the header of that name.
+	Allow string `json:"-"`
+	// RetryAfter is when the same may be tried again; zero is nothing said.
+	RetryAfter time.Duration `json:"-"`
 	// Message is for people. It holds nothing that an agent wrote.
 	Message string `json:"message"`
 	// Reason and FieldList are those of a ValidationException.
@@ -24,7 +33,21 @@ type failure struct {
 	FieldList []field `json:"fieldList,omitempty"`
 }
 
-const internalError = "InternalServerException"
+const (
+	internalError    = "InternalServerException"
+	unknownOperation = "UnknownOperationException"
+)
+
+// When to try again is said in the two headers that clients read: Retry-After, and
+// x-amz-retry-after, for which AWS's clients for JavaScript, Python and Go wait instead
+// of the hundredths of a second that they would. They wait for 5 s more than those at
+// most, and try three times in all: 10 s, and with stopPatience at each try 19 s, which
+// is more than the 15 s that a pod has to end. Java's client tries four times.
+const (
+	retryConflict  = 5 * time.Second
+	retryThrottled = time.Second
+	retryAway      = 2 * time.Second
+)
 
 // typeOf is what a caller learns of an error.
 func typeOf(err error) string {
@@ -74,7 +97,10 @@ func notFound(message string) *failure {
 
 // conflict is AgentCore's answer while a session starts or stops.
 func conflict() *failure {
-	return &failure{Code: http.StatusConflict, Type: "RetryableConflictException", Message: "Session operation in progress, please retry"}
+	return &failure{
+		Code: http.StatusConflict, Type: "RetryableConflictException", RetryAfter: retryConflict,
+		Message: "Session operation in progress, please retry",
+	}
 }
 
 // quotaExceeded is the type of AgentCore's answer where no more may be started.
@@ -87,11 +113,24 @@ func agentFailed(code int) *failure {
 }
 
 func throttled(message string) *failure {
-	return &failure{Code: http.StatusTooManyRequests, Type: "ThrottlingException", Message: message}
+	return &failure{Code: http.StatusTooManyRequests, Type: "ThrottlingException", RetryAfter: retryThrottled, Message: message}
 }
 
 func runtimeError(message string) *failure {
 	return &failure{Code: http.StatusFailedDependency, Type: "RuntimeClientError", Message: message}
+}
+
+// internal is what a caller learns of an error that is not meant for him: it is the
+// gateway's, or the API server could not be asked, and may be soon.
+func internal(err error, id string) *failure {
+	_, unreached := errors.AsType[net.Error](err)
+	if unreached || apierrors.IsServiceUnavailable(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsTooManyRequests(err) {
+		return &failure{
+			Code: http.StatusServiceUnavailable, Type: internalError, RetryAfter: retryAway,
+			Message: "The API server of the cluster cannot be asked at the moment, please retry; the request id is " + id,
+		}
+	}
+	return &failure{Code: http.StatusInternalServerError, Type: internalError, Message: "An internal error occurred; the request id is " + id}
 }
 
 // write sends f.
@@ -100,6 +139,13 @@ func (f *failure) write(w http.ResponseWriter) {
 	w.Header().Set("X-Amzn-ErrorType", f.Type)
 	if f.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", f.Challenge)
+	}
+	if f.Allow != "" {
+		w.Header().Set("Allow", f.Allow)
+	}
+	if f.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.FormatFloat(math.Ceil(f.RetryAfter.Seconds()), 'f', 0, 64))
+		w.Header().Set("X-Amz-Retry-After", strconv.FormatInt(f.RetryAfter.Milliseconds(), 10))
 	}
 	body, err := json.Marshal(f)
 	if err != nil {

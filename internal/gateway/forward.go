@@ -139,10 +139,14 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, sessi
 	defer release()
 	inFlight.Inc()
 	defer inFlight.Dec()
+	header, err := headersFor(r.Header, c, startedWith(session).RequestHeaderConfiguration)
+	if err != nil {
+		return err
+	}
 	var failed error
 	w.Header().Set(contract.HeaderSessionID, c.session)
 	proxy := &httputil.ReverseProxy{
-		Rewrite:    func(p *httputil.ProxyRequest) { rewrite(p, c, session) },
+		Rewrite:    func(p *httputil.ProxyRequest) { rewrite(p, c, session, header) },
 		Transport:  g.agents,
 		BufferPool: buffers{},
 		ErrorLog:   log.New(io.Discard, "", 0),
@@ -223,14 +227,14 @@ func streams(answer *http.Response) bool {
 var fixedPaths = map[operation]string{opSocket: contract.WebSocketPath, opCard: cardPath}
 
 // rewrite makes the request for the agent, of what may reach it and nothing else.
-func rewrite(p *httputil.ProxyRequest, c *call, session *v1alpha1.AgentSession) {
-	started := startedWith(session)
-	protocol := lifecycle.ProtocolOf(started.ProtocolConfiguration)
+func rewrite(p *httputil.ProxyRequest, c *call, session *v1alpha1.AgentSession, header http.Header) {
+	protocol := lifecycle.ProtocolOf(startedWith(session).ProtocolConfiguration)
 	path := cmp.Or(fixedPaths[c.op], protocol.Path)
 	out := p.Out
 	out.URL = &url.URL{Scheme: "http", Host: net.JoinHostPort(session.Status.Pod.IP, strconv.Itoa(int(protocol.Port))), Path: path}
-	out.Host, out.Trailer = out.URL.Host, nil
-	out.Header = headersFor(p.In.Header, c, started.RequestHeaderConfiguration)
+	// Servers of MCP answer 421 to any other name than localhost, by default.
+	out.Host, out.Trailer = net.JoinHostPort("localhost", out.URL.Port()), nil
+	out.Header = header
 	out.Body, out.ContentLength = c.payload.send(), c.payload.Size
 	out.GetBody = func() (io.ReadCloser, error) { return c.payload.send(), nil }
 	if c.payload.Size == 0 {
@@ -254,10 +258,11 @@ func startedWith(session *v1alpha1.AgentSession) v1alpha1.ActivationRuntime {
 }
 
 // headersFor are those of a caller that reach the agent: AgentCore's own, those
-// of tracing, and those that the runtime allows.
-func headersFor(in http.Header, c *call, allowed *v1alpha1.RequestHeaderConfiguration) http.Header {
-	out := http.Header{"User-Agent": {""}} // net/http would write its own
-	for _, name := range []string{"Accept", contract.HeaderMCPSessionID, "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name"} {
+// of tracing, and those that the runtime allows. One of the latter that is too long is
+// an error; one of tracing is left out, since callers may not know of it.
+func headersFor(in http.Header, c *call, allowed *v1alpha1.RequestHeaderConfiguration) (http.Header, error) {
+	out := http.Header{}
+	for _, name := range []string{"Accept", "Content-Encoding", contract.HeaderMCPSessionID, "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name"} {
 		if value := in.Get(name); value != "" {
 			out.Set(name, value)
 		}
@@ -266,14 +271,21 @@ func headersFor(in http.Header, c *call, allowed *v1alpha1.RequestHeaderConfigur
 		out.Set(contract.HeaderMCPSessionID, c.mcp)
 	}
 	for name, values := range in {
-		most := maxHeaderValue
-		if name == "Baggage" {
-			most = maxBaggage
-		}
-		if (passes(name, c, allowed) || contract.IsTraceHeader(name)) && len(strings.Join(values, "")) <= most {
+		size := len(strings.Join(values, ""))
+		switch traces := contract.IsTraceHeader(name); {
+		case !traces && !passes(name, c, allowed):
+		case size <= maxHeaderValue, name == "Baggage" && size <= maxBaggage:
 			out[name] = values
+		case !traces:
+			return nil, invalid(name, fmt.Sprintf("Value at '%s' failed to satisfy constraint: Member must have length less than or equal to %d", name, maxHeaderValue))
 		}
 	}
+	for _, line := range in["Connection"] { // what it names is for the gateway and no further
+		for name := range strings.SplitSeq(line, ",") {
+			out.Del(strings.TrimSpace(name))
+		}
+	}
+	out["User-Agent"] = []string{""} // net/http would write its own
 	// The official clients say octet-stream, or nothing, of JSON too; agents of
 	// AWS's SDK for TypeScript take JSON only.
 	switch kind := in.Get("Content-Type"); kind {
@@ -286,7 +298,7 @@ func headersFor(in http.Header, c *call, allowed *v1alpha1.RequestHeaderConfigur
 	}
 	out.Set(contract.HeaderSessionID, c.session)
 	out.Set(contract.HeaderRequestID, c.id)
-	return out
+	return out, nil
 }
 
 // passes tells whether the runtime lets a caller's header through.

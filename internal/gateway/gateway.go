@@ -163,6 +163,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := &recorder{ResponseWriter: w, ready: &g.ready}
 	c := call{id: string(uuid.NewUUID())}
 	w.Header().Set("X-Amzn-RequestId", c.id)
+	if len(r.TransferEncoding) > 0 {
+		// It may have had a Content-Length too, which net/http has dropped, and what
+		// stands before the gateway may have gone by that (RFC 9112, 6.1).
+		w.Header().Set("Connection", "close")
+	}
 	err := errAborted // what stands if it panics, as ReverseProxy does to cut a connection
 	span := trace.SpanFromContext(r.Context())
 	defer func() { g.served(span, answer, &c, err, began) }()
@@ -255,7 +260,7 @@ func (g *Gateway) fail(w *recorder, r *http.Request, c call, err error) {
 	}
 	f, ok := errors.AsType[*failure](err)
 	if !ok {
-		f = &failure{Code: http.StatusInternalServerError, Type: internalError, Message: "An internal error occurred; the request id is " + c.id}
+		f = internal(err, c.id)
 	}
 	if c.session != "" && c.runtime.Spec.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP {
 		w.Header().Set(contract.HeaderMCPSessionID, mcpSession(c.session, c.mcp))

@@ -37,18 +37,24 @@ func (g *Gateway) runtime(ctx context.Context, caller Caller, right Right, label
 	return permitted(ctx, caller, right, found)
 }
 
-// permitted is the first that the caller has a right to.
+// permitted is the first that the caller has a right to. One that he may invoke only
+// is denied him, not hidden.
 func permitted(ctx context.Context, caller Caller, right Right, found []v1alpha1.AgentRuntime) (*v1alpha1.AgentRuntime, error) {
+	refusal := unknownRuntime()
 	for i := range found {
-		may, err := caller.May(ctx, &found[i], right)
-		if err != nil {
-			return nil, fmt.Errorf("find out whether %s may call %s: %w", caller.Name, found[i].Name, err)
-		}
-		if may {
-			return &found[i], nil
+		for _, r := range []Right{right, rightToInvoke} {
+			may, err := caller.May(ctx, &found[i], r)
+			switch {
+			case err != nil:
+				return nil, fmt.Errorf("find out whether %s may call %s: %w", caller.Name, found[i].Name, err)
+			case may && r == right:
+				return &found[i], nil
+			case may:
+				refusal = denied(fmt.Sprintf("The caller may invoke the runtime, and lacks the right to %s agentruntimes/%s", right.Verb, right.Subresource))
+			}
 		}
 	}
-	return nil, unknownRuntime()
+	return nil, refusal
 }
 
 // runtimesBy finds those that a request may mean, whoever sends it.

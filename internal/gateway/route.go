@@ -79,16 +79,20 @@ func isName(part string) bool { return part != "" && !strings.ContainsAny(part, 
 // too, and what a signature covers must be what is routed. runtime is an ARN or
 // an id.
 func route(r *http.Request) (op operation, runtime string, err error) {
-	if own, is := owned(r.URL.EscapedPath()); is && own.method == r.Method {
-		return own.op, own.label, nil
+	path := r.URL.EscapedPath()
+	if own, is := owned(path); is {
+		return own.op, own.label, allowsOnly(own.method, r)
 	}
-	label, rest, ok := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/runtimes/"), "/")
-	known, is := operations["/"+rest]
+	below, is := strings.CutPrefix(path, "/runtimes/")
+	label, rest, _ := strings.Cut(below, "/")
+	known, ok := operations["/"+rest]
 	switch {
-	case !strings.HasPrefix(r.URL.EscapedPath(), "/runtimes/"), !ok, !is:
-		return "", "", &failure{Code: http.StatusNotFound, Type: "UnknownOperationException", Message: "There is no such operation"}
+	case !is:
+		return "", "", noOperation("")
+	case !ok:
+		return "", "", noOperation(mistakeIn(rest))
 	case known.method != r.Method:
-		return "", "", &failure{Code: http.StatusMethodNotAllowed, Type: "UnknownOperationException", Message: "The operation is asked for with " + known.method}
+		return "", "", allowsOnly(known.method, r)
 	}
 	if known.op == opSocket && !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		return "", "", unparsable("The operation is asked for with the header Upgrade: websocket")
@@ -98,4 +102,32 @@ func route(r *http.Request) (op operation, runtime string, err error) {
 		return "", "", invalid("agentRuntimeArn", "Value at 'agentRuntimeArn' failed to satisfy constraint: Member must be an ARN or an id of a runtime, escaped once")
 	}
 	return known.op, runtime, nil
+}
+
+// allowsOnly is an error if a request has another method.
+func allowsOnly(method string, r *http.Request) error {
+	if r.Method == method {
+		return nil
+	}
+	return &failure{
+		Code: http.StatusMethodNotAllowed, Type: unknownOperation, Allow: method, Message: "The operation is asked for with " + method,
+	}
+}
+
+func noOperation(mistake string) error {
+	return &failure{Code: http.StatusNotFound, Type: unknownOperation, Message: "There is no such operation" + mistake}
+}
+
+// mistakeIn tells what is wrong with a path of which this stands behind the label of
+// the runtime, if it is what many get wrong.
+func mistakeIn(rest string) string {
+	_, operation, more := strings.Cut(rest, "/")
+	_, behind := operations["/"+operation]
+	switch {
+	case rest == "":
+		return ": the path ends with the runtime, and needs /invocations or another operation behind it"
+	case more && behind:
+		return ": a slash in what names the runtime must be escaped as %2F, as in arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime%2Fecho-abcdefghij"
+	}
+	return ""
 }

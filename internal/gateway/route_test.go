@@ -61,6 +61,12 @@ func TestRoute(t *testing.T) {
 		"/Runtimes/echo/invocations":                                               {"POST", "", "", "no such operation"},
 		"/":                                                                        {"POST", "", "", "no such operation"},
 		"/runtimes/echo/stopruntimesession?x":                                      {"GET", "", "", "asked for with POST"},
+		"/sessions/stop?":                                                          {"GET", "", "", "asked for with POST"},
+		"/openapi.yaml?":                                                           {"POST", "", "", "asked for with GET"},
+		"/runtimes/" + arn + "/invocations":                                        {"POST", "", "", "no such operation: a slash in what names the runtime must be escaped as %2F"},
+		"/runtimes/default/echo/invocations":                                       {"POST", "", "", "no such operation: a slash in what names the runtime must be escaped as %2F"},
+		"/runtimes/" + escapedARN:                                                  {"POST", "", "", "no such operation: the path ends with the runtime, and needs /invocations"},
+		"/runtimes/" + escapedARN + "/":                                            {"POST", "", "", "no such operation: the path ends with the runtime, and needs /invocations"},
 	} {
 		t.Run(target, func(t *testing.T) {
 			g := NewWithT(t)

@@ -34,6 +34,7 @@ type Told struct {
 	Calls   int64       `json:"calls"`  // of this compute so far
 	Others  int64       `json:"others"` // in flight when this one came
 	Path    string      `json:"path"`
+	Host    string      `json:"host"`
 	Header  http.Header `json:"header"`
 	Payload []byte      `json:"payload"`
 }
@@ -90,7 +91,7 @@ func (e *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if do.MCP != "" {
 		w.Header().Set(contract.HeaderMCPSessionID, do.MCP)
 	}
-	_ = json.NewEncoder(w).Encode(Told{e.Pod, calls, others, r.URL.Path, r.Header, raw}) // the caller may have gone
+	_ = json.NewEncoder(w).Encode(Told{e.Pod, calls, others, r.URL.Path, r.Host, r.Header, raw}) // the caller may have gone
 }
 
 // talk answers every message with itself, and with the session at first.

@@ -395,19 +395,19 @@ var _ = Describe("An answer", func() {
 
 	It("comes from an agent that learns nothing of the caller that it should not", func(ctx context.Context) {
 		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) {
-			s.RequestHeaderConfiguration = &v1alpha1.RequestHeaderConfiguration{RequestHeaderAllowlist: []string{"x-tenant", "Cookie"}}
+			s.RequestHeaderConfiguration = &v1alpha1.RequestHeaderConfiguration{RequestHeaderAllowlist: []string{"x-tenant", "x-hop", "Cookie"}}
 		}), id()
 		r := d.request(ctx, path(agent, "invocations"), session, ask{})
 		for name, value := range map[string]string{
 			"Authorization": "Bearer secret", "Cookie": "a=b", "X-Amz-Date": "now", "X-Amz-Security-Token": "secret", "X-Forwarded-For": "1.2.3.4",
 			"X-Tenant": "blue", "X-Other": "red", "Traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-			"X-Amzn-Bedrock-AgentCore-Runtime-Custom-Colour": "green", "Content-Type": "application/octet-stream", "Connection": "x-tenant",
+			"X-Amzn-Bedrock-AgentCore-Runtime-Custom-Colour": "green", "Content-Type": "application/octet-stream", "Connection": "x-hop", "X-Hop": "here",
 		} {
 			r.Header.Set(name, value)
 		}
 		a := send(r)
 		Expect(a.code).To(Equal(http.StatusOK), a.body)
-		for _, name := range []string{"Authorization", "Cookie", "X-Amz-Date", "X-Amz-Security-Token", "X-Forwarded-For", "X-Other"} {
+		for _, name := range []string{"Authorization", "Cookie", "X-Amz-Date", "X-Amz-Security-Token", "X-Forwarded-For", "X-Other", "X-Hop"} {
 			Expect(a.told.Header).NotTo(HaveKey(name))
 		}
 		Expect(a.told.Header).To(And(HaveKeyWithValue("X-Tenant", []string{"blue"}), HaveKey("Traceparent"),
@@ -415,6 +415,7 @@ var _ = Describe("An answer", func() {
 			HaveKeyWithValue("X-Amzn-Bedrock-Agentcore-Runtime-Session-Id", []string{session}),
 			HaveKeyWithValue("Content-Type", []string{"application/json"})))
 		Expect(a.header).NotTo(HaveKey("Set-Cookie"))
+		Expect(a.told.Host).To(Equal(fmt.Sprint("localhost:", plane.Port)))
 
 		By("an agent that says more than it should")
 		early := d.invoke(ctx, agent, session, ask{Early: true})
