@@ -56,6 +56,9 @@ type AgentSessionReconciler struct {
 	// AllowLoopback lets agents on loopback addresses be asked, for tests on
 	// an API server without nodes.
 	AllowLoopback bool
+	// GatewayURL is where callers reach the gateway: agents that speak A2A are told
+	// their own URL there. Empty: they are not told.
+	GatewayURL string
 	// LastLeader tells when the previous operator was last known alive; the
 	// zero time if nobody knows. Default: nobody knows.
 	LastLeader func() time.Time

@@ -3,6 +3,8 @@ package controllers_test
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -15,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/controllers"
 )
 
 // newRuntime makes a runtime whose agents say which image they are.
@@ -87,7 +90,39 @@ var _ = Describe("Sessions of a runtime", Ordered, func() {
 	var namespace string
 	BeforeAll(func(ctx context.Context) {
 		namespace = newNamespace(ctx)
-		startOperator(namespace)
+		startOperator(namespace, func(r *controllers.AgentSessionReconciler) { r.GatewayURL = "https://gateway.example" })
+	})
+
+	It("are told their own URL at the gateway if they speak A2A, unless their template tells them", func(ctx context.Context) {
+		speaks := func(protocol v1alpha1.ServerProtocol, env ...corev1.EnvVar) func(*v1alpha1.AgentRuntime) {
+			return func(agent *v1alpha1.AgentRuntime) {
+				agent.Spec.ProtocolConfiguration.ServerProtocol = protocol
+				agent.Spec.Template.Spec.Containers[0].Env = env
+				agent.Spec.Endpoints = []v1alpha1.RuntimeEndpoint{{Name: "PROD", Version: 1}}
+			}
+		}
+		told := func(agent *v1alpha1.AgentRuntime, qualifier string) []corev1.EnvVar {
+			GinkgoHelper()
+			session := sessionOf(agent, agent.Name+"-session", func(s *v1alpha1.AgentSession) { s.Spec.RuntimeRef.Qualifier = qualifier })
+			Expect(api.Create(ctx, session)).To(Succeed()) // it may well be there before the ARN
+			Expect(api.Create(ctx, agent)).To(Succeed())
+			eventuallyState(ctx, session, v1alpha1.StateIdle)
+			Expect(api.Get(ctx, client.ObjectKeyFromObject(agent), agent)).To(Succeed())
+			var pod corev1.Pod
+			Expect(api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: session.Status.Pod.Name}, &pod)).To(Succeed())
+			return slices.DeleteFunc(pod.Spec.Containers[0].Env, func(v corev1.EnvVar) bool { return v.Name != "AGENTCORE_RUNTIME_URL" })
+		}
+		at := func(agent *v1alpha1.AgentRuntime, query string) corev1.EnvVar {
+			arn := strings.NewReplacer(":", "%3A", "/", "%2F").Replace(agent.Status.AgentRuntimeArn)
+			return corev1.EnvVar{Name: "AGENTCORE_RUNTIME_URL", Value: "https://gateway.example/runtimes/" + arn + "/invocations/" + query}
+		}
+		agent := newRuntime(namespace, "a2a", "a", speaks("A2A"))
+		Expect(told(agent, "")).To(ConsistOf(at(agent, "")))
+		agent = newRuntime(namespace, "a2a-pinned", "a", speaks("A2A"))
+		Expect(told(agent, "PROD")).To(ConsistOf(at(agent, "?qualifier=PROD")))
+		own := corev1.EnvVar{Name: "AGENTCORE_RUNTIME_URL", Value: "https://agent.example/"}
+		Expect(told(newRuntime(namespace, "a2a-knows", "a", speaks("A2A", own)), "")).To(ConsistOf(own))
+		Expect(told(newRuntime(namespace, "no-a2a", "a", speaks("HTTP")), "")).To(BeEmpty())
 	})
 
 	It("keep the version that they started with, and wake with the newest", func(ctx context.Context) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -35,6 +36,7 @@ func runtimeNameOf(object client.Object) []string {
 type version struct {
 	number int64
 	spec   v1alpha1.AgentRuntimeSpec
+	arn    string // of the runtime; empty if it has none yet
 }
 
 // revisionName is the name of the ControllerRevision that keeps a version.
@@ -69,7 +71,27 @@ func (r *AgentSessionReconciler) equip(ctx context.Context, session *v1alpha1.Ag
 	started := lifecycle.Capture(&v.spec, v.number)
 	session.Spec = lifecycle.Govern(own, started)
 	v.spec.Template.DeepCopyInto(&session.Spec.Template)
+	if r.GatewayURL == "" || started.ProtocolConfiguration.ServerProtocol != v1alpha1.ProtocolA2A {
+		return started, nil
+	}
+	if v.arn == "" {
+		return nil, fmt.Errorf("tell the agent its URL: the AgentRuntime %s has no ARN yet", own.RuntimeRef.Name)
+	}
+	agent := &session.Spec.Template.Spec.Containers[0]
+	agent.Env = withRuntimeURL(agent.Env, lifecycle.EndpointURL(r.GatewayURL, v.arn, own.RuntimeRef.Qualifier))
 	return started, nil
+}
+
+// envRuntimeURL is what AWS's SDK has an A2A agent's card name as the agent's URL;
+// http://localhost:9000/ without it.
+const envRuntimeURL = "AGENTCORE_RUNTIME_URL"
+
+// withRuntimeURL tells an agent its URL, unless its template does.
+func withRuntimeURL(given []corev1.EnvVar, url string) []corev1.EnvVar {
+	if slices.ContainsFunc(given, func(v corev1.EnvVar) bool { return v.Name == envRuntimeURL }) {
+		return given
+	}
+	return append(given, corev1.EnvVar{Name: envRuntimeURL, Value: url})
 }
 
 // version reads one of the session's runtime; number 0 is the one that the
@@ -91,7 +113,7 @@ func (r *AgentSessionReconciler) version(ctx context.Context, session *v1alpha1.
 		}
 	}
 	if number == runtime.Generation {
-		return version{number, runtime.Spec}, nil
+		return version{number, runtime.Spec, runtime.Status.AgentRuntimeArn}, nil
 	}
 	return r.recorded(ctx, &runtime, number)
 }
@@ -106,7 +128,7 @@ func (r *AgentSessionReconciler) recorded(ctx context.Context, runtime *v1alpha1
 	case err != nil:
 		return version{}, fmt.Errorf("get version %d of AgentRuntime %s: %w", number, runtime.Name, err)
 	}
-	v := version{number: number}
+	v := version{number: number, arn: runtime.Status.AgentRuntimeArn}
 	if err := json.Unmarshal(revision.Data.Raw, &v.spec); err != nil {
 		return version{}, fmt.Errorf("read version %d of AgentRuntime %s: %w", number, runtime.Name, err)
 	}

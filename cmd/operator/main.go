@@ -54,6 +54,7 @@ type options struct {
 	timeScale                                 int
 	allowLoopback                             bool
 	region                                    string
+	gatewayURL                                string
 	log                                       zap.Options
 }
 
@@ -78,6 +79,8 @@ func main() {
 		"Ask agents on loopback addresses too: for tests on an API server without nodes.")
 	flag.StringVar(&o.region, "region", controllers.DefaultRegion,
 		"The region in the ARNs of runtimes, by the pattern of AWS's. Clients may sign for any. A change changes all ARNs, and callers must be told.")
+	flag.StringVar(&o.gatewayURL, "gateway-url", "",
+		"Where callers reach the gateway, as https://agents.example: agents that speak A2A are told their own URL there (AGENTCORE_RUNTIME_URL). Default: they are not told.")
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	if os.Getenv("GOGC") == "" {
@@ -96,6 +99,9 @@ func (o *options) validate() error {
 	}
 	if !regions.MatchString(o.region) {
 		return fmt.Errorf("--region is %q: it must be as AWS's are, for example %s", o.region, controllers.DefaultRegion)
+	}
+	if err := lifecycle.CheckGatewayURL(o.gatewayURL); o.gatewayURL != "" && err != nil {
+		return fmt.Errorf("--gateway-url is %q: %w", o.gatewayURL, err)
 	}
 	switch o.probe {
 	case probeCentral, probeNone:
@@ -138,6 +144,7 @@ func run(o options) error {
 		Recorder:      mgr.GetEventRecorder("agentsession"),
 		TimeScale:     o.timeScale,
 		AllowLoopback: o.allowLoopback,
+		GatewayURL:    o.gatewayURL,
 	}
 	if o.probe == probeNode {
 		reconciler.Node = o.nodeName

@@ -29,6 +29,8 @@ func TestFlagsAreChecked(t *testing.T) {
 		"another probe":       {options{probe: "nodes", timeScale: 1}, `--probe is "nodes": it must be central, node or none`},
 		"another region":      {options{probe: probeCentral, timeScale: 1, region: "us-gov-west-1"}, ""},
 		"no region":           {options{probe: probeCentral, timeScale: 1, region: "local"}, `--region is "local": it must be as AWS's are, for example us-east-1`},
+		"a gateway":           {options{probe: probeCentral, timeScale: 1, gatewayURL: "https://agents.example:8443/gateway"}, ""},
+		"no URL of a gateway": {options{probe: probeCentral, timeScale: 1, gatewayURL: "agents.example"}, `--gateway-url is "agents.example": it must be`},
 		"a lease of no place": {options{probe: probeCentral, timeScale: 1, leaderElect: true}, "--leader-election-namespace"},
 	} {
 		t.Run(name, func(t *testing.T) {

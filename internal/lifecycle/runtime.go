@@ -2,6 +2,9 @@ package lifecycle
 
 import (
 	"cmp"
+	"errors"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -66,6 +69,42 @@ func Govern(spec v1alpha1.AgentSessionSpec, started *v1alpha1.ActivationRuntime)
 		MaxLifetime:               cmp.Or(own.MaxLifetime, given.MaxLifetime),
 	}
 	return spec
+}
+
+// SessionlessOf is which session an invocation of a runtime gets that names none.
+// Clients of MCP 2026-07-28 never name one: each of their calls would make a compute.
+func SessionlessOf(runtime *v1alpha1.AgentRuntimeSpec) v1alpha1.SessionlessCalls {
+	otherwise := v1alpha1.SessionlessNew
+	if runtime.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP {
+		otherwise = v1alpha1.SessionlessAny
+	}
+	return cmp.Or(runtime.SessionlessCalls, otherwise)
+}
+
+// CheckGatewayURL tells what is wrong with the URL of a gateway.
+func CheckGatewayURL(given string) error {
+	u, err := url.Parse(given)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return errors.New("it must be http or https with a host, and a path at most")
+	}
+	return nil
+}
+
+// InvocationsURL is where a runtime is invoked, at a gateway whose URL is base. A
+// runtime is named by its ARN, or by whatever else a gateway knows it by.
+func InvocationsURL(base, runtime string) string {
+	// AWS's clients escape all of an ARN, its colons too.
+	return strings.TrimSuffix(base, "/") + "/runtimes/" + strings.ReplaceAll(url.PathEscape(runtime), ":", "%3A") + "/invocations"
+}
+
+// EndpointURL is where an endpoint of a runtime is invoked by those who are told
+// nothing but a URL, as A2A's clients are by a card.
+func EndpointURL(base, runtime, qualifier string) string {
+	to := InvocationsURL(base, runtime) + "/"
+	if cmp.Or(qualifier, v1alpha1.DefaultQualifier) != v1alpha1.DefaultQualifier {
+		to += "?qualifier=" + url.QueryEscape(qualifier)
+	}
+	return to
 }
 
 // CallLimits bound a call.

@@ -26,6 +26,43 @@ func TestProtocolOf(t *testing.T) {
 	}
 }
 
+func TestSessionlessOf(t *testing.T) {
+	for name, row := range map[string]struct {
+		protocol    v1alpha1.ServerProtocol
+		given, want v1alpha1.SessionlessCalls
+	}{
+		"nothing":          {"", "", "NewSession"},
+		"HTTP":             {"HTTP", "", "NewSession"},
+		"A2A":              {"A2A", "", "NewSession"},
+		"AGUI":             {"AGUI", "", "NewSession"},
+		"MCP":              {"MCP", "", "AnySession"},
+		"MCP, as it says":  {"MCP", "NewSession", "NewSession"},
+		"HTTP, as it says": {"HTTP", "AnySession", "AnySession"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := &v1alpha1.AgentRuntimeSpec{ProtocolConfiguration: v1alpha1.ProtocolConfiguration{ServerProtocol: row.protocol}, SessionlessCalls: row.given}
+			NewWithT(t).Expect(lifecycle.SessionlessOf(spec)).To(Equal(row.want))
+		})
+	}
+}
+
+func TestURLsOfRuntimes(t *testing.T) {
+	g := NewWithT(t)
+	const arn, escaped = "arn:aws:bedrock-agentcore:r:1:runtime/a-b", "arn%3Aaws%3Abedrock-agentcore%3Ar%3A1%3Aruntime%2Fa-b"
+	g.Expect(lifecycle.InvocationsURL("http://g", arn)).To(Equal("http://g/runtimes/" + escaped + "/invocations"))
+	g.Expect(lifecycle.InvocationsURL("https://g:8/p/", "a/b")).To(Equal("https://g:8/p/runtimes/a%2Fb/invocations"))
+	for _, qualifier := range []string{"", "DEFAULT"} {
+		g.Expect(lifecycle.EndpointURL("http://g", arn, qualifier)).To(Equal("http://g/runtimes/" + escaped + "/invocations/"))
+	}
+	for _, good := range []string{"http://g", "https://g:8/p/", "http://[::1]:8080"} {
+		g.Expect(lifecycle.CheckGatewayURL(good)).To(Succeed(), good)
+	}
+	for _, bad := range []string{"", "g", "g:80", "//g", "ftp://g", "http://", "http://:80", "http://a:b@g", "http://g?x", "http://g?", "http://g#x", "http://g\n"} {
+		g.Expect(lifecycle.CheckGatewayURL(bad)).To(MatchError(ContainSubstring("http or https with a host")), bad)
+	}
+	g.Expect(lifecycle.EndpointURL("http://g", arn, "PROD")).To(Equal("http://g/runtimes/" + escaped + "/invocations/?qualifier=PROD"))
+}
+
 func TestGovern(t *testing.T) {
 	config := func(idle, life int32) *v1alpha1.LifecycleConfiguration {
 		return &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: idle, MaxLifetime: life}
