@@ -65,8 +65,8 @@ test: ## Everything that needs no node: unit, property and envtest, with the rac
 
 .PHONY: fuzz
 fuzz: ## Fuzz what reads hostile input, and the rules, 30 s each.
-	go test -run='^$$' -fuzz=FuzzParsePing -fuzztime=30s ./agent-runtime/contract
-	go test -run='^$$' -fuzz=FuzzParseTasks -fuzztime=30s ./agent-runtime/contract
+	go test -run='^$$' -fuzz=FuzzParsePing -fuzztime=30s ./test/agent-runtime/contract
+	go test -run='^$$' -fuzz=FuzzParseTasks -fuzztime=30s ./test/agent-runtime/contract
 	go test -run='^$$' -fuzz=FuzzInvocation -fuzztime=30s ./agent-runtime
 	go test -run='^$$' -fuzz=FuzzAnswer -fuzztime=30s ./internal/prober
 	go test -run='^$$' -fuzz=FuzzRoute -fuzztime=30s ./internal/gateway

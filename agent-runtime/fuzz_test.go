@@ -1,15 +1,15 @@
-package agentruntime_test
+package agentruntime
 
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
-	agentruntime "github.com/agentsession/agentsession/agent-runtime"
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 )
 
@@ -22,17 +22,17 @@ func FuzzInvocation(f *testing.F) {
 	f.Add(`[[[[`, "traceparent", "00", true)
 	f.Add(`"`+strings.Repeat("x", 200)+`"`, "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id", "s\x00", false)
 	f.Fuzz(func(t *testing.T, payload, name, value string, debug bool) {
-		app, _ := newApp(agentruntime.Options{Debug: debug, BusyWhileInvoking: true})
-		app.LimitBody(100)
+		app := New(Options{Debug: debug, BusyWhileInvoking: true, Logger: slog.New(slog.DiscardHandler)})
+		app.maxBody = 100 // in place of 100 MB
 		invoked := false
-		app.Entrypoint(func(ctx context.Context, r agentruntime.Request) (any, error) {
+		app.Entrypoint(func(ctx context.Context, r Request) (any, error) {
 			invoked = true
-			for name := range agentruntime.Headers(ctx) {
+			for name := range Headers(ctx) {
 				if !contract.Forwardable(name) {
 					t.Errorf("the agent sees %q", name)
 				}
 			}
-			if agentruntime.RequestID(ctx) == "" {
+			if RequestID(ctx) == "" {
 				t.Error("no request id")
 			}
 			return r.Payload, nil
@@ -56,7 +56,7 @@ func FuzzInvocation(f *testing.F) {
 		if !json.Valid(recorder.Body.Bytes()) {
 			t.Errorf("answered %q", recorder.Body)
 		}
-		if app.GetCurrentPingStatus() != agentruntime.Healthy && !debug {
+		if app.GetCurrentPingStatus() != Healthy && !debug {
 			t.Error("busy afterwards")
 		}
 	})

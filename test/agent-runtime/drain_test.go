@@ -136,11 +136,6 @@ func TestServe(t *testing.T) {
 	g.Expect(strings.Count(log.String(), "Agent stopping")).To(Equal(1))
 }
 
-func TestCheck19AllAddresses(t *testing.T) {
-	app, _ := newApp(agentruntime.Options{})
-	NewWithT(t).Expect(app.Addr()).To(Equal("0.0.0.0:8080"))
-}
-
 func TestRunErrors(t *testing.T) {
 	g := NewWithT(t)
 	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "0.0.0.0:0")

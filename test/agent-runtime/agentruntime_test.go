@@ -1,13 +1,11 @@
 package agentruntime_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -88,20 +86,6 @@ func (a *agent) do(t *testing.T, method, path, body string, header http.Header) 
 func (a *agent) invoke(t *testing.T, body string) answer {
 	t.Helper()
 	return a.do(t, http.MethodPost, "/invocations", body, nil)
-}
-
-// raw sends bytes and reads the first line of the answer.
-func (a *agent) raw(t *testing.T, request string) string {
-	t.Helper()
-	g := NewWithT(t)
-	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(a.url, "http://"))
-	g.Expect(err).NotTo(HaveOccurred())
-	defer func() { _ = conn.Close() }()
-	_, err = io.WriteString(conn, request)
-	g.Expect(err).NotTo(HaveOccurred())
-	line, err := bufio.NewReader(conn).ReadString('\n')
-	g.Expect(err).NotTo(HaveOccurred())
-	return line
 }
 
 type pinged struct {

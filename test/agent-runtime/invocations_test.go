@@ -3,8 +3,6 @@ package agentruntime_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"strings"
@@ -201,36 +199,4 @@ func TestClientGone(t *testing.T) {
 	_, err = http.DefaultClient.Do(request)
 	g.Expect(err).To(MatchError(context.Canceled))
 	g.Eventually(task).Should(Receive(BeNil()), "the invocation's context has ended, the task's has not")
-}
-
-func TestBodyLimit(t *testing.T) {
-	g := NewWithT(t)
-	a := newAgent(t)
-	a.Entrypoint(answering("ok", nil))
-	declared := fmt.Sprintf("POST /invocations HTTP/1.1\r\nHost: agent\r\nContent-Length: %d\r\n\r\n", 100_000_001)
-	g.Expect(a.raw(t, declared)).To(HavePrefix("HTTP/1.1 413 "), "refused before it is read")
-
-	const limit = 1000
-	a.LimitBody(limit)
-	post := func(size int64) int { // chunked: the agent learns of the size while it reads
-		body := io.MultiReader(strings.NewReader(`"`), io.LimitReader(letters{}, size-2), strings.NewReader(`"`))
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.url+"/invocations", body)
-		g.Expect(err).NotTo(HaveOccurred())
-		response, err := http.DefaultClient.Do(request)
-		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(response.Body.Close()).To(Succeed())
-		return response.StatusCode
-	}
-	g.Expect(post(limit)).To(Equal(http.StatusOK))
-	g.Expect(post(limit + 1)).To(Equal(http.StatusRequestEntityTooLarge))
-}
-
-// letters is a body without end.
-type letters struct{}
-
-func (letters) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = 'a'
-	}
-	return len(p), nil
 }
