@@ -9,6 +9,7 @@ ARG BINARY=built
 FROM golang:1.26 AS built
 WORKDIR /src
 COPY go.mod go.sum ./
+COPY agent-runtime/go.mod agent-runtime/go.sum agent-runtime/
 RUN go mod download
 COPY . .
 ARG PROGRAM=./cmd/operator

@@ -3,8 +3,9 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
 TOOL := go tool -modfile=hack/tools/go.mod
-GOLANGCI := go tool -modfile=hack/tools/golangci-lint/go.mod golangci-lint
+GOLANGCI := go tool -modfile=$(CURDIR)/hack/tools/golangci-lint/go.mod golangci-lint
 CLUSTER := go run ./hack/cluster
+MODULES := . agent-runtime test/awsclients
 OPERATOR_IMG ?= agentsession/operator:dev
 AGENTS_IMG ?= agentsession/agents:dev
 ECHO_IMG ?= agentsession/echo-agent:dev
@@ -42,13 +43,13 @@ fmt: ## Format the code.
 lint: ## Run the linters, and see that all compiles for macOS.
 	$(GOLANGCI) run ./...
 	GOOS=darwin GOARCH=arm64 go vet ./...
+	cd agent-runtime && $(GOLANGCI) run ./... && GOOS=darwin GOARCH=arm64 go vet ./...
 	cd test/awsclients && go vet ./...
 
 .PHONY: verify
 verify: generate ## Fail if generated files or go.mod are not current.
-	go mod tidy
-	cd test/awsclients && go mod tidy
-	git diff --exit-code -- api config dist go.mod go.sum test/awsclients/go.mod test/awsclients/go.sum
+	for module in $(MODULES); do (cd $$module && go mod tidy); done
+	git diff --exit-code -- api config dist $(foreach module,$(MODULES),$(module)/go.mod $(module)/go.sum)
 
 .PHONY: build
 build: ## Build the operator and the gateway for this machine.
@@ -61,13 +62,14 @@ run: ## Run the operator here, on the cluster of the current kubeconfig (make in
 ##@ Test
 .PHONY: test
 test: ## Everything that needs no node: unit, property and envtest, with the race detector.
+	cd agent-runtime && go test -race ./...
 	assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go test -race $$(go list ./... | grep -v /test/e2e)
 
 .PHONY: fuzz
 fuzz: ## Fuzz what reads hostile input, and the rules, 30 s each.
 	go test -run='^$$' -fuzz=FuzzParsePing -fuzztime=30s ./test/agent-runtime/contract
 	go test -run='^$$' -fuzz=FuzzParseTasks -fuzztime=30s ./test/agent-runtime/contract
-	go test -run='^$$' -fuzz=FuzzInvocation -fuzztime=30s ./agent-runtime
+	cd agent-runtime && go test -run='^$$' -fuzz=FuzzInvocation -fuzztime=30s .
 	go test -run='^$$' -fuzz=FuzzAnswer -fuzztime=30s ./internal/prober
 	go test -run='^$$' -fuzz=FuzzRoute -fuzztime=30s ./internal/gateway
 	go test -run='^$$' -fuzz=FuzzDecide -fuzztime=30s ./internal/lifecycle

@@ -3,6 +3,7 @@ module github.com/agentsession/agentsession
 go 1.26.0
 
 require (
+	github.com/agentsession/agentsession/agent-runtime v0.0.0
 	github.com/aws/aws-sdk-go-v2 v1.47.7
 	github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream v1.7.26
 	github.com/coder/websocket v1.8.15
@@ -120,3 +121,5 @@ require (
 	sigs.k8s.io/randfill v1.0.0 // indirect
 	sigs.k8s.io/structured-merge-diff/v6 v6.4.2 // indirect
 )
+
+replace github.com/agentsession/agentsession/agent-runtime => ./agent-runtime

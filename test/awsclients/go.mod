@@ -18,6 +18,7 @@ require (
 
 require (
 	cel.dev/expr v0.25.1 // indirect
+	github.com/agentsession/agentsession/agent-runtime v0.0.0 // indirect
 	github.com/antlr4-go/antlr/v4 v4.13.1 // indirect
 	github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream v1.7.26 // indirect
 	github.com/aws/aws-sdk-go-v2/feature/ec2/imds v1.20.8 // indirect
@@ -120,3 +121,5 @@ require (
 )
 
 replace github.com/agentsession/agentsession => ../..
+
+replace github.com/agentsession/agentsession/agent-runtime => ../../agent-runtime
