@@ -10,7 +10,7 @@ OPERATOR_IMG ?= agentsession/operator:dev
 AGENTS_IMG ?= agentsession/agents:dev
 ECHO_IMG ?= agentsession/echo-agent:dev
 GATEWAY_IMG ?= agentsession/gateway:dev
-PYTHON_IMG ?= agentsession/python-agent:dev
+STOCK_IMG ?= agentsession/stock-agents:dev
 
 .PHONY: help
 help: ## List the targets.
@@ -75,7 +75,7 @@ fuzz: ## Fuzz what reads hostile input, and the rules, 30 s each.
 	go test -run='^$$' -fuzz=FuzzDecide -fuzztime=30s ./internal/lifecycle
 
 .PHONY: e2e
-e2e: cluster-up image-load image-python image-echo ## The end-to-end suite, on the cluster of hack/cluster.
+e2e: cluster-up image-load image-stock image-echo ## The end-to-end suite, on the cluster of hack/cluster.
 	@python=$$(go run ./test/conformance python) && KUBECONFIG=$$($(CLUSTER) kubeconfig) AGENTSESSION_PYTHON=$$python \
 	  go test -v -count=1 -timeout=40m ./test/e2e -ginkgo.v -ginkgo.no-color
 
@@ -136,10 +136,10 @@ image-echo: ## Build the image of the agent of the checks with AWS's clients, an
 	@$(CLUSTER) image $(ECHO_IMG) ./test/echo/echo-agent
 	@$(CLUSTER) load $(ECHO_IMG)
 
-.PHONY: image-python
-image-python: ## Build the image of the e2e's agent with AWS's SDK for Python, and make it usable on the cluster.
-	@$(CLUSTER) image-python $(PYTHON_IMG) test/e2e/pysdk test/conformance/requirements.txt
-	@$(CLUSTER) load $(PYTHON_IMG)
+.PHONY: image-stock
+image-stock: ## Build the image of the e2e's stock agents and their clients, and make it usable on the cluster.
+	@$(CLUSTER) image-stock $(STOCK_IMG) test/e2e/stock
+	@$(CLUSTER) load $(STOCK_IMG)
 
 .PHONY: install
 install: ## Install the CRD into the cluster of the current kubeconfig.

@@ -4,7 +4,7 @@
 //
 //	cluster up                   make it, or find it running
 //	cluster image TAG PACKAGE    build an image from a Go program of this repo
-//	cluster image-python TAG DIR REQUIREMENTS   build one of an agent in Python
+//	cluster image-stock TAG DIR  build the one of agents that nobody here wrote
 //	cluster load TAG...          make images usable on its node
 //	cluster kubeconfig           print the path of its kubeconfig
 //	cluster status               say what runs
@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string) error {
 	switch command {
 	case "assets":
 		return printLine(assets(ctx))
-	case "image", "image-python":
+	case "image", "image-stock":
 		return image(ctx, command, rest)
 	}
 	c, err := chosen(ctx)
@@ -80,13 +80,13 @@ func image(ctx context.Context, command string, rest []string) error {
 		return buildImage(ctx, rest[0], rest[1])
 	case command == "image":
 		return errors.New("image wants a tag and a package, for example: image agentsession/operator:dev ./cmd/operator")
-	case len(rest) == 3:
-		return buildPythonImage(ctx, rest[0], rest[1], rest[2])
+	case len(rest) == 2:
+		return buildStockImage(ctx, rest[0], rest[1])
 	}
-	return errors.New("image-python wants a tag, a directory with a Dockerfile and an agent.py, and a requirements.txt")
+	return errors.New("image-stock wants a tag and a directory, for example: image-stock agentsession/stock-agents:dev test/e2e/stock")
 }
 
-const commands = "up, image, image-python, load, kubeconfig, status, assets, down"
+const commands = "up, image, image-stock, load, kubeconfig, status, assets, down"
 
 // chosen picks the kind of cluster. One that is there already wins.
 func chosen(ctx context.Context) (cluster, error) {

@@ -27,7 +27,7 @@ import (
 // The images of the agents on a node.
 const (
 	echoImage  = "agentsession/echo-agent:dev"
-	shellImage = "agentsession/python-agent:dev"
+	shellImage = "agentsession/stock-agents:dev"
 )
 
 // place is where the checks are made: on an API server with a stand-in for nodes,

@@ -34,6 +34,26 @@ import (
 	"github.com/agentsession/agentsession/test/caller"
 )
 
+// installGateway installs the gateway and an access key, until the specs that want
+// them are over.
+func installGateway(ctx context.Context) {
+	GinkgoHelper()
+	install(ctx, "install-gateway.yaml")
+	DeferCleanup(func(ctx context.Context) {
+		for _, object := range manifest("install-gateway.yaml") {
+			Expect(client.IgnoreNotFound(api.Delete(ctx, object))).To(Succeed())
+		}
+		Expect(api.DeleteAllOf(ctx, &corev1.Pod{}, client.InNamespace(systemNamespace),
+			client.MatchingLabels{"app.kubernetes.io/component": "gateway"}, client.GracePeriodSeconds(0))).To(Succeed())
+	})
+	key := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "e2e", Labels: map[string]string{gateway.LabelAccessKey: ""}},
+		StringData: map[string]string{"accessKeyId": "AKIDEXAMPLE", "secretAccessKey": "example", "namespaces": "*", "rights": "*"},
+	}
+	Expect(api.Create(ctx, key)).To(Succeed())
+	DeferCleanup(func(ctx context.Context) { Expect(api.Delete(ctx, key)).To(Succeed()) })
+}
+
 // gateways are the pods of the gateway, when all are ready.
 func gateways(ctx context.Context) []corev1.Pod {
 	GinkgoHelper()
@@ -141,20 +161,7 @@ var _ = Describe("The gateway", Ordered, func() {
 
 	BeforeAll(func(ctx context.Context) {
 		runOperator(ctx, "--time-scale=12")
-		install(ctx, "install-gateway.yaml")
-		DeferCleanup(func(ctx context.Context) {
-			for _, object := range manifest("install-gateway.yaml") {
-				Expect(client.IgnoreNotFound(api.Delete(ctx, object))).To(Succeed())
-			}
-			Expect(api.DeleteAllOf(ctx, &corev1.Pod{}, client.InNamespace(systemNamespace),
-				client.MatchingLabels{"app.kubernetes.io/component": "gateway"}, client.GracePeriodSeconds(0))).To(Succeed())
-		})
-		key := &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "e2e", Labels: map[string]string{gateway.LabelAccessKey: ""}},
-			StringData: map[string]string{"accessKeyId": "AKIDEXAMPLE", "secretAccessKey": "example", "namespaces": "*", "rights": "*"},
-		}
-		Expect(api.Create(ctx, key)).To(Succeed())
-		DeferCleanup(func(ctx context.Context) { Expect(api.Delete(ctx, key)).To(Succeed()) })
+		installGateway(ctx)
 	})
 
 	It("makes a session at the first call, keeps it, lets it idle out, and wakes it", func(ctx context.Context) {
@@ -209,7 +216,7 @@ var _ = Describe("The gateway", Ordered, func() {
 		python := agent.DeepCopy()
 		python.ObjectMeta = metav1.ObjectMeta{Namespace: namespace, Name: "python"}
 		container := &python.Spec.Template.Spec.Containers[0]
-		container.Image, container.Args = pythonImage, nil
+		container.Image, container.Args = stockImage, nil
 		container.Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("256Mi")}
 		create(ctx, python)
 		pods := gateways(ctx)

@@ -13,8 +13,6 @@ import (
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
-const pythonImage = "agentsession/python-agent:dev"
-
 var _ = Describe("An agent of AWS's SDK for Python, unchanged", Ordered, func() {
 	BeforeAll(func(ctx context.Context) { runOperator(ctx, "--time-scale=12") })
 
@@ -22,7 +20,7 @@ var _ = Describe("An agent of AWS's SDK for Python, unchanged", Ordered, func() 
 		session := example(newNamespace(ctx), "echo")
 		session.Name = "python"
 		agent := &session.Spec.Template.Spec.Containers[0]
-		agent.Image, agent.Args = pythonImage, nil
+		agent.Image, agent.Args = stockImage, nil
 		agent.Resources = corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("256Mi")}}
 		// Python takes its time to start, and scaled time is short.
 		session.Spec.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 120, MaxLifetime: 1800}

@@ -12,27 +12,29 @@ import (
 )
 
 const (
-	// debian is the release that Python images are made of.
+	// debian is the release that the image of stock agents is made of.
 	debian         = "bookworm"
 	pythonPackages = "python3-venv"
-	// installPython makes the virtual environment, inside the image's file system.
-	installPython = "python3 -m venv /opt/agent && /opt/agent/bin/pip install --no-cache-dir --require-hashes -r /requirements.txt"
 )
 
-// hostFiles are lent to pip, which talks to the network from inside. They tell of
+// recipe is what the base of that image is made by, in its directory: install.sh
+// installs what the others name, pinned and with hashes.
+var recipe = []string{"install.sh", "requirements.txt", "package.json", "package-lock.json"}
+
+// hostFiles are lent to pip and npm, which talk to the network from inside. They tell of
 // this machine, so they are not packed.
 var hostFiles = []string{"/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt"}
 
-// buildPythonImage builds an image of an agent in Python: dir has its Dockerfile
-// and agent.py, and requirements names what it needs, pinned and with hashes.
-// Without Docker its base is made here, of Debian's packages and a virtual
-// environment, since no registry may be in reach.
-func buildPythonImage(ctx context.Context, tag, dir, requirements string) error {
+// buildStockImage builds the image of agents that nobody here wrote, in Python and
+// in Node.js: dir has its Dockerfile, the recipe of its base, the agents and their
+// clients. Without Docker its base is made here, of Debian's packages, PyPI's and
+// npm's, since no registry may be in reach.
+func buildStockImage(ctx context.Context, tag, dir string) error {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return err
 	}
-	cache = filepath.Join(cache, "agentsession", "python")
+	cache = filepath.Join(cache, "agentsession", "stock")
 	if err := os.MkdirAll(cache, 0o750); err != nil {
 		return err
 	}
@@ -41,10 +43,8 @@ func buildPythonImage(ctx context.Context, tag, dir, requirements string) error 
 		return fmt.Errorf("make a build context: %w", err)
 	}
 	defer os.RemoveAll(build) //nolint:errcheck // found and removed by hand if ever
-	for _, file := range []string{filepath.Join(dir, "Dockerfile"), filepath.Join(dir, "agent.py"), requirements} {
-		if err := copyFile(file, filepath.Join(build, filepath.Base(file))); err != nil {
-			return err
-		}
+	if err := os.CopyFS(build, os.DirFS(dir)); err != nil {
+		return err
 	}
 	if hasDocker(ctx) {
 		return slowly(ctx, "Building the image "+tag+" with docker", exec.CommandContext(ctx, "docker", "build", "-t", tag, build))
@@ -52,7 +52,7 @@ func buildPythonImage(ctx context.Context, tag, dir, requirements string) error 
 	if err := needPackages(ctx, "buildah", "debootstrap"); err != nil {
 		return err
 	}
-	base, err := pythonBase(ctx, cache, requirements)
+	base, err := stockBase(ctx, cache, dir)
 	if err != nil {
 		return err
 	}
@@ -73,14 +73,14 @@ func copyFile(from, to string) error {
 	return os.WriteFile(to, content, 0o644) // the agent in the image is another user
 }
 
-// pythonBase is a file system with Python and what requirements names. It is
-// made once, in the cache, and found again by what it was made of and how.
-func pythonBase(ctx context.Context, cache, requirements string) (archive string, err error) {
-	wanted, err := os.ReadFile(requirements)
+// stockBase is a file system with what the recipe installs. It is made once, in
+// the cache, and found again by what it was made of and how.
+func stockBase(ctx context.Context, cache, dir string) (archive string, err error) {
+	name, err := archiveName(dir)
 	if err != nil {
 		return "", err
 	}
-	archive = filepath.Join(cache, archiveName(wanted))
+	archive = filepath.Join(cache, name)
 	if _, err := os.Stat(archive); !errors.Is(err, fs.ErrNotExist) {
 		return archive, err
 	}
@@ -89,22 +89,33 @@ func pythonBase(ctx context.Context, cache, requirements string) (archive string
 		return "", err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	return archive, makePythonBase(ctx, work, requirements, archive)
+	return archive, makeStockBase(ctx, work, dir, archive)
 }
 
-// archiveName is another for other requirements and for another recipe.
-func archiveName(requirements []byte) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s\n%q", requirements, pythonPackages, installPython, unpacked()))
-	return fmt.Sprintf("%s-%x.tar", debian, sum[:8])
+// archiveName is another for another recipe.
+func archiveName(dir string) (string, error) {
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%s\n%q\n", pythonPackages, unpacked())
+	for _, name := range recipe {
+		content, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(sum, "%s %d\n%s", name, len(content), content)
+	}
+	return fmt.Sprintf("%s-%x.tar", debian, sum.Sum(nil)[:8]), nil
 }
 
-func makePythonBase(ctx context.Context, work, requirements, archive string) error {
+func makeStockBase(ctx context.Context, work, dir, archive string) error {
 	root := filepath.Join(work, "rootfs")
 	bootstrap := contained(ctx, "debootstrap", "--variant=minbase", "--include="+pythonPackages, debian, root)
 	if err := slowly(ctx, "Installing Python from Debian's packages", bootstrap); err != nil {
 		return err
 	}
-	files := map[string]string{requirements: "requirements.txt"}
+	files := map[string]string{}
+	for _, name := range recipe {
+		files[filepath.Join(dir, name)] = filepath.Join("stock", name)
+	}
 	for _, needed := range hostFiles {
 		if _, err := os.Stat(needed); err == nil {
 			files[needed] = needed
@@ -116,8 +127,8 @@ func makePythonBase(ctx context.Context, work, requirements, archive string) err
 			return err
 		}
 	}
-	install := contained(ctx, "chroot", root, "sh", "-c", installPython)
-	if err := slowly(ctx, "Installing the SDK into a virtual environment", install); err != nil {
+	install := contained(ctx, "chroot", root, "sh", "/stock/install.sh")
+	if err := slowly(ctx, "Installing agents' frameworks from PyPI and npm", install); err != nil {
 		return err
 	}
 	unfinished := filepath.Join(work, "rootfs.tar")
