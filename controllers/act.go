@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -55,11 +56,19 @@ func (r *AgentSessionReconciler) create(ctx context.Context, session *v1alpha1.A
 	case apierrors.IsAlreadyExists(err):
 		return r.adopt(ctx, session, pod)
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
-		return nil, fmt.Errorf("create pod %s: %w", pod.Name, &refused{
-			v1alpha1.ReasonPodRefused, "The API server refused the pod: " + lifecycle.Printable(err.Error()),
-		})
+		return nil, fmt.Errorf("create pod %s: %w", pod.Name, &refused{v1alpha1.ReasonPodRefused, refusalWords(session, pod, err)})
 	}
 	return nil, fmt.Errorf("create pod %s: %w", pod.Name, err)
+}
+
+// refusalWords say why the API server refused a pod, and what of it nobody wrote.
+func refusalWords(session *v1alpha1.AgentSession, pod *corev1.Pod, err error) string {
+	message := "The API server refused the pod: " + lifecycle.Printable(err.Error())
+	const grace = "terminationGracePeriodSeconds"
+	if session.Spec.Template.Spec.TerminationGracePeriodSeconds == nil && strings.Contains(err.Error(), grace) {
+		message += fmt.Sprintf(". The template has no %s, and %d seconds are the default: set it", grace, *pod.Spec.TerminationGracePeriodSeconds)
+	}
+	return message
 }
 
 func (r *AgentSessionReconciler) adopt(ctx context.Context, session *v1alpha1.AgentSession, wanted *corev1.Pod) (*corev1.Pod, error) {

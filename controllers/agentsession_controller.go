@@ -64,6 +64,8 @@ type AgentSessionReconciler struct {
 	LastLeader func() time.Time
 	// Concurrency is how many sessions are reconciled at once. Default: 16.
 	Concurrency int
+
+	told told // of sessions that start
 }
 
 // +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentsessions,verbs=get;list;watch;delete
@@ -103,6 +105,9 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 
 	now := r.Clock.Now()
 	facts := r.observe(&session, pod)
+	if refusal != nil && facts.Compute.Phase == lifecycle.ComputePresent {
+		facts.Compute.Detail = refusal.message
+	}
 	verdict := lifecycle.Decide(now, facts)
 	if r.othersStop(verdict) {
 		return ctrl.Result{}, nil
@@ -117,7 +122,10 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		refusal = refusalOf(startErr)
 	}
 	r.askTasks(ctx, req.NamespacedName, pod, verdict)
-	lookAgain, err := r.report(ctx, &session, outcome{facts, verdict, pod, started, refusal, now, r.Prober == nil})
+	lookAgain, err := r.report(ctx, &session, outcome{
+		facts: facts, verdict: verdict, pod: pod, started: started, refusal: refusal, now: now,
+		told: r.told.at(req.NamespacedName), blind: r.Prober == nil,
+	})
 	if err == nil {
 		err = r.remove(ctx, &session, pod, verdict)
 	}

@@ -1,7 +1,7 @@
 package controllers
 
 import (
-	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -11,30 +11,36 @@ import (
 // lostReasons are the reasons of a failed pod that say that the cluster, not
 // the agent, ended it.
 var lostReasons = map[string]bool{
-	"Evicted": true, "NodeLost": true, "NodeShutdown": true, "NodeAffinity": true, "Preempting": true,
-	"Shutdown": true, "Terminated": true, "UnexpectedAdmissionError": true, "DeadlineExceeded": true,
+	"Evicted": true, "NodeLost": true, "Preempting": true, "Shutdown": true, "Terminated": true, "DeadlineExceeded": true,
 }
+
+// shutReasons say it of a pod whose agent ran. With the same a kubelet refuses one
+// that it never ran.
+var shutReasons = map[string]bool{"NodeShutdown": true, "NodeAffinity": true, "UnexpectedAdmissionError": true}
 
 // computeOf reads a pod.
 func computeOf(pod *corev1.Pod) lifecycle.Compute {
 	if pod == nil {
 		return lifecycle.Compute{}
 	}
-	compute := lifecycle.Compute{Phase: lifecycle.ComputePresent, CreatedAt: pod.CreationTimestamp.Time}
+	compute := lifecycle.Compute{Phase: lifecycle.ComputePresent, CreatedAt: pod.CreationTimestamp.Time, StartedAt: startedAt(pod)}
 	disruption := condition(pod, corev1.DisruptionTarget)
-	exit := exitOf(pod)
+	failure, exit := failureOf(pod), exitOf(pod)
 	switch {
 	case pod.DeletionTimestamp != nil:
 		compute.Phase = lifecycle.ComputeLeaving
 		compute.Detail = "Somebody else deletes the pod"
-	case pod.Status.Phase == corev1.PodFailed && (lostReasons[pod.Status.Reason] || disruption != nil):
+	case pod.Status.Phase == corev1.PodFailed && (disruption != nil || lostReasons[pod.Status.Reason] || failure == "" && shutReasons[pod.Status.Reason]):
 		compute.Phase = lifecycle.ComputeLost
 		compute.Detail = "The pod was ended by the cluster: " + words(pod.Status.Reason, pod.Status.Message)
+	case failure != "":
+		compute.Phase = lifecycle.ComputeFailed
+		compute.Detail = failure
 	case exit != "":
 		compute.Phase = lifecycle.ComputeExited
 		compute.Detail = exit
 	default:
-		compute.Detail = waitingFor(pod)
+		compute.Wait = waitOf(pod)
 		return compute
 	}
 	if disruption != nil {
@@ -43,40 +49,18 @@ func computeOf(pod *corev1.Pod) lifecycle.Compute {
 	return compute
 }
 
-// exitOf says how the agent ended; empty while it has not. The agent is the
-// first container: others may end when they like.
-func exitOf(pod *corev1.Pod) string {
-	if status := agentStatus(pod); status != nil && status.State.Terminated != nil {
-		t := status.State.Terminated
-		return fmt.Sprintf("The agent (container %q) exited with code %d: %s", status.Name, t.ExitCode, words(t.Reason, t.Message))
+// startedAt is when the agent's container started; zero unless it runs.
+func startedAt(pod *corev1.Pod) time.Time {
+	if status := agentStatus(pod); status != nil && status.State.Running != nil {
+		return status.State.Running.StartedAt.Time
 	}
-	if phase := pod.Status.Phase; phase == corev1.PodFailed || phase == corev1.PodSucceeded {
-		return fmt.Sprintf("The pod is %s: %s", pod.Status.Phase, words(pod.Status.Reason, pod.Status.Message))
-	}
-	return ""
-}
-
-// waitingFor says what keeps a pod from running; empty if nothing does.
-func waitingFor(pod *corev1.Pod) string {
-	if c := condition(pod, corev1.PodScheduled); c == nil && pod.Spec.NodeName == "" || c != nil && c.Status == corev1.ConditionFalse {
-		if c == nil {
-			return "the pod is not scheduled"
-		}
-		return "the pod is not scheduled: " + words(c.Reason, c.Message)
-	}
-	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
-		for i := range statuses {
-			if w := statuses[i].State.Waiting; w != nil && w.Reason != "PodInitializing" {
-				return fmt.Sprintf("container %q waits: %s", statuses[i].Name, words(w.Reason, w.Message))
-			}
-		}
-	}
-	return ""
+	return time.Time{}
 }
 
 func agentStatus(pod *corev1.Pod) *corev1.ContainerStatus {
+	name := lifecycle.AgentContainer(pod).Name
 	for i := range pod.Status.ContainerStatuses {
-		if pod.Status.ContainerStatuses[i].Name == pod.Spec.Containers[0].Name {
+		if pod.Status.ContainerStatuses[i].Name == name {
 			return &pod.Status.ContainerStatuses[i]
 		}
 	}

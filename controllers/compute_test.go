@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,55 +16,53 @@ import (
 )
 
 func TestComputeOf(t *testing.T) {
-	terminated := func(reason string, code int32) corev1.ContainerState {
-		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: reason, ExitCode: code}}
-	}
-	scheduled := corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}
+	running := corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(created.Add(time.Minute))}}
 	for name, row := range map[string]struct {
 		status  corev1.PodStatus
 		leaving bool
 		want    lifecycle.ComputePhase
+		started time.Time
 		detail  string
 	}{
-		"not scheduled yet": {want: lifecycle.ComputePresent, detail: "the pod is not scheduled"},
-		"unschedulable": {
-			status: corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{{
-				Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/3 nodes are available",
-			}}},
-			want: lifecycle.ComputePresent, detail: "the pod is not scheduled: Unschedulable: 0/3 nodes are available",
-		},
-		"image not to be had": {
-			status: corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{scheduled}, ContainerStatuses: []corev1.ContainerStatus{{
-				Name: "agent", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff"}},
-			}}},
-			want: lifecycle.ComputePresent, detail: `container "agent" waits: ImagePullBackOff`,
-		},
-		"running": {
-			status: corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{scheduled}},
+		"not scheduled yet": {want: lifecycle.ComputePresent},
+		"the agent waits": {
+			status: corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{waits("agent", "ContainerCreating", "")}},
 			want:   lifecycle.ComputePresent,
 		},
-		"the agent exited": {
-			status: corev1.PodStatus{Phase: corev1.PodFailed, ContainerStatuses: []corev1.ContainerStatus{{Name: "agent", State: terminated("Error", 1)}}},
-			want:   lifecycle.ComputeExited, detail: `The agent (container "agent") exited with code 1: Error`,
+		"the agent runs": {
+			status: corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{Name: "agent", State: running}}},
+			want:   lifecycle.ComputePresent, started: created.Add(time.Minute),
+		},
+		"a sidecar runs, and not the agent": {
+			status: corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{Name: "sidecar", State: running}}},
+			want:   lifecycle.ComputePresent,
 		},
 		"the agent exited and a sidecar runs on": {
 			status: corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{
-				{Name: "sidecar"}, {Name: "agent", State: terminated("Completed", 0)},
+				{Name: "sidecar", State: running}, ended("agent", "Error", 1, ""),
 			}},
-			want: lifecycle.ComputeExited, detail: `The agent (container "agent") exited with code 0: Completed`,
+			want: lifecycle.ComputeExited, detail: `The agent (container "agent") exited with code 1: Error`,
 		},
 		"a sidecar exited and the agent runs on": {
-			status: corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{scheduled}, ContainerStatuses: []corev1.ContainerStatus{
-				{Name: "sidecar", State: terminated("Completed", 0)}, {Name: "agent"},
+			status: corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{
+				ended("sidecar", "Completed", 0, ""), {Name: "agent", State: running},
 			}},
-			want: lifecycle.ComputePresent,
+			want: lifecycle.ComputePresent, started: created.Add(time.Minute),
 		},
 		"evicted": {
 			status: corev1.PodStatus{
 				Phase: corev1.PodFailed, Reason: "Evicted", Message: "The node was low on memory",
-				ContainerStatuses: []corev1.ContainerStatus{{Name: "agent", State: terminated("Error", 137)}},
+				ContainerStatuses: []corev1.ContainerStatus{ended("agent", "Error", 137, "")},
 			},
 			want: lifecycle.ComputeLost, detail: "The pod was ended by the cluster: Evicted: The node was low on memory",
+		},
+		"evicted before the agent ran": {
+			status: corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "The node was low on memory"},
+			want:   lifecycle.ComputeLost, detail: "The pod was ended by the cluster: Evicted: The node was low on memory",
+		},
+		"a node that shuts down with the agent on it": {
+			status: corev1.PodStatus{Phase: corev1.PodFailed, Reason: "NodeShutdown", ContainerStatuses: []corev1.ContainerStatus{ended("agent", "Error", 137, "")}},
+			want:   lifecycle.ComputeLost, detail: "The pod was ended by the cluster: NodeShutdown",
 		},
 		"its node went away": {
 			status: corev1.PodStatus{Phase: corev1.PodFailed, Conditions: []corev1.PodCondition{{
@@ -84,18 +83,14 @@ func TestComputeOf(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			created := metav1.NewTime(time.Unix(1795423194, 0))
-			pod := &corev1.Pod{
-				ObjectMeta: metav1.ObjectMeta{CreationTimestamp: created},
-				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "agent"}, {Name: "sidecar"}}},
-				Status:     row.status,
-			}
+			pod := podThatSays(row.status)
 			if row.leaving {
-				pod.DeletionTimestamp = &created
+				pod.DeletionTimestamp = &pod.CreationTimestamp
 			}
 			compute := computeOf(pod)
 			g.Expect(compute.Phase).To(Equal(row.want))
-			g.Expect(compute.CreatedAt).To(Equal(created.Time))
+			g.Expect(compute.CreatedAt).To(Equal(created))
+			g.Expect(compute.StartedAt).To(Equal(row.started))
 			g.Expect(compute.Detail).To(Equal(row.detail))
 			g.Expect(computeOf(slim(g, pod))).To(Equal(compute))
 		})
@@ -117,9 +112,11 @@ func TestSlimPod(t *testing.T) {
 	session.Spec.Template.Annotations = map[string]string{"large": "x"}
 	session.Spec.Template.Spec = corev1.PodSpec{
 		NodeName: "n", HostNetwork: true, Volumes: []corev1.Volume{{Name: "v"}},
-		Containers: []corev1.Container{{Name: "agent", Image: "i", Env: []corev1.EnvVar{{Name: "SECRET", Value: "x"}}}, {Name: "sidecar"}},
+		InitContainers: []corev1.Container{{Name: "proxy", Image: "p", RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}},
+		Containers:     []corev1.Container{{Name: "agent", Image: "i", Env: []corev1.EnvVar{{Name: "SECRET", Value: "x"}}}, {Name: "sidecar"}},
 	}
 	pod := buildPod(session, 3, nil, "token")
+	pod.Spec.Containers = slices.Insert(pod.Spec.Containers, 0, corev1.Container{Name: "injected"})
 	pod.UID, pod.Status.PodIP, pod.Status.HostIP = "p", "10.0.0.1", "10.0.0.2"
 	kept := slim(g, pod)
 	g.Expect(activationOf(kept, session)).To(BeEquivalentTo(3))
@@ -128,7 +125,8 @@ func TestSlimPod(t *testing.T) {
 	g.Expect(kept.Status).To(Equal(pod.Status))
 	g.Expect(kept.Spec).To(Equal(corev1.PodSpec{
 		NodeName: "n", HostNetwork: true,
-		Containers: []corev1.Container{{Name: "agent", Env: []corev1.EnvVar{{Name: contract.EnvToken, Value: "token"}}}},
+		Containers:     []corev1.Container{{Name: "agent", Env: []corev1.EnvVar{{Name: contract.EnvToken, Value: "token"}}}},
+		InitContainers: []corev1.Container{{Name: "proxy", RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}},
 	}))
 	g.Expect(kept.Annotations).To(BeEmpty())
 	other, err := slimPod(session)

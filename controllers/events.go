@@ -17,6 +17,9 @@ type event struct {
 	kind, reason, action, note string
 }
 
+// maxNote is how many bytes the API server takes as the note of an Event.
+const maxNote = 1024
+
 // eventsOf are the events of a change of status: one for a change of state,
 // and one for a condition that turned bad.
 func eventsOf(old, next *v1alpha1.AgentSessionStatus) []event {
@@ -28,6 +31,9 @@ func eventsOf(old, next *v1alpha1.AgentSessionStatus) []event {
 		if c := meta.FindStatusCondition(next.Conditions, kind); bad(c) && reasonOf(old, kind) != c.Reason {
 			list = append(list, event{corev1.EventTypeWarning, c.Reason, "Observe", c.Message})
 		}
+	}
+	for i := range list {
+		list[i].note = lifecycle.Cut(list[i].note, maxNote)
 	}
 	return list
 }
@@ -82,7 +88,7 @@ func severity(reason v1alpha1.StopReason) string {
 	switch reason {
 	case v1alpha1.StopIdleTimeout, v1alpha1.StopMaxLifetime, v1alpha1.StopRequested:
 		return corev1.EventTypeNormal
-	case v1alpha1.StopUnhealthy, v1alpha1.StopStartTimeout, v1alpha1.StopStuckBusy, v1alpha1.StopAgentExited, v1alpha1.StopComputeLost:
+	case v1alpha1.StopUnhealthy, v1alpha1.StopStartFailed, v1alpha1.StopStartTimeout, v1alpha1.StopStuckBusy, v1alpha1.StopAgentExited, v1alpha1.StopComputeLost:
 		return corev1.EventTypeWarning
 	}
 	return corev1.EventTypeWarning

@@ -236,6 +236,16 @@ var _ = Describe("A compute that cannot be had", Ordered, func() {
 		Expect(session.Status.State).To(Equal(v1alpha1.StateStarting))
 		Expect(meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionReady).Message).To(ContainSubstring("violates PodSecurity"))
 
+		By("giving it up, which says why nobody could have it, and taking that back")
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredStopped })
+		status := eventuallyState(ctx, session, v1alpha1.StateStopped)
+		Expect(status.LastTermination).To(And(HaveField("Reason", v1alpha1.StopStartFailed),
+			HaveField("Message", MatchRegexp(`^PodRefused: The API server refused the pod: .*violates PodSecurity.* \(given up: spec.desiredState is Stopped\)$`))))
+		Expect(status.History[0].From).To(BeNil(), "it never had a pod")
+		Expect(meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady).Message).To(And(
+			ContainSubstring("violates PodSecurity"), HaveSuffix("Set spec.desiredState to Running to start it.")))
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredRunning })
+
 		By("lifting the level")
 		var ns corev1.Namespace
 		Expect(api.Get(ctx, client.ObjectKey{Name: namespace}, &ns)).To(Succeed())
@@ -243,7 +253,7 @@ var _ = Describe("A compute that cannot be had", Ordered, func() {
 		delete(ns.Labels, "pod-security.kubernetes.io/enforce")
 		Expect(api.Patch(ctx, &ns, client.MergeFrom(base))).To(Succeed())
 		eventuallyState(ctx, session, v1alpha1.StateIdle)
-		Expect(session.Status.Activation).To(BeEquivalentTo(1))
+		Expect(session.Status.Activation).To(BeEquivalentTo(2))
 	})
 
 	It("is not taken from somebody else", func(ctx context.Context) {
@@ -290,7 +300,8 @@ var _ = Describe("A compute that cannot be had", Ordered, func() {
 		Expect(api.Create(ctx, session)).To(Succeed())
 		eventuallyState(ctx, session, v1alpha1.StateStarting)
 		pretendToBeMetadata(ctx, session)
-		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopStartTimeout))
+		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination).To(And(
+			HaveField("Reason", v1alpha1.StopStartTimeout), HaveField("Message", ContainSubstring("it was not asked: the pod's address 169.254.169.254 is"))))
 	})
 
 	It("is nobody's to call when its pod's address changes to such a one", func(ctx context.Context) {
@@ -312,6 +323,9 @@ func pretendToBeMetadata(ctx context.Context, session *v1alpha1.AgentSession) {
 	Expect(api.Get(ctx, client.ObjectKey{Namespace: session.Namespace, Name: session.Status.Pod.Name}, &pod)).To(Succeed())
 	base := pod.DeepCopy()
 	pod.Status.PodIP, pod.Status.PodIPs = "169.254.169.254", []corev1.PodIP{{IP: "169.254.169.254"}}
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
+		Name: "agent", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}},
+	}}
 	Expect(api.Status().Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
 	Eventually(func() string {
 		_, _ = reading(ctx, session)()

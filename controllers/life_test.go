@@ -17,6 +17,7 @@ import (
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/test/ontime"
 )
 
@@ -78,6 +79,35 @@ var _ = Describe("The life of a session", Ordered, func() {
 		Eventually(reading(ctx, session)).Should(And(HaveField("State", v1alpha1.StateIdle), HaveField("Activation", BeEquivalentTo(2))))
 		Expect(session.Status.Pod.Name).To(Equal("idle-2"))
 		Expect(session.Status.IdleSince.Time).NotTo(BeTemporally("<", status.LastTermination.At.Time))
+	})
+
+	It("remembers how its activations ended, and how they spent their time", func(ctx context.Context) {
+		session := newSession(namespace, "remembered")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		agentOf(ctx, session).Say(contract.HealthyBusy)
+		began := eventuallyState(ctx, session, v1alpha1.StateActive).Usage
+		Expect(began).To(HaveField("ActiveSeconds", BeZero()))
+		Eventually(time.Now).Should(BeTemporally(">", began.CountedAt.Add(2*time.Second)))
+		agentOf(ctx, session).Say(contract.Healthy)
+		busy := eventuallyState(ctx, session, v1alpha1.StateIdle)
+		Expect(busy.Usage.ActiveSeconds).To(BeEquivalentTo(busy.Usage.CountedAt.Sub(began.CountedAt.Time).Seconds()))
+		status := eventuallyState(ctx, session, v1alpha1.StateStopped)
+		Expect(status.Usage).To(BeNil())
+		first := v1alpha1.PastActivation{
+			Reason: v1alpha1.StopIdleTimeout, Message: status.LastTermination.Message, Activation: 1,
+			From: new(busy.Pod.CreatedAt), Until: *status.LastTermination.At, ActiveSeconds: busy.Usage.ActiveSeconds,
+			IdleSeconds: status.History[0].IdleSeconds,
+		}
+		Expect(status.History).To(Equal([]v1alpha1.PastActivation{first}))
+		lived := int64(first.Until.Sub(first.From.Time).Seconds())
+		Expect(first.IdleSeconds).To(And(BeNumerically(">=", 2), BeNumerically("<=", lived-first.ActiveSeconds)))
+
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.Activation = 2 })
+		eventuallyState(ctx, session, v1alpha1.StateIdle)
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredStopped })
+		status = eventuallyState(ctx, session, v1alpha1.StateStopped)
+		Expect(status.History).To(HaveExactElements(
+			And(HaveField("Reason", v1alpha1.StopRequested), HaveField("Activation", BeEquivalentTo(2)), HaveField("ActiveSeconds", BeZero())), Equal(first)))
 	})
 
 	It("keeps a busy session beyond the idle timeout, reports it stuck, and ends it at its maximal lifetime", func(ctx context.Context) {
@@ -220,19 +250,23 @@ var _ = Describe("The life of a session", Ordered, func() {
 	DescribeTable("ends with the right reason", func(ctx context.Context, name string, harm func(context.Context, *v1alpha1.AgentSession), reason v1alpha1.StopReason, message string) {
 		session := newSession(namespace, name, func(s *v1alpha1.AgentSession) {
 			s.Spec.LifecycleConfiguration = nil
-			if reason == v1alpha1.StopStartTimeout {
+			s.Spec.ProvisioningTimeoutSeconds = 60
+			if reason == v1alpha1.StopStartFailed {
 				s.Spec.Template.Annotations = map[string]string{"pending": "yes"}
 			}
 		})
 		Expect(api.Create(ctx, session)).To(Succeed())
-		if reason != v1alpha1.StopStartTimeout {
+		if reason != v1alpha1.StopStartFailed {
 			eventuallyState(ctx, session, v1alpha1.StateIdle)
 		}
 		harm(ctx, session)
 		status := eventuallyState(ctx, session, v1alpha1.StateStopped)
 		Expect(status.LastTermination.Reason).To(Equal(reason))
 		Expect(status.LastTermination.Message).To(ContainSubstring(message))
+		Expect(status.History).To(HaveLen(1))
+		Expect(status.History[0].Message).To(Equal(lifecycle.Cut(status.LastTermination.Message, 400)))
 		Expect(stopEvents(ctx, session)).To(HaveLen(1))
+		Expect(eventsOf(ctx, session)).To(ContainElement(And(HaveField("Action", "Stop"), HaveField("Note", ContainSubstring(message)))))
 	},
 		Entry("an agent that hangs", "hangs", func(ctx context.Context, s *v1alpha1.AgentSession) {
 			agentOf(ctx, s).Hang()
@@ -241,10 +275,10 @@ var _ = Describe("The life of a session", Ordered, func() {
 			agentOf(ctx, s).Answer(func() (int, string) { return http.StatusInternalServerError, "" })
 		}, v1alpha1.StopUnhealthy, "answered 500"),
 		Entry("a pod that never runs", "pending", func(context.Context, *v1alpha1.AgentSession) {},
-			v1alpha1.StopStartTimeout, "did not answer"),
+			v1alpha1.StopStartFailed, "did not start within 3s of the creation of its pod (spec.provisioningTimeoutSeconds): "),
 		Entry("an agent that exits", "exits", func(ctx context.Context, s *v1alpha1.AgentSession) {
 			terminate(ctx, s, corev1.PodStatus{Phase: corev1.PodFailed}, "Error", 1)
-		}, v1alpha1.StopAgentExited, "exited with code 1"),
+		}, v1alpha1.StopAgentExited, "exited with code 1: Error. Its last words: no model, no agent"),
 		Entry("an agent that runs out of memory", "oom", func(ctx context.Context, s *v1alpha1.AgentSession) {
 			terminate(ctx, s, corev1.PodStatus{Phase: corev1.PodFailed}, "OOMKilled", 137)
 		}, v1alpha1.StopAgentExited, "137: OOMKilled"),
@@ -272,7 +306,9 @@ func terminate(ctx context.Context, session *v1alpha1.AgentSession, status corev
 	Expect(api.Get(ctx, client.ObjectKey{Namespace: session.Namespace, Name: session.Status.Pod.Name}, &pod)).To(Succeed())
 	base := pod.DeepCopy()
 	pod.Status.Phase, pod.Status.Reason, pod.Status.Message = status.Phase, status.Reason, status.Message
-	pod.Status.ContainerStatuses[0].State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: reason, ExitCode: code}}
+	pod.Status.ContainerStatuses[0].State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		Reason: reason, ExitCode: code, Message: "no model,\nno agent\n",
+	}}
 	Expect(api.Status().Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
 }
 

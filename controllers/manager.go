@@ -14,6 +14,7 @@ import (
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 // ManagerOptions are the options of a manager that runs an
@@ -77,12 +78,30 @@ func slimPod(object any) (any, error) {
 		return object, nil
 	}
 	pod.ManagedFields, pod.Annotations = nil, nil
-	agent := corev1.Container{Name: pod.Spec.Containers[0].Name}
-	if token := tokenOf(pod); token != "" {
-		agent.Env = []corev1.EnvVar{{Name: contract.EnvToken, Value: token}}
-	}
 	pod.Spec = corev1.PodSpec{
-		NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork, Containers: []corev1.Container{agent},
+		NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork,
+		Containers: []corev1.Container{slimAgent(pod)}, InitContainers: slimInit(pod),
 	}
 	return pod, nil
+}
+
+// slimAgent keeps the agent's name and token, and that it has probes.
+func slimAgent(pod *corev1.Pod) corev1.Container {
+	agent := lifecycle.AgentContainer(pod)
+	kept := corev1.Container{Name: agent.Name}
+	if token := tokenOf(pod); token != "" {
+		kept.Env = []corev1.EnvVar{{Name: contract.EnvToken, Value: token}}
+	}
+	if agent.LivenessProbe != nil || agent.StartupProbe != nil {
+		kept.LivenessProbe = &corev1.Probe{}
+	}
+	return kept
+}
+
+// slimInit keeps the names of init containers, and which are sidecars.
+func slimInit(pod *corev1.Pod) (kept []corev1.Container) {
+	for i := range pod.Spec.InitContainers {
+		kept = append(kept, corev1.Container{Name: pod.Spec.InitContainers[i].Name, RestartPolicy: pod.Spec.InitContainers[i].RestartPolicy})
+	}
+	return kept
 }

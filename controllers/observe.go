@@ -44,11 +44,17 @@ func (r *AgentSessionReconciler) get(ctx context.Context, key client.ObjectKey, 
 	return err
 }
 
-// ours tells, on a node, whether the session's compute is there, and nobody is
-// taking it away. Before status names the pod, it is the other operator's turn.
+// ours tells, on a node, whether the session's agent is there, and nobody is taking
+// it away. Before its container has started, it is the other operator's turn.
 func (r *AgentSessionReconciler) ours(session *v1alpha1.AgentSession, pod *corev1.Pod) bool {
 	return r.Node == "" || pod != nil && pod.DeletionTimestamp == nil && pod.Spec.NodeName == r.Node &&
-		session.Status.Pod != nil && lifecycle.Living(session.Status.State)
+		session.Status.Pod != nil && lifecycle.Living(session.Status.State) && agentHasStarted(session, pod)
+}
+
+// agentHasStarted tells whether an agent can be asked: from then on its node's
+// process reports it in node mode, and not the operator that asks nobody.
+func agentHasStarted(session *v1alpha1.AgentSession, pod *corev1.Pod) bool {
+	return session.Status.HealthyAt != nil || !startedAt(pod).IsZero()
 }
 
 // leave has the agent of a session that is not ours asked no more, if it was.
@@ -62,6 +68,7 @@ func (r *AgentSessionReconciler) leave(session *v1alpha1.AgentSession, pod *core
 
 // forget ends the asking of a session's agent.
 func (r *AgentSessionReconciler) forget(key client.ObjectKey) {
+	r.told.forget(key)
 	if r.Prober != nil {
 		r.Prober.Forget(key)
 	}
@@ -140,16 +147,7 @@ func (r *AgentSessionReconciler) observe(session *v1alpha1.AgentSession, pod *co
 		Created:    status.Pod != nil,
 		Compute:    computeOf(pod),
 	}
-	if last := status.LastTermination; last != nil {
-		facts.LastStop = lifecycle.Stop{At: timeOf(last.DueAt), Reason: last.Reason, Message: last.Message}
-		facts.StoppedAt = timeOf(last.At)
-	}
-	if next := status.NextStop; next != nil && next.Reason == v1alpha1.StopIdleTimeout {
-		facts.Announced = next.At.Time
-	}
-	if traffic := status.Traffic; traffic != nil {
-		facts.Traffic = lifecycle.Traffic{EndedAt: microTimeOf(traffic.LastInvocationAt), InUseUntil: microTimeOf(traffic.InUseUntil)}
-	}
+	remember(&facts, status)
 	if pod == nil {
 		return facts
 	}
@@ -162,7 +160,7 @@ func (r *AgentSessionReconciler) observe(session *v1alpha1.AgentSession, pod *co
 		facts.Work = r.Prober.Work(key, pod.UID)
 		facts.Outage = r.Prober.Outage()
 	} else if status.HealthyAt == nil {
-		facts.Asked = pod.Status.PodIP != "" // by its node, which knows more of a start that fails
+		facts.Asked = !startedAt(pod).IsZero() // by its node, which knows more of a start that fails
 	}
 	if facts.Pulse.HealthyAt.IsZero() && status.Pod != nil && status.HealthyAt != nil {
 		facts.Pulse = restore(status, time.Time{}) // healthy before, and not asked now
@@ -170,8 +168,26 @@ func (r *AgentSessionReconciler) observe(session *v1alpha1.AgentSession, pod *co
 	return facts
 }
 
-// track has the agent asked while its compute lives, and tells why it may not
-// be asked.
+// remember adds what status says of what was.
+func remember(facts *lifecycle.Facts, status *v1alpha1.AgentSessionStatus) {
+	if last := status.LastTermination; last != nil {
+		facts.LastStop = lifecycle.Stop{At: timeOf(last.DueAt), Reason: last.Reason, Message: last.Message}
+		facts.StoppedAt, facts.GivenUp = timeOf(last.At), lifecycle.GivenUp(status)
+	}
+	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil && lifecycle.Refuses(ready.Reason) {
+		facts.Refusal = ready.Reason + ": " + ready.Message
+	}
+	if next := status.NextStop; next != nil && next.Reason == v1alpha1.StopIdleTimeout {
+		facts.Announced = next.At.Time
+	}
+	if traffic := status.Traffic; traffic != nil {
+		facts.Traffic = lifecycle.Traffic{EndedAt: microTimeOf(traffic.LastInvocationAt), InUseUntil: microTimeOf(traffic.InUseUntil)}
+	}
+}
+
+// track has the agent asked from the start of its container on and while its compute
+// lives, and tells why it may not be asked. Before, whoever listens on its port is
+// another: an init container or a sidecar.
 func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *corev1.Pod) *refused {
 	if r.Prober == nil {
 		return nil
@@ -188,6 +204,9 @@ func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *core
 	if err != nil {
 		r.Prober.Forget(key)
 		return &refused{v1alpha1.ReasonAddressRefused, err.Error()}
+	}
+	if !agentHasStarted(session, pod) {
+		return nil
 	}
 	policy := lifecycle.PolicyOf(&session.Spec, r.TimeScale)
 	var seed lifecycle.Pulse

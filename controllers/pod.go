@@ -13,8 +13,12 @@ import (
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
-// graceSeconds is how long AgentCore gives a compute to end.
-const graceSeconds = 15
+// How long a pod has to end whose template does not say. A preStop hook was written
+// for Kubernetes' own default, and may last longer than AgentCore's.
+const (
+	graceSeconds     = 15 // AgentCore's
+	hookGraceSeconds = 30 // Kubernetes'
+)
 
 // podName is the name of the pod of an activation. Two sessions never share
 // one: what follows the last dash is the number.
@@ -54,14 +58,42 @@ func buildPod(session *v1alpha1.AgentSession, activation int32, started *v1alpha
 	}
 	pod.Spec.RestartPolicy = corev1.RestartPolicyNever
 	if pod.Spec.TerminationGracePeriodSeconds == nil {
-		pod.Spec.TerminationGracePeriodSeconds = new(int64(graceSeconds))
+		pod.Spec.TerminationGracePeriodSeconds = new(defaultGrace(&pod.Spec))
 	}
 	if pod.Spec.AutomountServiceAccountToken == nil {
 		pod.Spec.AutomountServiceAccountToken = new(false)
 	}
+	for i := range pod.Spec.InitContainers {
+		keepLastWords(&pod.Spec.InitContainers[i])
+	}
+	for i := range pod.Spec.Containers {
+		c := &pod.Spec.Containers[i]
+		keepLastWords(c)
+		c.Env = slices.DeleteFunc(c.Env, named(contract.EnvToken)) // it tells the agent from the others
+	}
 	agent := &pod.Spec.Containers[0]
 	agent.Env = environment(agent.Env, session, activation, token)
 	return pod
+}
+
+// defaultGrace is how long a pod has to end whose template does not say.
+func defaultGrace(spec *corev1.PodSpec) int64 {
+	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+		for i := range containers {
+			if hooks := containers[i].Lifecycle; hooks != nil && hooks.PreStop != nil {
+				return hookGraceSeconds
+			}
+		}
+	}
+	return graceSeconds
+}
+
+// keepLastWords has the end of a container's log stand in its pod's status when it
+// fails: the pod goes, and its log with it.
+func keepLastWords(c *corev1.Container) {
+	if c.TerminationMessagePolicy == "" {
+		c.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
+	}
 }
 
 // environment adds the session to the agent's variables. Ours win over a
@@ -77,9 +109,6 @@ func environment(given []corev1.EnvVar, session *v1alpha1.AgentSession, activati
 		{Name: contract.EnvIdleTimeout, Value: strconv.Itoa(int(limits.Idle.Seconds()))},
 		{Name: contract.EnvMaxLifetime, Value: strconv.Itoa(int(limits.Max.Seconds()))},
 	}
-	named := func(name string) func(corev1.EnvVar) bool {
-		return func(v corev1.EnvVar) bool { return v.Name == name }
-	}
 	for _, v := range ours {
 		given = slices.DeleteFunc(given, named(v.Name))
 	}
@@ -89,10 +118,14 @@ func environment(given []corev1.EnvVar, session *v1alpha1.AgentSession, activati
 	return append(ours, given...) // first, so that a template can use $(AGENTSESSION_...)
 }
 
+func named(name string) func(corev1.EnvVar) bool {
+	return func(v corev1.EnvVar) bool { return v.Name == name }
+}
+
 // tokenOf is the token that a pod was made with: whoever may read the pod may
 // read it, and with it the names of the agent's tasks.
 func tokenOf(pod *corev1.Pod) string {
-	for _, v := range pod.Spec.Containers[0].Env {
+	for _, v := range lifecycle.AgentContainer(pod).Env {
 		if v.Name == contract.EnvToken {
 			return v.Value
 		}

@@ -49,6 +49,16 @@ func TestBuildPod(t *testing.T) {
 				s.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{MaxLifetime: 600}
 			},
 		},
+		"hooks": {
+			template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+				InitContainers: []corev1.Container{{Name: "fetch"}},
+				Containers: []corev1.Container{
+					{Name: "agent", Lifecycle: &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 25}}}},
+					{Name: "sidecar", TerminationMessagePolicy: corev1.TerminationMessageReadFile},
+				},
+			}},
+			change: func(*v1alpha1.AgentSessionSpec) {},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

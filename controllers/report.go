@@ -28,6 +28,9 @@ type outcome struct {
 	started *v1alpha1.ActivationRuntime
 	refusal *refused
 	now     time.Time
+	// told is when something was last told of a session that starts; zero if nobody
+	// knows.
+	told time.Time
 	// blind: this operator asks nobody. What the agent's node reported stands.
 	blind bool
 }
@@ -38,8 +41,10 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 	old := session.DeepCopy()
 	session.Status = statusOf(old, o, r.TimeScale)
 	lookAgain := o.verdict.LookAgain
-	if until := mergeUntil(&old.Status, o); o.now.Before(until) {
-		lookAgain = earliest(lookAgain, until)
+	for _, until := range []time.Time{mergeUntil(&old.Status, o), tellAt(&old.Status, o)} {
+		if o.now.Before(until) {
+			lookAgain = earliest(lookAgain, until)
+		}
 	}
 	if equality.Semantic.DeepEqual(old.Status, session.Status) {
 		return lookAgain, nil
@@ -48,6 +53,7 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 	if err := r.Client.Status().Patch(ctx, session, patch, r.consistency(session)...); err != nil {
 		return time.Time{}, fmt.Errorf("patch status: %w", err)
 	}
+	r.told.note(client.ObjectKeyFromObject(session), session.Status.State, o.now)
 	if session.Status.State == v1alpha1.StateStopped && old.Status.State != v1alpha1.StateStopped && session.Status.LastTermination != nil {
 		stopsTotal.WithLabelValues(string(session.Status.LastTermination.Reason)).Inc()
 	}
@@ -87,6 +93,12 @@ func mergeUntil(old *v1alpha1.AgentSessionStatus, o outcome) time.Time {
 	return time.Time{}
 }
 
+// others tells of a session whose node's process reports what its agent says.
+func (o outcome) others(session *v1alpha1.AgentSession) bool {
+	return o.blind && session.Status.Pod != nil && o.pod != nil && agentHasStarted(session, o.pod) &&
+		lifecycle.Living(session.Status.State) && lifecycle.Living(o.verdict.State)
+}
+
 // statusOf is the status that an outcome amounts to.
 func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.AgentSessionStatus {
 	old := &session.Status
@@ -105,7 +117,7 @@ func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.Age
 	if o.started != nil {
 		next.Runtime = o.started
 	}
-	if o.blind && old.Pod != nil && lifecycle.Living(old.State) && lifecycle.Living(o.verdict.State) {
+	if o.others(session) {
 		return next
 	}
 	next.State, next.Activation = o.verdict.State, o.verdict.Activation
@@ -122,8 +134,9 @@ func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.Age
 	case v1alpha1.StateStopped:
 		stoppedStatus(&next, old, o)
 	}
+	next.Usage = usageOf(old, next.State, o.now)
 	setConditions(&next, session, o)
-	return next
+	return quiet(old, next, o)
 }
 
 func livingStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {
@@ -158,12 +171,13 @@ func stoppedStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {
 		next.LastTermination = terminationOf(old, o)
 	}
 	next.LastTermination.At = timePtr(o.now)
+	next.History = historyOf(old, next.LastTermination, o.now)
 }
 
 func terminationOf(old *v1alpha1.AgentSessionStatus, o outcome) *v1alpha1.Termination {
 	return &v1alpha1.Termination{
 		Reason:     o.verdict.Stop.Reason,
-		Message:    o.verdict.Stop.Message,
+		Message:    lifecycle.Cut(o.verdict.Stop.Message, maxMessage),
 		Activation: o.verdict.Activation,
 		PingStatus: cmp.Or(string(o.facts.Pulse.Status), old.PingStatus),
 		DueAt:      timePtr(o.verdict.Stop.At),
@@ -184,34 +198,38 @@ func podStatusOf(o outcome) *v1alpha1.PodStatus {
 }
 
 func setConditions(next *v1alpha1.AgentSessionStatus, session *v1alpha1.AgentSession, o outcome) {
-	for _, c := range []metav1.Condition{ready(next, o.refusal), pingContract(next, o), stuck(next, session, o)} {
+	for _, c := range []metav1.Condition{ready(next, o), pingContract(next, o), stuck(next, session, o)} {
 		c.ObservedGeneration = session.Generation
 		c.LastTransitionTime = metav1.NewTime(o.now.Truncate(time.Second))
 		meta.SetStatusCondition(&next.Conditions, c)
 	}
 }
 
-func ready(next *v1alpha1.AgentSessionStatus, refusal *refused) metav1.Condition {
+func ready(next *v1alpha1.AgentSessionStatus, o outcome) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: string(next.State)}
+	refusal := o.refusal
 	if refusal != nil && lifecycle.Living(next.State) {
 		c.Reason, c.Message = refusal.reason, refusal.message
 		return c
 	}
 	switch next.State {
 	case v1alpha1.StateStarting:
-		c.Message = "The compute has not answered a ping yet."
+		c.Reason, c.Message = cmp.Or(o.verdict.Wait.Reason, c.Reason), cmp.Or(o.verdict.Wait.Message, "The compute is about to be made")+"."
 	case v1alpha1.StateActive, v1alpha1.StateIdle:
 		c.Status, c.Message = metav1.ConditionTrue, "The agent answers pings."
 	case v1alpha1.StateStopping:
 		c.Message = "The compute is being taken away."
 	case v1alpha1.StateStopped:
 		c.Message = "The session has no compute. " + howToWake(next)
+		if lifecycle.GivenUp(next) {
+			c.Message = "The session has no compute: " + next.LastTermination.Message + ". " + howToWake(next)
+		}
 	}
 	return c
 }
 
 func howToWake(status *v1alpha1.AgentSessionStatus) string {
-	if last := status.LastTermination; last == nil || last.Reason == v1alpha1.StopRequested {
+	if status.LastTermination == nil || lifecycle.StopAsked(status) {
 		return "Set spec.desiredState to Running to start it."
 	}
 	return fmt.Sprintf("Set spec.activation to %d to wake it.", status.Activation+1)

@@ -69,6 +69,7 @@ var _ = BeforeSuite(func() {
 	kubelet, err = node.New(running, api)
 	Expect(err).NotTo(HaveOccurred())
 	kubelet.Prepare, kubelet.Place = prepare, place
+	kubelet.Initializing = func(pod *corev1.Pod) bool { return pod.Annotations["initializing"] != "" }
 	go kubelet.Run(running)
 })
 

@@ -36,9 +36,14 @@ const (
 	// StopUnhealthy is an agent whose pings failed ping.failureThreshold times
 	// in a row.
 	StopUnhealthy StopReason = "Unhealthy"
-	// StopStartTimeout is an agent that was not healthy within 120 s of the
-	// creation of its pod.
+	// StopStartTimeout is an agent that was not healthy within 120 s of the start
+	// of its container.
 	StopStartTimeout StopReason = "StartTimeout"
+	// StopStartFailed is a compute whose agent never ran: its container had not
+	// started provisioningTimeoutSeconds after the creation of the pod, or the pod
+	// failed before (an init container, the kubelet's refusal, a program that cannot
+	// be run), or the API server refused the pod and the start was given up.
+	StopStartFailed StopReason = "StartFailed"
 	// StopStuckBusy is an agent that was HealthyBusy for longer than
 	// stuckDetection.afterSeconds, with the action Stop.
 	StopStuckBusy StopReason = "StuckBusy"
@@ -104,6 +109,14 @@ type AgentSessionStatus struct {
 	// session is Stopping, why the current one is.
 	// +optional
 	LastTermination *Termination `json:"lastTermination,omitempty"`
+	// usage is how the current activation has spent its time, as far as it is over.
+	// +optional
+	Usage *Usage `json:"usage,omitempty"`
+	// history is how the last ten activations ended, the newest first.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
+	History []PastActivation `json:"history,omitempty"`
 	// conditions are Ready, PingContract and Stuck.
 	// +optional
 	// +listType=map
@@ -116,7 +129,8 @@ type NextStop struct {
 	// at is the moment at which the stop is due.
 	// +required
 	At metav1.Time `json:"at"`
-	// reason is one of IdleTimeout, MaxLifetime, StartTimeout, Unhealthy and StuckBusy.
+	// reason is one of IdleTimeout, MaxLifetime, StartFailed, StartTimeout, Unhealthy
+	// and StuckBusy.
 	// +required
 	Reason StopReason `json:"reason"`
 }
@@ -160,10 +174,11 @@ type Traffic struct {
 // Termination is the end of a compute.
 type Termination struct {
 	// reason is one of IdleTimeout, MaxLifetime, StopRequested, Unhealthy,
-	// StartTimeout, StuckBusy, AgentExited and ComputeLost.
+	// StartFailed, StartTimeout, StuckBusy, AgentExited and ComputeLost.
 	// +required
 	Reason StopReason `json:"reason"`
-	// message says in words what led to it.
+	// message says in words what led to it. Of an agent or an init container that
+	// failed it has the end of what it wrote last.
 	// +optional
 	Message string `json:"message,omitempty"`
 	// activation that ended.
@@ -178,4 +193,47 @@ type Termination struct {
 	// at is when the compute was gone. Empty while it is being taken away.
 	// +optional
 	At *metav1.Time `json:"at,omitempty"`
+}
+
+// Usage is how an activation has spent its time. Times spent in a state are counted
+// when the state changes: since countedAt it is the one that status.state names.
+type Usage struct {
+	// activeSeconds is the time in state Active, in seconds.
+	// +required
+	ActiveSeconds int64 `json:"activeSeconds"`
+	// idleSeconds is the time in state Idle, in seconds.
+	// +required
+	IdleSeconds int64 `json:"idleSeconds"`
+	// countedAt is when the state last changed.
+	// +required
+	CountedAt metav1.Time `json:"countedAt"`
+}
+
+// PastActivation is an activation that has ended.
+type PastActivation struct {
+	// reason of its end, as in lastTermination.
+	// +required
+	Reason StopReason `json:"reason"`
+	// message says in words what led to it, in 400 bytes at most.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// activation is its number.
+	// +required
+	Activation int32 `json:"activation"`
+	// from is when its compute was created. Empty if it never had one.
+	// +optional
+	From *metav1.Time `json:"from,omitempty"`
+	// until is when its compute was gone.
+	// +required
+	Until metav1.Time `json:"until"`
+	// activeSeconds is the time that it spent in state Active, in seconds: with an
+	// invocation in flight, or HealthyBusy. The states are those that status showed,
+	// so a call of a few seconds may count as idle.
+	// +required
+	ActiveSeconds int64 `json:"activeSeconds"`
+	// idleSeconds is the time that it spent in state Idle, in seconds. What is
+	// missing from activeSeconds and idleSeconds together was spent starting and
+	// stopping.
+	// +required
+	IdleSeconds int64 `json:"idleSeconds"`
 }

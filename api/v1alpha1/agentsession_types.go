@@ -70,9 +70,11 @@ type AgentSessionSpec struct {
 	// template of the pod that is the session's compute, one pod for each
 	// activation. The first container is the agent: it answers
 	// GET /ping on ping.port. The operator adds restartPolicy Never (an agent
-	// that died has lost its memory), a grace period of 15 seconds and no
-	// service account token unless the template says otherwise, and
-	// AGENTSESSION_* variables in the agent's environment. A change takes effect
+	// that died has lost its memory) and AGENTSESSION_* variables in the agent's
+	// environment; and unless the template says otherwise a grace period of 15
+	// seconds (30, which is Kubernetes' own, if a container has a preStop hook), no
+	// service account token, and terminationMessagePolicy FallbackToLogsOnError, so
+	// that status can say what a container that failed wrote last. A change takes effect
 	// with the next activation; the compute that runs keeps what it started with.
 	// It names one container at least; restartPolicy is Never or absent, and
 	// hostNetwork, hostPID and hostIPC are not true.

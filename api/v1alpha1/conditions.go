@@ -4,9 +4,11 @@ package v1alpha1
 // an AgentRuntime, which has Ready.
 const (
 	// ConditionReady is true while the compute answers pings: the session is
-	// Active or Idle. Its reasons are the states and ReasonPodRefused,
-	// ReasonPodNameTaken, ReasonAddressRefused, ReasonRuntimeNotFound. Of an
-	// AgentRuntime it is true while its endpoints' versions can be started.
+	// Active or Idle. Its reasons are the states, what keeps a compute from being
+	// had (ReasonPodRefused, ReasonPodNameTaken, ReasonAddressRefused,
+	// ReasonRuntimeNotFound) and what keeps one from starting (ReasonUnschedulable
+	// and those after it). Of an AgentRuntime it is true while its endpoints'
+	// versions can be started.
 	ConditionReady = "Ready"
 	// ConditionPingContract is false when the agent's ping answers break
 	// AgentCore's contract, and unknown before the first answer.
@@ -34,6 +36,22 @@ const (
 	// ReasonRuntimeNotFound is a spec.runtimeRef whose runtime, endpoint or
 	// version is not there. The session starts when it is.
 	ReasonRuntimeNotFound = "RuntimeNotFound"
+
+	// ReasonUnschedulable is a pod that no node takes, or that waits for its
+	// scheduling gates.
+	ReasonUnschedulable = "Unschedulable"
+	// ReasonImagePullFailed is a container whose image cannot be had.
+	ReasonImagePullFailed = "ImagePullFailed"
+	// ReasonContainerConfigError is a container that names what is not there: a
+	// Secret, a ConfigMap or a key of one.
+	ReasonContainerConfigError = "ContainerConfigError"
+	// ReasonContainerCreateError is a container that its node cannot create.
+	ReasonContainerCreateError = "ContainerCreateError"
+	// ReasonContainerCrashing is a sidecar that ends again and again.
+	ReasonContainerCrashing = "ContainerCrashing"
+	// ReasonNoGoodAnswer is an agent whose container has run for a quarter of the
+	// 120 s of a start and that has not answered a ping as it should.
+	ReasonNoGoodAnswer = "NoGoodAnswer"
 )
 
 // Reasons of the condition Ready of an AgentRuntime.

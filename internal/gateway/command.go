@@ -27,6 +27,7 @@ import (
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 // AgentCore's bounds of a command (API reference, InvokeAgentRuntimeCommandRequestBody).
@@ -114,8 +115,7 @@ func (g *Gateway) command(w http.ResponseWriter, r *http.Request, c *call) error
 	return events.stop(ctx, err)
 }
 
-// executor runs the script in the container of a session's agent, the first of
-// the pod. The gateway may do so where somebody has bound it the role.
+// executor runs the script in the container of a session's agent. The gateway may do so where somebody has bound it the role.
 func (g *Gateway) executor(ctx context.Context, session *v1alpha1.AgentSession, size int) (remotecommand.Executor, error) {
 	var pod corev1.Pod
 	key := client.ObjectKey{Namespace: session.Namespace, Name: session.Status.Pod.Name}
@@ -133,7 +133,7 @@ func (g *Gateway) executor(ctx context.Context, session *v1alpha1.AgentSession, 
 	}
 	url := pods.RESTClient().Get().Namespace(pod.Namespace).Resource("pods").Name(pod.Name).SubResource("exec").
 		VersionedParams(&corev1.PodExecOptions{
-			Container: pod.Spec.Containers[0].Name, Command: []string{"/bin/sh", "-c", commandScript, "sh", strconv.Itoa(size)},
+			Container: lifecycle.AgentContainer(&pod).Name, Command: []string{"/bin/sh", "-c", commandScript, "sh", strconv.Itoa(size)},
 			Stdin: true, Stdout: true, Stderr: true,
 		}, scheme.ParameterCodec).URL()
 	exec, err := remotecommand.NewWebSocketExecutor(g.Cluster, http.MethodGet, url.String())

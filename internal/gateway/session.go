@@ -252,6 +252,8 @@ func startFailed(session *v1alpha1.AgentSession) error {
 	switch {
 	case last != nil && last.Reason == v1alpha1.StopStartTimeout:
 		return runtimeError("Runtime initialization time exceeded. Please make sure that initialization completes in 120s.")
+	case last != nil && last.Reason == v1alpha1.StopStartFailed:
+		return runtimeError("An error occurred when starting the runtime. Whoever may read the AgentSession finds why in its status.")
 	case last != nil && last.Reason == v1alpha1.StopRequested:
 		return conflict()
 	}

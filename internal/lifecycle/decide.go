@@ -37,6 +37,8 @@ type Verdict struct {
 	Next Stop
 	// Stuck tells that the session has been busy for too long, and why.
 	Stuck Stuck
+	// Wait is what keeps a session that starts from being healthy.
+	Wait Wait
 	// Ask tells that the agent should be asked for its tasks.
 	Ask bool
 	// LookAgain is when to decide again if nothing happens before; zero: never.
@@ -64,7 +66,7 @@ func Decide(now time.Time, f Facts) Verdict {
 // when the stop that desiredState had asked for is withdrawn.
 func (f Facts) decideStopped(now time.Time) Verdict {
 	wanted := max(f.Requested, 1)
-	if f.LastStop.Reason == v1alpha1.StopRequested {
+	if f.LastStop.Reason == v1alpha1.StopRequested || f.GivenUp {
 		wanted = max(wanted, f.Activation+1)
 	}
 	if f.Desired != v1alpha1.DesiredStopped && wanted > f.Activation && !f.Deleted {
@@ -88,6 +90,9 @@ func (f Facts) start(activation int32) Verdict {
 func (f Facts) decideRefused(now time.Time) Verdict {
 	f.Activation = max(f.Activation, f.Requested, 1)
 	if d := stopRequested(now, f); !d.At.IsZero() {
+		if f.Refusal != "" {
+			d.Reason, d.Message = v1alpha1.StopStartFailed, f.Refusal+" (given up: "+d.Message+")"
+		}
 		return Verdict{State: v1alpha1.StateStopped, Activation: f.Activation, Stop: d.Stop}
 	}
 	return f.start(f.Activation)
@@ -99,7 +104,7 @@ func (f Facts) decideStopping() Verdict {
 	switch f.Compute.Phase {
 	case ComputeAbsent:
 		v.State = v1alpha1.StateStopped
-	case ComputePresent, ComputeExited, ComputeLost:
+	case ComputePresent, ComputeExited, ComputeLost, ComputeFailed:
 		v.Action = ActStop
 	case ComputeLeaving: // on its way
 	}
@@ -121,8 +126,11 @@ func (f Facts) decideLiving(now time.Time) Verdict {
 			v.foresee(now, d, f.Policy.Period)
 		}
 	}
-	v.Stuck = f.stuck(now)
+	v.Stuck, v.Wait = f.stuck(now), f.wait(now)
 	v.lookAt(now, f.stuckAt())
+	if started := f.startedAt(now); f.starting() && !started.IsZero() {
+		v.lookAt(now, started.Add(f.slowAfter()))
+	}
 	if at := f.askAt(); !at.IsZero() {
 		if v.Ask = !now.Before(at); v.Ask {
 			at = now.Add(f.Policy.Period) // for want of a place it may not be asked now

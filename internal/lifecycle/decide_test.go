@@ -45,6 +45,13 @@ func TestDecide(t *testing.T) {
 			And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 3), HaveField("Stop.Reason", v1alpha1.StopRequested)),
 		},
 
+		"and the stop says why it was refused": {
+			with(refused, func(f *lifecycle.Facts) {
+				f.Desired, f.Refusal = v1alpha1.DesiredStopped, "PodRefused: the quota is full"
+			}),
+			And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 3), HaveField("Stop.Reason", v1alpha1.StopStartFailed),
+				HaveField("Stop.Message", "PodRefused: the quota is full (given up: spec.desiredState is Stopped)")),
+		},
 		"a refused pod follows a higher activation": {with(refused, func(f *lifecycle.Facts) { f.Requested = 5 }), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 5)},
 		"a refused pod of a deleted session":        {with(refused, func(f *lifecycle.Facts) { f.Deleted = true }), And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 3), HaveField("Stop.Reason", v1alpha1.StopRequested))},
 		"a lease that has lapsed":                   {living(now, func(f *lifecycle.Facts) { f.Traffic.InUseUntil = at(90) }), And(verdict(v1alpha1.StateIdle, lifecycle.ActNone, 1), HaveField("IdleSince", at(90)))},
@@ -70,6 +77,8 @@ func TestDecide(t *testing.T) {
 		"a stopped session stays so at the same activation": {stopped(v1alpha1.StopIdleTimeout, func(f *lifecycle.Facts) { f.Requested = 1 }), verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1)},
 		"51: a higher activation wakes it":                  {stopped(v1alpha1.StopIdleTimeout, func(f *lifecycle.Facts) { f.Requested = 2 }), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
 		"a stop that is taken back wakes it":                {stopped(v1alpha1.StopRequested), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
+		"a start that was given up, taken back":             {stopped(v1alpha1.StopStartFailed, func(f *lifecycle.Facts) { f.GivenUp = true }), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
+		"a start that failed is not tried again":            {stopped(v1alpha1.StopStartFailed), verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1)},
 		"both ways of waking agree":                         {stopped(v1alpha1.StopRequested, func(f *lifecycle.Facts) { f.Requested = 2 }), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
 		"a stop that stands keeps it stopped":               {stopped(v1alpha1.StopRequested, func(f *lifecycle.Facts) { f.Desired, f.Requested = v1alpha1.DesiredStopped, 9 }), verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1)},
 		"a deleted session is not woken":                    {stopped(v1alpha1.StopIdleTimeout, func(f *lifecycle.Facts) { f.Deleted, f.Requested = true, 2 }), verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1)},
@@ -112,6 +121,31 @@ func TestARestartAloneChangesNoState(t *testing.T) {
 	}
 }
 
+// TestWhatKeepsASessionFromStarting is said, and from a quarter of the time on it has
+// a reason of its own that the agent does not answer.
+func TestWhatKeepsASessionFromStarting(t *testing.T) {
+	unscheduled := waiting(v1alpha1.ReasonUnschedulable, "no node takes the pod")
+	for name, row := range map[string]struct {
+		now     time.Time
+		facts   []func(*lifecycle.Facts)
+		reason  string
+		message string
+		again   time.Time
+	}{
+		"a session that has started": {at(40), nil, "", "", healthy.Add(15 * time.Minute)},
+		"its pod waits":              {at(40), []func(*lifecycle.Facts){starting, begun(zero), unscheduled}, v1alpha1.ReasonUnschedulable, "not started yet: no node takes the pod", at(600)},
+		"nobody knows why":           {at(40), []func(*lifecycle.Facts){starting, begun(zero)}, "", "not started yet: the pod does not say why", at(600)},
+		"an agent that is slow":      {at(49), []func(*lifecycle.Facts){starting, begun(at(20)), failing(3, at(30)), unscheduled}, "", "not healthy yet: connection refused", at(50)},
+		"an agent that is too slow":  {at(50), []func(*lifecycle.Facts){starting, begun(at(20)), failing(3, at(30))}, v1alpha1.ReasonNoGoodAnswer, "not healthy yet: connection refused", at(140)},
+		"not asked since a restart":  {at(50), []func(*lifecycle.Facts){starting, begun(at(20))}, v1alpha1.ReasonNoGoodAnswer, "it has not been heard of", at(140)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := lifecycle.Decide(row.now, living(row.now, row.facts...))
+			NewWithT(t).Expect(v).To(And(HaveField("Wait.Reason", row.reason), HaveField("Wait.Message", ContainSubstring(row.message)), HaveField("LookAgain", row.again)))
+		})
+	}
+}
+
 func TestNextStopAndStuck(t *testing.T) {
 	g := NewWithT(t)
 	now := at(100)
@@ -120,6 +154,7 @@ func TestNextStopAndStuck(t *testing.T) {
 	g.Expect(lifecycle.Decide(now, living(now, busy)).Next).To(And(HaveField("Reason", v1alpha1.StopMaxLifetime), HaveField("At", at(28800))))
 	g.Expect(lifecycle.Decide(now, living(now, busy, stuckAfter(300, v1alpha1.StuckStop))).Next.Reason).To(Equal(v1alpha1.StopStuckBusy))
 	g.Expect(lifecycle.Decide(now, living(now, starting)).Next).To(And(HaveField("Reason", v1alpha1.StopStartTimeout), HaveField("At", at(120))))
+	g.Expect(lifecycle.Decide(now, living(now, starting, begun(zero))).Next).To(And(HaveField("Reason", v1alpha1.StopStartFailed), HaveField("At", at(600))))
 	g.Expect(lifecycle.Decide(now, living(now, failing(20, at(99)))).Next.Reason).To(Equal(v1alpha1.StopIdleTimeout), "a failure is no announcement")
 
 	advancing, heard := hear(lifecycle.Pulse{}, at(10), 10, func(now time.Time) lifecycle.Answer { return answer(contract.Healthy, now) })

@@ -27,14 +27,19 @@ type Facts struct {
 	Created bool
 	// LastStop is status.lastTermination; zero if there was none.
 	LastStop Stop
+	// GivenUp tells that LastStop ended a start that never had a pod, which only
+	// desiredState does.
+	GivenUp bool
 	// StoppedAt is when the last compute was gone.
 	StoppedAt time.Time
 	// Announced is status.nextStop if that is an idle stop; else zero.
 	Announced time.Time
 
+	// Refusal says why the compute could not be had so far; empty if nothing does.
+	Refusal string
 	// Compute is the pod of the activation.
 	Compute Compute
-	// Asked tells that the compute has an address and that its agent is asked.
+	// Asked tells that the agent's container has started, and that somebody asks it.
 	Asked bool
 	// Pulse is what the pings told.
 	Pulse Pulse
@@ -51,9 +56,24 @@ type Compute struct {
 	Phase ComputePhase
 	// CreatedAt is the pod's creation.
 	CreatedAt time.Time
-	// Detail says for people why the agent exited, why the pod was lost, or
-	// what it waits for while it starts.
+	// StartedAt is when the agent's container started, by the clock of its node;
+	// zero before.
+	StartedAt time.Time
+	// Wait is what the pod waits for until then.
+	Wait Wait
+	// Detail says for people why the agent exited or never ran, or why the pod was
+	// lost; and of one that is there why its agent is not asked.
 	Detail string
+}
+
+// Wait is what keeps a session from starting.
+type Wait struct {
+	// Reason is one of the condition Ready; empty for what every start goes through.
+	Reason string
+	// Container is the one that is waited for, if it is one.
+	Container string
+	// Message says it for people.
+	Message string
 }
 
 // ComputePhase is how far a compute is.
@@ -70,6 +90,8 @@ const (
 	ComputeLost
 	// ComputeLeaving is a pod with a deletion timestamp.
 	ComputeLeaving
+	// ComputeFailed is a pod whose agent never ran, and never will.
+	ComputeFailed
 )
 
 // Traffic is what is known of invocations.

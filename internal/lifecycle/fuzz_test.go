@@ -46,11 +46,12 @@ func (d *dice) facts() lifecycle.Facts {
 		State:      one(d, v1alpha1.StateIdle, v1alpha1.StateActive, v1alpha1.StateStarting, v1alpha1.StateStopping, v1alpha1.StateStopped, "", "?"),
 		Activation: int32(d.roll(4)), Created: d.yes(), Asked: d.yes(), StoppedAt: d.moment(), Announced: d.moment(), Outage: d.moment(),
 		LastStop: lifecycle.Stop{At: d.moment(), Reason: one(d, v1alpha1.StopIdleTimeout, v1alpha1.StopRequested, "")},
-		Compute:  lifecycle.Compute{Phase: lifecycle.ComputePhase(d.roll(5)), CreatedAt: created},
+		Compute:  lifecycle.Compute{Phase: lifecycle.ComputePhase(d.roll(6)), CreatedAt: created, StartedAt: d.moment()},
 		Traffic:  lifecycle.Traffic{EndedAt: d.moment(), InUseUntil: d.moment()},
 	}
 	f.Work = lifecycle.Work{AskedAt: d.moment(), ToldAt: d.moment(), Ended: lifecycle.Task{EndedAt: d.moment()}}
 	f.Policy.Idle, f.Policy.Max, f.Policy.StuckAfter, f.Policy.TTL = d.span(), d.span(), d.span(), d.span()-time.Second
+	f.Policy.Provisioning = d.span()
 	f.Policy.IdleClock = one(d, v1alpha1.IdleClockAgentCore, v1alpha1.IdleClockAgentCoreStrict, v1alpha1.IdleClockObserved)
 	f.Policy.StuckAction = one(d, v1alpha1.StuckReport, v1alpha1.StuckStop)
 	f.Pulse = lifecycle.Pulse{

@@ -19,9 +19,10 @@ type history struct {
 	facts lifecycle.Facts
 	agent agent
 
-	reported  reported // status
-	refused   bool     // the API server takes no pod
-	down      bool     // the operator
+	reported  reported      // status
+	refused   bool          // the API server takes no pod
+	skew      time.Duration // of the node's clock
+	down      bool          // the operator
 	lastAlive time.Time
 	lookAgain time.Time
 	inUse     bool // at the last look
@@ -70,7 +71,7 @@ func (h *history) ping() {
 		return
 	}
 	h.lastAlive = h.now
-	if !h.living() || h.facts.Compute.Phase != lifecycle.ComputePresent {
+	if !h.living() || h.facts.Compute.Phase != lifecycle.ComputePresent || h.facts.Compute.StartedAt.IsZero() {
 		return
 	}
 	h.facts.Asked = true

@@ -51,6 +51,9 @@ func TestHistories(t *testing.T) {
 			"it is taken back":   func(*rapid.T) { h.facts.Desired = v1alpha1.DesiredRunning; h.look() },
 			"another activation": func(*rapid.T) { h.seldom(func() { h.facts.Requested = h.facts.Activation + 1 }) },
 			"the session goes":   func(*rapid.T) { h.seldom(func() { h.facts.Deleted = true }) },
+			"the agent starts":   func(*rapid.T) { h.begin() },
+			"a node's clock":     func(t *rapid.T) { h.skew = time.Duration(rapid.IntRange(-300, 300).Draw(t, "skew")) * time.Second },
+			"the start fails":    func(*rapid.T) { h.seldom(func() { h.cluster(lifecycle.ComputeFailed) }) },
 			"the agent exits":    func(*rapid.T) { h.seldom(func() { h.cluster(lifecycle.ComputeExited) }) },
 			"the node goes":      func(*rapid.T) { h.seldom(func() { h.cluster(lifecycle.ComputeLost) }) },
 			"the pod is deleted": func(*rapid.T) { h.seldom(func() { h.cluster(lifecycle.ComputeLeaving) }) },
@@ -82,6 +85,14 @@ func (h *history) invoke(lease time.Duration) {
 	}
 	h.facts.Traffic.InUseUntil = h.now.Add(lease)
 	h.look()
+}
+
+// begin has the agent's container start, by its node's clock.
+func (h *history) begin() {
+	if h.living() && h.facts.Compute.StartedAt.IsZero() {
+		h.facts.Compute.StartedAt = h.now.Add(h.skew).Truncate(time.Second)
+		h.look()
+	}
 }
 
 // cluster does something to the pod, if it can still be done.

@@ -137,17 +137,23 @@ func owed(now time.Time, f lifecycle.Facts) v1alpha1.StopReason {
 	counts := policy.IdleClock != v1alpha1.IdleClockAgentCoreStrict || !p.Stamp.IsZero()
 	busy := p.Status == contract.HealthyBusy && counts
 	threshold := time.Duration(policy.FailureThreshold) * policy.Period
+	running := !f.Compute.StartedAt.IsZero()
+	runs := later(f.Compute.CreatedAt, earlier(now, f.Compute.StartedAt)) // by a clock that can be right
 
 	switch {
 	case f.Deleted, f.Desired == v1alpha1.DesiredStopped, f.Requested > f.Activation:
 		return v1alpha1.StopRequested
 	case f.Compute.Phase == lifecycle.ComputeExited:
 		return v1alpha1.StopAgentExited
-	case f.Compute.Phase == lifecycle.ComputeLost, f.Compute.Phase == lifecycle.ComputeLeaving:
+	case f.Compute.Phase == lifecycle.ComputeFailed && !started:
+		return v1alpha1.StopStartFailed
+	case f.Compute.Phase == lifecycle.ComputeFailed, f.Compute.Phase == lifecycle.ComputeLost, f.Compute.Phase == lifecycle.ComputeLeaving:
 		return v1alpha1.StopComputeLost
 	case reached(f.Compute.CreatedAt, policy.Max):
 		return v1alpha1.StopMaxLifetime
-	case !started && reached(f.Compute.CreatedAt, policy.StartTimeout) && (!f.Asked || p.Failures > 0):
+	case !started && !running && reached(f.Compute.CreatedAt, policy.Provisioning):
+		return v1alpha1.StopStartFailed
+	case !started && running && reached(runs, policy.StartTimeout) && (!f.Asked || p.Failures > 0):
 		return v1alpha1.StopStartTimeout
 	case started && p.Failures >= policy.FailureThreshold && reached(p.FailingSince, threshold) && reached(f.Outage, threshold):
 		return v1alpha1.StopUnhealthy

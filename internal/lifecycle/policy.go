@@ -13,8 +13,13 @@ const (
 	DefaultIdle = 900 * time.Second
 	// DefaultMax is the maximal lifetime of a session that sets none.
 	DefaultMax = 28800 * time.Second
-	// StartTimeout is how long a compute may take to its first good answer.
+	// StartTimeout is how long an agent may take from the start of its container to
+	// its first good answer.
 	StartTimeout = 120 * time.Second
+	// DefaultProvisioning is how long a pod may take until the agent's container
+	// starts. AgentCore has no such limit: it has pulled an image before any session
+	// of it starts.
+	DefaultProvisioning = 600 * time.Second
 	// DefaultFailureThreshold is how many pings in a row may fail. AWS does
 	// not document its own figure; 30 s bridge what a busy Python loop misses.
 	DefaultFailureThreshold = 15
@@ -26,6 +31,8 @@ const (
 	// mergeWindow is how long a change of ping status that was just reported
 	// stands before the next is, so that a flapping agent costs few writes.
 	mergeWindow = 4 * time.Second
+	// tellWindow is how long what is told of a session that starts stands at least.
+	tellWindow = 10 * time.Second
 )
 
 // Limits are a session's two timeouts as they are in force.
@@ -57,7 +64,9 @@ type Policy struct {
 	Limits
 	// Period is the time between two pings.
 	Period time.Duration
-	// StartTimeout is how long after its creation a compute must be healthy.
+	// Provisioning is how long after its creation a pod's agent must have started.
+	Provisioning time.Duration
+	// StartTimeout is how long after that the agent must be healthy.
 	StartTimeout time.Duration
 	// FailureThreshold is how many pings in a row must fail.
 	FailureThreshold int
@@ -71,6 +80,8 @@ type Policy struct {
 	TTL time.Duration
 	// Merge is how long a reported change of ping status stands at least.
 	Merge time.Duration
+	// Tell is how long what is told of a session that starts stands at least.
+	Tell time.Duration
 }
 
 // PolicyOf reads a spec. scale divides every duration; 1 leaves them.
@@ -78,11 +89,16 @@ func PolicyOf(spec *v1alpha1.AgentSessionSpec, scale int) Policy {
 	p := Policy{
 		Limits:           LimitsOf(spec.LifecycleConfiguration),
 		Period:           Period(scale),
+		Provisioning:     DefaultProvisioning,
 		StartTimeout:     StartTimeout,
 		FailureThreshold: DefaultFailureThreshold,
 		IdleClock:        v1alpha1.IdleClockAgentCore,
 		TTL:              -1,
 		Merge:            mergeWindow / time.Duration(scale),
+		Tell:             tellWindow / time.Duration(scale),
+	}
+	if spec.ProvisioningTimeoutSeconds > 0 {
+		p.Provisioning = seconds(spec.ProvisioningTimeoutSeconds)
 	}
 	if spec.Ping.FailureThreshold > 0 {
 		p.FailureThreshold = int(spec.Ping.FailureThreshold)
@@ -98,6 +114,7 @@ func PolicyOf(spec *v1alpha1.AgentSessionSpec, scale int) Policy {
 	}
 	p.Idle /= time.Duration(scale)
 	p.Max /= time.Duration(scale)
+	p.Provisioning /= time.Duration(scale)
 	p.StartTimeout /= time.Duration(scale)
 	return p
 }

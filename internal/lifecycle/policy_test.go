@@ -41,8 +41,9 @@ func TestPolicyOf(t *testing.T) {
 	g := NewWithT(t)
 	plain := lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1)
 	g.Expect(plain).To(Equal(lifecycle.Policy{
-		Limits: lifecycle.Limits{Idle: 15 * time.Minute, Max: 8 * time.Hour}, Period: 2 * time.Second, StartTimeout: 2 * time.Minute,
-		FailureThreshold: 15, IdleClock: v1alpha1.IdleClockAgentCore, TTL: -1, Merge: 4 * time.Second,
+		Limits: lifecycle.Limits{Idle: 15 * time.Minute, Max: 8 * time.Hour}, Period: 2 * time.Second,
+		Provisioning: 10 * time.Minute, StartTimeout: 2 * time.Minute,
+		FailureThreshold: 15, IdleClock: v1alpha1.IdleClockAgentCore, TTL: -1, Merge: 4 * time.Second, Tell: 10 * time.Second,
 	}))
 
 	ttl := int32(0)
@@ -50,12 +51,13 @@ func TestPolicyOf(t *testing.T) {
 		LifecycleConfiguration: &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 60, MaxLifetime: 120},
 		Ping:                   v1alpha1.PingSpec{FailureThreshold: 4, IdleClock: v1alpha1.IdleClockObserved},
 		StuckDetection:         &v1alpha1.StuckDetection{AfterSeconds: 60, Action: v1alpha1.StuckStop},
-		TTLSecondsAfterStopped: &ttl,
+		TTLSecondsAfterStopped: &ttl, ProvisioningTimeoutSeconds: 60,
 	}
 	g.Expect(lifecycle.PolicyOf(spec, 10)).To(Equal(lifecycle.Policy{
-		Limits: lifecycle.Limits{Idle: 6 * time.Second, Max: 12 * time.Second}, Period: 200 * time.Millisecond, StartTimeout: 12 * time.Second,
+		Limits: lifecycle.Limits{Idle: 6 * time.Second, Max: 12 * time.Second}, Period: 200 * time.Millisecond,
+		Provisioning: 6 * time.Second, StartTimeout: 12 * time.Second,
 		FailureThreshold: 4, IdleClock: v1alpha1.IdleClockObserved, StuckAfter: 6 * time.Second, StuckAction: v1alpha1.StuckStop,
-		TTL: 0, Merge: 400 * time.Millisecond,
+		TTL: 0, Merge: 400 * time.Millisecond, Tell: time.Second,
 	}))
 }
 
@@ -67,18 +69,18 @@ func TestTheScaleDividesEveryDuration(t *testing.T) {
 		TTLSecondsAfterStopped: &ttl,
 	}
 	for _, row := range []struct {
-		scale                                       int
-		idle, max, start, stuck, ttl, merge, period time.Duration
+		scale                                                           int
+		idle, max, provisioning, start, stuck, ttl, merge, tell, period time.Duration
 	}{
-		{1, 15 * time.Minute, 8 * time.Hour, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 4 * time.Second, 2 * time.Second},
-		{12, 75 * time.Second, 40 * time.Minute, 10 * time.Second, 25 * time.Second, 50 * time.Second, 333_333_333, 166_666_666},
-		{20, 45 * time.Second, 24 * time.Minute, 6 * time.Second, 15 * time.Second, 30 * time.Second, 200 * time.Millisecond, 100 * time.Millisecond},
-		{1000, 900 * time.Millisecond, 28800 * time.Millisecond, 120 * time.Millisecond, 300 * time.Millisecond, 600 * time.Millisecond, 4 * time.Millisecond, 100 * time.Millisecond},
+		{1, 15 * time.Minute, 8 * time.Hour, 10 * time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 4 * time.Second, 10 * time.Second, 2 * time.Second},
+		{12, 75 * time.Second, 40 * time.Minute, 50 * time.Second, 10 * time.Second, 25 * time.Second, 50 * time.Second, 333_333_333, 833_333_333, 166_666_666},
+		{20, 45 * time.Second, 24 * time.Minute, 30 * time.Second, 6 * time.Second, 15 * time.Second, 30 * time.Second, 200 * time.Millisecond, 500 * time.Millisecond, 100 * time.Millisecond},
+		{1000, 900 * time.Millisecond, 28800 * time.Millisecond, 600 * time.Millisecond, 120 * time.Millisecond, 300 * time.Millisecond, 600 * time.Millisecond, 4 * time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond},
 	} {
 		g := NewWithT(t)
 		p := lifecycle.PolicyOf(spec, row.scale)
-		g.Expect([]time.Duration{p.Idle, p.Max, p.StartTimeout, p.StuckAfter, p.TTL, p.Merge, p.Period}).
-			To(Equal([]time.Duration{row.idle, row.max, row.start, row.stuck, row.ttl, row.merge, row.period}), "scale %d", row.scale)
+		g.Expect([]time.Duration{p.Idle, p.Max, p.Provisioning, p.StartTimeout, p.StuckAfter, p.TTL, p.Merge, p.Tell, p.Period}).
+			To(Equal([]time.Duration{row.idle, row.max, row.provisioning, row.start, row.stuck, row.ttl, row.merge, row.tell, row.period}), "scale %d", row.scale)
 		g.Expect(p.FailureThreshold).To(Equal(15), "a number of pings, not a duration")
 		g.Expect(lifecycle.Period(row.scale)).To(Equal(row.period))
 	}

@@ -24,9 +24,10 @@ type due struct {
 var rules = []func(now time.Time, f Facts) due{
 	stopRequested, // spec.desiredState or spec.activation asks for it
 	agentExited,   // the agent's process has ended
+	startFailed,   // the agent never ran, and never will
 	computeLost,   // somebody else took the pod away
 	maxLifetime,   // nothing extends it
-	startTimeout,  // never healthy
+	startTimeout,  // the agent has not started, or is not healthy
 	unhealthy,     // pings failed in a row
 	stuckBusy,     // busy for too long, and the spec says stop
 	idleTimeout,   // without work for too long
@@ -51,6 +52,18 @@ func agentExited(now time.Time, f Facts) due {
 	return certain(now, v1alpha1.StopAgentExited, f.Compute.Detail)
 }
 
+// startFailed is for a pod whose agent never ran. If it had answered, its node has
+// forgotten that it ran: the pod is lost.
+func startFailed(now time.Time, f Facts) due {
+	switch {
+	case f.Compute.Phase != ComputeFailed:
+		return due{}
+	case !f.starting():
+		return certain(now, v1alpha1.StopComputeLost, f.Compute.Detail)
+	}
+	return certain(now, v1alpha1.StopStartFailed, f.Compute.Detail)
+}
+
 func computeLost(now time.Time, f Facts) due {
 	if f.Compute.Phase != ComputeLost && f.Compute.Phase != ComputeLeaving {
 		return due{}
@@ -64,25 +77,6 @@ func maxLifetime(_ time.Time, f Facts) due {
 		message += ", not even an agent that is HealthyBusy"
 	}
 	return due{Stop: Stop{f.Compute.CreatedAt.Add(f.Policy.Max), v1alpha1.StopMaxLifetime, message}}
-}
-
-// startTimeout waits for one failed ping if the agent can be asked: it may have
-// become healthy while the operator was down.
-func startTimeout(_ time.Time, f Facts) due {
-	if !f.starting() {
-		return due{}
-	}
-	message := fmt.Sprintf("The agent did not answer GET /ping within %s of the creation of its pod", f.Policy.StartTimeout)
-	switch {
-	case f.Pulse.Failures > 0:
-		message += ": " + f.Pulse.LastFailure.Detail
-	case f.Compute.Detail != "":
-		message += ": " + f.Compute.Detail
-	}
-	return due{
-		Stop: Stop{f.Compute.CreatedAt.Add(f.Policy.StartTimeout), v1alpha1.StopStartTimeout, message},
-		held: f.Asked && f.Pulse.Failures == 0,
-	}
 }
 
 // unhealthy counts from the end of an outage: as long as most of all agents

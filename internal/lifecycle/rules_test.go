@@ -90,7 +90,21 @@ func stuckAfter(seconds int, action v1alpha1.StuckAction) func(*lifecycle.Facts)
 	}
 }
 
-func starting(f *lifecycle.Facts) { f.State, f.Pulse = v1alpha1.StateStarting, lifecycle.Pulse{} }
+// starting is a compute that was never healthy, and whose agent's container started
+// when the pod was created.
+func starting(f *lifecycle.Facts) {
+	f.State, f.Pulse = v1alpha1.StateStarting, lifecycle.Pulse{}
+	f.Compute.StartedAt = created
+}
+
+// begun is when the agent's container started, by its node's clock; zero if it has not.
+func begun(t time.Time) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) { f.Compute.StartedAt, f.Asked = t, !t.IsZero() }
+}
+
+func provisioning(seconds int) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) { f.Policy.Provisioning = time.Duration(seconds) * time.Second }
+}
 
 // TestRules: each row is a stop that is due at a moment, and is not a
 // nanosecond earlier. never is a row in which it is not due before the maximal
@@ -102,37 +116,42 @@ func TestRules(t *testing.T) {
 		due    time.Time
 		reason v1alpha1.StopReason
 	}{
-		"42: idle counts from first healthy":                          {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, healthy, zero)}, healthy.Add(60 * time.Second), v1alpha1.StopIdleTimeout},
-		"43: idle counts from the last invocation":                    {[]func(*lifecycle.Facts){limits(60, 28800), func(f *lifecycle.Facts) { f.Traffic.EndedAt = at(100.5) }}, at(160.5), v1alpha1.StopIdleTimeout},
-		"44: busy is not idle":                                        {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.HealthyBusy, at(10), at(10))}, never, ""},
-		"45: idle counts from the agent's own stamp of the change":    {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(102), at(101))}, at(161), v1alpha1.StopIdleTimeout},
-		"47: busy without a stamp counts as busy":                     {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.HealthyBusy, at(10), zero)}, never, ""},
-		"47: by the strict clock it does not":                         {[]func(*lifecycle.Facts){limits(60, 28800), clock(v1alpha1.IdleClockAgentCoreStrict), said(contract.HealthyBusy, at(10), zero), func(f *lifecycle.Facts) { f.Traffic.EndedAt = at(30) }}, at(90), v1alpha1.StopIdleTimeout},
-		"by the strict clock busy with a stamp does":                  {[]func(*lifecycle.Facts){limits(60, 28800), clock(v1alpha1.IdleClockAgentCoreStrict), said(contract.HealthyBusy, at(10), at(10))}, never, ""},
-		"by the strict clock a change without a stamp does not count": {[]func(*lifecycle.Facts){limits(60, 28800), clock(v1alpha1.IdleClockAgentCoreStrict), said(contract.Healthy, at(50), zero)}, healthy.Add(60 * time.Second), v1alpha1.StopIdleTimeout},
-		"48: without a usable stamp the operator's own moment counts": {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(102), zero)}, at(162), v1alpha1.StopIdleTimeout},
-		"by the observed clock the stamp does not count":              {[]func(*lifecycle.Facts){limits(60, 28800), clock(v1alpha1.IdleClockObserved), said(contract.Healthy, at(102), at(150))}, at(162), v1alpha1.StopIdleTimeout},
-		"a stamp from before the start does not count":                {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, healthy, time.Unix(0, 0))}, healthy.Add(60 * time.Second), v1alpha1.StopIdleTimeout},
-		"nor is it after an invocation":                               {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(10), zero), used(at(100)), gap(20, at(125))}, at(180), v1alpha1.StopIdleTimeout},
-		"an invocation that ended while nobody looked":                {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(10), zero), used(at(110)), gap(20, at(125))}, at(185), v1alpha1.StopIdleTimeout},
-		"an invocation after that is not moved":                       {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(10), zero), used(at(125)), gap(20, at(125))}, at(185), v1alpha1.StopIdleTimeout},
-		"a stamp tells what nobody saw":                               {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(10), at(10)), used(at(100)), gap(20, at(125))}, at(160), v1alpha1.StopIdleTimeout},
-		"time in which nobody looked is not idle time":                {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(102), zero), func(f *lifecycle.Facts) { f.Pulse.Unseen = 20 * time.Second }}, at(182), v1alpha1.StopIdleTimeout},
-		"idle equals max":                                             {[]func(*lifecycle.Facts){limits(60, 60)}, at(60), v1alpha1.StopMaxLifetime},
-		"50: max ends a busy session":                                 {[]func(*lifecycle.Facts){limits(60, 120), said(contract.HealthyBusy, at(10), at(10))}, at(120), v1alpha1.StopMaxLifetime},
-		"50: invocations do not extend max":                           {[]func(*lifecycle.Facts){limits(60, 120), func(f *lifecycle.Facts) { f.Traffic.InUseUntil = at(1000) }}, at(120), v1alpha1.StopMaxLifetime},
-		"max ends a session that starts":                              {[]func(*lifecycle.Facts){limits(60, 60), starting}, at(60), v1alpha1.StopMaxLifetime},
-		"an outage does not extend max":                               {[]func(*lifecycle.Facts){limits(60, 120), failing(50, at(10)), func(f *lifecycle.Facts) { f.Outage = at(119) }}, at(120), v1alpha1.StopMaxLifetime},
-		"54: never healthy, cannot be asked":                          {[]func(*lifecycle.Facts){starting, func(f *lifecycle.Facts) { f.Asked = false }}, at(120), v1alpha1.StopStartTimeout},
-		"54: never healthy, refuses":                                  {[]func(*lifecycle.Facts){starting, failing(3, at(10))}, at(120), v1alpha1.StopStartTimeout},
-		"not asked yet after a restart":                               {[]func(*lifecycle.Facts){starting}, never, ""},
-		"53: failures in a row":                                       {[]func(*lifecycle.Facts){failing(15, at(100))}, at(130), v1alpha1.StopUnhealthy},
-		"one failure too few":                                         {[]func(*lifecycle.Facts){failing(14, at(100))}, never, ""},
-		"failures count from the end of an outage":                    {[]func(*lifecycle.Facts){failing(500, at(100)), func(f *lifecycle.Facts) { f.Outage = at(200) }}, at(230), v1alpha1.StopUnhealthy},
-		"an outage long ago does not matter":                          {[]func(*lifecycle.Facts){failing(15, at(100)), func(f *lifecycle.Facts) { f.Outage = at(50) }}, at(130), v1alpha1.StopUnhealthy},
-		"stuck counts from first healthy":                             {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckStop), said(contract.HealthyBusy, at(1), at(1))}, healthy.Add(300 * time.Second), v1alpha1.StopStuckBusy},
-		"stuck, to be stopped":                                        {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckStop), said(contract.HealthyBusy, at(10), at(9))}, at(310), v1alpha1.StopStuckBusy},
-		"stuck, to be reported":                                       {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckReport), said(contract.HealthyBusy, at(10), at(9))}, never, ""},
+		"42: idle counts from first healthy":                               {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, healthy, zero)}, healthy.Add(60 * time.Second), v1alpha1.StopIdleTimeout},
+		"43: idle counts from the last invocation":                         {[]func(*lifecycle.Facts){limits(60, 28800), func(f *lifecycle.Facts) { f.Traffic.EndedAt = at(100.5) }}, at(160.5), v1alpha1.StopIdleTimeout},
+		"44: busy is not idle":                                             {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.HealthyBusy, at(10), at(10))}, never, ""},
+		"45: idle counts from the agent's own stamp of the change":         {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(102), at(101))}, at(161), v1alpha1.StopIdleTimeout},
+		"47: busy without a stamp counts as busy":                          {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.HealthyBusy, at(10), zero)}, never, ""},
+		"47: by the strict clock it does not":                              {[]func(*lifecycle.Facts){limits(60, 28800), clock(v1alpha1.IdleClockAgentCoreStrict), said(contract.HealthyBusy, at(10), zero), func(f *lifecycle.Facts) { f.Traffic.EndedAt = at(30) }}, at(90), v1alpha1.StopIdleTimeout},
+		"by the strict clock busy with a stamp does":                       {[]func(*lifecycle.Facts){limits(60, 28800), clock(v1alpha1.IdleClockAgentCoreStrict), said(contract.HealthyBusy, at(10), at(10))}, never, ""},
+		"by the strict clock a change without a stamp does not count":      {[]func(*lifecycle.Facts){limits(60, 28800), clock(v1alpha1.IdleClockAgentCoreStrict), said(contract.Healthy, at(50), zero)}, healthy.Add(60 * time.Second), v1alpha1.StopIdleTimeout},
+		"48: without a usable stamp the operator's own moment counts":      {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(102), zero)}, at(162), v1alpha1.StopIdleTimeout},
+		"by the observed clock the stamp does not count":                   {[]func(*lifecycle.Facts){limits(60, 28800), clock(v1alpha1.IdleClockObserved), said(contract.Healthy, at(102), at(150))}, at(162), v1alpha1.StopIdleTimeout},
+		"a stamp from before the start does not count":                     {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, healthy, time.Unix(0, 0))}, healthy.Add(60 * time.Second), v1alpha1.StopIdleTimeout},
+		"nor is it after an invocation":                                    {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(10), zero), used(at(100)), gap(20, at(125))}, at(180), v1alpha1.StopIdleTimeout},
+		"an invocation that ended while nobody looked":                     {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(10), zero), used(at(110)), gap(20, at(125))}, at(185), v1alpha1.StopIdleTimeout},
+		"an invocation after that is not moved":                            {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(10), zero), used(at(125)), gap(20, at(125))}, at(185), v1alpha1.StopIdleTimeout},
+		"a stamp tells what nobody saw":                                    {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(10), at(10)), used(at(100)), gap(20, at(125))}, at(160), v1alpha1.StopIdleTimeout},
+		"time in which nobody looked is not idle time":                     {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(102), zero), func(f *lifecycle.Facts) { f.Pulse.Unseen = 20 * time.Second }}, at(182), v1alpha1.StopIdleTimeout},
+		"idle equals max":                                                  {[]func(*lifecycle.Facts){limits(60, 60)}, at(60), v1alpha1.StopMaxLifetime},
+		"50: max ends a busy session":                                      {[]func(*lifecycle.Facts){limits(60, 120), said(contract.HealthyBusy, at(10), at(10))}, at(120), v1alpha1.StopMaxLifetime},
+		"50: invocations do not extend max":                                {[]func(*lifecycle.Facts){limits(60, 120), func(f *lifecycle.Facts) { f.Traffic.InUseUntil = at(1000) }}, at(120), v1alpha1.StopMaxLifetime},
+		"max ends a session that starts":                                   {[]func(*lifecycle.Facts){limits(60, 60), starting}, at(60), v1alpha1.StopMaxLifetime},
+		"an outage does not extend max":                                    {[]func(*lifecycle.Facts){limits(60, 120), failing(50, at(10)), func(f *lifecycle.Facts) { f.Outage = at(119) }}, at(120), v1alpha1.StopMaxLifetime},
+		"54: never healthy, cannot be asked":                               {[]func(*lifecycle.Facts){starting, func(f *lifecycle.Facts) { f.Asked = false }}, at(120), v1alpha1.StopStartTimeout},
+		"54: never healthy, refuses":                                       {[]func(*lifecycle.Facts){starting, failing(3, at(10))}, at(120), v1alpha1.StopStartTimeout},
+		"54: the time of the start counts from the start of the container": {[]func(*lifecycle.Facts){starting, begun(at(300)), failing(3, at(310))}, at(420), v1alpha1.StopStartTimeout},
+		"a node's clock that is behind":                                    {[]func(*lifecycle.Facts){starting, begun(at(-300)), failing(3, at(10))}, at(120), v1alpha1.StopStartTimeout},
+		"not started yet":                                                  {[]func(*lifecycle.Facts){starting, begun(zero)}, at(600), v1alpha1.StopStartFailed},
+		"not started yet, with a limit of its own":                         {[]func(*lifecycle.Facts){starting, begun(zero), provisioning(7200)}, at(7200), v1alpha1.StopStartFailed},
+		"max ends a session that is provisioned":                           {[]func(*lifecycle.Facts){starting, begun(zero), limits(60, 500)}, at(500), v1alpha1.StopMaxLifetime},
+		"not asked yet after a restart":                                    {[]func(*lifecycle.Facts){starting}, never, ""},
+		"53: failures in a row":                                            {[]func(*lifecycle.Facts){failing(15, at(100))}, at(130), v1alpha1.StopUnhealthy},
+		"one failure too few":                                              {[]func(*lifecycle.Facts){failing(14, at(100))}, never, ""},
+		"failures count from the end of an outage":                         {[]func(*lifecycle.Facts){failing(500, at(100)), func(f *lifecycle.Facts) { f.Outage = at(200) }}, at(230), v1alpha1.StopUnhealthy},
+		"an outage long ago does not matter":                               {[]func(*lifecycle.Facts){failing(15, at(100)), func(f *lifecycle.Facts) { f.Outage = at(50) }}, at(130), v1alpha1.StopUnhealthy},
+		"stuck counts from first healthy":                                  {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckStop), said(contract.HealthyBusy, at(1), at(1))}, healthy.Add(300 * time.Second), v1alpha1.StopStuckBusy},
+		"stuck, to be stopped":                                             {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckStop), said(contract.HealthyBusy, at(10), at(9))}, at(310), v1alpha1.StopStuckBusy},
+		"stuck, to be reported":                                            {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckReport), said(contract.HealthyBusy, at(10), at(9))}, never, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -202,8 +221,13 @@ func TestStopsSayWhy(t *testing.T) {
 		{[]func(*lifecycle.Facts){compute(lifecycle.ComputeLost, "evicted")}, "evicted"},
 		{[]func(*lifecycle.Facts){}, "lived for 8h0m0s"},
 		{[]func(*lifecycle.Facts){busy}, "not even an agent that is HealthyBusy"},
-		{[]func(*lifecycle.Facts){limits(60, 30000), starting, failing(2, at(10))}, "within 2m0s of the creation of its pod: connection refused"},
-		{[]func(*lifecycle.Facts){limits(60, 30000), starting, compute(lifecycle.ComputePresent, "ImagePullBackOff"), func(f *lifecycle.Facts) { f.Asked = false }}, "pod: ImagePullBackOff"},
+		{[]func(*lifecycle.Facts){limits(60, 30000), starting, failing(2, at(10))}, "not healthy within 2m0s of the start of its container: connection refused (it must listen"},
+		{[]func(*lifecycle.Facts){limits(60, 30000), starting, answered("GET /ping was answered with 404")}, "not healthy within 2m0s of the start of its container: GET /ping was answered with 404"},
+		{[]func(*lifecycle.Facts){limits(60, 30000), starting, compute(lifecycle.ComputePresent, "its address is a node's"), func(f *lifecycle.Facts) { f.Asked = false }}, "it was not asked: its address is a node's"},
+		{[]func(*lifecycle.Facts){limits(60, 30000), starting, func(f *lifecycle.Facts) { f.Asked = false }}, "it has not been heard of"},
+		{[]func(*lifecycle.Facts){limits(60, 30000), starting, begun(zero), waiting(v1alpha1.ReasonUnschedulable, "no node takes the pod")}, "did not start within 10m0s of the creation of its pod (spec.provisioningTimeoutSeconds): no node takes the pod"},
+		{[]func(*lifecycle.Facts){limits(60, 30000), starting, begun(zero)}, "the pod does not say why"},
+		{[]func(*lifecycle.Facts){starting, compute(lifecycle.ComputeFailed, "refused")}, "refused"},
 		{[]func(*lifecycle.Facts){limits(60, 30000), failing(15, at(100))}, "15 pings in a row failed: connection refused"},
 		{[]func(*lifecycle.Facts){limits(60, 30000), stuckAfter(300, v1alpha1.StuckStop), busy}, "HealthyBusy for 5m0s without a break"},
 		{[]func(*lifecycle.Facts){limits(60, 30000)}, "No work for 1m0s: the agent answers Healthy and no invocation"},
@@ -212,6 +236,18 @@ func TestStopsSayWhy(t *testing.T) {
 		verdict := lifecycle.Decide(now, living(now, row.facts...))
 		NewWithT(t).Expect(verdict.Stop.Message).To(ContainSubstring(row.says))
 	}
+}
+
+// answered is a failed ping of an agent that answered all the same.
+func answered(detail string) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) {
+		f.Pulse.Failures, f.Pulse.FailingSince = 1, at(10)
+		f.Pulse.LastFailure = lifecycle.Answer{Failure: lifecycle.FailureStatusCode, Detail: detail}
+	}
+}
+
+func waiting(reason, message string) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) { f.Compute.Wait = lifecycle.Wait{Reason: reason, Message: message} }
 }
 
 func TestIdlenessNeedsAFreshGoodAnswer(t *testing.T) {
@@ -282,7 +318,8 @@ func TestTheOrderOfTheRules(t *testing.T) {
 		undo func(*lifecycle.Facts)
 	}{
 		{v1alpha1.StopRequested, func(f *lifecycle.Facts) { f.Desired = v1alpha1.DesiredRunning }},
-		{v1alpha1.StopAgentExited, compute(lifecycle.ComputeLost, "evicted")},
+		{v1alpha1.StopAgentExited, compute(lifecycle.ComputeFailed, "rejected after it had answered")},
+		{v1alpha1.StopComputeLost, compute(lifecycle.ComputeLost, "evicted")},
 		{v1alpha1.StopComputeLost, compute(lifecycle.ComputePresent, "")},
 		{v1alpha1.StopMaxLifetime, func(f *lifecycle.Facts) { f.Policy.Max = time.Hour }},
 		{v1alpha1.StopStuckBusy, func(f *lifecycle.Facts) { failing(20, at(100))(f) }},
@@ -294,7 +331,9 @@ func TestTheOrderOfTheRules(t *testing.T) {
 	}
 
 	// A compute that was never healthy is neither Unhealthy nor idle.
-	facts = living(now, limits(60, 100), starting, failing(50, at(10)))
+	facts = living(now, limits(60, 100), starting, compute(lifecycle.ComputeFailed, "an init container failed"), failing(50, at(10)))
+	NewWithT(t).Expect(lifecycle.Decide(now, facts).Stop.Reason).To(Equal(v1alpha1.StopStartFailed), "before its time is over")
+	facts.Compute.Phase = lifecycle.ComputePresent
 	NewWithT(t).Expect(lifecycle.Decide(now, facts).Stop.Reason).To(Equal(v1alpha1.StopMaxLifetime))
 	facts.Policy.Max = time.Hour
 	NewWithT(t).Expect(lifecycle.Decide(now, facts).Stop.Reason).To(Equal(v1alpha1.StopStartTimeout))

@@ -32,7 +32,7 @@ func PhaseOf(session *v1alpha1.AgentSession) Phase {
 		return PhaseStopping
 	case spec.DesiredState == v1alpha1.DesiredStopped:
 		return PhaseStopped
-	case status.State == v1alpha1.StateStopped && !requested && !takenBack(status):
+	case status.State == v1alpha1.StateStopped && !requested && !StopAsked(status):
 		return PhaseStopped
 	case status.State == "", status.State == v1alpha1.StateStopped, status.State == v1alpha1.StateStarting:
 		return PhaseStarting
@@ -77,9 +77,17 @@ func HasCompute(session *v1alpha1.AgentSession) bool {
 	return true
 }
 
-// takenBack: the stop that desiredState had asked for is withdrawn.
-func takenBack(status *v1alpha1.AgentSessionStatus) bool {
-	return status.LastTermination != nil && status.LastTermination.Reason == v1alpha1.StopRequested
+// StopAsked tells whether desiredState or activation had asked for the last stop, so
+// that taking that back wakes the session: also for that of a start that never had a
+// pod, which was given up.
+func StopAsked(status *v1alpha1.AgentSessionStatus) bool {
+	last := status.LastTermination
+	return last != nil && last.Reason == v1alpha1.StopRequested || GivenUp(status)
+}
+
+// GivenUp tells whether the last activation never had a pod.
+func GivenUp(status *v1alpha1.AgentSessionStatus) bool {
+	return len(status.History) > 0 && status.History[0].Activation == status.Activation && status.History[0].From == nil
 }
 
 // Living tells whether a session in a state has a compute that nobody is taking

@@ -15,6 +15,9 @@ import (
 func TestPhaseOf(t *testing.T) {
 	pod := &v1alpha1.PodStatus{IP: "10.0.0.1"}
 	stopped := func(reason v1alpha1.StopReason) *v1alpha1.Termination { return &v1alpha1.Termination{Reason: reason} }
+	past := func(activation int32, from *metav1.Time) []v1alpha1.PastActivation {
+		return []v1alpha1.PastActivation{{Activation: activation, From: from}}
+	}
 	for name, row := range map[string]struct {
 		spec   v1alpha1.AgentSessionSpec
 		status v1alpha1.AgentSessionStatus
@@ -35,6 +38,9 @@ func TestPhaseOf(t *testing.T) {
 		"stopped, woken":            {spec: v1alpha1.AgentSessionSpec{Activation: 2}, status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 1}, want: lifecycle.PhaseStarting},
 		"stopped by hand":           {spec: v1alpha1.AgentSessionSpec{DesiredState: "Stopped"}, status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 1, LastTermination: stopped("StopRequested")}, want: lifecycle.PhaseStopped},
 		"stopped, taken back":       {spec: v1alpha1.AgentSessionSpec{DesiredState: "Running"}, status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 1, LastTermination: stopped("StopRequested")}, want: lifecycle.PhaseStarting},
+		"given up, taken back":      {status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 2, LastTermination: stopped("StartFailed"), History: past(2, nil)}, want: lifecycle.PhaseStarting},
+		"given up, another before":  {status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 2, LastTermination: stopped("StartFailed"), History: past(1, nil)}, want: lifecycle.PhaseStopped},
+		"its start failed":          {status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 2, LastTermination: stopped("StartFailed"), History: past(2, new(metav1.Now()))}, want: lifecycle.PhaseStopped},
 	} {
 		t.Run(name, func(t *testing.T) {
 			session := &v1alpha1.AgentSession{Spec: row.spec, Status: row.status}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 // Name is the node that the pods are bound to, unless Place says otherwise.
@@ -33,6 +34,9 @@ type Node struct {
 	// Prepare, if set, chooses the agent of a new pod; nil keeps the pod
 	// Pending. Set it before Run.
 	Prepare func(*corev1.Pod) *Agent
+	// Initializing, if set, tells that a new pod's containers wait, although it has an
+	// address, for its init containers. Set it before Run.
+	Initializing func(*corev1.Pod) bool
 	// Place names the node of a new pod. Set it before Run.
 	Place func(*corev1.Pod) string
 }
@@ -136,7 +140,7 @@ func (n *Node) start(ctx context.Context, p *corev1.Pod) {
 	if err := n.client.SubResource("binding").Create(ctx, p, binding); err != nil || agent == nil {
 		return
 	}
-	for _, v := range p.Spec.Containers[0].Env {
+	for _, v := range lifecycle.AgentContainer(p).Env {
 		if v.Name == contract.EnvToken {
 			agent.token = v.Value
 		}
@@ -154,10 +158,18 @@ func (n *Node) start(ctx context.Context, p *corev1.Pod) {
 	p.Status.StartTime = new(metav1.Now())
 	p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue})
 	for _, c := range p.Spec.Containers {
-		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{
-			Name: c.Name, Image: c.Image, Ready: true,
-			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}},
-		})
+		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, n.container(p, &c))
 	}
 	_ = n.client.Status().Patch(ctx, p, client.MergeFrom(base))
+}
+
+// container is one that runs, or waits for the pod's init containers.
+func (n *Node) container(p *corev1.Pod, c *corev1.Container) corev1.ContainerStatus {
+	status := corev1.ContainerStatus{Name: c.Name, Image: c.Image}
+	if n.Initializing != nil && n.Initializing(p) {
+		status.State.Waiting = &corev1.ContainerStateWaiting{Reason: "PodInitializing"}
+		return status
+	}
+	status.Ready, status.State.Running = true, &corev1.ContainerStateRunning{StartedAt: metav1.Now()}
+	return status
 }

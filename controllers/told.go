@@ -1,0 +1,89 @@
+package controllers
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// told remembers when a report of a session that starts was last written. A pod may
+// say another thing every second.
+type told struct {
+	mu      sync.Mutex
+	reports map[types.NamespacedName]time.Time
+}
+
+func (t *told) at(key types.NamespacedName) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.reports[key]
+}
+
+func (t *told) note(key types.NamespacedName, state v1alpha1.SessionState, now time.Time) {
+	if state != v1alpha1.StateStarting {
+		t.forget(key)
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.reports == nil {
+		t.reports = map[types.NamespacedName]time.Time{}
+	}
+	t.reports[key] = now
+}
+
+func (t *told) forget(key types.NamespacedName) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.reports, key)
+}
+
+// tellAt is when another thing that keeps a session from starting may be told; zero
+// if there is nothing new. A start that is over soon costs no write for it.
+func tellAt(old *v1alpha1.AgentSessionStatus, o outcome) time.Time {
+	was := meta.FindStatusCondition(old.Conditions, v1alpha1.ConditionReady)
+	wait := o.verdict.Wait
+	if was == nil || old.State != v1alpha1.StateStarting || o.verdict.State != v1alpha1.StateStarting || o.refusal != nil {
+		return time.Time{}
+	}
+	reason := wait.Reason
+	if reason == "" {
+		reason = string(v1alpha1.StateStarting)
+	}
+	same := reason == was.Reason && (wait.Reason == "" || wait.Container == "" || strings.Contains(was.Message, strconv.Quote(wait.Container)))
+	if same || lifecycle.Refuses(was.Reason) {
+		return time.Time{}
+	}
+	last := o.told
+	if created := o.facts.Compute.CreatedAt; created.After(last) {
+		last = created
+	}
+	return last.Add(o.facts.Policy.Tell)
+}
+
+// quiet takes back what alone is worth no write while a session starts: its next
+// stop, and the words of the condition Ready unless another thing keeps it.
+func quiet(old *v1alpha1.AgentSessionStatus, next v1alpha1.AgentSessionStatus, o outcome) v1alpha1.AgentSessionStatus {
+	was := meta.FindStatusCondition(old.Conditions, v1alpha1.ConditionReady)
+	if was == nil || old.State != v1alpha1.StateStarting || next.State != v1alpha1.StateStarting || o.refusal != nil || lifecycle.Refuses(was.Reason) {
+		return next
+	}
+	if at := tellAt(old, o); !at.IsZero() && !o.now.Before(at) {
+		return next
+	}
+	same := *next.DeepCopy()
+	same.NextStop = old.NextStop
+	meta.SetStatusCondition(&same.Conditions, *was)
+	if equality.Semantic.DeepEqual(*old, same) {
+		return same
+	}
+	return next
+}
