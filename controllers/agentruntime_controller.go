@@ -30,6 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 const (
@@ -72,8 +73,12 @@ func (r *AgentRuntimeReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	}
 	old := agent.DeepCopy()
 	var err error
-	if agent.Status.Sessions, err = r.count(ctx, &agent); err != nil {
+	var starts *metav1.Condition
+	if agent.Status.Sessions, starts, err = r.count(ctx, &agent); err != nil {
 		return ctrl.Result{}, err
+	}
+	if starts != nil { // or what was known stands
+		meta.SetStatusCondition(&agent.Status.Conditions, *starts)
 	}
 	agent.Status.AgentRuntimeID = idOf(&agent)
 	agent.Status.AgentRuntimeArn = fmt.Sprintf("arn:aws:bedrock-agentcore:%s:%s:runtime/%s", cmp.Or(r.Region, DefaultRegion), accountOf(agent.Namespace), agent.Status.AgentRuntimeID)
@@ -159,12 +164,18 @@ func revisionOf(agent *v1alpha1.AgentRuntime) (*appsv1.ControllerRevision, error
 	}, nil
 }
 
-func (r *AgentRuntimeReconciler) count(ctx context.Context, agent *v1alpha1.AgentRuntime) (counts v1alpha1.SessionCounts, err error) {
+// count counts the runtime's sessions by state, and says what became of the youngest
+// start; nil if no session tells.
+func (r *AgentRuntimeReconciler) count(ctx context.Context, agent *v1alpha1.AgentRuntime) (counts v1alpha1.SessionCounts, starts *metav1.Condition, err error) {
 	var list v1alpha1.AgentSessionList
 	if err := r.Client.List(ctx, &list, client.InNamespace(agent.Namespace), client.MatchingFields{runtimeIndex: agent.Name}, client.UnsafeDisableDeepCopy); err != nil {
-		return counts, fmt.Errorf("list sessions: %w", err)
+		return counts, nil, fmt.Errorf("list sessions: %w", err)
 	}
+	var youngest time.Time
 	for i := range list.Items {
+		if at, c := startOf(&list.Items[i]); at.After(youngest) {
+			youngest, starts = at, &c
+		}
 		switch list.Items[i].Status.State {
 		case v1alpha1.StateActive:
 			counts.Active++
@@ -178,7 +189,41 @@ func (r *AgentRuntimeReconciler) count(ctx context.Context, agent *v1alpha1.Agen
 			counts.Starting++
 		}
 	}
-	return counts, nil
+	return counts, starts, nil
+}
+
+// startOf is when a session last started, and what became of it; the zero time if it
+// is not over, or was ended by somebody.
+func startOf(session *v1alpha1.AgentSession) (time.Time, metav1.Condition) {
+	status := &session.Status
+	c := metav1.Condition{
+		Type: v1alpha1.ConditionSessionsStart, Status: metav1.ConditionTrue,
+		Reason: v1alpha1.ReasonHealthy, Message: "The youngest compute of a session was healthy.",
+	}
+	if status.Pod != nil && status.HealthyAt != nil {
+		return status.Pod.CreatedAt.Time, c
+	}
+	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil && lifecycle.Refuses(ready.Reason) {
+		c.Status, c.Reason = metav1.ConditionFalse, ready.Reason
+		c.Message = fmt.Sprintf("The AgentSession %q cannot start: %s", session.Name, ready.Message)
+		return ready.LastTransitionTime.Time, c
+	}
+	if status.State != v1alpha1.StateStopped || len(status.History) == 0 {
+		return time.Time{}, c
+	}
+	past := &status.History[0]
+	at := past.Until.Time
+	if past.From != nil {
+		at = past.From.Time
+	}
+	switch {
+	case past.Reason == v1alpha1.StopStartFailed || past.Reason == v1alpha1.StopStartTimeout:
+		c.Status, c.Reason = metav1.ConditionFalse, string(past.Reason)
+		c.Message = fmt.Sprintf("The AgentSession %q did not start: %s", session.Name, past.Message)
+	case status.LastTermination == nil || status.LastTermination.PingStatus == "":
+		return time.Time{}, c
+	}
+	return at, c
 }
 
 func readyRuntime(agent *v1alpha1.AgentRuntime, versions map[int64]bool, refusal *refused) metav1.Condition {

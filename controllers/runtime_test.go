@@ -166,6 +166,40 @@ var _ = Describe("Sessions of a runtime", Ordered, func() {
 		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
 	})
 
+	It("say in the runtime whether they start", func(ctx context.Context) {
+		agent := newRuntime(namespace, "starts", "first")
+		Expect(api.Create(ctx, agent)).To(Succeed())
+		said := func(about string) func() string {
+			return func() string {
+				Expect(api.Get(ctx, client.ObjectKeyFromObject(agent), agent)).To(Succeed())
+				if c := meta.FindStatusCondition(agent.Status.Conditions, about); c != nil {
+					return string(c.Status) + " " + c.Reason + ": " + c.Message
+				}
+				return ""
+			}
+		}
+		Eventually(said(v1alpha1.ConditionReady)).Should(HavePrefix("True"))
+		Expect(said(v1alpha1.ConditionSessionsStart)()).To(BeEmpty(), "nobody knows yet")
+		good := sessionOf(agent, "starts-good")
+		Expect(api.Create(ctx, good)).To(Succeed())
+		eventuallyState(ctx, good, v1alpha1.StateIdle)
+		Eventually(said(v1alpha1.ConditionSessionsStart)).Should(HavePrefix("True Healthy: "))
+
+		updateRuntime(ctx, agent, func(s *v1alpha1.AgentRuntimeSpec) { s.Template.Annotations = map[string]string{"pending": "yes"} })
+		bad := sessionOf(agent, "starts-bad")
+		Expect(api.Create(ctx, bad)).To(Succeed())
+		eventuallyState(ctx, bad, v1alpha1.StateStarting)
+		var pod corev1.Pod
+		Expect(api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: bad.Status.Pod.Name}, &pod)).To(Succeed())
+		base := pod.DeepCopy()
+		pod.Status.Phase, pod.Status.Reason = corev1.PodFailed, "OutOfmemory"
+		Expect(api.Status().Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
+		Eventually(said(v1alpha1.ConditionSessionsStart)).Should(And(HavePrefix(`False StartFailed: The AgentSession "starts-bad" did not start: `), ContainSubstring("OutOfmemory")))
+		patchSpec(ctx, good, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredStopped })
+		eventuallyState(ctx, good, v1alpha1.StateStopped)
+		Consistently(said(v1alpha1.ConditionSessionsStart), time.Second).Should(HavePrefix("False"), "a stop is no start")
+	})
+
 	It("start with the version that their endpoint pins, once it is there", func(ctx context.Context) {
 		agent := newRuntime(namespace, "endpoints", "first")
 		session := sessionOf(agent, "endpoints-session", func(s *v1alpha1.AgentSession) { s.Spec.RuntimeRef.Qualifier = "PROD" })
@@ -193,7 +227,7 @@ var _ = Describe("Sessions of a runtime", Ordered, func() {
 		updateRuntime(ctx, agent, func(s *v1alpha1.AgentRuntimeSpec) { s.Endpoints[0].Version = 99 })
 		Eventually(func(g Gomega) {
 			g.Expect(api.Get(ctx, client.ObjectKeyFromObject(agent), agent)).To(Succeed())
-			g.Expect(agent.Status.Conditions).To(ConsistOf(And(HaveField("Status", metav1.ConditionFalse),
+			g.Expect(agent.Status.Conditions).To(ContainElement(And(HaveField("Type", v1alpha1.ConditionReady), HaveField("Status", metav1.ConditionFalse),
 				HaveField("Message", ContainSubstring("The endpoint PROD pins version 99")))))
 		}).Should(Succeed())
 	})

@@ -365,7 +365,8 @@ type AgentRuntimeStatus struct {
 	// them within a few seconds.
 	// +optional
 	Sessions SessionCounts `json:"sessions,omitzero"`
-	// conditions: Ready is True while every endpoint's version can be started.
+	// conditions: Ready is True while every endpoint's version can be started;
+	// SessionsStart says what became of the youngest start of a session.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

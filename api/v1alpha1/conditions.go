@@ -1,7 +1,7 @@
 package v1alpha1
 
-// Types of the conditions of an AgentSession, which always has all three, and of
-// an AgentRuntime, which has Ready.
+// Types of the conditions of an AgentSession, which always has Ready, PingContract
+// and Stuck, and of an AgentRuntime, which has Ready and SessionsStart.
 const (
 	// ConditionReady is true while the compute answers pings: the session is
 	// Active or Idle. Its reasons are the states, what keeps a compute from being
@@ -10,6 +10,11 @@ const (
 	// and those after it). Of an AgentRuntime it is true while its endpoints'
 	// versions can be started.
 	ConditionReady = "Ready"
+	// ConditionSessionsStart, of an AgentRuntime, is false when the youngest of its
+	// sessions' computes whose start is over never was healthy, and true when that one
+	// was. Its reasons are StartFailed, StartTimeout, those of what keeps a compute
+	// from being had, and ReasonHealthy.
+	ConditionSessionsStart = "SessionsStart"
 	// ConditionPingContract is false when the agent's ping answers break
 	// AgentCore's contract, and unknown before the first answer.
 	ConditionPingContract = "PingContract"
@@ -66,6 +71,9 @@ const (
 	// operator tries again. Sessions start, and endpoints cannot pin that version.
 	ReasonVersionNameTaken = "VersionNameTaken"
 )
+
+// ReasonHealthy, of the condition SessionsStart, is a compute that was healthy.
+const ReasonHealthy = "Healthy"
 
 // Reasons of the condition PingContract.
 const (

@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/gateway"
@@ -80,6 +81,47 @@ var _ = Describe("An agent that", func() {
 		Expect(a.code).To(Equal(http.StatusFailedDependency))
 		Expect(a.header.Get("X-Amzn-ErrorType")).To(Equal("RuntimeClientError"))
 		Expect(a.failed.Message).To(Equal("Runtime initialization time exceeded. Please make sure that initialization completes in 120s."))
+	})
+
+	It("cannot be had leaves a session and a runtime that say why", func(ctx context.Context) {
+		d, session := openDoor(), id()
+		agent := newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) {
+			s.Template.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 40}}}
+		})
+		a := d.invoke(ctx, agent, session, ask{})
+		Expect(a.code).To(Equal(http.StatusFailedDependency))
+		Expect(a.failed.Message).To(ContainSubstring("The session cannot start: PodRefused"))
+		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopped))
+		why := "The template has no terminationGracePeriodSeconds, and 30 seconds are the default: set it"
+		Expect(sessionOf(ctx, agent, session).Status.LastTermination).To(And(HaveField("Reason", v1alpha1.StopStartFailed),
+			HaveField("Message", And(HavePrefix("PodRefused: The API server refused the pod: "), ContainSubstring(why)))))
+		Eventually(func(g Gomega) {
+			g.Expect(api.Get(ctx, client.ObjectKeyFromObject(agent), agent)).To(Succeed())
+			g.Expect(agent.Status.Conditions).To(ContainElement(And(
+				HaveField("Type", v1alpha1.ConditionSessionsStart), HaveField("Status", metav1.ConditionFalse),
+				HaveField("Reason", string(v1alpha1.StopStartFailed)), HaveField("Message", And(ContainSubstring("PodRefused"), ContainSubstring(why))))))
+		}).Should(Succeed())
+		Expect(d.invoke(ctx, agent, session, ask{}).failed.Message).To(ContainSubstring("PodRefused"), "it is tried again for whoever calls again")
+	})
+
+	It("never ran has failed its caller", func(ctx context.Context) {
+		d, session := openDoor(), id()
+		agent := newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) {
+			s.Template.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "agentsession.dev/held"}}
+		})
+		answered := make(chan answer, 1)
+		go func() {
+			defer GinkgoRecover()
+			answered <- d.invoke(ctx, agent, session, ask{})
+		}()
+		var pods []corev1.Pod
+		Eventually(func() []corev1.Pod { pods = podsOf(ctx, agent); return pods }).Should(HaveLen(1))
+		pods[0].Status.Phase, pods[0].Status.Reason = corev1.PodFailed, "OutOfcpu"
+		Expect(api.Status().Update(ctx, &pods[0])).To(Succeed())
+		var a answer
+		Eventually(answered).Should(Receive(&a))
+		Expect(a.code).To(Equal(http.StatusFailedDependency))
+		Expect(a.failed.Message).To(HavePrefix("An error occurred when starting the runtime."))
 	})
 
 	It("ends before it is healthy has failed its caller", func(ctx context.Context) {
