@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 const namespace = "agentsession-demo"
@@ -166,9 +167,15 @@ func (p *plot) lastSeen() string {
 
 // hint is for machines that are slower than the demo's scaled time allows.
 func (v view) hint(p *plot) string {
-	if p.seen == nil || p.seen.Status.LastTermination == nil || p.seen.Status.LastTermination.Reason != v1alpha1.StopStartTimeout {
+	if p.seen == nil || p.seen.Status.LastTermination == nil {
 		return ""
 	}
-	return fmt.Sprintf("This machine took longer than 120 s / %d to start a pod. Try: go run ./hack/demo --time-scale=%d",
-		v.story.scale, max(v.story.scale/2, 1))
+	limit := map[v1alpha1.StopReason]time.Duration{
+		v1alpha1.StopStartFailed: lifecycle.DefaultProvisioning, v1alpha1.StopStartTimeout: lifecycle.StartTimeout,
+	}[p.seen.Status.LastTermination.Reason]
+	if limit == 0 {
+		return ""
+	}
+	return fmt.Sprintf("If this machine took longer than %d s / %d to start it, try: go run ./hack/demo --time-scale=%d",
+		int(limit.Seconds()), v.story.scale, max(v.story.scale/2, 1))
 }

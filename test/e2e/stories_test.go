@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -109,11 +110,15 @@ var _ = Describe("What goes wrong", Ordered, func() {
 				killOperator(ctx)
 			}
 			created, uid := status.Pod.CreatedAt, status.Pod.UID
+			var began time.Time // the agent's container
 			Eventually(func(g Gomega) {
 				_, err := reading(ctx, session)()
 				g.Expect(err).NotTo(HaveOccurred())
 				for _, pod := range podsOf(ctx, session) {
 					Expect(pod.UID).To(Equal(uid), "one pod at most")
+					if containers := pod.Status.ContainerStatuses; len(containers) == 1 && containers[0].State.Running != nil {
+						began = containers[0].State.Running.StartedAt.Time
+					}
 				}
 				if session.Status.Pod != nil {
 					Expect(session.Status.Pod.CreatedAt).To(Equal(created), "no clock is reset")
@@ -124,16 +129,70 @@ var _ = Describe("What goes wrong", Ordered, func() {
 			Expect(session.Status.LastTermination.Message).To(ContainSubstring(message))
 			Expect(session.Status.Activation).To(BeEquivalentTo(1))
 			if want == v1alpha1.StopStartTimeout {
-				Expect(session.Status.LastTermination.DueAt.Time).To(BeTemporally("==", created.Add(120*time.Second/scale)))
+				Expect(session.Status.LastTermination.DueAt.Time).To(BeTemporally("==", began.Add(120*time.Second/scale)))
 			}
 			Expect(podsOf(ctx, session)).To(BeEmpty())
 		},
 			Entry("an agent that exits", []string{"--exit-after=4s", "--exit-code=1"}, v1alpha1.StateIdle, v1alpha1.StopAgentExited, "code 1"),
 			Entry("an agent that eats its memory", []string{"--eat-memory-after=4s"}, v1alpha1.StateIdle, v1alpha1.StopAgentExited, "137: OOMKilled"),
 			Entry("an agent that hangs", []string{"--hang-after=4s"}, v1alpha1.StateIdle, v1alpha1.StopUnhealthy, "no answer within"),
-			Entry("an agent that is never healthy", []string{"--never-healthy"}, v1alpha1.StateStarting, v1alpha1.StopStartTimeout, "answered 503"),
+			Entry("an agent that is never healthy", []string{"--never-healthy"}, v1alpha1.StateStarting, v1alpha1.StopStartTimeout, "503"),
 		)
 	}
+
+	// What the kubelet says of a start that fails is what people are told.
+	DescribeTable("does not start, and says why", func(ctx context.Context, harm func(*corev1.PodSpec), want v1alpha1.StopReason, waits string, message ...string) {
+		session := example(newNamespace(ctx), "echo")
+		session.Spec.ProvisioningTimeoutSeconds = 120 // 10 s
+		harm(&session.Spec.Template.Spec)
+		Expect(api.Create(ctx, session)).To(Succeed())
+		if waits != "" {
+			Eventually(func() (string, error) {
+				status, err := reading(ctx, session)()
+				if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); c != nil {
+					return c.Reason, err
+				}
+				return "", err
+			}).Should(Equal(waits))
+		}
+		status := eventuallyState(ctx, session, v1alpha1.StateStopped)
+		Expect(status.LastTermination.Reason).To(Equal(want))
+		for _, part := range message {
+			Expect(status.LastTermination.Message).To(ContainSubstring(part))
+		}
+		Expect(status.History).To(HaveLen(1))
+	},
+		Entry("a missing Secret", func(pod *corev1.PodSpec) {
+			pod.Containers[0].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "api-keys"}}}}
+		}, v1alpha1.StopStartFailed, v1alpha1.ReasonContainerConfigError, "spec.provisioningTimeoutSeconds", `secret "api-keys" not found`),
+		Entry("no image", func(pod *corev1.PodSpec) {
+			pod.Containers[0].Image = "registry.invalid/agent:1"
+		}, v1alpha1.StopStartFailed, v1alpha1.ReasonImagePullFailed, "spec.provisioningTimeoutSeconds", `the image "registry.invalid/agent:1" of the agent`),
+		Entry("no image of a native sidecar", func(pod *corev1.PodSpec) {
+			sidecar := *pod.Containers[0].DeepCopy()
+			sidecar.Name, sidecar.Image, sidecar.RestartPolicy = "credential-proxy", "registry.invalid/proxy:1", new(corev1.ContainerRestartPolicyAlways)
+			pod.InitContainers = []corev1.Container{sidecar}
+		}, v1alpha1.StopStartFailed, v1alpha1.ReasonImagePullFailed, `the image "registry.invalid/proxy:1" of sidecar "credential-proxy"`),
+		Entry("an init container that fails", func(pod *corev1.PodSpec) {
+			init := *pod.Containers[0].DeepCopy()
+			init.Name, init.Args = "fetch-model", []string{"no-such-agent"}
+			pod.InitContainers = []corev1.Container{init}
+		}, v1alpha1.StopStartFailed, "", `The init container "fetch-model" exited with code `, "so the agent never ran", "Its last words: "),
+		Entry("a program that is not there", func(pod *corev1.PodSpec) {
+			pod.Containers[0].Command = []string{"/no-such-program"}
+		}, v1alpha1.StopStartFailed, "", "could not be started", "/no-such-program"),
+	)
+
+	It("says that a livenessProbe may have ended the agent", func(ctx context.Context) {
+		session := example(newNamespace(ctx), "echo")
+		session.Spec.Template.Spec.Containers[0].LivenessProbe = &corev1.Probe{
+			ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromInt32(8080)}},
+			PeriodSeconds: 1, FailureThreshold: 2,
+		}
+		Expect(api.Create(ctx, session)).To(Succeed())
+		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination).To(And(
+			HaveField("Reason", v1alpha1.StopAgentExited), HaveField("Message", ContainSubstring("Its template has a livenessProbe"))))
+	})
 
 	It("keeps the due moments of living sessions when the operator is killed", func(ctx context.Context) {
 		namespace := newNamespace(ctx)
