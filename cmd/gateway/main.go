@@ -30,6 +30,7 @@ import (
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/gateway"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 type options struct {
@@ -42,6 +43,7 @@ type options struct {
 	queueLength                            int
 	queueTimeout                           time.Duration
 	shutdownDelay                          time.Duration
+	publicURL                              string
 	log                                    zap.Options
 }
 
@@ -66,6 +68,9 @@ func main() {
 		"How long they wait, until they are answered 429; and calls for which there is no room, as too many large payloads are on their way.")
 	flag.DurationVar(&o.shutdownDelay, "shutdown-delay", 5*time.Second,
 		"How long the gateway goes on taking calls after it was told to end (/readyz says no at once): those who send them learn of it late.")
+	flag.StringVar(&o.publicURL, "public-url", "",
+		"Where callers reach the gateway, as https://agents.example: what it tells them of itself, in the cards of A2A agents and to those who need a token. "+
+			"Default: the Host of each request, and https if it came with X-Forwarded-Proto: https.")
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
@@ -93,6 +98,9 @@ func (o *options) validate() error {
 	}
 	if c := gateway.Conflict(o.conflict); c != gateway.ConflictFail && c != gateway.ConflictWait {
 		return fmt.Errorf("--conflict is %q: it must be fail or wait", o.conflict)
+	}
+	if err := lifecycle.CheckGatewayURL(o.publicURL); o.publicURL != "" && err != nil {
+		return fmt.Errorf("--public-url is %q: %w", o.publicURL, err)
 	}
 	return o.validateLimits()
 }
@@ -213,7 +221,7 @@ func newGateway(mgr ctrl.Manager, o options, spans *trace.TracerProvider) (*gate
 	opts := gateway.Options{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cluster: mgr.GetConfig(), AllowLoopback: o.allowLoopback, Conflict: gateway.Conflict(o.conflict),
 		RequestTimeout: o.requestTimeout, StreamTimeout: o.streamTimeout, QueueLength: o.queueLength, QueueTimeout: o.queueTimeout,
-		ShutdownDelay: o.shutdownDelay, Log: ctrl.Log.WithName("gateway"),
+		ShutdownDelay: o.shutdownDelay, PublicURL: o.publicURL, Log: ctrl.Log.WithName("gateway"),
 	}
 	if spans != nil {
 		opts.Traces = spans

@@ -25,6 +25,8 @@ func TestValidate(t *testing.T) {
 		"less than no time":         {change: func(o *options) { o.streamTimeout = -time.Second }, says: "--stream-timeout -1s"},
 		"no place in line":          {change: func(o *options) { o.queueLength = 0 }, says: "--queue-length is 0"},
 		"no time in line":           {change: func(o *options) { o.queueTimeout = 0 }, says: "--queue-timeout 0s"},
+		"a public URL":              {change: func(o *options) { o.publicURL = "https://agents.example" }},
+		"no public URL":             {change: func(o *options) { o.publicURL = "agents.example" }, says: `--public-url is "agents.example": it must be`},
 		"an end at once":            {change: func(o *options) { o.shutdownDelay = 0 }},
 		"an end before it is asked": {change: func(o *options) { o.shutdownDelay = -time.Second }, says: "--shutdown-delay is -1s"},
 	} {

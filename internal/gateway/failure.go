@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -133,9 +132,9 @@ func internal(err error, id string) *failure {
 	return &failure{Code: http.StatusInternalServerError, Type: internalError, Message: "An internal error occurred; the request id is " + id}
 }
 
-// write sends f.
-func (f *failure) write(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", "application/json")
+// write sends f as it is told to its caller.
+func (f *failure) write(w http.ResponseWriter, to reply) {
+	w.Header().Set("Content-Type", to.kind)
 	w.Header().Set("X-Amzn-ErrorType", f.Type)
 	if f.Challenge != "" {
 		w.Header().Set("WWW-Authenticate", f.Challenge)
@@ -147,11 +146,7 @@ func (f *failure) write(w http.ResponseWriter) {
 		w.Header().Set("Retry-After", strconv.FormatFloat(math.Ceil(f.RetryAfter.Seconds()), 'f', 0, 64))
 		w.Header().Set("X-Amz-Retry-After", strconv.FormatInt(f.RetryAfter.Milliseconds(), 10))
 	}
-	body, err := json.Marshal(f)
-	if err != nil {
-		panic(err) // it is made of texts
-	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(body))) // so that it is whole before the call is over
-	w.WriteHeader(f.Code)
-	_, _ = w.Write(body) // the caller may have gone
+	w.Header().Set("Content-Length", strconv.Itoa(len(to.body))) // so that it is whole before the call is over
+	w.WriteHeader(to.code)
+	_, _ = w.Write(to.body) // the caller may have gone
 }

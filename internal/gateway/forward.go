@@ -139,12 +139,18 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, sessi
 	defer release()
 	inFlight.Inc()
 	defer inFlight.Dec()
+	var failed error
+	c.runs(session)
+	if speaksRPC(c.protocol) {
+		c.message() // while it is there
+	}
 	header, err := headersFor(r.Header, c, startedWith(session).RequestHeaderConfiguration)
 	if err != nil {
 		return err
 	}
-	var failed error
-	w.Header().Set(contract.HeaderSessionID, c.session)
+	if !c.nameless {
+		w.Header().Set(contract.HeaderSessionID, c.session)
+	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite:    func(p *httputil.ProxyRequest) { rewrite(p, c, session, header) },
 		Transport:  g.agents,
@@ -257,12 +263,17 @@ func startedWith(session *v1alpha1.AgentSession) v1alpha1.ActivationRuntime {
 	return *session.Status.Runtime
 }
 
+// negotiated are the headers in which a protocol's clients and servers find out what
+// both know.
+var negotiated = map[v1alpha1.ServerProtocol][]string{v1alpha1.ProtocolA2A: {"A2A-Version", "A2A-Extensions", "X-A2A-Extensions"}}
+
 // headersFor are those of a caller that reach the agent: AgentCore's own, those
 // of tracing, and those that the runtime allows. One of the latter that is too long is
 // an error; one of tracing is left out, since callers may not know of it.
 func headersFor(in http.Header, c *call, allowed *v1alpha1.RequestHeaderConfiguration) (http.Header, error) {
 	out := http.Header{}
-	for _, name := range []string{"Accept", "Content-Encoding", contract.HeaderMCPSessionID, "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name"} {
+	always := []string{"Accept", "Content-Encoding", contract.HeaderMCPSessionID, "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name"}
+	for _, name := range slices.Concat(always, negotiated[c.protocol]) {
 		if value := in.Get(name); value != "" {
 			out.Set(name, value)
 		}
@@ -326,19 +337,25 @@ func passOn(answer *http.Response, c *call, session *v1alpha1.AgentSession) erro
 		return nil
 	}
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
-		return agentFailed(answer.StatusCode)
+		return c.refused(answer)
 	}
 	if answer.ContentLength > c.limits.Payload {
 		return runtimeError(fmt.Sprintf("The agent's answer has %d bytes, and %d are allowed", answer.ContentLength, c.limits.Payload))
 	}
-	header := only(answer.Header, returned)
+	header := only(answer.Header, slices.Concat(returned, negotiated[c.protocol]))
 	if header.Get("Content-Type") == "" {
 		header["Content-Type"] = nil // or it would be guessed
 	}
-	if startedWith(session).ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP {
+	switch {
+	case c.any: // its session is not its own, and it could come back with the id
+		header.Del(contract.HeaderMCPSessionID)
+	case c.protocol == v1alpha1.ProtocolMCP:
 		header.Set(contract.HeaderMCPSessionID, mcpSession(c.session, cmp.Or(header.Get(contract.HeaderMCPSessionID), c.mcp)))
 	}
 	answer.Header = header
+	if c.op == opCard {
+		return mendCard(answer, session.Status.Pod, lifecycle.EndpointURL(c.reached, c.runtime.Status.AgentRuntimeArn, c.qualifier))
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"hash/maphash"
 	"io"
@@ -69,6 +70,9 @@ type Options struct {
 	// QueueTimeout is also how long a call waits until there is room for its large
 	// payload.
 	QueueTimeout time.Duration
+	// PublicURL is how callers reach the gateway, for what it tells them of itself.
+	// Empty: as each of them did.
+	PublicURL string
 	// ShutdownDelay is how long Serve goes on taking calls when it is told to end,
 	// since those who send them learn of it late. Default: not at all.
 	ShutdownDelay time.Duration
@@ -135,9 +139,14 @@ type call struct {
 	runtime   *v1alpha1.AgentRuntime
 	qualifier string
 	limits    lifecycle.CallLimits
+	protocol  v1alpha1.ServerProtocol
+	reached   string    // the gateway's own URL, as the caller knows it
+	rpc       *rpc      // what the payload says, if it is JSON-RPC and was read
 	session   string    // AgentCore's id of it
 	mcp       string    // the agent's own id of it, if it speaks MCP
+	inMCP     bool      // MCP's own header names the session
 	any       bool      // any free session will do
+	nameless  bool      // it named none, and is told of none
 	began     time.Time // when it began to start the session, if it did
 }
 
@@ -183,7 +192,7 @@ func (g *Gateway) served(span trace.Span, answer *recorder, c *call, err error, 
 	if c.payload != nil {
 		c.payload.close()
 	}
-	says := []any{"operation", c.op, "request", c.id, "code", answer.code, "took", time.Since(began).String(), "caller", c.caller.Name}
+	says := []any{"operation", c.op, "request", c.id, "code", answer.result(), "took", time.Since(began).String(), "caller", c.caller.Name}
 	if c.runtime != nil {
 		says = append(says, "namespace", c.runtime.Namespace, "runtime", c.runtime.Name, "session", c.session)
 	}
@@ -236,6 +245,8 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 	if c.runtime, err = permitted(r.Context(), c.caller, c.op.right(), found); err != nil {
 		return err
 	}
+	c.protocol = lifecycle.ProtocolOf(c.runtime.Spec.ProtocolConfiguration).ServerProtocol
+	c.reached = g.reached(r)
 	c.limits = lifecycle.CallLimits{Request: g.RequestTimeout, Stream: g.StreamTimeout, Payload: contract.MaxPayloadBytes}.Within(c.runtime.Spec.Limits)
 	if c.payload.Size > c.limits.Payload {
 		return tooLarge(c.limits.Payload)
@@ -262,17 +273,19 @@ func (g *Gateway) fail(w *recorder, r *http.Request, c call, err error) {
 	if !ok {
 		f = internal(err, c.id)
 	}
-	if c.session != "" && c.runtime.Spec.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP {
+	if c.session != "" && !c.any && c.protocol == v1alpha1.ProtocolMCP {
 		w.Header().Set(contract.HeaderMCPSessionID, mcpSession(c.session, c.mcp))
 	}
+	w.failed = f.Code
+	to := c.envelop(f)
 	if f.Code != http.StatusRequestEntityTooLarge {
-		f.write(w)
+		f.write(w, to)
 		return
 	}
 	// A caller who is still sending would be reset, and may never see the answer.
 	control := http.NewResponseController(w)
 	_ = control.EnableFullDuplex() // if it cannot be, he may be lucky
-	f.write(w)
+	f.write(w, to)
 	_ = control.Flush()                                             // as above
 	_, _ = io.CopyN(io.Discard, r.Body, 2*contract.MaxPayloadBytes) // as above
 }
@@ -283,8 +296,12 @@ type recorder struct {
 	ready     *atomic.Bool // for more calls on this connection
 	deadline  time.Time
 	code      int
+	failed    int // the status of an error, which a protocol may have answered with another
 	firstByte time.Time
 }
+
+// result is the status that counts.
+func (w *recorder) result() int { return cmp.Or(w.failed, w.code) }
 
 func (w *recorder) WriteHeader(code int) {
 	if w.code == 0 {

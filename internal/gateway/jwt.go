@@ -183,15 +183,15 @@ func (g *Gateway) bearer(c *call, agent *v1alpha1.AgentRuntime) Authenticator {
 		case given == 1 && scheme != SchemeBearer:
 			return nil, denied("The runtime is called with a bearer token of its issuer")
 		case given != 1:
-			return nil, unauthorized("The request must have one bearer token", challenge(r, c))
+			return nil, unauthorized("The request must have one bearer token", g.challenge(r, c))
 		}
 		authorizer := &agent.Spec.AuthorizerConfiguration.CustomJWTAuthorizer
 		claims, err := g.issuers.at(authorizer.DiscoveryURL).verify(ctx, token)
 		if err != nil {
-			return nil, errors.Join(unauthorized("The token is not a good one of the runtime's issuer", challenge(r, c)), err)
+			return nil, errors.Join(unauthorized("The token is not a good one of the runtime's issuer", g.challenge(r, c)), err)
 		}
 		if err := allowed(authorizer, claims); err != nil {
-			return nil, errors.Join(unauthorized("The token is not meant for the runtime", challenge(r, c)), err)
+			return nil, errors.Join(unauthorized("The token is not meant for the runtime", g.challenge(r, c)), err)
 		}
 		if c.op.right() != rightToInvoke {
 			return nil, denied("Callers with a token of the runtime's issuer may invoke and stop")
@@ -232,17 +232,21 @@ func allowed(a *v1alpha1.CustomJWTAuthorizer, token *oidc.IDToken) error {
 
 // challenge is what tells a client where tokens are had (RFC 9728, as AgentCore
 // has it).
-func challenge(r *http.Request, c *call) string {
-	return `Bearer resource_metadata="` + resource(r, c) + metadataPath + `?qualifier=` + url.QueryEscape(qualifierIn(r)) + `"`
+func (g *Gateway) challenge(r *http.Request, c *call) string {
+	return `Bearer resource_metadata="` + lifecycle.InvocationsURL(g.reached(r), c.label) + metadataPath + `?qualifier=` + url.QueryEscape(qualifierIn(r)) + `"`
 }
 
-// resource is the URL of a runtime's invocations, as the caller knows it.
-func resource(r *http.Request, c *call) string {
+// reached is the gateway's own URL, as the caller knows it. What he says of it goes
+// to nobody else.
+func (g *Gateway) reached(r *http.Request) string {
+	if g.PublicURL != "" {
+		return g.PublicURL
+	}
 	scheme := "http"
 	if r.Header.Get("X-Forwarded-Proto") == "https" { // what stands before the gateway has TLS
 		scheme = "https"
 	}
-	return scheme + "://" + r.Host + "/runtimes/" + strings.ReplaceAll(url.PathEscape(c.label), ":", "%3A") + "/invocations"
+	return scheme + "://" + r.Host
 }
 
 const metadataPath = "/.well-known/oauth-protected-resource"
@@ -264,7 +268,7 @@ func (g *Gateway) metadata(w http.ResponseWriter, r *http.Request, c *call) erro
 		Scopes   []string `json:"scopes_supported,omitempty"`
 		Methods  []string `json:"bearer_methods_supported"`
 	}{
-		resource(r, c) + "?qualifier=" + url.QueryEscape(qualifierIn(r)),
+		lifecycle.InvocationsURL(g.reached(r), c.label) + "?qualifier=" + url.QueryEscape(qualifierIn(r)),
 		[]string{strings.TrimSuffix(authorizer.DiscoveryURL, discoveryPath)},
 		authorizer.AllowedScopes,
 		[]string{"header"},

@@ -12,7 +12,7 @@ import (
 var (
 	requestsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "agentsession_gateway_requests_total",
-		Help: "Calls that were answered, by operation and HTTP status.",
+		Help: "Calls that were answered, by operation and HTTP status: of an error that one before its protocol's envelope.",
 	}, []string{"operation", "code"})
 	requestDuration = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "agentsession_gateway_first_byte_seconds",
@@ -51,7 +51,7 @@ func init() {
 }
 
 func observe(op operation, w *recorder, began time.Time) {
-	requestsTotal.WithLabelValues(string(op), strconv.Itoa(w.code)).Inc()
+	requestsTotal.WithLabelValues(string(op), strconv.Itoa(w.result())).Inc()
 	if !w.firstByte.IsZero() {
 		requestDuration.WithLabelValues(string(op)).Observe(w.firstByte.Sub(began).Seconds())
 	}

@@ -138,6 +138,9 @@ func sessionIDOf(r *http.Request, c *call) (string, error) {
 		return "", badSessionID("Member must not be null")
 	case len(given) == 0 && c.op == opCard:
 		return "agent-card-" + string(c.runtime.UID), nil // or every look would start a compute
+	case len(given) == 0 && c.op == opInvoke && !c.any && c.anySession(r):
+		c.any, c.nameless = true, true
+		return "", nil // until it has one
 	case len(given) == 0:
 		return string(uuid.NewUUID()), nil
 	}
@@ -156,7 +159,7 @@ func givenIDs(r *http.Request, c *call) []string {
 	if mcp := r.Header.Values(contract.HeaderMCPSessionID); len(mcp) > 0 && mcp[0] != "" {
 		session, own := splitMCP(mcp[0])
 		if own != "" || c.runtime.Spec.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP {
-			c.mcp = own
+			c.mcp, c.inMCP = own, true
 			return append([]string{session}, mcp[1:]...)
 		}
 	}

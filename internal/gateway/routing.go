@@ -139,6 +139,7 @@ func (g *Gateway) takeOrBegin(ctx context.Context, c *call) (session *v1alpha1.A
 			if release, err = g.use(ctx, free, true); err == nil {
 				return free, release, nil
 			}
+		case g.traffic.returning(c.runtime.Namespace): // callers who call one after the other need one session
 		default:
 			c.session = stopped.Spec.RuntimeSessionID
 			begun := false

@@ -100,7 +100,19 @@ func (g *Gateway) look(ctx context.Context, c *call) (*v1alpha1.AgentSession, li
 			Message: "An AgentSession of another runtime or session id stands where this session's belongs",
 		}
 	}
-	return session, lifecycle.PhaseOf(session), nil
+	phase := lifecycle.PhaseOf(session)
+	if phase != lifecycle.PhaseStopped {
+		c.runs(session)
+	}
+	return session, phase, nil
+}
+
+// runs notes what the call's session speaks: an endpoint may pin a version that does
+// not speak what the newest does.
+func (c *call) runs(session *v1alpha1.AgentSession) {
+	if started := session.Status.Runtime; started != nil {
+		c.protocol = lifecycle.ProtocolOf(started.ProtocolConfiguration).ServerProtocol
+	}
 }
 
 // await waits for a session that is not ready to change, unless that is not this

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +38,7 @@ type Told struct {
 	Host    string      `json:"host"`
 	Header  http.Header `json:"header"`
 	Payload []byte      `json:"payload"`
+	URL     string      `json:"url,omitempty"` // of a card, as AWS's SDK writes it
 }
 
 // Secret is what an agent says when it fails.
@@ -91,7 +93,11 @@ func (e *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if do.MCP != "" {
 		w.Header().Set(contract.HeaderMCPSessionID, do.MCP)
 	}
-	_ = json.NewEncoder(w).Encode(Told{e.Pod, calls, others, r.URL.Path, r.Host, r.Header, raw}) // the caller may have gone
+	told := Told{Pod: e.Pod, Calls: calls, Others: others, Path: r.URL.Path, Host: r.Host, Header: r.Header, Payload: raw}
+	if strings.HasSuffix(r.URL.Path, "/agent-card.json") {
+		told.URL = "http://localhost:9000/"
+	}
+	_ = json.NewEncoder(w).Encode(told) // the caller may have gone
 }
 
 // talk answers every message with itself, and with the session at first.

@@ -96,7 +96,7 @@ var _ = Describe("A runtime", func() {
 		r := doors[0].request(ctx, path(agent, "invocations"), id(), ask{Code: http.StatusTeapot})
 		r.Header.Set(mcpSession, theirs)
 		a := send(r)
-		Expect(a.code).To(Equal(http.StatusFailedDependency))
+		Expect(a.body).To(ContainSubstring(`"code":-32010`))
 		Expect(a.header.Get(mcpSession)).To(Equal(theirs))
 	})
 })
