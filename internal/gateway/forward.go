@@ -168,7 +168,8 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, sessi
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
 	}
 	proxy.ServeHTTP(w, r)
-	if _, known := errors.AsType[*failure](failed); known || failed == nil {
+	if _, answered := errors.AsType[*failure](failed); answered || failed == nil {
+		g.traffic.heard(computeOf(session))
 		return failed
 	}
 	if !unreached(failed) { // it may hold what the agent wrote

@@ -82,17 +82,24 @@ func (t *traffic) begin(of compute, seen lifecycle.Seen, now time.Time, alone bo
 		t.uses[of] = u
 	}
 	u.seen = seen
-	if u.InFlight++; u.InFlight == 1 {
-		u.BeganAt, u.Alone = now, alone
+	if u.Use = u.Begin(now, seen); u.InFlight == 1 {
+		u.Alone = alone
 	}
 	t.plan(of, u)
 	return func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		if u.InFlight--; u.InFlight == 0 {
-			u.EndedAt = time.Now().Truncate(time.Microsecond) // what the API holds
-		}
+		u.Use = u.End(time.Now().Truncate(time.Microsecond)) // what the API holds
 		t.plan(of, u)
+	}
+}
+
+// heard notes that the agent of a compute has answered an invocation.
+func (t *traffic) heard(of compute) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if u := t.uses[of]; u != nil {
+		u.HeardAt = time.Now()
 	}
 }
 
@@ -135,12 +142,14 @@ func (t *traffic) wrote(of compute, seen lifecycle.Seen, held time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if u := t.uses[of]; u != nil {
-		u.seen, u.Held = seen, held
+		u.seen, u.Use = seen, u.Pay(time.Now(), seen)
+		u.Held = held
 		t.plan(of, u)
 	}
 }
 
-// plan sets the moment of the next write. What has nothing to tell is forgotten.
+// plan sets the moment of the next write. What has nothing to tell is forgotten when
+// its writes are paid for.
 func (t *traffic) plan(of compute, u *use) {
 	if u.timer != nil {
 		u.timer.Stop()
@@ -149,13 +158,21 @@ func (t *traffic) plan(of compute, u *use) {
 		return // it plans anew when it is done; or the compute is gone
 	}
 	at := u.WriteAt(u.seen)
-	if at.IsZero() {
-		if u.InFlight == 0 {
-			delete(t.uses, of)
-		}
-		return
+	switch unpaid := time.Until(u.PaidAt); {
+	case !at.IsZero():
+		u.timer = time.AfterFunc(time.Until(at), func() { t.tell(of, u) })
+	case unpaid > 0:
+		u.timer = time.AfterFunc(unpaid, func() { t.forget(of, u) })
+	default:
+		delete(t.uses, of)
 	}
-	u.timer = time.AfterFunc(time.Until(at), func() { t.tell(of, u) })
+}
+
+// forget is a plan whose moment has come.
+func (t *traffic) forget(of compute, u *use) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.plan(of, u)
 }
 
 // tell writes what is known of a compute.
@@ -180,7 +197,7 @@ func (t *traffic) tell(of compute, u *use) {
 	case err != nil:
 		u.timer = time.AfterFunc(retryAfter, func() { t.tell(of, u) })
 	default:
-		u.seen = seen
+		u.seen, u.Use = seen, u.Pay(time.Now(), seen)
 		if !u.Held.Equal(seen.Traffic.InUseUntil) { // or a claim took that meanwhile
 			u.Held = held
 		}

@@ -16,6 +16,7 @@ import (
 type history struct {
 	t     *rapid.T
 	now   time.Time
+	back  time.Duration // by how much the clock was set back
 	facts lifecycle.Facts
 	agent agent
 
@@ -33,9 +34,11 @@ type history struct {
 	told    agent     // the agent as it was when it last told of them,
 	toldAt  time.Time // which was then
 
-	answered agent         // the agent as it was at its last good answer
-	seenIdle time.Duration // how long good answers have said Healthy, without a gap
-	unsure   time.Duration // by how much the rules may take it for longer
+	answered   agent         // the agent as it was at its last good answer,
+	answeredAt time.Time     // which was then,
+	errors     int           // and how many errors it has answered since
+	seenIdle   time.Duration // how long good answers have said Healthy, without a gap
+	unsure     time.Duration // by how much the rules may take it for longer
 }
 
 func newHistory(t *rapid.T) *history {
@@ -83,6 +86,9 @@ func (h *history) ping() {
 	} else if after.Status != before.Status || after.Since != before.Since || after.Fresh(h.now, period) {
 		h.t.Fatal("a failed ping changed the status, or counts as an answer")
 	}
+	if answer.Failure == lifecycle.FailureStatusCode {
+		h.errors++
+	}
 	if before.Tells(after, h.facts.Policy.FailureThreshold) {
 		h.look()
 	}
@@ -100,7 +106,7 @@ func (h *history) heard(before, after lifecycle.Pulse) {
 		h.unsure += time.Second // the API holds whole seconds
 	}
 	h.seenIdle = min(h.seenIdle, h.sinceUse())
-	h.answered = h.agent
+	h.answered, h.answeredAt, h.errors = h.agent, h.now, 0
 }
 
 // sinceUse is how long ago the last invocation ended.
@@ -114,7 +120,7 @@ func (h *history) restart(leaseKnown bool) {
 	}
 	old, state := h.facts.Pulse, h.facts.State
 	h.down, h.facts.Pulse, h.facts.Asked = false, lifecycle.Pulse{}, false
-	h.facts.Work, h.asked = lifecycle.Work{}, time.Time{}
+	h.facts.Work, h.asked, h.errors = lifecycle.Work{}, time.Time{}, 0
 	if h.living() {
 		seen := zero
 		if leaseKnown {
@@ -213,7 +219,7 @@ func (h *history) start() {
 	h.facts.Compute = lifecycle.Compute{Phase: lifecycle.ComputePresent, CreatedAt: h.now.Truncate(time.Second)}
 	h.agent = newAgent(h.facts.Compute.CreatedAt, h.agent.stamps)
 	h.facts.Work, h.asked, h.told, h.toldAt = lifecycle.Work{}, time.Time{}, agent{}, time.Time{}
-	h.reported, h.stops, h.seenIdle, h.unsure = reported{}, 0, 0, 0
+	h.reported, h.stops, h.seenIdle, h.unsure, h.errors = reported{}, 0, 0, 0, 0
 	h.look()
 }
 
@@ -221,6 +227,7 @@ func (h *history) start() {
 func (h *history) step(by time.Duration) {
 	h.now = h.now.Add(by)
 	h.unsure += max(0, -by)
+	h.back += max(0, -by)
 }
 
 // pass lets time go by, one period at a time, with a ping in each and a look

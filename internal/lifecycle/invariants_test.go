@@ -39,8 +39,10 @@ func TestHistories(t *testing.T) {
 			"it tells no tasks":  func(*rapid.T) { h.agent.mute = true },
 			"it tells its tasks": func(*rapid.T) { h.agent.mute = false },
 			"no place to ask":    func(*rapid.T) { h.crowded = !h.crowded },
-			"the agent hangs":    func(*rapid.T) { h.agent.hangs = true },
-			"the agent recovers": func(*rapid.T) { h.agent.hangs = false },
+			"the agent hangs":    func(*rapid.T) { h.agent.fails = lifecycle.FailureTimeout },
+			"the agent refuses":  func(*rapid.T) { h.agent.fails = lifecycle.FailureConnect },
+			"the agent is ill":   func(*rapid.T) { h.agent.fails = lifecycle.FailureStatusCode },
+			"the agent recovers": func(*rapid.T) { h.agent.fails = "" },
 			"an invocation":      func(t *rapid.T) { h.invoke(time.Duration(rapid.IntRange(1, 200).Draw(t, "lease")) * time.Second) },
 			"an invocation ends": func(*rapid.T) { h.invoke(0) },
 			"the operator goes":  func(*rapid.T) { h.down = true },
@@ -163,6 +165,8 @@ func (h *history) checkStop(stop lifecycle.Stop) {
 		h.checkIdle()
 	case v1alpha1.StopStuckBusy:
 		h.checkStuck()
+	case v1alpha1.StopUnhealthy:
+		h.checkUnhealthy()
 	default:
 	}
 }
@@ -175,6 +179,26 @@ func (h *history) checkStuck() {
 	if !long && (!told.busy || told.ended.IsZero() || h.toldAt.Sub(told.ended) < 10*time.Second-h.unsure) {
 		h.t.Fatalf("stopped as stuck, and at %v the agent was %+v", h.toldAt, told)
 	}
+}
+
+// checkUnhealthy: nobody is stopped for silence while an invocation is in flight, nor
+// before a threshold of periods after it, in which no ping was answered.
+func (h *history) checkUnhealthy() {
+	f := h.facts
+	threshold := f.Policy.FailureThreshold
+	patience := time.Duration(threshold) * period
+	switch silent := h.now.Sub(h.answeredAt) + h.back; {
+	case h.errors >= threshold:
+	case h.now.Sub(f.Traffic.InUseUntil) < patience, h.now.Sub(f.Traffic.EndedAt) < patience:
+		h.t.Fatal("stopped as unhealthy in or soon after an invocation, and it answered no error")
+	case silent < patience, h.answered.busy && f.Pulse.Status == contract.HealthyBusy && silent < 15*time.Minute && h.counts():
+		h.t.Fatalf("stopped as unhealthy after %v, and it was %+v", silent, h.answered)
+	}
+}
+
+// counts: by the clock that the spec chooses a status of the agent counts.
+func (h *history) counts() bool {
+	return h.facts.Policy.IdleClock != v1alpha1.IdleClockAgentCoreStrict || h.agent.stamps.usable()
 }
 
 func (h *history) checkIdle() {
@@ -223,7 +247,11 @@ func TestAQuietAgentCostsNothing(t *testing.T) {
 		pulse := lifecycle.Pulse{}.Observe(a.answer(now), now, period)
 		for range 100 {
 			now = now.Add(period + time.Duration(rapid.IntRange(-400, 400).Draw(t, "late"))*time.Millisecond)
-			a.hangs = !a.hangs && rapid.IntRange(0, 9).Draw(t, "hangs") == 0
+			if fails := a.fails == "" && rapid.IntRange(0, 9).Draw(t, "hangs") == 0; fails {
+				a.fails = lifecycle.FailureTimeout
+			} else {
+				a.fails = ""
+			}
 			next := pulse.Observe(a.answer(now), now, period)
 			if pulse.Tells(next, lifecycle.DefaultFailureThreshold) {
 				t.Fatalf("told of nothing: %+v and then %+v", pulse, next)

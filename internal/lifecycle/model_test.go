@@ -31,8 +31,8 @@ type agent struct {
 	since  time.Time // when busy last changed
 	ended  time.Time // when its journal said that the task had ended
 	stamps stamps
-	hangs  bool
-	mute   bool // on GET /tasks
+	fails  lifecycle.Failure // how it answers no ping; empty if it answers
+	mute   bool              // on GET /tasks
 }
 
 func newAgent(born time.Time, stamps stamps) agent {
@@ -55,7 +55,7 @@ func (a *agent) record(now time.Time) {
 
 // tasks is what GET /tasks brings; false if nothing.
 func (a *agent) tasks(now time.Time) (contract.Tasks, bool) {
-	if a.hangs || a.mute {
+	if a.fails != "" || a.mute {
 		return contract.Tasks{}, false
 	}
 	if !a.busy {
@@ -70,8 +70,8 @@ func (a *agent) tasks(now time.Time) (contract.Tasks, bool) {
 
 // answer is what one ping of the agent brings.
 func (a *agent) answer(now time.Time) lifecycle.Answer {
-	if a.hangs {
-		return lifecycle.Answer{Failure: lifecycle.FailureTimeout, Detail: "no answer"}
+	if a.fails != "" {
+		return lifecycle.Answer{Failure: a.fails, Detail: "it fails"}
 	}
 	ping := contract.Ping{Status: contract.Healthy, Stamp: contract.StampSeconds}
 	if a.busy {
@@ -134,7 +134,7 @@ func owed(now time.Time, f lifecycle.Facts) v1alpha1.StopReason {
 	p, policy := f.Pulse, f.Policy
 	started := !p.HealthyAt.IsZero()
 	fresh := !p.Restored && p.Failures == 0 && !p.AnsweredAt.IsZero() && now.Sub(p.AnsweredAt) <= 2*policy.Period
-	counts := policy.IdleClock != v1alpha1.IdleClockAgentCoreStrict || !p.Stamp.IsZero()
+	counts := policy.IdleClock != v1alpha1.IdleClockAgentCoreStrict || !p.Stamp.IsZero() || p.Restored && f.State == v1alpha1.StateActive
 	busy := p.Status == contract.HealthyBusy && counts
 	threshold := time.Duration(policy.FailureThreshold) * policy.Period
 	running := !f.Compute.StartedAt.IsZero()
@@ -155,7 +155,7 @@ func owed(now time.Time, f lifecycle.Facts) v1alpha1.StopReason {
 		return v1alpha1.StopStartFailed
 	case !started && running && reached(runs, policy.StartTimeout) && (!f.Asked || p.Failures > 0):
 		return v1alpha1.StopStartTimeout
-	case started && p.Failures >= policy.FailureThreshold && reached(p.FailingSince, threshold) && reached(f.Outage, threshold):
+	case started && reached(f.Outage, threshold) && (ill(now, f) || dead(now, f, busy)):
 		return v1alpha1.StopUnhealthy
 	case !started, !fresh:
 		return ""
@@ -174,6 +174,21 @@ func owed(now time.Time, f lifecycle.Facts) v1alpha1.StopReason {
 		}
 	}
 	return v1alpha1.StopIdleTimeout
+}
+
+// ill: it answered a threshold of pings with errors, whatever it was doing.
+func ill(now time.Time, f lifecycle.Facts) bool {
+	p, threshold := f.Pulse, f.Policy.FailureThreshold
+	return p.Errors >= threshold && !now.Before(p.ErringSince.Add(time.Duration(threshold)*f.Policy.Period))
+}
+
+// dead: it answered no ping for a threshold of periods in which it is not known to
+// have had an invocation, and for 15 minutes if it was busy before.
+func dead(now time.Time, f lifecycle.Facts, busy bool) bool {
+	p, threshold := f.Pulse, f.Policy.FailureThreshold
+	free := later(p.FailingSince, later(f.Traffic.EndedAt, f.Traffic.InUseUntil))
+	return p.Failures >= threshold && !now.Before(free.Add(time.Duration(threshold)*f.Policy.Period)) &&
+		(!busy || !now.Before(p.FailingSince.Add(15*time.Minute)))
 }
 
 // forgotten: ten seconds after an event said that a task had ended, and after the

@@ -20,6 +20,9 @@ const (
 	// starts. AgentCore has no such limit: it has pulled an image before any session
 	// of it starts.
 	DefaultProvisioning = 600 * time.Second
+	// BusySilence is how long an agent that said HealthyBusy may leave pings
+	// unanswered: AgentCore's for one that blocks them.
+	BusySilence = 15 * time.Minute
 	// DefaultFailureThreshold is how many pings in a row may fail. AWS does
 	// not document its own figure; 30 s bridge what a busy Python loop misses.
 	DefaultFailureThreshold = 15
@@ -70,6 +73,8 @@ type Policy struct {
 	StartTimeout time.Duration
 	// FailureThreshold is how many pings in a row must fail.
 	FailureThreshold int
+	// BusySilence is how long an agent that said HealthyBusy may be silent.
+	BusySilence time.Duration
 	// IdleClock chooses the moment from which idleness counts.
 	IdleClock v1alpha1.IdleClock
 	// StuckAfter is how long HealthyBusy may last; zero: for ever.
@@ -92,6 +97,7 @@ func PolicyOf(spec *v1alpha1.AgentSessionSpec, scale int) Policy {
 		Provisioning:     DefaultProvisioning,
 		StartTimeout:     StartTimeout,
 		FailureThreshold: DefaultFailureThreshold,
+		BusySilence:      BusySilence / time.Duration(scale),
 		IdleClock:        v1alpha1.IdleClockAgentCore,
 		TTL:              -1,
 		Merge:            mergeWindow / time.Duration(scale),
@@ -118,6 +124,9 @@ func PolicyOf(spec *v1alpha1.AgentSessionSpec, scale int) Policy {
 	p.StartTimeout /= time.Duration(scale)
 	return p
 }
+
+// patience is how long pings must have failed.
+func (p Policy) patience() time.Duration { return time.Duration(p.FailureThreshold) * p.Period }
 
 // Period is the time between two pings at a time scale: 2 s at 1, and never
 // less than 100 ms.

@@ -22,6 +22,10 @@ const (
 	FailureBody Failure = "Body"
 )
 
+// silent: the agent may only have been too busy to answer. Any other failure it has
+// answered.
+func (f Failure) silent() bool { return f == FailureConnect || f == FailureTimeout }
+
 // Answer is what one ping brought.
 type Answer struct {
 	// Ping is the agent's answer; only without a Failure.
@@ -75,6 +79,10 @@ type Pulse struct {
 	Failures int
 	// FailingSince is the first of them.
 	FailingSince time.Time
+	// Errors counts those of the failed pings that the agent answered, and
+	// ErringSince is the first of them.
+	Errors      int
+	ErringSince time.Time
 	// LastFailure is the last failed answer; kept after recovery.
 	LastFailure Answer
 	// Breach is how the answers break the contract, once that is settled.
@@ -103,6 +111,7 @@ func (p Pulse) Observe(a Answer, now time.Time, period time.Duration) Pulse {
 	}
 	p.Status, p.AnsweredAt, p.Restored = a.Ping.Status, now, false
 	p.Failures, p.FailingSince = 0, time.Time{}
+	p.Errors, p.ErringSince = 0, time.Time{}
 	return p.settle(p.breachOf(a.Ping, now))
 }
 
@@ -112,6 +121,12 @@ func (p Pulse) fail(a Answer, now time.Time) Pulse {
 		p.FailingSince = now
 	}
 	p.Failures++
+	if !a.Failure.silent() {
+		if p.Errors == 0 {
+			p.ErringSince = now
+		}
+		p.Errors++
+	}
 	p.LastFailure = a
 	if breach := breachOfFailure(a); breach != "" && p.Failures >= settleAnswers {
 		return p.settle(breach)
@@ -207,6 +222,7 @@ func (p Pulse) Tells(next Pulse, threshold int) bool {
 		p.Breach != next.Breach ||
 		p.Advancing() != next.Advancing() ||
 		p.Failures < threshold && next.Failures >= threshold ||
+		p.Errors < threshold && next.Errors >= threshold ||
 		p.Failures >= threshold && next.Failures == 0
 }
 

@@ -118,6 +118,20 @@ func TestPulseKnowsItsGaps(t *testing.T) {
 	g.Expect(p).To(And(HaveField("Unseen", BeZero()), HaveField("Gaps", BeZero()), HaveField("SeenSince", BeZero())))
 }
 
+// TestPulseTellsErrorsFromSilence: an agent that answers an error is not at work.
+func TestPulseTellsErrorsFromSilence(t *testing.T) {
+	g := NewWithT(t)
+	p := lifecycle.Pulse{}.Observe(answer(contract.Healthy, at(1)), at(2), period)
+	for i, failure := range []lifecycle.Failure{
+		lifecycle.FailureTimeout, lifecycle.FailureStatusCode, lifecycle.FailureConnect, lifecycle.FailureProtocol, lifecycle.FailureBody,
+	} {
+		p = p.Observe(lifecycle.Answer{Failure: failure}, at(float64(4+2*i)), period)
+	}
+	g.Expect(p).To(And(HaveField("Failures", 5), HaveField("FailingSince", at(4)), HaveField("Errors", 3), HaveField("ErringSince", at(6))))
+	p = p.Observe(answer(contract.Healthy, at(1)), at(14), period)
+	g.Expect(p).To(And(HaveField("Failures", 0), HaveField("Errors", 0), HaveField("ErringSince", zero)))
+}
+
 func TestPulseFindsBreaches(t *testing.T) {
 	failure := func(f lifecycle.Failure) func(time.Time) lifecycle.Answer {
 		return always(lifecycle.Answer{Failure: f, Detail: "x"})

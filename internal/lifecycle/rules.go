@@ -80,14 +80,22 @@ func maxLifetime(_ time.Time, f Facts) due {
 }
 
 // unhealthy counts from the end of an outage: as long as most of all agents
-// failed at once, the fault was ours.
+// failed at once, the fault was ours. An agent that answers errors is ill. One that
+// does not answer may be at work: that counts from the end of the last invocation,
+// and after HealthyBusy from when AgentCore would lose its patience.
 func unhealthy(_ time.Time, f Facts) due {
-	if f.starting() || f.Pulse.Failures < f.Policy.FailureThreshold {
+	p, threshold, patience := f.Pulse, f.Policy.FailureThreshold, f.Policy.patience()
+	if f.starting() || p.Failures < threshold {
 		return due{}
 	}
-	since := latest(f.Pulse.FailingSince, f.Outage)
-	at := since.Add(time.Duration(f.Policy.FailureThreshold) * f.Policy.Period)
-	message := fmt.Sprintf("At least %d pings in a row failed: %s", f.Policy.FailureThreshold, f.Pulse.LastFailure.Detail)
+	at := latest(p.FailingSince, f.Outage, f.Traffic.EndedAt, f.Traffic.InUseUntil).Add(patience)
+	if f.busy() {
+		at = latest(at, p.FailingSince.Add(f.Policy.BusySilence))
+	}
+	if ill := latest(p.ErringSince, f.Outage).Add(patience); p.Errors >= threshold && ill.Before(at) {
+		at = ill
+	}
+	message := fmt.Sprintf("At least %d pings in a row failed: %s", threshold, p.LastFailure.Detail)
 	return due{Stop: Stop{at, v1alpha1.StopUnhealthy, message}, quiet: true}
 }
 

@@ -61,6 +61,20 @@ func said(status contract.Status, seen, stamp time.Time) func(*lifecycle.Facts) 
 	return func(f *lifecycle.Facts) { f.Pulse.Status, f.Pulse.Since, f.Pulse.Stamp = status, seen, stamp }
 }
 
+// erring are those of the failures that the agent answered.
+func erring(n int, since time.Time) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) { f.Pulse.Errors, f.Pulse.ErringSince = n, since }
+}
+
+// inUse is a lease until then, and ended an invocation that ended then.
+func inUse(until time.Time) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) { f.Traffic.InUseUntil = until }
+}
+
+func ended(then time.Time) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) { f.Traffic.EndedAt = then }
+}
+
 func failing(n int, since time.Time) func(*lifecycle.Facts) {
 	return func(f *lifecycle.Facts) {
 		f.Pulse.Failures, f.Pulse.FailingSince = n, since
@@ -152,6 +166,20 @@ func TestRules(t *testing.T) {
 		"stuck counts from first healthy":                                  {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckStop), said(contract.HealthyBusy, at(1), at(1))}, healthy.Add(300 * time.Second), v1alpha1.StopStuckBusy},
 		"stuck, to be stopped":                                             {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckStop), said(contract.HealthyBusy, at(10), at(9))}, at(310), v1alpha1.StopStuckBusy},
 		"stuck, to be reported":                                            {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckReport), said(contract.HealthyBusy, at(10), at(9))}, never, ""},
+		"silent in an invocation":                                          {[]func(*lifecycle.Facts){failing(500, at(100)), inUse(at(5000))}, at(5030), v1alpha1.StopUnhealthy},
+		"silent after one":                                                 {[]func(*lifecycle.Facts){failing(20, at(100)), ended(at(140))}, at(170), v1alpha1.StopUnhealthy},
+		"silent long after one":                                            {[]func(*lifecycle.Facts){failing(20, at(100)), ended(at(60)), inUse(at(70))}, at(130), v1alpha1.StopUnhealthy},
+		"ill in an invocation":                                             {[]func(*lifecycle.Facts){failing(40, at(100)), erring(15, at(140)), inUse(at(5000))}, at(170), v1alpha1.StopUnhealthy},
+		"ill too seldom in an invocation":                                  {[]func(*lifecycle.Facts){failing(40, at(100)), erring(14, at(140)), inUse(at(5000))}, at(5030), v1alpha1.StopUnhealthy},
+		"ill as well as silent, the silence longer":                        {[]func(*lifecycle.Facts){failing(40, at(100)), erring(15, at(140))}, at(130), v1alpha1.StopUnhealthy},
+		"ill, in an outage":                                                {[]func(*lifecycle.Facts){failing(40, at(100)), erring(15, at(140)), inUse(at(5000)), func(f *lifecycle.Facts) { f.Outage = at(200) }}, at(230), v1alpha1.StopUnhealthy},
+		"a lower threshold":                                                {[]func(*lifecycle.Facts){failing(4, at(100)), ended(at(101)), func(f *lifecycle.Facts) { f.Policy.FailureThreshold = 4 }}, at(109), v1alpha1.StopUnhealthy},
+		"silent after HealthyBusy":                                         {[]func(*lifecycle.Facts){failing(500, at(100)), said(contract.HealthyBusy, at(50), at(50))}, at(1000), v1alpha1.StopUnhealthy},
+		"silent after HealthyBusy, and in an invocation":                   {[]func(*lifecycle.Facts){failing(500, at(100)), said(contract.HealthyBusy, at(50), at(50)), inUse(at(2000))}, at(2030), v1alpha1.StopUnhealthy},
+		"silent after HealthyBusy, for a higher threshold":                 {[]func(*lifecycle.Facts){failing(1800, at(100)), said(contract.HealthyBusy, at(50), at(50)), func(f *lifecycle.Facts) { f.Policy.FailureThreshold = 1800 }}, at(3700), v1alpha1.StopUnhealthy},
+		"silent after a HealthyBusy that does not count":                   {[]func(*lifecycle.Facts){failing(500, at(100)), said(contract.HealthyBusy, at(50), zero), clock(v1alpha1.IdleClockAgentCoreStrict)}, at(130), v1alpha1.StopUnhealthy},
+		"ill after HealthyBusy":                                            {[]func(*lifecycle.Facts){failing(15, at(100)), erring(15, at(100)), said(contract.HealthyBusy, at(50), at(50))}, at(130), v1alpha1.StopUnhealthy},
+		"silence does not extend max":                                      {[]func(*lifecycle.Facts){limits(60, 120), failing(50, at(10)), said(contract.HealthyBusy, at(5), at(5)), inUse(at(1000))}, at(120), v1alpha1.StopMaxLifetime},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -322,8 +350,11 @@ func TestTheOrderOfTheRules(t *testing.T) {
 		{v1alpha1.StopComputeLost, compute(lifecycle.ComputeLost, "evicted")},
 		{v1alpha1.StopComputeLost, compute(lifecycle.ComputePresent, "")},
 		{v1alpha1.StopMaxLifetime, func(f *lifecycle.Facts) { f.Policy.Max = time.Hour }},
-		{v1alpha1.StopStuckBusy, func(f *lifecycle.Facts) { failing(20, at(100))(f) }},
-		{v1alpha1.StopUnhealthy, func(f *lifecycle.Facts) { f.Pulse.Failures = 0; said(contract.Healthy, at(20), zero)(f) }},
+		{v1alpha1.StopStuckBusy, func(f *lifecycle.Facts) { failing(20, at(100))(f); erring(15, at(160))(f) }},
+		{v1alpha1.StopUnhealthy, func(f *lifecycle.Facts) {
+			f.Pulse.Failures, f.Pulse.Errors = 0, 0
+			said(contract.Healthy, at(20), zero)(f)
+		}},
 		{v1alpha1.StopIdleTimeout, func(*lifecycle.Facts) {}},
 	} {
 		NewWithT(t).Expect(lifecycle.Decide(now, facts).Stop.Reason).To(Equal(step.want))

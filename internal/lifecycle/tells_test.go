@@ -34,6 +34,8 @@ func TestTells(t *testing.T) {
 		"a failure short of many": {failed(13), func(p *lifecycle.Pulse) { p.Failures = 14 }, false},
 		"as many as are too many": {failed(14), func(p *lifecycle.Pulse) { p.Failures = 15 }, true},
 		"more than that":          {failed(15), func(p *lifecycle.Pulse) { p.Failures = 16 }, false},
+		"an error short of many":  {failed(40), func(p *lifecycle.Pulse) { p.Failures, p.Errors = 41, 14 }, false},
+		"as many errors":          {failed(40), func(p *lifecycle.Pulse) { p.Failures, p.Errors = 41, 15 }, true},
 		"recovery from a few":     {failed(14), func(p *lifecycle.Pulse) { p.Failures = 0 }, false},
 		"recovery from too many":  {failed(15), func(p *lifecycle.Pulse) { p.Failures = 0 }, true},
 	} {

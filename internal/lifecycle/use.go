@@ -107,10 +107,16 @@ func Wake(session *v1alpha1.AgentSession) int32 {
 type Use struct {
 	// InFlight is how many there are.
 	InFlight int
-	// BeganAt is when the first of those in flight began.
+	// BeganAt is when the first of those in flight began, or of those that they
+	// followed so closely that the agent may have had no time for a ping.
 	BeganAt time.Time
+	// HeardAt is when the agent last answered one.
+	HeardAt time.Time
 	// EndedAt is when there was last none in flight.
 	EndedAt time.Time
+	// PaidAt is when the writes so far are paid for: each costs a quarter of the
+	// idle timeout.
+	PaidAt time.Time
 	// Held is the lease that the gateway took last; zero if it gave it back, or if
 	// that of another gateway was longer.
 	Held time.Time
@@ -128,12 +134,20 @@ type Seen struct {
 	IdleAt time.Time
 	// Idle is the idle timeout.
 	Idle time.Duration
+	// Patience is how long the agent may leave pings unanswered while no invocation
+	// is known to be in flight.
+	Patience time.Duration
 }
 
 // SeenOf reads a session.
 func SeenOf(session *v1alpha1.AgentSession) Seen {
 	status := &session.Status
-	seen := Seen{Idle: LimitsOf(status.LifecycleConfiguration).Idle / time.Duration(max(status.TimeScale, 1))}
+	scale := max(status.TimeScale, 1)
+	spec := Govern(session.Spec, status.Runtime)
+	seen := Seen{
+		Idle:     LimitsOf(status.LifecycleConfiguration).Idle / time.Duration(scale),
+		Patience: PolicyOf(&spec, int(scale)).patience(),
+	}
 	if t := status.Traffic; t != nil {
 		if t.LastInvocationAt != nil {
 			seen.Traffic.EndedAt = t.LastInvocationAt.Time
@@ -165,6 +179,36 @@ func (s Seen) lease() time.Duration { return s.Idle / 2 }
 // margin is how long before an idle stop that may come all must be written.
 func (s Seen) margin() time.Duration { return s.Idle / 4 }
 
+// lull is how long an invocation lasts before it is told, and how long a pause is
+// in which an agent that answers would have answered a ping. Two gateways that know
+// nothing of each other's calls may need it twice before one of them tells: the last
+// third of the patience is for the write.
+func (s Seen) lull() time.Duration { return min(s.Idle/8, s.Patience/3) }
+
+// Begin is one invocation more. One that follows closely upon another that the agent
+// answered is a part of the same work; callers try a dead agent again and again too.
+func (u Use) Begin(now time.Time, s Seen) Use {
+	if u.InFlight == 0 && now.Sub(u.HeardAt) > s.lull() {
+		u.BeganAt = now
+	}
+	u.InFlight++
+	return u
+}
+
+// End is one less.
+func (u Use) End(now time.Time) Use {
+	if u.InFlight--; u.InFlight == 0 {
+		u.EndedAt = now
+	}
+	return u
+}
+
+// Pay is after a write.
+func (u Use) Pay(now time.Time, s Seen) Use {
+	u.PaidAt = latest(u.PaidAt, now).Add(s.Idle / 4)
+	return u
+}
+
 // MustClaim tells whether an invocation that begins now must be written before
 // it is let through: the idle stop is near, and whoever writes first wins.
 func (s Seen) MustClaim(now time.Time) bool {
@@ -174,15 +218,21 @@ func (s Seen) MustClaim(now time.Time) bool {
 // WriteAt is when the next write is due; zero if nothing has to be told.
 //
 // An invocation that lasts takes a lease, which is renewed when half of it is
-// over. What has ended is told when nothing has followed for a while. And all is
-// told before the idle stop that the status foresees.
+// over. What has ended is told when nothing has followed for a while. A lease is given
+// back soon, if that is paid for, since an agent that has died goes unnoticed as long
+// as it stands; or not before its end, when other gateways rely on it no more. And
+// all is told before the idle stop that the status foresees.
 func (u Use) WriteAt(s Seen) time.Time {
 	var at time.Time
 	switch untold := u.EndedAt.After(s.Traffic.EndedAt) || u.holds(s); {
 	case u.InFlight > 0:
-		at = latest(u.BeganAt.Add(s.Idle/8), s.Traffic.InUseUntil.Add(-s.lease()/2))
+		at = latest(u.BeganAt.Add(s.lull()), s.Traffic.InUseUntil.Add(-s.lease()/2))
 	case untold && u.Alone:
 		return u.EndedAt
+	case u.holds(s):
+		if at = u.EndedAt.Add(s.lull()); at.Before(u.PaidAt.Add(-s.Idle / 2)) {
+			at = u.Held
+		}
 	case untold:
 		at = u.EndedAt.Add(s.Idle * 3 / 8)
 	default:
@@ -198,11 +248,15 @@ func (u Use) WriteAt(s Seen) time.Time {
 func (u Use) holds(s Seen) bool { return !u.Held.IsZero() && u.Held.Equal(s.Traffic.InUseUntil) }
 
 // Record is what a gateway writes now, and the lease that it holds then. It takes
-// nothing back that another gateway wrote.
+// nothing back that another gateway wrote. A lease that comes back late, as the API
+// server or another idle timeout would have it, lasts until now: another gateway that
+// relies on it gets the time that it would have had.
 func (u Use) Record(now time.Time, s Seen) (next Traffic, held time.Time) {
 	next = s.Traffic
 	next.EndedAt = latest(next.EndedAt, u.EndedAt)
 	switch lease := now.Add(s.lease()).Truncate(time.Microsecond); { // what the API holds
+	case u.InFlight == 0 && u.holds(s) && now.After(u.EndedAt.Add(2*s.lull())) && now.Before(u.Held):
+		next.InUseUntil = now.Truncate(time.Microsecond)
 	case u.InFlight == 0 && u.holds(s):
 		next.InUseUntil = time.Time{}
 	case u.InFlight > 0 && lease.After(next.InUseUntil):

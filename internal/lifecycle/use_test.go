@@ -117,11 +117,113 @@ func TestWhatWasUsedAloneIsGivenBackAtOnce(t *testing.T) {
 	g.Expect(use.WriteAt(seen)).To(BeZero())
 }
 
+func TestSeenOf(t *testing.T) {
+	session := func(threshold int32, change ...func(*v1alpha1.AgentSession)) *v1alpha1.AgentSession {
+		s := &v1alpha1.AgentSession{Spec: v1alpha1.AgentSessionSpec{Ping: v1alpha1.PingSpec{FailureThreshold: threshold}}}
+		for _, f := range change {
+			f(s)
+		}
+		return s
+	}
+	started := func(threshold int32) func(*v1alpha1.AgentSession) {
+		return func(s *v1alpha1.AgentSession) {
+			s.Spec.RuntimeRef = &v1alpha1.RuntimeRef{Name: "a"}
+			s.Status.Runtime = &v1alpha1.ActivationRuntime{Ping: v1alpha1.RuntimePing{FailureThreshold: threshold}}
+		}
+	}
+	scaled := func(scale int32) func(*v1alpha1.AgentSession) {
+		return func(s *v1alpha1.AgentSession) { s.Status.TimeScale = scale }
+	}
+	for name, row := range map[string]struct {
+		session        *v1alpha1.AgentSession
+		idle, patience time.Duration
+	}{
+		"as AgentCore":                   {session(0), 15 * time.Minute, 30 * time.Second},
+		"a threshold of its own":         {session(4), 15 * time.Minute, 8 * time.Second},
+		"that of the version it runs":    {session(15, started(4)), 15 * time.Minute, 8 * time.Second},
+		"at a time scale":                {session(15, scaled(10)), 90 * time.Second, 3 * time.Second},
+		"at one that shortens no period": {session(15, scaled(100)), 9 * time.Second, 1500 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(lifecycle.SeenOf(row.session)).To(Equal(lifecycle.Seen{Idle: row.idle, Patience: row.patience}))
+		})
+	}
+}
+
+// A lease comes when an agent that is silent for as long as the calls last would be
+// half way to its end, at the latest.
+func TestWhenALeaseIsTaken(t *testing.T) {
+	const s = time.Second
+	now := time.Unix(1795423194, 0)
+	lasts := func(u lifecycle.Use, at time.Time, d time.Duration, heard bool, seen lifecycle.Seen) lifecycle.Use {
+		u = u.Begin(at, seen)
+		if heard {
+			u.HeardAt = at.Add(d)
+		}
+		return u.End(at.Add(d))
+	}
+	for name, row := range map[string]struct {
+		idle, patience time.Duration
+		calls          int           // that were before, one after the other,
+		last, pause    time.Duration // each as long as that, with a pause after it,
+		heard          bool          // and an answer
+		want           time.Duration // after the first
+	}{
+		"a call alone":                      {900 * s, 30 * s, 0, 0, 0, true, 10 * s},
+		"of a short idle timeout":           {60 * s, 30 * s, 0, 0, 0, true, 7500 * time.Millisecond},
+		"of a low threshold":                {900 * s, 8 * s, 0, 0, 0, true, 8 * s / 3},
+		"the last of many in a row":         {900 * s, 30 * s, 9, s, s, true, 10 * s},
+		"after a pause in which pings pass": {900 * s, 30 * s, 1, s, 11 * s, true, 22 * s},
+		"to an agent that answers none":     {900 * s, 30 * s, 9, s, s, false, 28 * s},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen, use, at := lifecycle.Seen{Idle: row.idle, Patience: row.patience}, lifecycle.Use{}, now
+			for range row.calls {
+				use = lasts(use, at, row.last, row.heard, seen)
+				at = at.Add(row.last + row.pause)
+			}
+			NewWithT(t).Expect(use.Begin(at, seen).WriteAt(seen).Sub(now)).To(Equal(row.want))
+		})
+	}
+}
+
+// An agent that has died goes unnoticed as long as a lease stands.
+func TestALeaseIsGivenBackSoonIfThatIsPaidFor(t *testing.T) {
+	g := NewWithT(t)
+	now := time.Unix(1795423194, 0)
+	seen := lifecycle.Seen{Idle: 900 * time.Second, Patience: 30 * time.Second}
+	var last time.Time
+	began, soon := now, 0
+	for n := range 40 { // calls of 20 s, a minute apart
+		use := lifecycle.Use{PaidAt: last}.Begin(now, seen)
+		now = use.WriteAt(seen)
+		seen.Traffic, use.Held = use.Record(now, seen)
+		use = use.Pay(now, seen)
+		now = now.Add(10 * time.Second)
+		use.HeardAt = now
+		use = use.End(now)
+		at := use.WriteAt(seen)
+		if at.Equal(now.Add(10 * time.Second)) {
+			soon++
+		} else {
+			g.Expect(n).NotTo(BeZero(), "the first is paid for")
+			g.Expect(at).To(Equal(use.Held))
+		}
+		now = at
+		seen.Traffic, use.Held = use.Record(now, seen)
+		g.Expect(seen.Traffic.InUseUntil).To(BeZero())
+		last = use.Pay(now, seen).PaidAt
+		now = now.Add(40 * time.Second)
+	}
+	g.Expect(soon).To(BeNumerically(">", 4), "what was saved is used")
+	g.Expect(80).To(BeNumerically("<=", 4*now.Sub(began)/seen.Idle+3), "writes")
+}
+
 func TestALeaseIsGivenBackByWhoeverHoldsIt(t *testing.T) {
 	now, earlier := time.Unix(1795423194, 0), time.Unix(1795423184, 0)
 	mine, longer := now.Add(time.Minute), now.Add(time.Hour)
 	seen := func(ended, until time.Time) lifecycle.Seen {
-		return lifecycle.Seen{Idle: 10 * time.Minute, Traffic: lifecycle.Traffic{EndedAt: ended, InUseUntil: until}}
+		return lifecycle.Seen{Idle: 10 * time.Minute, Patience: 30 * time.Second, Traffic: lifecycle.Traffic{EndedAt: ended, InUseUntil: until}}
 	}
 	for name, row := range map[string]struct {
 		use         lifecycle.Use
@@ -134,8 +236,10 @@ func TestALeaseIsGivenBackByWhoeverHoldsIt(t *testing.T) {
 		"that of another is longer": {lifecycle.Use{InFlight: 1, BeganAt: now}, seen(zero, longer), longer, zero, true},
 		"given back":                {lifecycle.Use{EndedAt: now, Held: mine}, seen(earlier, mine), zero, zero, true},
 		"given back after a later call of another's": {lifecycle.Use{EndedAt: earlier, Held: mine}, seen(now, mine), zero, zero, true},
-		"that of another stands":                     {lifecycle.Use{EndedAt: now, Held: mine}, seen(earlier, longer), longer, zero, true},
-		"nothing to tell":                            {lifecycle.Use{EndedAt: earlier}, seen(now, longer), longer, zero, false},
+		"given back late":        {lifecycle.Use{EndedAt: now.Add(-21 * time.Second), Held: mine}, seen(earlier, mine), now, zero, true},
+		"given back at its end":  {lifecycle.Use{EndedAt: now.Add(-time.Minute), Held: now}, seen(earlier, now), zero, zero, true},
+		"that of another stands": {lifecycle.Use{EndedAt: now, Held: mine}, seen(earlier, longer), longer, zero, true},
+		"nothing to tell":        {lifecycle.Use{EndedAt: earlier}, seen(now, longer), longer, zero, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -151,10 +255,14 @@ func TestALeaseIsGivenBackByWhoeverHoldsIt(t *testing.T) {
 // of random calls. Nobody sees what the others know but by it. In calm hours what a
 // gateway writes by itself comes late; in wild ones it comes soon, but gateways see
 // late what was written, the agent works, with stamps that are no use, the idle
-// timeout changes, and gateways die in mid-call.
+// timeout changes, and gateways die in mid-call. Half of the agents answer no ping as
+// long as a call is in flight.
 func TestNoCallIsStoppedUnder(t *testing.T) {
 	for seed := range uint64(100) {
 		s := &shared{t: t, random: rand.New(rand.NewPCG(seed, 0)), wild: seed%2 == 1, now: created}
+		if seed%4 >= 2 {
+			s.blocks = []lifecycle.Failure{lifecycle.FailureTimeout, lifecycle.FailureConnect}[seed/4%2]
+		}
 		s.idle = time.Duration(60+s.random.IntN(840)) * time.Second
 		s.gates = []*gate{{shared: s}, {shared: s}}
 		s.live()
@@ -162,8 +270,9 @@ func TestNoCallIsStoppedUnder(t *testing.T) {
 		if s.calls == 0 {
 			t.Fatal("no calls")
 		}
-		// Four writes an idle timeout from each gateway, and the claims at new lives.
-		if most := float64(s.now.Sub(created))/float64(s.idle)*8 + float64(2*s.lives); !s.wild && float64(s.writes) > most {
+		// Four writes an idle timeout from each gateway, three at first that are paid
+		// for later, and the claims at new lives.
+		if most := float64(s.now.Sub(created))/float64(s.idle)*8 + float64(6+2*s.lives); !s.wild && float64(s.writes) > most {
 			t.Fatalf("seed %d: %d writes, %.0f are allowed", seed, s.writes, most)
 		}
 	}
@@ -174,6 +283,7 @@ type shared struct {
 	t      *testing.T
 	random *rand.Rand
 	wild   bool
+	blocks lifecycle.Failure // how the agent fails pings in a call; empty if it answers
 	now    time.Time
 	gates  []*gate
 
@@ -198,7 +308,7 @@ func (s *shared) live() {
 	s.facts = living(s.now, func(f *lifecycle.Facts) {
 		f.Compute.CreatedAt, f.Announced, f.Pulse = s.now, zero, lifecycle.Pulse{}.Observe(s.agent.answer(s.now), s.now, period)
 	})
-	s.published, s.used = lifecycle.Seen{Idle: s.idle}, false
+	s.published, s.used = lifecycle.Seen{Idle: s.idle, Patience: lifecycle.DefaultFailureThreshold * period}, false
 	s.operate()
 }
 
@@ -207,6 +317,10 @@ func (s *shared) play() {
 		s.now = s.now.Add(time.Duration(1+s.random.IntN(1000)) * time.Millisecond)
 		if s.now.Sub(asked) >= period {
 			asked = s.now
+			s.agent.fails = ""
+			if s.inFlight > 0 {
+				s.agent.fails = s.blocks
+			}
 			s.facts.Pulse = s.facts.Pulse.Observe(s.agent.answer(s.now), s.now, period)
 		}
 		if s.wild && s.random.IntN(500) == 0 {
@@ -222,8 +336,11 @@ func (s *shared) play() {
 		}
 		s.operate()
 		late := time.Second
-		if !s.wild {
+		switch {
+		case !s.wild && s.blocks == "":
 			late = s.idle / 8
+		case !s.wild: // what is left of the threshold
+			late = min(s.idle/8, 9*time.Second)
 		}
 		for _, g := range s.gates {
 			g.look(asked)
@@ -294,6 +411,7 @@ func (g *gate) look(asked time.Time) {
 func (g *gate) record(u lifecycle.Use) {
 	g.writes++
 	g.published.Traffic, g.use.Held = u.Record(g.now, g.published)
+	g.use = g.use.Pay(g.now, g.published)
 	g.facts.Traffic = g.published.Traffic
 	g.seen, g.seenAt = g.published, g.now
 }
@@ -304,9 +422,7 @@ func (g *gate) begin() {
 	if g.seen.MustClaim(g.now) {
 		g.record(lifecycle.Use{InFlight: 1, BeganAt: g.now, Held: g.use.Held})
 	}
-	if g.use.InFlight++; g.use.InFlight == 1 {
-		g.use.BeganAt = g.now
-	}
+	g.use = g.use.Begin(g.now, g.seen)
 	g.inFlight++
 }
 
@@ -316,9 +432,8 @@ func (g *gate) end() {
 	}
 	g.ended = g.now
 	g.inFlight--
-	if g.use.InFlight--; g.use.InFlight == 0 {
-		g.use.EndedAt = g.now
-	}
+	g.use.HeardAt = g.now
+	g.use = g.use.End(g.now)
 }
 
 // die cuts the gateway's calls off, and another gateway knows nothing of them.
