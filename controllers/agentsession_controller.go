@@ -101,7 +101,7 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		return ctrl.Result{}, err
 	}
 	session.Spec = lifecycle.Govern(own, started) // from here on the spec as it is in force
-	refusal := r.track(&session, pod)
+	refusal := r.track(&session, pod, started)
 
 	now := r.Clock.Now()
 	facts := r.observe(&session, pod)

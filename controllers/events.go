@@ -21,15 +21,16 @@ type event struct {
 const maxNote = 1024
 
 // eventsOf are the events of a change of status: one for a change of state,
-// and one for a condition that turned bad.
+// and one for a condition that turned to something that users should know.
 func eventsOf(old, next *v1alpha1.AgentSessionStatus) []event {
 	var list []event
 	if old.State != next.State || old.Activation != next.Activation {
 		list = append(list, stateEvent(next))
 	}
 	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionPingContract, v1alpha1.ConditionStuck} {
-		if c := meta.FindStatusCondition(next.Conditions, kind); bad(c) && reasonOf(old, kind) != c.Reason {
-			list = append(list, event{corev1.EventTypeWarning, c.Reason, "Observe", c.Message})
+		c := meta.FindStatusCondition(next.Conditions, kind)
+		if worth := worthOf(c); worth != "" && reasonOf(old, kind) != c.Reason {
+			list = append(list, event{worth, c.Reason, "Observe", c.Message})
 		}
 	}
 	for i := range list {
@@ -38,16 +39,24 @@ func eventsOf(old, next *v1alpha1.AgentSessionStatus) []event {
 	return list
 }
 
-// bad tells whether a condition is worth a warning of its own. Not being
-// Ready is not: the event of the state says it, unless something is refused.
-func bad(c *metav1.Condition) bool {
+// worthOf is the type of the event that a condition is worth; empty: none. Not being
+// Ready is worth none: the event of the state says it, unless something is refused.
+// That an agent sends no time_of_last_update is worth a word and no warning.
+func worthOf(c *metav1.Condition) string {
+	warns := c.Status == metav1.ConditionTrue
 	switch c.Type {
 	case v1alpha1.ConditionReady:
-		return lifecycle.Refuses(c.Reason)
+		warns = lifecycle.Refuses(c.Reason)
 	case v1alpha1.ConditionPingContract:
-		return c.Status == metav1.ConditionFalse
+		if c.Reason == v1alpha1.ReasonTimestampMissing {
+			return corev1.EventTypeNormal
+		}
+		warns = c.Status == metav1.ConditionFalse
 	}
-	return c.Status == metav1.ConditionTrue
+	if warns {
+		return corev1.EventTypeWarning
+	}
+	return ""
 }
 
 func reasonOf(status *v1alpha1.AgentSessionStatus, kind string) string {

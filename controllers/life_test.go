@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"time"
 
@@ -236,15 +237,71 @@ var _ = Describe("The life of a session", Ordered, func() {
 		}).Should(BeTrue())
 	})
 
-	It("tells what an agent does wrong with its stamps", func(ctx context.Context) {
+	It("tells that an agent sends no stamps, and warns of nothing", func(ctx context.Context) {
 		session := newSession(namespace, "stampless")
 		Expect(api.Create(ctx, session)).To(Succeed())
 		agentOf(ctx, session).Answer(func() (int, string) { return http.StatusOK, `{"status":"Healthy"}` })
-		Eventually(func() string {
+		Eventually(func() *metav1.Condition {
 			_, _ = reading(ctx, session)()
-			return reasonOf(session, v1alpha1.ConditionPingContract)
-		}).Should(Equal(v1alpha1.ReasonTimestampMissing))
+			return conditionOf(session, v1alpha1.ConditionPingContract)
+		}).
+			Should(HaveValue(And(HaveField("Reason", v1alpha1.ReasonTimestampMissing), HaveField("Status", metav1.ConditionTrue))))
 		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+		Expect(eventsOf(ctx, session)).To(ContainElement(And(
+			HaveField("Reason", v1alpha1.ReasonTimestampMissing), HaveField("Type", corev1.EventTypeNormal))))
+	})
+
+	It("takes an agent that says healthy in a word of its own for one that is alive", func(ctx context.Context) {
+		session := newSession(namespace, "healthy")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		agentOf(ctx, session).Answer(func() (int, string) { return http.StatusOK, `{"status": "healthy"}` })
+		Eventually(func() *metav1.Condition {
+			_, _ = reading(ctx, session)()
+			return conditionOf(session, v1alpha1.ConditionPingContract)
+		}).
+			Should(HaveValue(And(HaveField("Reason", v1alpha1.ReasonStatusUnknown), HaveField("Status", metav1.ConditionFalse),
+				HaveField("Message", HavePrefix(`GET /ping was answered with the status "healthy", which counts as Healthy and never as busy. `)))))
+		Expect(session.Status.PingStatus).To(Equal("Healthy"))
+		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+		Expect(eventsOf(ctx, session)).To(ContainElement(And(
+			HaveField("Reason", v1alpha1.ReasonStatusUnknown), HaveField("Type", corev1.EventTypeWarning))))
+	})
+
+	It("takes it for a failure where its spec is strict, from the moment at which it is", func(ctx context.Context) {
+		session := newSession(namespace, "strict", func(s *v1alpha1.AgentSession) { s.Spec.LifecycleConfiguration = nil })
+		Expect(api.Create(ctx, session)).To(Succeed())
+		agentOf(ctx, session).Answer(func() (int, string) { return http.StatusOK, `OK` })
+		eventuallyState(ctx, session, v1alpha1.StateIdle)
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.Ping.Answers = v1alpha1.PingAnswersStrict })
+		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination).To(HaveValue(And(HaveField("Reason", v1alpha1.StopUnhealthy),
+			HaveField("Message", ContainSubstring(`GET /ping was answered with "OK" and no proper JSON object, a failed ping since spec.ping.answers is Strict`)))))
+	})
+
+	It("asks MCP servers by MCP's ping, and stops them by their traffic", func(ctx context.Context) {
+		agent := newRuntime(namespace, "tools", "tools", func(a *v1alpha1.AgentRuntime) {
+			a.Spec.ProtocolConfiguration.ServerProtocol, a.Spec.ProtocolConfiguration.Path = v1alpha1.ProtocolMCP, "/tools"
+			a.Spec.LifecycleConfiguration.IdleRuntimeSessionTimeout = 60
+		})
+		Expect(api.Create(ctx, agent)).To(Succeed())
+		session := sessionOf(agent, "mcp")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		server := agentOf(ctx, session)
+		server.Answer(func() (int, string) { return http.StatusNotFound, "" })
+		server.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if asked, err := io.ReadAll(r.Body); err != nil || r.Method != http.MethodPost || r.URL.Path != "/tools" || string(asked) != contract.MCPPing {
+				http.NotFound(w, r)
+				return
+			}
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Bad Request: Missing session ID"}}`)
+		}))
+		status := eventuallyState(ctx, session, v1alpha1.StateIdle)
+		Expect(status.PingStatus).To(Equal("Healthy"))
+		Expect(conditionOf(session, v1alpha1.ConditionPingContract)).To(HaveValue(And(
+			HaveField("Reason", v1alpha1.ReasonPingMCP), HaveField("Status", metav1.ConditionTrue))))
+		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination).To(HaveValue(And(
+			HaveField("Reason", v1alpha1.StopIdleTimeout), HaveField("Message", ContainSubstring("MCP's ping")))))
+		Expect(eventsOf(ctx, session)).To(HaveLen(4), "as many as of any life")
 	})
 
 	DescribeTable("ends with the right reason", func(ctx context.Context, name string, harm func(context.Context, *v1alpha1.AgentSession), reason v1alpha1.StopReason, message string) {
@@ -270,10 +327,10 @@ var _ = Describe("The life of a session", Ordered, func() {
 	},
 		Entry("an agent that hangs", "hangs", func(ctx context.Context, s *v1alpha1.AgentSession) {
 			agentOf(ctx, s).Hang()
-		}, v1alpha1.StopUnhealthy, "no answer within"),
+		}, v1alpha1.StopUnhealthy, "GET /ping was not answered within"),
 		Entry("an agent that answers 500", "fails", func(ctx context.Context, s *v1alpha1.AgentSession) {
 			agentOf(ctx, s).Answer(func() (int, string) { return http.StatusInternalServerError, "" })
-		}, v1alpha1.StopUnhealthy, "answered 500"),
+		}, v1alpha1.StopUnhealthy, "GET /ping was answered with 500"),
 		Entry("a pod that never runs", "pending", func(context.Context, *v1alpha1.AgentSession) {},
 			v1alpha1.StopStartFailed, "did not start within 3s of the creation of its pod (spec.provisioningTimeoutSeconds): "),
 		Entry("an agent that exits", "exits", func(ctx context.Context, s *v1alpha1.AgentSession) {
@@ -312,8 +369,12 @@ func terminate(ctx context.Context, session *v1alpha1.AgentSession, status corev
 	Expect(api.Status().Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
 }
 
+func conditionOf(session *v1alpha1.AgentSession, kind string) *metav1.Condition {
+	return meta.FindStatusCondition(session.Status.Conditions, kind)
+}
+
 func reasonOf(session *v1alpha1.AgentSession, kind string) string {
-	if c := meta.FindStatusCondition(session.Status.Conditions, kind); c != nil {
+	if c := conditionOf(session, kind); c != nil {
 		return c.Reason
 	}
 	return ""

@@ -204,7 +204,7 @@ var _ = Describe("Agents that are asked from their own nodes", Ordered, func() {
 		Expect(eventuallyState(ctx, hung, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopUnhealthy))
 		Expect(eventuallyState(ctx, stuck, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopStuckBusy))
 		Expect(eventuallyState(ctx, absent, v1alpha1.StateStopped).LastTermination).To(And(
-			HaveField("Reason", v1alpha1.StopStartTimeout), HaveField("Message", ContainSubstring("answered 404"))))
+			HaveField("Reason", v1alpha1.StopStartTimeout), HaveField("Message", ContainSubstring("GET /ping was answered with 404"))))
 		Eventually(reports).Should(ContainElement(v1alpha1.StateStopped))
 		Expect(len(reports())).To(BeNumerically("<=", 8), "not one for each of 60 pings")
 	})

@@ -188,7 +188,7 @@ func remember(facts *lifecycle.Facts, status *v1alpha1.AgentSessionStatus) {
 // track has the agent asked from the start of its container on and while its compute
 // lives, and tells why it may not be asked. Before, whoever listens on its port is
 // another: an init container or a sidecar.
-func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *corev1.Pod) *refused {
+func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *corev1.Pod, started *v1alpha1.ActivationRuntime) *refused {
 	if r.Prober == nil {
 		return nil
 	}
@@ -216,6 +216,7 @@ func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *core
 	r.Prober.Track(prober.Target{
 		Key: key, UID: pod.UID,
 		Addr:             netip.AddrPortFrom(addr, uint16(session.Spec.Ping.Port)), //nolint:gosec // the schema bounds it
+		Question:         lifecycle.QuestionOf(&session.Spec, started),
 		FailureThreshold: policy.FailureThreshold,
 	}, seed)
 	return nil

@@ -241,15 +241,20 @@ func pingContract(next *v1alpha1.AgentSessionStatus, o outcome) metav1.Condition
 		Type: v1alpha1.ConditionPingContract, Status: metav1.ConditionUnknown,
 		Reason: v1alpha1.ReasonPingUnknown, Message: "The agent has not answered a ping yet.",
 	}
-	breach := o.facts.Pulse.Breach
+	pulse := o.facts.Pulse
 	known := meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionPingContract)
+	if pulse.Breach != "" {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(pulse.Breach), pulse.Breach.Message(pulse.BreachDetail)
+		if pulse.Breach.Keeps() {
+			c.Status = metav1.ConditionTrue
+		}
+	}
 	switch {
-	case breach == "" && next.State != v1alpha1.StateStarting && known != nil:
+	case known == nil:
+	case pulse.Breach == "" && next.State != v1alpha1.StateStarting:
 		return *known
-	case breach == v1alpha1.ReasonPingConforms:
-		c.Status, c.Reason, c.Message = metav1.ConditionTrue, string(breach), breach.Message()
-	case breach != "":
-		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(breach), breach.Message()
+	case pulse.BreachDetail == "" && known.Status == c.Status && known.Reason == c.Reason:
+		return *known // since a restart it is not known what was answered
 	}
 	return c
 }

@@ -16,7 +16,7 @@ import "time"
 const (
 	// Port is the TCP port of the protocols HTTP and AG-UI.
 	Port = 8080
-	// PingPath answers GET with a Ping as JSON, in every protocol.
+	// PingPath answers GET with a Ping as JSON, in every protocol but MCP.
 	PingPath = "/ping"
 	// InvocationsPath answers POST, in the protocols HTTP and AG-UI.
 	InvocationsPath = "/invocations"
@@ -26,6 +26,9 @@ const (
 	// MCPPort and MCPPath are those of the protocol MCP.
 	MCPPort = 8000
 	MCPPath = "/mcp"
+	// MCPPing is the question that MCP servers are asked in the place of PingPath, as
+	// POST to their path. Its answer does not say whether there is work.
+	MCPPing = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
 	// A2APort and A2APath are those of the protocol A2A, whose agent card is at
 	// /.well-known/agent-card.json.
 	A2APort = 9000

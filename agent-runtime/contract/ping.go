@@ -65,15 +65,25 @@ var (
 	ErrNotJSON = errors.New("not a JSON object")
 	// ErrStatus is an object without exactly one status that the contract knows.
 	ErrStatus = errors.New(`status must be "Healthy" or "HealthyBusy"`)
+	// ErrByteOrderMark is an answer that is good but for a byte order mark before it.
+	ErrByteOrderMark = errors.New("a byte order mark before the JSON object")
 	// ErrTooLarge is a body of more than MaxPingBytes.
 	ErrTooLarge = fmt.Errorf("more than %d bytes", MaxPingBytes)
 )
+
+// byteOrderMark is that of UTF-8, which JSON texts must not begin with and parsers
+// may pass over (RFC 8259, section 8.1).
+const byteOrderMark = "\ufeff"
 
 // ParsePing reads the body of a ping answer. It is strict where the status is
 // concerned (one key "status" of that spelling, one of the two words) and
 // tolerant elsewhere, as AgentCore is: unknown fields are passed over, and a
 // time_of_last_update that is of no use is reported in Stamp, not as an error.
-// Errors match ErrNotJSON, ErrStatus or ErrTooLarge.
+// Errors match ErrNotJSON, ErrStatus, ErrByteOrderMark or ErrTooLarge.
+//
+// For whoever is more tolerant, the Ping holds what could be read: with
+// ErrByteOrderMark all of it, and with ErrStatus the stamp and, in Status, the word
+// that was sent in the place of the two; empty if there was none.
 //
 // encoding/json.Unmarshal would take "STATUS" for "status" and the last of
 // two, so the object is read token by token.
@@ -84,15 +94,19 @@ func ParsePing(body []byte) (Ping, error) {
 	if !utf8.Valid(body) {
 		return Ping{}, fmt.Errorf("%w: not UTF-8", ErrNotJSON)
 	}
+	body, marked := bytes.CutPrefix(body, []byte(byteOrderMark))
 	fields, err := readObject(body)
 	if err != nil {
 		return Ping{}, fmt.Errorf("%w: %w", ErrNotJSON, err)
 	}
-	ping := Ping{Stamp: StampMissing}
-	if ping.Status, err = parseStatus(fields["status"]); err != nil {
-		return Ping{}, err
-	}
+	var ping Ping
 	ping.UpdatedAt, ping.Stamp = parseStamp(fields["time_of_last_update"])
+	if ping.Status, err = parseStatus(fields["status"]); err != nil {
+		return ping, err
+	}
+	if marked {
+		return ping, ErrByteOrderMark
+	}
 	return ping, nil
 }
 
@@ -135,8 +149,11 @@ func parseStatus(raw json.RawMessage) (Status, error) {
 		return "", fmt.Errorf("%w: the field is missing", ErrStatus)
 	}
 	var status Status
-	if err := json.Unmarshal(raw, &status); err != nil || !status.Valid() {
-		return "", fmt.Errorf("%w, not %.40q", ErrStatus, raw)
+	if err := json.Unmarshal(raw, &status); err != nil {
+		return "", fmt.Errorf("%w, not a text", ErrStatus)
+	}
+	if !status.Valid() {
+		return status, fmt.Errorf("%w, not %.40q", ErrStatus, string(status))
 	}
 	return status, nil
 }
@@ -169,4 +186,13 @@ func (p Ping) AppendJSON(b []byte) []byte {
 		b = strconv.AppendInt(b, p.UpdatedAt.Unix(), 10)
 	}
 	return append(b, '}')
+}
+
+// IsJSONRPC tells whether a body is an object of JSON-RPC 2.0, of MaxPingBytes at most.
+func IsJSONRPC(body []byte) bool {
+	if len(body) > MaxPingBytes || !utf8.Valid(body) {
+		return false
+	}
+	fields, err := readObject(body)
+	return err == nil && string(fields["jsonrpc"]) == `"2.0"`
 }

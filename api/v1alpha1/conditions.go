@@ -81,7 +81,11 @@ const (
 	ReasonPingConforms = "Conforms"
 	// ReasonPingUnknown is an agent that has not answered yet.
 	ReasonPingUnknown = "NoAnswerYet"
-	// ReasonTimestampMissing is an answer without time_of_last_update.
+	// ReasonPingMCP is an MCP server that answers MCP's ping, which says nothing of
+	// work. PingContract is true.
+	ReasonPingMCP = "MCPPing"
+	// ReasonTimestampMissing is an answer without time_of_last_update, which the
+	// contract leaves to the agent. PingContract is true.
 	ReasonTimestampMissing = "TimestampMissing"
 	// ReasonTimestampMilliseconds is a time_of_last_update in milliseconds.
 	ReasonTimestampMilliseconds = "TimestampMilliseconds"
@@ -100,8 +104,21 @@ const (
 	ReasonPingTooSlow = "TooSlow"
 	// ReasonPingNotOK is an answer other than 200.
 	ReasonPingNotOK = "NotOK"
-	// ReasonPingMalformed is an answer that is not the contract's JSON.
+	// ReasonPingMalformed is an answer that is not HTTP, or not within its limits.
 	ReasonPingMalformed = "Malformed"
+	// ReasonStatusUnknown is an object whose status is not one of the contract's two.
+	// This one and the four below are answers of an agent that is alive and never
+	// busy; failed pings if spec.ping.answers is Strict.
+	ReasonStatusUnknown = "StatusUnknown"
+	// ReasonPingNotJSON is a body that is not a JSON object.
+	ReasonPingNotJSON = "NotJSON"
+	// ReasonPingEncoded is a body with a Content-Encoding, such as gzip.
+	ReasonPingEncoded = "Encoded"
+	// ReasonPingTooLarge is a body of more than 4096 bytes.
+	ReasonPingTooLarge = "TooLarge"
+	// ReasonPingByteOrderMark is the contract's JSON behind a byte order mark: it
+	// counts for what it says, busy or not.
+	ReasonPingByteOrderMark = "ByteOrderMark"
 )
 
 // Reasons of the condition Stuck.

@@ -7,11 +7,25 @@ import (
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
-// Breach is how an agent's answers break the ping contract: a reason of the
+// Breach is how an agent's answers keep or break the ping contract: a reason of the
 // condition PingContract. Empty before the first answer.
 type Breach string
 
-// breachOf judges a good answer; p has taken it in already.
+// finding is a breach, and what was answered if it is about that.
+type finding struct {
+	breach Breach
+	detail string
+}
+
+// findingOf judges a good answer; p has taken it in already. A stamp that moves on
+// every ping comes first: it alone decides when the session ends.
+func (p Pulse) findingOf(a Answer, now time.Time) finding {
+	if a.Breach != "" && !p.Advancing() {
+		return finding{a.Breach, a.Detail}
+	}
+	return finding{breach: p.breachOf(a.Ping, now)}
+}
+
 func (p Pulse) breachOf(ping contract.Ping, now time.Time) Breach {
 	switch {
 	case ping.Stamp == contract.StampMissing:
@@ -30,28 +44,34 @@ func (p Pulse) breachOf(ping contract.Ping, now time.Time) Breach {
 	return v1alpha1.ReasonPingConforms
 }
 
-// breachOfFailure is empty for a failure that is no breach: an agent that
+// findingOfFailure is zero for a failure that is no breach: an agent that
 // cannot be reached may still be starting, or its node may be gone.
-func breachOfFailure(a Answer) Breach {
+func findingOfFailure(a Answer) finding {
 	switch a.Failure {
 	case FailureTimeout:
-		return v1alpha1.ReasonPingTooSlow
+		return finding{v1alpha1.ReasonPingTooSlow, a.Detail}
 	case FailureStatusCode:
-		return v1alpha1.ReasonPingNotOK
-	case FailureBody, FailureProtocol:
-		return v1alpha1.ReasonPingMalformed
+		return finding{v1alpha1.ReasonPingNotOK, a.Detail}
+	case FailureProtocol:
+		return finding{v1alpha1.ReasonPingMalformed, a.Detail}
+	case FailureBody:
+		return finding{a.Breach, a.Detail}
 	case FailureConnect:
-		return ""
+		return finding{}
 	}
-	return ""
+	return finding{}
 }
 
-// breachMessages says of each breach what the user needs to know: what was
-// seen, and what AgentCore would do to such a session.
+// breachMessages say of each breach what the user needs to know: what was seen,
+// and what AgentCore makes of such a session. Those of detailed breaches follow on
+// what was answered.
 var breachMessages = map[Breach]string{
 	v1alpha1.ReasonPingConforms: "The agent answers GET /ping as AgentCore asks.",
-	v1alpha1.ReasonTimestampMissing: "The answer to GET /ping has no time_of_last_update. AWS documents the field as optional, but its live service " +
-		"was measured to stop such a session at the idle timeout even while HealthyBusy. Here the operator's own observation of the status counts.",
+	v1alpha1.ReasonPingMCP: "The MCP server answers MCP's ping, as AgentCore asks it. That says nothing of work: the session is idle " +
+		"as soon as no invocation is in flight.",
+	v1alpha1.ReasonTimestampMissing: "The answer to GET /ping has no time_of_last_update, which AWS documents as optional: its own A2A and AG-UI servers " +
+		"send none. Idleness counts from when the operator saw the status change. Only an agent that is HealthyBusy at times should send it: " +
+		"the live service was measured to stop such a session at the idle timeout without it.",
 	v1alpha1.ReasonTimestampMilliseconds: "time_of_last_update is in milliseconds; the contract wants Unix seconds. AgentCore would see a time far in the future. " +
 		"Here the field is ignored and the operator's own observation counts.",
 	v1alpha1.ReasonTimestampUnusable: "time_of_last_update is not a number of Unix seconds. AgentCore takes it as absent and was measured to stop such a session " +
@@ -62,10 +82,27 @@ var breachMessages = map[Breach]string{
 		"On AgentCore such a session never goes idle and is paid for until maxLifetime; here too, unless spec.ping.idleClock is Observed.",
 	v1alpha1.ReasonTimestampFrozen: "The status changed and time_of_last_update did not. AgentCore measures idleness from that time, so the session can be " +
 		"stopped too early; here too, unless spec.ping.idleClock is Observed.",
-	v1alpha1.ReasonPingTooSlow:   "GET /ping is not answered in time. AgentCore deems such a compute unhealthy and stops it: keep /ping free of work.",
-	v1alpha1.ReasonPingNotOK:     "GET /ping is not answered with 200. AgentCore deems such a compute unhealthy and stops it.",
-	v1alpha1.ReasonPingMalformed: `GET /ping is not answered with a JSON object whose "status" is "Healthy" or "HealthyBusy". AgentCore deems such a compute unhealthy and stops it.`,
+	v1alpha1.ReasonPingTooSlow:       "AgentCore deems a compute unhealthy that does not answer its pings, and stops it: keep the answer free of work.",
+	v1alpha1.ReasonPingNotOK:         "AgentCore deems a compute unhealthy whose pings are not answered with its code for success, and stops it.",
+	v1alpha1.ReasonPingMalformed:     "AgentCore asks in HTTP/1.1, and deems a compute unhealthy that does not answer in it.",
+	v1alpha1.ReasonStatusUnknown:     `AgentCore's contract has the statuses "Healthy" and "HealthyBusy": answer {"status":"Healthy"}, and HealthyBusy while there is work in the background.`,
+	v1alpha1.ReasonPingNotJSON:       `AgentCore's contract wants a JSON object: answer {"status":"Healthy"}, and HealthyBusy while there is work in the background.`,
+	v1alpha1.ReasonPingEncoded:       "AgentCore's contract wants plain JSON, and the question accepts no encoding: leave /ping out of what the server compresses.",
+	v1alpha1.ReasonPingTooLarge:      `AgentCore's contract wants some 60 bytes: answer {"status":"Healthy"}, and tell what else there is under another path.`,
+	v1alpha1.ReasonPingByteOrderMark: "AgentCore's contract wants a JSON object, which begins with no such mark, and many parsers refuse it: write the answer in UTF-8 without one.",
 }
 
-// Message says in words what the breach is and what AgentCore makes of it.
-func (b Breach) Message() string { return breachMessages[b] }
+// Message says in words what the breach is and what AgentCore makes of it. detail is
+// what was answered, or empty.
+func (b Breach) Message(detail string) string {
+	if detail == "" {
+		return breachMessages[b]
+	}
+	return detail + ". " + breachMessages[b]
+}
+
+// Keeps tells of a breach that it is none: the agent keeps the contract, and may be
+// told something about it all the same.
+func (b Breach) Keeps() bool {
+	return b == v1alpha1.ReasonPingConforms || b == v1alpha1.ReasonPingMCP || b == v1alpha1.ReasonTimestampMissing
+}

@@ -129,9 +129,11 @@ func (f Facts) busy() bool {
 
 // untold: AgentCoreStrict, and the agent does not say when its status changed.
 // After a restart its stamp is not known yet, and the state that was reported
-// tells whether its status counted.
+// tells whether its status counted. MCP has no stamps to miss.
 func (f Facts) untold() bool {
 	switch {
+	case f.Policy.Check == v1alpha1.PingCheckMCP:
+		return false
 	case f.Policy.IdleClock != v1alpha1.IdleClockAgentCoreStrict:
 		return false
 	case f.Pulse.Restored:

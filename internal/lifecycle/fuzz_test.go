@@ -52,6 +52,7 @@ func (d *dice) facts() lifecycle.Facts {
 	f.Work = lifecycle.Work{AskedAt: d.moment(), ToldAt: d.moment(), Ended: lifecycle.Task{EndedAt: d.moment()}}
 	f.Policy.Idle, f.Policy.Max, f.Policy.StuckAfter, f.Policy.TTL = d.span(), d.span(), d.span(), d.span()-time.Second
 	f.Policy.Provisioning = d.span()
+	f.Policy.Check = one(d, v1alpha1.PingCheckHTTP, v1alpha1.PingCheckMCP)
 	f.Policy.IdleClock = one(d, v1alpha1.IdleClockAgentCore, v1alpha1.IdleClockAgentCoreStrict, v1alpha1.IdleClockObserved)
 	f.Policy.StuckAction = one(d, v1alpha1.StuckReport, v1alpha1.StuckStop)
 	f.Pulse = lifecycle.Pulse{

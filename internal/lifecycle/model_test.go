@@ -134,7 +134,7 @@ func owed(now time.Time, f lifecycle.Facts) v1alpha1.StopReason {
 	p, policy := f.Pulse, f.Policy
 	started := !p.HealthyAt.IsZero()
 	fresh := !p.Restored && p.Failures == 0 && !p.AnsweredAt.IsZero() && now.Sub(p.AnsweredAt) <= 2*policy.Period
-	counts := policy.IdleClock != v1alpha1.IdleClockAgentCoreStrict || !p.Stamp.IsZero() || p.Restored && f.State == v1alpha1.StateActive
+	counts := policy.IdleClock != v1alpha1.IdleClockAgentCoreStrict || policy.Check == v1alpha1.PingCheckMCP || !p.Stamp.IsZero() || p.Restored && f.State == v1alpha1.StateActive
 	busy := p.Status == contract.HealthyBusy && counts
 	threshold := time.Duration(policy.FailureThreshold) * policy.Period
 	running := !f.Compute.StartedAt.IsZero()

@@ -75,6 +75,8 @@ type Policy struct {
 	FailureThreshold int
 	// BusySilence is how long an agent that said HealthyBusy may be silent.
 	BusySilence time.Duration
+	// Check is how the agent is asked: PingCheckHTTP or PingCheckMCP.
+	Check v1alpha1.PingCheck
 	// IdleClock chooses the moment from which idleness counts.
 	IdleClock v1alpha1.IdleClock
 	// StuckAfter is how long HealthyBusy may last; zero: for ever.
@@ -98,6 +100,7 @@ func PolicyOf(spec *v1alpha1.AgentSessionSpec, scale int) Policy {
 		StartTimeout:     StartTimeout,
 		FailureThreshold: DefaultFailureThreshold,
 		BusySilence:      BusySilence / time.Duration(scale),
+		Check:            checkOf(spec.Ping.Check, v1alpha1.ProtocolHTTP),
 		IdleClock:        v1alpha1.IdleClockAgentCore,
 		TTL:              -1,
 		Merge:            mergeWindow / time.Duration(scale),

@@ -41,7 +41,7 @@ func TestPolicyOf(t *testing.T) {
 	g := NewWithT(t)
 	plain := lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1)
 	g.Expect(plain).To(Equal(lifecycle.Policy{
-		Limits: lifecycle.Limits{Idle: 15 * time.Minute, Max: 8 * time.Hour}, Period: 2 * time.Second,
+		Check: v1alpha1.PingCheckHTTP, Limits: lifecycle.Limits{Idle: 15 * time.Minute, Max: 8 * time.Hour}, Period: 2 * time.Second,
 		Provisioning: 10 * time.Minute, StartTimeout: 2 * time.Minute,
 		FailureThreshold: 15, BusySilence: 15 * time.Minute, IdleClock: v1alpha1.IdleClockAgentCore, TTL: -1, Merge: 4 * time.Second, Tell: 10 * time.Second,
 	}))
@@ -54,7 +54,7 @@ func TestPolicyOf(t *testing.T) {
 		TTLSecondsAfterStopped: &ttl, ProvisioningTimeoutSeconds: 60,
 	}
 	g.Expect(lifecycle.PolicyOf(spec, 10)).To(Equal(lifecycle.Policy{
-		Limits: lifecycle.Limits{Idle: 6 * time.Second, Max: 12 * time.Second}, Period: 200 * time.Millisecond,
+		Check: v1alpha1.PingCheckHTTP, Limits: lifecycle.Limits{Idle: 6 * time.Second, Max: 12 * time.Second}, Period: 200 * time.Millisecond,
 		Provisioning: 6 * time.Second, StartTimeout: 12 * time.Second,
 		FailureThreshold: 4, BusySilence: 90 * time.Second, IdleClock: v1alpha1.IdleClockObserved, StuckAfter: 6 * time.Second, StuckAction: v1alpha1.StuckStop,
 		TTL: 0, Merge: 400 * time.Millisecond, Tell: time.Second,

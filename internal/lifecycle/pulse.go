@@ -6,36 +6,6 @@ import (
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 )
 
-// Failure is how a ping failed.
-type Failure string
-
-const (
-	// FailureConnect is a connection refused, reset or not made in time.
-	FailureConnect Failure = "Connect"
-	// FailureTimeout is an agent that took the connection and did not answer in time.
-	FailureTimeout Failure = "Timeout"
-	// FailureStatusCode is an answer other than 200; redirects are not followed.
-	FailureStatusCode Failure = "StatusCode"
-	// FailureProtocol is an answer that is not HTTP, or not within the limits.
-	FailureProtocol Failure = "Protocol"
-	// FailureBody is a 200 whose body contract.ParsePing refuses.
-	FailureBody Failure = "Body"
-)
-
-// silent: the agent may only have been too busy to answer. Any other failure it has
-// answered.
-func (f Failure) silent() bool { return f == FailureConnect || f == FailureTimeout }
-
-// Answer is what one ping brought.
-type Answer struct {
-	// Ping is the agent's answer; only without a Failure.
-	Ping contract.Ping
-	// Failure is empty if the agent answered as the contract asks.
-	Failure Failure
-	// Detail says for people what failed: printable, 200 characters at most.
-	Detail string
-}
-
 // Settling a finding takes more than one answer, so that a flapping agent
 // costs no write at every ping.
 const (
@@ -66,9 +36,8 @@ type Pulse struct {
 	// and SeenSince is the end of the last of them.
 	Gaps      time.Duration
 	SeenSince time.Time
-	// Stamp is the latest usable time_of_last_update, never moving back;
-	// zero as long as StampForm is not contract.StampSeconds or it lies in
-	// the future.
+	// Stamp is the latest usable time_of_last_update, never moving back; zero
+	// while what the agent answers is of no use, or lies in the future.
 	Stamp time.Time
 	// HealthyAt is the first good answer, rounded up to the second.
 	HealthyAt time.Time
@@ -85,17 +54,22 @@ type Pulse struct {
 	ErringSince time.Time
 	// LastFailure is the last failed answer; kept after recovery.
 	LastFailure Answer
-	// Breach is how the answers break the contract, once that is settled.
-	Breach Breach
+	// Breach is how the answers break the contract, once that is settled, and
+	// BreachDetail what was answered, if it is about that. A restored pulse has
+	// none.
+	Breach       Breach
+	BreachDetail string
 	// Restored is a pulse taken over from status after a restart, until the
 	// agent has answered: Stamp is not known yet.
 	Restored bool
 
-	lastSeen    Breach // what the last answer looked like, and
-	lastSeenFor int    // how many in a row did
-	frozen      bool   // the last change of status left the stamp behind
-	advances    int    // moves of the stamp without a change of status
-	advancedAt  time.Time
+	seen       finding   // what the last answer looked like,
+	seenFor    int       // how many in a row were of that breach,
+	sameFor    int       // and how many of that detail too
+	stamped    time.Time // the latest usable stamp, whatever came after it
+	frozen     bool      // the last change of status left the stamp behind
+	advances   int       // moves of the stamp without a change of status
+	advancedAt time.Time
 }
 
 // Observe returns the pulse after one more answer, which came at now. period
@@ -112,7 +86,7 @@ func (p Pulse) Observe(a Answer, now time.Time, period time.Duration) Pulse {
 	p.Status, p.AnsweredAt, p.Restored = a.Ping.Status, now, false
 	p.Failures, p.FailingSince = 0, time.Time{}
 	p.Errors, p.ErringSince = 0, time.Time{}
-	return p.settle(p.breachOf(a.Ping, now))
+	return p.settle(p.findingOf(a, now))
 }
 
 // fail changes neither Status nor Since: a failed ping says nothing of them.
@@ -128,8 +102,8 @@ func (p Pulse) fail(a Answer, now time.Time) Pulse {
 		p.Errors++
 	}
 	p.LastFailure = a
-	if breach := breachOfFailure(a); breach != "" && p.Failures >= settleAnswers {
-		return p.settle(breach)
+	if found := findingOfFailure(a); found.breach != "" && p.Failures >= settleAnswers {
+		return p.settle(found)
 	}
 	return p
 }
@@ -174,7 +148,7 @@ func (p Pulse) stamp(ping contract.Ping, now time.Time, period time.Duration) Pu
 		p.Stamp, p.advances = time.Time{}, 0
 		return p
 	}
-	switch moved := ping.UpdatedAt.After(p.Stamp); {
+	switch moved := ping.UpdatedAt.After(p.stamped); {
 	case changed && !moved:
 		p.frozen = ping.UpdatedAt.Before(p.AnsweredAt.Add(-clockSkew))
 	case !changed && moved && !p.Stamp.IsZero():
@@ -183,19 +157,25 @@ func (p Pulse) stamp(ping contract.Ping, now time.Time, period time.Duration) Pu
 	if now.Sub(p.advancedAt) > 2*period+time.Second { // stamps count whole seconds
 		p.advances = 0
 	}
-	p.Stamp = latest(p.Stamp, ping.UpdatedAt)
+	p.stamped = latest(p.stamped, ping.UpdatedAt)
+	p.Stamp = p.stamped
 	return p
 }
 
 // settle takes over a finding: the first at once, a different one only when it
-// was seen settleAnswers times in a row.
-func (p Pulse) settle(seen Breach) Pulse {
-	if seen != p.lastSeen {
-		p.lastSeen, p.lastSeenFor = seen, 0
+// was seen settleAnswers times in a row. Of an agent that answers differently each
+// time, the breach is settled all the same.
+func (p Pulse) settle(found finding) Pulse {
+	if found.breach != p.seen.breach {
+		p.seenFor = 0
 	}
-	p.lastSeenFor++
-	if p.Breach == "" || p.lastSeenFor >= settleAnswers {
-		p.Breach = seen
+	if found != p.seen {
+		p.sameFor = 0
+	}
+	p.seen, p.seenFor, p.sameFor = found, p.seenFor+1, p.sameFor+1
+	another := found.breach != p.Breach && p.seenFor >= settleAnswers
+	if p.Breach == "" || another || p.sameFor >= settleAnswers {
+		p.Breach, p.BreachDetail = found.breach, found.detail
 	}
 	return p
 }
@@ -219,7 +199,7 @@ func (p Pulse) Tells(next Pulse, threshold int) bool {
 		!p.HealthyAt.Equal(next.HealthyAt) ||
 		p.Unseen != next.Unseen ||
 		p.Restored != next.Restored ||
-		p.Breach != next.Breach ||
+		p.Breach != next.Breach || p.BreachDetail != next.BreachDetail ||
 		p.Advancing() != next.Advancing() ||
 		p.Failures < threshold && next.Failures >= threshold ||
 		p.Errors < threshold && next.Errors >= threshold ||

@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -158,7 +159,6 @@ func TestPulseFindsBreaches(t *testing.T) {
 		"too slow":                        {failure(lifecycle.FailureTimeout), 5, v1alpha1.ReasonPingTooSlow},
 		"too slow, not sure yet":          {failure(lifecycle.FailureTimeout), 4, ""},
 		"not 200":                         {failure(lifecycle.FailureStatusCode), 5, v1alpha1.ReasonPingNotOK},
-		"not JSON":                        {failure(lifecycle.FailureBody), 5, v1alpha1.ReasonPingMalformed},
 		"not HTTP":                        {failure(lifecycle.FailureProtocol), 5, v1alpha1.ReasonPingMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -166,7 +166,7 @@ func TestPulseFindsBreaches(t *testing.T) {
 			p, _ := hear(lifecycle.Pulse{}, at(10), row.n, row.answers)
 			g.Expect(p.Breach).To(Equal(row.want))
 			if row.want != "" {
-				g.Expect(p.Breach.Message()).NotTo(BeEmpty())
+				g.Expect(p.Breach.Message("")).NotTo(BeEmpty())
 			}
 			if row.want == v1alpha1.ReasonTimestampInFuture {
 				g.Expect(p.Stamp).To(BeZero(), "it is not used")
@@ -176,21 +176,106 @@ func TestPulseFindsBreaches(t *testing.T) {
 }
 
 // TestEveryBreachHasItsWords: each reason of the condition PingContract that
-// the rules give says something of its own.
+// the rules give says something of its own, and follows on what was answered.
 func TestEveryBreachHasItsWords(t *testing.T) {
 	g := NewWithT(t)
 	said := map[string]lifecycle.Breach{}
+	kept := map[lifecycle.Breach]bool{v1alpha1.ReasonPingConforms: true, v1alpha1.ReasonPingMCP: true, v1alpha1.ReasonTimestampMissing: true}
 	for _, reason := range []lifecycle.Breach{
-		v1alpha1.ReasonPingConforms, v1alpha1.ReasonTimestampMissing, v1alpha1.ReasonTimestampMilliseconds, v1alpha1.ReasonTimestampUnusable,
+		v1alpha1.ReasonPingConforms, v1alpha1.ReasonPingMCP, v1alpha1.ReasonTimestampMissing, v1alpha1.ReasonTimestampMilliseconds, v1alpha1.ReasonTimestampUnusable,
 		v1alpha1.ReasonTimestampInFuture, v1alpha1.ReasonTimestampAdvances, v1alpha1.ReasonTimestampFrozen,
 		v1alpha1.ReasonPingTooSlow, v1alpha1.ReasonPingNotOK, v1alpha1.ReasonPingMalformed,
+		v1alpha1.ReasonStatusUnknown, v1alpha1.ReasonPingNotJSON, v1alpha1.ReasonPingEncoded, v1alpha1.ReasonPingTooLarge, v1alpha1.ReasonPingByteOrderMark,
 	} {
-		g.Expect(len(reason.Message())).To(BeNumerically(">", 40), "%s", reason)
-		g.Expect(said).NotTo(HaveKey(reason.Message()))
-		said[reason.Message()] = reason
-		if reason != v1alpha1.ReasonPingConforms && reason != v1alpha1.ReasonTimestampInFuture {
-			g.Expect(reason.Message()).To(MatchRegexp("AgentCore|AWS"), "%s: what AWS would do", reason)
+		words := reason.Message("")
+		g.Expect(len(words)).To(BeNumerically(">", 40), "%s", reason)
+		g.Expect(said).NotTo(HaveKey(words))
+		said[words] = reason
+		g.Expect(reason.Message("GET /ping was answered with 404")).To(Equal("GET /ping was answered with 404. " + words))
+		g.Expect(reason.Keeps()).To(Equal(kept[reason]), "%s", reason)
+		if reason != v1alpha1.ReasonTimestampInFuture {
+			g.Expect(words).To(MatchRegexp("AgentCore|AWS"), "%s: what AWS would do", reason)
 		}
+	}
+}
+
+// TestPulseKeepsWhatWasAnswered: the words of a breach are those of an answer that
+// stays, and those of an agent that answers differently each time stand.
+func TestPulseKeepsWhatWasAnswered(t *testing.T) {
+	g := NewWithT(t)
+	says := func(detail string) func(time.Time) lifecycle.Answer {
+		a := answer(contract.Healthy, zero)
+		a.Breach, a.Detail = v1alpha1.ReasonPingNotJSON, detail
+		return always(a)
+	}
+	p, now := hear(lifecycle.Pulse{}, at(10), 1, says("first"))
+	g.Expect(p).To(And(HaveField("Breach", BeEquivalentTo(v1alpha1.ReasonPingNotJSON)), HaveField("BreachDetail", "first")))
+	for i := range 20 {
+		p, now = hear(p, now, 1, says(fmt.Sprint(i)))
+		g.Expect(p.BreachDetail).To(Equal("first"))
+	}
+	p, now = hear(p, now, 4, says("second"))
+	settled, now := hear(p, now, 1, says("second"))
+	g.Expect(settled.BreachDetail).To(Equal("second"))
+	g.Expect(p.Tells(settled, 15)).To(BeTrue())
+
+	p = settled
+	for i := range 10 { // each of them in other words
+		p, now = hear(p, now, 1, always(lifecycle.Answer{Failure: lifecycle.FailureStatusCode, Detail: fmt.Sprint(i)}))
+	}
+	p, now = hear(p, now, 4, always(lifecycle.Answer{Failure: lifecycle.FailureStatusCode, Detail: "404"}))
+	g.Expect(p).To(And(HaveField("Breach", BeEquivalentTo(v1alpha1.ReasonPingNotOK)), HaveField("BreachDetail", "8")))
+	p, _ = hear(p, now, 1, always(lifecycle.Answer{Failure: lifecycle.FailureStatusCode, Detail: "404"}))
+	g.Expect(p.BreachDetail).To(Equal("404"))
+
+	restored := lifecycle.Pulse{Status: contract.Healthy, Since: at(10), HealthyAt: at(10), AnsweredAt: at(10), Restored: true, Breach: v1alpha1.ReasonPingNotJSON}
+	restored, now = hear(restored, at(12), 4, says("second"))
+	g.Expect(restored.BreachDetail).To(BeEmpty())
+	restored, _ = hear(restored, now, 1, says("second"))
+	g.Expect(restored.BreachDetail).To(Equal("second"))
+}
+
+// TestUnknownStatusIsHealthy: the status of such an agent does not change when it
+// learns the word, and its stamp counts as any other.
+func TestUnknownStatusIsHealthy(t *testing.T) {
+	g := NewWithT(t)
+	body := func(text string) func(time.Time) lifecycle.Answer {
+		return always(lifecycle.Question{}.Judge([]byte(text)))
+	}
+	stamped := fmt.Sprintf(`{"status":"healthy","time_of_last_update":%d}`, at(5).Unix())
+	p, now := hear(lifecycle.Pulse{}, at(10), 10, body(stamped))
+	g.Expect(p).To(And(HaveField("Status", contract.Healthy), HaveField("Since", at(10)), HaveField("Stamp", at(5)),
+		HaveField("Breach", BeEquivalentTo(v1alpha1.ReasonStatusUnknown))))
+	p, now = hear(p, now, 10, body(`OK`))
+	p, now = hear(p, now, 10, body(`{"status":"Healthy"}`))
+	g.Expect(p.Since).To(Equal(at(10)))
+	p, now = hear(p, now, 1, body(`{"status":"HealthyBusy"}`))
+	p, _ = hear(p, now, 1, body(`{"status":"busy"}`))
+	g.Expect(p.Status).To(Equal(contract.Healthy), "never busy")
+
+	// One whose stamp moves on every ping never goes idle: that is what to know of it.
+	p, _ = hear(lifecycle.Pulse{}, at(10), 20, func(now time.Time) lifecycle.Answer {
+		return lifecycle.Question{}.Judge(fmt.Appendf(nil, `{"status":"ok","time_of_last_update":%d}`, now.Unix()))
+	})
+	g.Expect(p).To(And(HaveField("Breach", BeEquivalentTo(v1alpha1.ReasonTimestampAdvances)), HaveField("BreachDetail", "")))
+}
+
+// TestStampNeverMovesBack: not over an answer without a usable one either.
+func TestStampNeverMovesBack(t *testing.T) {
+	for name, unusable := range map[string]lifecycle.Answer{
+		"in the future": answer(contract.Healthy, at(3600)),
+		"missing":       answer(contract.Healthy, zero),
+		"no number":     {Ping: contract.Ping{Status: contract.Healthy, Stamp: contract.StampNotANumber}},
+		"no JSON":       lifecycle.Question{}.Judge([]byte("OK")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			p, now := hear(lifecycle.Pulse{}, at(10), 1, always(answer(contract.Healthy, at(8))))
+			p, now = hear(p, now, 1, always(unusable))
+			g.Expect(p.Stamp).To(BeZero(), "what is of no use is not used")
+			p, _ = hear(p, now, 1, always(answer(contract.Healthy, at(1))))
+			g.Expect(p.Stamp).To(Equal(at(8)))
+		})
 	}
 }
 

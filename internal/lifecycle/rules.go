@@ -124,7 +124,10 @@ func idleTimeout(now time.Time, f Facts) due {
 	}
 	at := since.Add(f.Policy.Idle)
 	message := fmt.Sprintf("No work for %s: the agent answers %s and no invocation is in flight", f.Policy.Idle, f.Pulse.Status)
-	if f.untold() {
+	switch {
+	case f.Policy.Check == v1alpha1.PingCheckMCP:
+		message = fmt.Sprintf("No work for %s: no invocation is in flight, and MCP's ping tells of no other work", f.Policy.Idle)
+	case f.untold():
 		message += ", and without a usable time_of_last_update its status does not count (spec.ping.idleClock is AgentCoreStrict)"
 	}
 	return due{

@@ -55,6 +55,8 @@ func clock(c v1alpha1.IdleClock) func(*lifecycle.Facts) {
 	return func(f *lifecycle.Facts) { f.Policy.IdleClock = c }
 }
 
+func mcp(f *lifecycle.Facts) { f.Policy.Check = v1alpha1.PingCheckMCP }
+
 // said is the agent's last answer: when the operator first saw it, and what
 // the agent stamped (zero: nothing of use).
 func said(status contract.Status, seen, stamp time.Time) func(*lifecycle.Facts) {
@@ -180,6 +182,7 @@ func TestRules(t *testing.T) {
 		"silent after a HealthyBusy that does not count":                   {[]func(*lifecycle.Facts){failing(500, at(100)), said(contract.HealthyBusy, at(50), zero), clock(v1alpha1.IdleClockAgentCoreStrict)}, at(130), v1alpha1.StopUnhealthy},
 		"ill after HealthyBusy":                                            {[]func(*lifecycle.Facts){failing(15, at(100)), erring(15, at(100)), said(contract.HealthyBusy, at(50), at(50))}, at(130), v1alpha1.StopUnhealthy},
 		"silence does not extend max":                                      {[]func(*lifecycle.Facts){limits(60, 120), failing(50, at(10)), said(contract.HealthyBusy, at(5), at(5)), inUse(at(1000))}, at(120), v1alpha1.StopMaxLifetime},
+		"MCP has no stamp that the strict clock could miss":                {[]func(*lifecycle.Facts){limits(60, 28800), clock(v1alpha1.IdleClockAgentCoreStrict), mcp, said(contract.Healthy, at(50), zero)}, at(110), v1alpha1.StopIdleTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -370,4 +373,13 @@ func TestTheOrderOfTheRules(t *testing.T) {
 	NewWithT(t).Expect(lifecycle.Decide(now, facts).Stop.Reason).To(Equal(v1alpha1.StopStartTimeout))
 	facts.Policy.StartTimeout = time.Hour
 	NewWithT(t).Expect(lifecycle.Decide(now, facts).State).To(Equal(v1alpha1.StateStarting))
+}
+
+// What an MCP server answers says nothing of work, and so does the stop.
+func TestIdleStopOfMCP(t *testing.T) {
+	g := NewWithT(t)
+	strictly := clock(v1alpha1.IdleClockAgentCoreStrict)
+	stop := lifecycle.Decide(at(2000), living(at(2000), strictly, mcp, said(contract.Healthy, healthy, zero))).Stop
+	g.Expect(stop).To(And(HaveField("Reason", v1alpha1.StopIdleTimeout),
+		HaveField("Message", "No work for 15m0s: no invocation is in flight, and MCP's ping tells of no other work")))
 }

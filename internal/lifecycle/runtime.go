@@ -50,7 +50,8 @@ func Govern(spec v1alpha1.AgentSessionSpec, started *v1alpha1.ActivationRuntime)
 		return spec
 	}
 	spec.Ping = v1alpha1.PingSpec{
-		Port: started.ProtocolConfiguration.Port, Check: started.Ping.Check, Answers: started.Ping.Answers,
+		Port: started.ProtocolConfiguration.Port, Answers: started.Ping.Answers,
+		Check:     checkOf(started.Ping.Check, started.ProtocolConfiguration.ServerProtocol),
 		IdleClock: started.Ping.IdleClock, FailureThreshold: started.Ping.FailureThreshold,
 	}
 	spec.ProvisioningTimeoutSeconds = cmp.Or(spec.ProvisioningTimeoutSeconds, started.ProvisioningTimeoutSeconds)

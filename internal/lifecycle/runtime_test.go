@@ -76,7 +76,7 @@ func TestGovern(t *testing.T) {
 		change(started)
 		return started
 	}
-	ping := v1alpha1.PingSpec{Port: 8000, IdleClock: v1alpha1.IdleClockObserved, FailureThreshold: 7}
+	ping := v1alpha1.PingSpec{Port: 8000, Check: v1alpha1.PingCheckHTTP, IdleClock: v1alpha1.IdleClockObserved, FailureThreshold: 7}
 	for name, row := range map[string]struct {
 		own, given *v1alpha1.LifecycleConfiguration
 		ownStuck   *v1alpha1.StuckDetection

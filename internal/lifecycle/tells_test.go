@@ -30,6 +30,7 @@ func TestTells(t *testing.T) {
 		"time that nobody saw":    {was, func(p *lifecycle.Pulse) { p.Unseen = time.Second }, true},
 		"no longer restored":      {was, func(p *lifecycle.Pulse) { p.Restored = true }, true},
 		"another breach":          {was, func(p *lifecycle.Pulse) { p.Breach = v1alpha1.ReasonTimestampMissing }, true},
+		"other words of a breach": {was, func(p *lifecycle.Pulse) { p.BreachDetail = "x" }, true},
 		"a failure":               {was, func(p *lifecycle.Pulse) { p.Failures = 1 }, false},
 		"a failure short of many": {failed(13), func(p *lifecycle.Pulse) { p.Failures = 14 }, false},
 		"as many as are too many": {failed(14), func(p *lifecycle.Pulse) { p.Failures = 15 }, true},

@@ -80,6 +80,13 @@ func (s *server) counts() (made, over int) {
 	return len(s.conns), s.closed
 }
 
+// last is the connection that was made last.
+func (s *server) last() net.Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conns[len(s.conns)-1]
+}
+
 // asked returns how many requests came.
 func (s *server) asked() int {
 	s.mu.Lock()
@@ -155,9 +162,13 @@ func ok(body string) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
+// chunk is a part of an answer of unknown length.
+func chunk(s string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(s), s) }
+
 const (
 	saysHealthy = `{"status":"Healthy"}`
 	saysBusy    = `{"status":"HealthyBusy"}`
+	saysPong    = "event: message\r\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\r\n\r\n"
 )
 
 // testLine is a Line that tests look into.
@@ -169,12 +180,15 @@ type testLine interface {
 	// awaitNoise waits until the agent has closed the idle connection or sent on
 	// it.
 	awaitNoise(t *testing.T)
+	asks() lifecycle.Question
 }
 
 // ways are all in which an agent can be asked.
-var ways = map[string]func(addr netip.AddrPort) testLine{
-	"goroutine": func(addr netip.AddrPort) testLine { return HTTPPinger{}.open(Target{Addr: addr}) },
+var ways = map[string]func(Target) testLine{
+	"goroutine": func(t Target) testLine { return HTTPPinger{}.open(t) },
 }
+
+func (l *httpLine) asks() lifecycle.Question { return l.question }
 
 func (l *httpLine) connected() bool { return l.conn != nil }
 
@@ -195,7 +209,7 @@ func (l *httpLine) awaitNoise(t *testing.T) {
 }
 
 // ask pings once, described as the prober would.
-func ask(t *testing.T, line Line, timeout time.Duration) lifecycle.Answer {
+func ask(t *testing.T, line testLine, timeout time.Duration) lifecycle.Answer {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
@@ -203,5 +217,5 @@ func ask(t *testing.T, line Line, timeout time.Duration) lifecycle.Answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return describe(answer, timeout)
+	return describe(answer, line.asks(), timeout)
 }

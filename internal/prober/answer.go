@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -20,7 +21,8 @@ const (
 	maxBody = 2*contract.MaxPingBytes + 1
 )
 
-// asked tells http.ReadResponse which request it is that was answered.
+// asked tells http.ReadResponse which request it is that was answered: one whose
+// answer may have a body.
 var asked = &http.Request{Method: http.MethodGet}
 
 // errMore is the end of what has come of an answer so far.
@@ -72,41 +74,75 @@ func (r *answerReader) wait() error {
 	return err
 }
 
-// read reads the answer and judges it. keep tells that it ended where it said
-// it would, and that the connection may be used again.
-func (r *answerReader) read() (answer lifecycle.Answer, keep bool) {
+// read reads the answer to a question and judges it. keep tells that it ended where
+// it said it would, and that the connection may be used again.
+func (r *answerReader) read(q lifecycle.Question) (answer lifecycle.Answer, keep bool) {
 	resp, err := r.header() //nolint:bodyclose // closing reads on; the connection is closed instead
 	switch {
 	case errors.Is(r.err, errLimit):
-		return failed(lifecycle.FailureProtocol, fmt.Sprintf("header of more than %d bytes", maxHeader)), false
+		return failed(lifecycle.FailureProtocol, fmt.Sprintf("%s was answered with a header of more than %d bytes", q, maxHeader)), false
 	case err != nil:
-		return r.cutOff(err), false
+		return r.cutOff(q, err), false
 	case resp.ProtoMajor != 1:
-		return failed(lifecycle.FailureProtocol, "not HTTP/1.1"), false
+		return failed(lifecycle.FailureProtocol, q.String()+" was not answered in HTTP/1.1"), false
+	case q.MCP != "":
+		return r.readMCP(q, resp)
 	case resp.StatusCode != http.StatusOK:
 		// Before the body is touched: that of a 101 has no end.
-		return failed(lifecycle.FailureStatusCode, fmt.Sprintf("answered %d", resp.StatusCode)), false
-	case resp.ContentLength > contract.MaxPingBytes:
-		return failed(lifecycle.FailureBody, contract.ErrTooLarge.Error()), false
+		return q.Refused(resp.StatusCode, resp.Header.Get("Location")), false
 	}
-	r.left = maxBody
-	body, err := io.ReadAll(io.LimitReader(resp.Body, contract.MaxPingBytes+1))
-	switch {
-	case errors.Is(r.err, errLimit): // the marks of the chunks took all that there was
-		return failed(lifecycle.FailureBody, contract.ErrTooLarge.Error()), false
-	case err != nil:
-		return r.cutOff(err), false
+	body, whole, err := r.body(resp)
+	if err != nil {
+		return r.cutOff(q, err), false
 	}
-	whole := len(body) <= contract.MaxPingBytes
-	return judgeBody(body), whole && !resp.Close && r.buf.Buffered() == 0
+	answer = judgeBody(q, resp.Header.Get("Content-Encoding"), body, whole)
+	return answer, whole && r.ends(resp)
 }
 
-func judgeBody(body []byte) lifecycle.Answer {
-	ping, err := contract.ParsePing(body)
-	if err != nil {
-		return failed(lifecycle.FailureBody, err.Error())
+// body reads what there is of a body within the limit. whole tells that it is all of
+// it.
+func (r *answerReader) body(resp *http.Response) (body []byte, whole bool, err error) {
+	if resp.ContentLength > contract.MaxPingBytes {
+		return nil, false, nil
 	}
-	return lifecycle.Answer{Ping: ping}
+	r.left = maxBody
+	body, err = io.ReadAll(io.LimitReader(resp.Body, contract.MaxPingBytes+1))
+	if errors.Is(r.err, errLimit) { // the marks of the chunks took all that there was
+		return nil, false, nil
+	}
+	return body, len(body) <= contract.MaxPingBytes, err
+}
+
+// ends tells that nothing more comes of an answer whose body was read.
+func (r *answerReader) ends(resp *http.Response) bool { return !resp.Close && r.buf.Buffered() == 0 }
+
+func judgeBody(q lifecycle.Question, encoding string, body []byte, whole bool) lifecycle.Answer {
+	switch {
+	case encoding != "" && !strings.EqualFold(encoding, "identity"):
+		return q.Encoded(encoding)
+	case !whole:
+		return q.TooLarge()
+	}
+	return q.Judge(body)
+}
+
+// readMCP judges an answer to MCP's ping by its head. Its body may be a stream of
+// events, which need not end: a good answer that does not end is good all the same,
+// and its connection is let go.
+func (r *answerReader) readMCP(q lifecycle.Question, resp *http.Response) (answer lifecycle.Answer, keep bool) {
+	answer = q.JudgeMCP(resp.StatusCode, resp.Header.Get("Location"), nil)
+	if answer.Failure != "" && resp.StatusCode != http.StatusBadRequest {
+		return answer, false
+	}
+	body, whole, err := r.body(resp)
+	switch {
+	case errors.Is(err, errMore), answer.Failure == "":
+	case err != nil:
+		return r.cutOff(q, err), false
+	case whole:
+		answer = q.JudgeMCP(resp.StatusCode, "", body)
+	}
+	return answer, err == nil && whole && r.ends(resp)
 }
 
 // header reads up to the body, past 1xx answers. What agents may send before
@@ -126,9 +162,9 @@ func (r *answerReader) header() (*http.Response, error) {
 
 // cutOff judges an answer that did not come to its end: by what the connection
 // did if that is why, and else by what the parser says.
-func (r *answerReader) cutOff(parse error) lifecycle.Answer {
+func (r *answerReader) cutOff(q lifecycle.Question, parse error) lifecycle.Answer {
 	if r.err == nil {
-		return failed(lifecycle.FailureProtocol, parse.Error())
+		return failed(lifecycle.FailureProtocol, fmt.Sprintf("%s was not answered in HTTP/1.1: %s", q, parse))
 	}
 	return cutOff(r.err)
 }
@@ -149,11 +185,11 @@ func failed(how lifecycle.Failure, detail string) lifecycle.Answer {
 
 // judge reads an answer of which b has come. If it is not whole, it returns more
 // unless ended: then there is no more of it.
-func judge(b []byte, ended bool) (answer lifecycle.Answer, keep, more bool) {
+func judge(q lifecycle.Question, b []byte, ended bool) (answer lifecycle.Answer, keep, more bool) {
 	r := readers.Get().(*answerReader) //nolint:forcetypeassert // the pool holds nothing else
 	come := &piece{left: b, ended: ended}
 	r.reset(come)
-	answer, keep = r.read()
+	answer, keep = r.read(q)
 	more = errors.Is(r.err, errMore)
 	r.reset(nil)
 	readers.Put(r)

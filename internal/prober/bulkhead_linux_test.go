@@ -118,7 +118,7 @@ func TestBytesTakenAreBounded(t *testing.T) {
 			witness, err := unix.Dup(int(line.conn.fd))
 			g.Expect(err).NotTo(HaveOccurred())
 			defer unix.Close(witness)
-			g.Expect(ask(t, line, patient).Failure).NotTo(BeEmpty())
+			g.Expect(ask(t, line, patient).Detail).NotTo(BeEmpty())
 			g.Expect(line.connected()).To(BeFalse())
 			g.Expect(line.conn.got).To(BeNil())
 			g.Expect(taken(t, witness)).To(BeNumerically("<=", 3*contract.MaxPingBytes+2))

@@ -29,36 +29,44 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 200 O\nX: y\r\nContent-Length: 20\r\n\r\n" + saysHealthy))
 	long := ok(saysHealthy)
 	f.Add([]byte(strings.Replace(long, "\r\n", "\r\nX: "+strings.Repeat("y", maxHeader-len(long)-5)+"\r\n", 1) + "x"))
+	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\n" + saysHealthy))
+	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(saysPong) + "0\r\n\r\n"))
+	f.Add([]byte("HTTP/1.1 400 Bad Request\r\nContent-Length: 17\r\n\r\n" + `{"jsonrpc":"2.0"}`))
+	f.Add([]byte("HTTP/1.1 307 Temporary Redirect\r\nLocation: \x1b[31m/mcp/\r\nContent-Length: 0\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, sent []byte) {
-		for _, c := range []*counter{{r: bytes.NewReader(sent)}, {r: iotest.OneByteReader(bytes.NewReader(sent))}} {
-			r := newAnswerReader()
-			r.reset(c)
-			answer, keep := r.read()
-			answer = describe(answer, time.Second)
-			switch {
-			case c.n > maxHeader+maxBody:
-				t.Fatalf("%d bytes were read", c.n)
-			case answer.Failure == "" && !answer.Ping.Status.Valid():
-				t.Fatalf("taken for good: %+v", answer)
-			case answer.Failure != "" && !fitForEvents(answer.Detail):
-				t.Fatalf("detail %q", answer.Detail)
-			case keep && answer.Failure != "" && answer.Failure != lifecycle.FailureBody:
-				t.Fatalf("kept after %+v", answer)
+		for _, q := range []lifecycle.Question{{}, {Strict: true}, {MCP: "/mcp"}} {
+			for _, c := range []*counter{{r: bytes.NewReader(sent)}, {r: iotest.OneByteReader(bytes.NewReader(sent))}} {
+				r := newAnswerReader()
+				r.reset(c)
+				answer, keep := r.read(q)
+				told := describe(answer, q, time.Second)
+				switch {
+				case c.n > maxHeader+maxBody:
+					t.Fatalf("%d bytes were read", c.n)
+				case answer.Failure == "" && !answer.Ping.Status.Valid():
+					t.Fatalf("taken for good: %+v", answer)
+				case !fitForEvents(told.Detail) || answer.Failure != "" && told.Detail == "":
+					t.Fatalf("detail %q", told.Detail)
+				case answer.Failure == lifecycle.FailureBody && !q.Strict:
+					t.Fatalf("refused for its body: %+v", answer)
+				case keep && answer.Failure != "" && answer.Failure != lifecycle.FailureBody && q.MCP == "":
+					t.Fatalf("kept after %+v", answer)
+				}
 			}
+			samePiecewise(t, q, sent)
 		}
-		samePiecewise(t, sent)
 	})
 }
 
 // samePiecewise: in pieces, an answer is what it is in one, and a usual one is
 // what the parser makes of it.
-func samePiecewise(t *testing.T, sent []byte) {
+func samePiecewise(t *testing.T, q lifecycle.Question, sent []byte) {
 	t.Helper()
-	whole, wholeKeep, _ := judge(sent, true)
+	whole, wholeKeep, _ := judge(q, sent, true)
 	ended := false
 	for n := 0; n <= len(sent); n += max(1, min(len(sent)/256, len(sent)-n)) { // not each of many
-		answer, keep, more := judge(sent[:n], false)
-		if body, usual := usualBody(sent[:n]); usual && (more || !keep || judgeBody(body) != answer) {
+		answer, keep, more := judge(q, sent[:n], false)
+		if body, usual := usualBody(sent[:n]); usual && (more || !keep || judgeUsual(q, body) != answer) {
 			t.Fatalf("%q is not as usual: %+v", sent[:n], answer)
 		}
 		switch {

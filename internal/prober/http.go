@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -13,8 +15,8 @@ import (
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
-// HTTPPinger asks GET /ping in HTTP/1.1, over one kept connection for each
-// Line. It is written on the connection, not on http.Client, because the agent
+// HTTPPinger asks in HTTP/1.1, over one connection for each Line, which is kept
+// where the agent serves another beside it. It is written on the connection, not on http.Client, because the agent
 // is hostile: the client's own deadlines do not hold against 101 Switching
 // Protocols, its pool goes by address, and it logs what an agent sends unasked.
 //
@@ -30,7 +32,7 @@ const userAgent = "agentsession-prober"
 func (p HTTPPinger) Open(t Target) Line { return p.open(t) }
 
 func (HTTPPinger) open(t Target) *httpLine {
-	return &httpLine{addr: unmapped(t.Addr)}
+	return &httpLine{addr: unmapped(t.Addr), question: t.Question}
 }
 
 // unmapped is an address as IPv4 if it is one in IPv6's clothes.
@@ -38,21 +40,35 @@ func unmapped(addr netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 }
 
-// appendRequest appends the question to b.
-func appendRequest(b []byte, addr netip.AddrPort) []byte {
-	b = append(b, "GET "+contract.PingPath+" HTTP/1.1\r\nHost: "...)
-	b = addr.AppendTo(b) // no zone: link-local addresses are not asked
-	return append(b, "\r\nUser-Agent: "+userAgent+"\r\n\r\n"...)
+// appendRequest appends the question to b. Servers that look at the host for fear of
+// DNS rebinding, as those of MCP do, take localhost.
+func appendRequest(b []byte, q lifecycle.Question, addr netip.AddrPort) []byte {
+	method, path := http.MethodGet, contract.PingPath
+	if q.MCP != "" {
+		method, path = http.MethodPost, q.MCP
+	}
+	b = append(append(append(append(b, method...), ' '), path...), " HTTP/1.1\r\nHost: localhost:"...)
+	b = strconv.AppendUint(b, uint64(addr.Port()), 10)
+	b = append(b, "\r\nUser-Agent: "+userAgent+"\r\n"...)
+	if q.MCP != "" {
+		b = append(b, "Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\nContent-Length: "...)
+		b = strconv.AppendInt(b, int64(len(contract.MCPPing)), 10)
+		return append(b, "\r\n\r\n"+contract.MCPPing...)
+	}
+	return append(b, crlf...)
 }
 
 type httpLine struct {
-	addr netip.AddrPort
-	conn *net.TCPConn // nil if there is none; nothing is outstanding on it
+	addr     netip.AddrPort
+	question lifecycle.Question
+	conn     *net.TCPConn // nil if there is none; nothing is outstanding on it
+	beside   beside
 }
 
 // Ping asks on the kept connection, if the agent did not close it or send on
 // it meanwhile, and else on a new one.
 func (l *httpLine) Ping(ctx context.Context) (lifecycle.Answer, error) {
+	begun := time.Now()
 	answer, lost := lifecycle.Answer{}, true
 	if l.kept(ctx) {
 		answer, lost = l.exchange(ctx)
@@ -66,10 +82,36 @@ func (l *httpLine) Ping(ctx context.Context) (lifecycle.Answer, error) {
 			answer, _ = l.exchange(ctx)
 		}
 	}
+	if l.conn != nil && l.beside != besideServed {
+		l.release(ctx, answer, begun)
+	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return lifecycle.Answer{}, context.Cause(ctx)
 	}
 	return answer, nil
+}
+
+// release gives a connection back that may be the only one that the agent serves,
+// or finds out whether it is.
+func (l *httpLine) release(ctx context.Context, answer lifecycle.Answer, begun time.Time) {
+	deadline, _ := ctx.Deadline()
+	if !l.beside.tries(answer, time.Since(begun), deadline.Sub(begun)) {
+		l.Close()
+		return
+	}
+	held := l.conn
+	l.conn = nil
+	second, err := l.dial(ctx)
+	if err == nil && second.Failure == "" {
+		second, _ = l.exchange(ctx)
+	}
+	_ = held.Close()
+	if err == nil && !errors.Is(ctx.Err(), context.Canceled) {
+		l.beside = besideOf(second)
+	}
+	if l.beside != besideServed {
+		l.Close()
+	}
 }
 
 // Close drops the connection.
@@ -158,7 +200,7 @@ func (l *httpLine) exchange(ctx context.Context) (answer lifecycle.Answer, lost 
 
 	r := readers.Get().(*answerReader) //nolint:forcetypeassert // the pool holds nothing else
 	r.reset(conn)
-	_, err := conn.Write(appendRequest(nil, l.addr))
+	_, err := conn.Write(appendRequest(nil, l.question, l.addr))
 	if err == nil {
 		err = r.wait()
 	}
@@ -166,7 +208,7 @@ func (l *httpLine) exchange(ctx context.Context) (answer lifecycle.Answer, lost 
 	if err != nil {
 		answer, lost = unanswered(err)
 	} else {
-		answer, keep = r.read()
+		answer, keep = r.read(l.question)
 	}
 	r.reset(nil)
 	readers.Put(r)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +22,10 @@ import (
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
+
+// twice is how many connections are made to an agent whose connection is kept: one
+// finds out whether it may be.
+const twice = 2
 
 // always answers every request on a connection.
 func always(answer string) func(*server, *net.TCPConn) {
@@ -46,13 +51,13 @@ func TestGoodAnswers(t *testing.T) {
 				t.Run(name, func(t *testing.T) {
 					g := NewWithT(t)
 					s := listen(t, "127.0.0.1", always(answer))
-					line := open(s.addr)
+					line := open(Target{Addr: s.addr})
 					defer line.Close()
 					for range 20 {
 						g.Expect(ask(t, line, patient)).To(Equal(healthy))
 					}
 					made, _ := s.counts()
-					g.Expect(made).To(Equal(1), "one connection for all pings")
+					g.Expect(made).To(Equal(twice), "one connection for all pings but the first")
 				})
 			}
 		})
@@ -64,37 +69,69 @@ func TestAnswersThatDiffer(t *testing.T) {
 	for way, open := range ways {
 		t.Run(way, func(t *testing.T) {
 			g := NewWithT(t)
-			bodies := []string{saysHealthy, saysHealthy, `{"status":"healthy"}`, saysBusy, saysHealthy, "", `{"status":"Healthy","time_of_last_update":1}`, `{"status":"Healthy","time_of_last_update":2}`}
+			bodies := []string{
+				saysHealthy, saysHealthy, `{"status":"healthy"}`, `{"status":"healthy"}`, saysBusy, saysHealthy, "", "OK", `{"status":"Healthy","time_of_last_update":1}`,
+				`{"status":"Healthy","time_of_last_update":2}`,
+			}
+			var next atomic.Int32
 			s := listen(t, "127.0.0.1", func(s *server, c *net.TCPConn) {
-				r := bufio.NewReader(c)
-				for i := 0; s.request(r); i++ {
-					_, _ = c.Write([]byte(ok(bodies[i])))
+				for r := bufio.NewReader(c); s.request(r); {
+					_, _ = c.Write([]byte(ok(bodies[next.Load()])))
 				}
 			})
-			line := open(s.addr)
+			line := open(Target{Addr: s.addr})
 			defer line.Close()
-			for _, body := range bodies {
-				g.Expect(ask(t, line, patient)).To(Equal(describe(judgeBody([]byte(body)), patient)))
+			for i, body := range bodies {
+				next.Store(int32(i))
+				g.Expect(ask(t, line, patient)).To(Equal(lifecycle.Question{}.Judge([]byte(body))))
 			}
+			made, _ := s.counts()
+			g.Expect(made).To(Equal(twice))
 		})
 	}
 }
 
+// The host is the same for all: a server that looks at it takes localhost.
 func TestRequest(t *testing.T) {
 	for way, open := range ways {
 		t.Run(way, func(t *testing.T) {
-			for host, want := range map[string]string{"127.0.0.1": "127.0.0.1:%d", "::1": "[::1]:%d"} { // P19
-				t.Run(host, func(t *testing.T) {
-					g := NewWithT(t)
-					s := listen(t, host, once(ok(saysHealthy)))
-					line := open(s.addr)
-					defer line.Close()
-					g.Expect(ask(t, line, patient)).To(Equal(healthy))
-					s.mu.Lock()
-					defer s.mu.Unlock()
-					g.Expect(s.requests).To(HaveExactElements("GET /ping HTTP/1.1\r\nHost: " + fmt.Sprintf(want, s.addr.Port()) +
-						"\r\nUser-Agent: agentsession-prober\r\n\r\n"))
-				})
+			for host, ip := range map[string]string{"IPv4": "127.0.0.1", "IPv6": "::1"} { // P19
+				for name, row := range map[string]struct {
+					question lifecycle.Question
+					want     string
+				}{
+					"HTTP": {lifecycle.Question{}, "GET /ping HTTP/1.1\r\nHost: localhost:%d\r\nUser-Agent: agentsession-prober\r\n\r\n"},
+					"MCP": {lifecycle.Question{MCP: "/tools/"}, "POST /tools/ HTTP/1.1\r\nHost: localhost:%d\r\nUser-Agent: agentsession-prober\r\n" +
+						"Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n"},
+				} {
+					t.Run(name+" over "+host, func(t *testing.T) {
+						g := NewWithT(t)
+						var body atomic.Value
+						s := listen(t, ip, func(s *server, c *net.TCPConn) {
+							r := bufio.NewReader(c)
+							for s.request(r) {
+								sent := make([]byte, len(contract.MCPPing))
+								if row.question.MCP != "" {
+									_, _ = io.ReadFull(r, sent)
+								}
+								body.Store(string(sent))
+								_, _ = c.Write([]byte(ok(saysHealthy)))
+							}
+						})
+						line := open(Target{Addr: s.addr, Question: row.question})
+						defer line.Close()
+						for range 2 {
+							g.Expect(ask(t, line, patient).Failure).To(BeEmpty())
+						}
+						s.mu.Lock()
+						defer s.mu.Unlock()
+						want := fmt.Sprintf(row.want, s.addr.Port())
+						g.Expect(s.requests).To(HaveExactElements(want, want, want), "the first asks twice")
+						if row.question.MCP != "" {
+							g.Expect(body.Load()).To(Equal(`{"jsonrpc":"2.0","id":1,"method":"ping"}`))
+						}
+					})
+				}
 			}
 		})
 	}
@@ -127,12 +164,12 @@ func TestRealServerKeepsOneConnection(t *testing.T) {
 					}
 					s.Start()
 					defer s.Close()
-					line := open(netip.MustParseAddrPort(s.Listener.Addr().String()))
+					line := open(Target{Addr: netip.MustParseAddrPort(s.Listener.Addr().String())})
 					defer line.Close()
 					for range 50 {
 						g.Expect(ask(t, line, patient)).To(Equal(healthy))
 					}
-					g.Expect(made.Load()).To(BeEquivalentTo(1))
+					g.Expect(made.Load()).To(BeEquivalentTo(twice))
 				})
 			}
 		})
@@ -143,37 +180,40 @@ func TestRealServerKeepsOneConnection(t *testing.T) {
 func TestClosedBetweenPingsIsNoFailure(t *testing.T) {
 	for way, open := range ways {
 		t.Run(way, func(t *testing.T) {
-			for name, serve := range map[string]func(*server, *net.TCPConn){
-				"said so":              finAfter("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 20\r\n\r\n" + saysHealthy),
-				"said so, and did not": always("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 20\r\n\r\n" + saysHealthy),
-				"HTTP/1.0":             finAfter("HTTP/1.0 200 OK\r\nContent-Length: 20\r\n\r\n" + saysHealthy),
-				"ends by FIN":          finAfter("HTTP/1.1 200 OK\r\n\r\n" + saysHealthy),
-				"without a say":        finAfter(ok(saysHealthy)),
-				"when it is asked again": func(s *server, c *net.TCPConn) {
+			for name, row := range map[string]struct {
+				serve  func(*server, *net.TCPConn)
+				before int // connections that find out whether one may be kept
+			}{
+				"said so":              {finAfter("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 20\r\n\r\n" + saysHealthy), 0},
+				"said so, and did not": {always("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 20\r\n\r\n" + saysHealthy), 0},
+				"HTTP/1.0":             {finAfter("HTTP/1.0 200 OK\r\nContent-Length: 20\r\n\r\n" + saysHealthy), 0},
+				"ends by FIN":          {finAfter("HTTP/1.1 200 OK\r\n\r\n" + saysHealthy), 0},
+				"without a say":        {finAfter(ok(saysHealthy)), 1},
+				"when it is asked again": {func(s *server, c *net.TCPConn) {
 					r := bufio.NewReader(c)
 					if s.request(r) {
 						_, _ = c.Write([]byte(ok(saysHealthy)))
 						s.request(r)
 					}
-				},
-				"by a reset, when it is asked again": func(s *server, c *net.TCPConn) {
+				}, 1},
+				"by a reset, when it is asked again": {func(s *server, c *net.TCPConn) {
 					r := bufio.NewReader(c)
 					if s.request(r) {
 						_, _ = c.Write([]byte(ok(saysHealthy)))
 						s.request(r)
 						_ = c.SetLinger(0)
 					}
-				},
+				}, 1},
 			} {
 				t.Run(name, func(t *testing.T) {
 					g := NewWithT(t)
-					s := listen(t, "127.0.0.1", serve)
-					line := open(s.addr)
+					s := listen(t, "127.0.0.1", row.serve)
+					line := open(Target{Addr: s.addr})
 					defer line.Close()
 					for i := range 10 {
 						g.Expect(ask(t, line, patient)).To(Equal(healthy))
 						made, _ := s.counts()
-						g.Expect(made).To(Equal(i + 1))
+						g.Expect(made).To(Equal(row.before + i + 1))
 					}
 				})
 			}
@@ -185,37 +225,27 @@ func TestClosedBetweenPingsIsNoFailure(t *testing.T) {
 func TestUnsolicitedAnswer(t *testing.T) {
 	for way, open := range ways {
 		t.Run(way, func(t *testing.T) {
-			later := make(chan struct{}, 1)
 			for name, row := range map[string]struct {
-				serve func(*server, *net.TCPConn)
-				sent  func()
+				answer string
+				later  bool
+				before int // connections that find out whether one may be kept
 			}{
-				"in one piece": {serve: once(ok(saysHealthy) + ok(saysBusy)), sent: func() {}},
-				"later": {
-					serve: func(s *server, c *net.TCPConn) {
-						if s.request(bufio.NewReader(c)) {
-							_, _ = c.Write([]byte(ok(saysHealthy)))
-							select {
-							case <-later:
-							case <-t.Context().Done():
-							}
-							_, _ = c.Write([]byte(ok(saysBusy)))
-							drain(c)
-						}
-					},
-					sent: func() { later <- struct{}{} },
-				},
+				"in one piece": {answer: ok(saysHealthy) + ok(saysBusy)},
+				"later":        {answer: ok(saysHealthy), later: true, before: 1},
 			} {
 				t.Run(name, func(t *testing.T) {
 					g := NewWithT(t)
-					s := listen(t, "127.0.0.1", row.serve)
-					line := open(s.addr)
+					s := listen(t, "127.0.0.1", once(row.answer))
+					line := open(Target{Addr: s.addr})
 					defer line.Close()
 					for i := range 5 {
 						g.Expect(ask(t, line, patient)).To(Equal(healthy))
 						made, _ := s.counts()
-						g.Expect(made).To(Equal(i + 1))
-						row.sent()
+						g.Expect(made).To(Equal(row.before + i + 1))
+						if row.later {
+							_, err := s.last().Write([]byte(ok(saysBusy)))
+							g.Expect(err).NotTo(HaveOccurred())
+						}
 						line.awaitNoise(t)
 					}
 				})
@@ -233,15 +263,15 @@ func TestConnectFailures(t *testing.T) {
 			addr := netip.MustParseAddrPort(gone.Addr().String())
 			g.Expect(gone.Close()).To(Succeed())
 			for range 3 {
-				g.Expect(ask(t, open(addr), patient)).To(Equal(refused))
+				g.Expect(ask(t, open(Target{Addr: addr}), patient)).To(Equal(refused))
 			}
 
 			for _, ip := range []string{"0.0.0.0", "::ffff:0.0.0.0", "::", "169.254.169.254", "::ffff:169.254.169.254", "fe80::1%lo", "224.0.0.1", "ff02::1"} {
-				answer := ask(t, open(netip.AddrPortFrom(netip.MustParseAddr(ip), 80)), patient)
+				answer := ask(t, open(Target{Addr: netip.AddrPortFrom(netip.MustParseAddr(ip), 80)}), patient)
 				g.Expect(answer.Failure).To(Equal(lifecycle.FailureConnect))
 				g.Expect(answer.Detail).To(HavePrefix("not an address of a pod"))
 			}
-			g.Expect(ask(t, open(netip.AddrPort{}), patient).Failure).To(Equal(lifecycle.FailureConnect))
+			g.Expect(ask(t, open(Target{Addr: netip.AddrPort{}}), patient).Failure).To(Equal(lifecycle.FailureConnect))
 		})
 	}
 }
@@ -279,7 +309,7 @@ func blackHole(t *testing.T) netip.AddrPort {
 func TestConnectTimeout(t *testing.T) {
 	for way, open := range ways {
 		t.Run(way, func(t *testing.T) {
-			answer := ask(t, open(blackHole(t)), hasty)
+			answer := ask(t, open(Target{Addr: blackHole(t)}), hasty)
 			NewWithT(t).Expect(answer).To(Equal(lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: "no connection within 200ms"}))
 		})
 	}
@@ -298,7 +328,7 @@ func TestCancelEndsAPing(t *testing.T) {
 			s := listen(t, "127.0.0.1", func(_ *server, c *net.TCPConn) { drain(c) })
 			ctx, cancel := context.WithTimeout(t.Context(), patient)
 			time.AfterFunc(hasty/10, cancel)
-			_, err := open(s.addr).Ping(ctx)
+			_, err := open(Target{Addr: s.addr}).Ping(ctx)
 			g.Expect(err).To(MatchError(context.Canceled))
 		})
 	}
@@ -350,13 +380,13 @@ func testConnectionBelongsToThePod(t *testing.T, pinger Pinger) {
 	target.UID = agent(2).UID
 	p.Track(target, lifecycle.Pulse{})
 	g.Eventually(status(target)).WithTimeout(patient).Should(Equal(contract.Healthy))
-	g.Eventually(connections(first)).WithTimeout(patient).Should(Equal([2]int{2, 1}))
+	g.Eventually(connections(first)).WithTimeout(patient).Should(Equal([2]int{4, 3}))
 
 	target.Addr = second.addr
 	p.Track(target, lifecycle.Pulse{})
 	g.Eventually(status(target)).WithTimeout(patient).Should(Equal(contract.HealthyBusy))
-	g.Eventually(connections(first)).WithTimeout(patient).Should(Equal([2]int{2, 2}))
+	g.Eventually(connections(first)).WithTimeout(patient).Should(Equal([2]int{4, 4}))
 
 	p.Forget(target.Key)
-	g.Eventually(connections(second)).WithTimeout(patient).Should(Equal([2]int{1, 1}))
+	g.Eventually(connections(second)).WithTimeout(patient).Should(Equal([2]int{2, 2}))
 }

@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -69,8 +68,11 @@ type conn struct {
 	first      bool // no answer has come over this connection yet
 	got        []byte
 
-	memo     []byte // the body of the last good answer, and
-	memoPing contract.Ping
+	memo       []byte // the body of the last good answer, and
+	memoAnswer lifecycle.Answer
+
+	beside beside
+	trial  *trial // of it; nil but while it is made
 }
 
 // newLoop falls back on goroutines where there is no epoll to be had.
@@ -154,7 +156,7 @@ func (c *conn) late() {
 		}
 	}
 	if c.out {
-		c.finish(failed(how, ""), nil, false)
+		c.finish(c.cut(c.got, failed(how, "")), nil, false)
 	}
 }
 
@@ -289,7 +291,7 @@ func (c *conn) quiet() bool {
 }
 
 func (c *conn) send() {
-	request := appendRequest(c.loop.buffer[:0], unmapped(c.entry.target.Addr))
+	request := appendRequest(c.loop.buffer[:0], c.question(), c.entry.target.Addr)
 	n, err := unix.Write(int(c.fd), request)
 	if c.state == stateConnecting && errors.Is(err, unix.EAGAIN) {
 		return // it is not made yet
@@ -311,9 +313,16 @@ func (c *conn) lost() {
 }
 
 // finish ends the ping that is out. The connection stays only if it is fit for
-// another one.
+// another one, and the agent serves another beside it.
 func (c *conn) finish(answer lifecycle.Answer, err error, keep bool) {
-	if keep {
+	switch {
+	case c.trial != nil:
+		answer, err, keep = c.endTrial(answer, err, keep)
+	case keep && c.beside.tries(answer, time.Since(c.begun), c.loop.timeout):
+		c.try(answer)
+		return
+	}
+	if keep && c.beside == besideServed {
 		c.state, c.first = stateIdle, false
 	} else {
 		c.hangUp()
@@ -321,6 +330,8 @@ func (c *conn) finish(answer lifecycle.Answer, err error, keep bool) {
 	c.out, c.got, c.pieces = false, nil, 0
 	c.loop.answered(c.entry, answer, err, c.due, c.begun)
 }
+
+func (c *conn) question() lifecycle.Question { return c.entry.target.Question }
 
 func (c *conn) hangUp() {
 	if c.state != stateClosed {

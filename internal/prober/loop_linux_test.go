@@ -18,7 +18,7 @@ import (
 )
 
 func init() {
-	ways["loop"] = func(addr netip.AddrPort) testLine { return openLoop(addr) }
+	ways["loop"] = func(t Target) testLine { return openLoopTo(t) }
 }
 
 // loopLine is a loop with one agent.
@@ -27,10 +27,14 @@ type loopLine struct {
 	conn *conn
 }
 
-func openLoop(addr netip.AddrPort) *loopLine {
+func openLoop(addr netip.AddrPort) *loopLine { return openLoopTo(Target{Addr: addr}) }
+
+func openLoopTo(t Target) *loopLine {
 	l := newLoop(New(Options{})).(*loop) //nolint:forcetypeassert // this is Linux
-	return &loopLine{l, l.open(&entry{target: Target{Addr: addr}}).(*conn)}
+	return &loopLine{l, l.open(&entry{target: t}).(*conn)}
 }
+
+func (l *loopLine) asks() lifecycle.Question { return l.conn.question() }
 
 // Ping drives the loop as a Prober does.
 func (l *loopLine) Ping(ctx context.Context) (answer lifecycle.Answer, err error) {
@@ -105,11 +109,11 @@ func TestHostileAgentsCostThemselvesOnly(t *testing.T) {
 	target.Addr = honest.addr
 	p.Track(target, lifecycle.Pulse{})
 	stop := start(t, p, ignore)
-	g.Eventually(func() int { good, _, _ := s.counts(); return good }).WithTimeout(patient).Should(BeNumerically(">=", 20))
+	g.Eventually(honest.asked).WithTimeout(patient).Should(BeNumerically(">=", 20))
 	pulse, _ := p.Pulse(target.Key, target.UID)
 	g.Expect(pulse.Failures).To(BeZero())
 	made, _ := honest.counts()
-	g.Expect(made).To(Equal(1))
+	g.Expect(made).To(Equal(twice))
 	g.Expect(descriptors(t)).To(BeNumerically("<=", servers+2*81+2), "one connection each, with both its ends here")
 	stop()
 	g.Expect(p.inFlight).To(BeZero())
@@ -289,6 +293,7 @@ func TestEventWithNothingBehindIt(t *testing.T) {
 	defer line.Close()
 	line.dialNow(t)
 	line.timeout = patient
+	line.conn.beside = besideServed
 	for range 3 {
 		var got lifecycle.Answer
 		line.answered = func(_ *entry, a lifecycle.Answer, _ error, _, _ time.Time) { got = a }

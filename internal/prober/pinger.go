@@ -45,11 +45,11 @@ func (funcLine) Close() {}
 
 // describe makes an answer fit for events and conditions, whatever the agent
 // put into it: the same failure gives the same text, in one printable line.
-func describe(a lifecycle.Answer, timeout time.Duration) lifecycle.Answer {
+func describe(a lifecycle.Answer, q lifecycle.Question, timeout time.Duration) lifecycle.Answer {
 	if a.Detail == "" {
 		switch a.Failure {
 		case lifecycle.FailureTimeout:
-			a.Detail = "no answer within " + timeout.String()
+			a.Detail = q.String() + " was not answered within " + timeout.String()
 		case lifecycle.FailureConnect:
 			a.Detail = "no connection within " + timeout.String()
 		case lifecycle.FailureStatusCode, lifecycle.FailureProtocol, lifecycle.FailureBody:

@@ -22,6 +22,8 @@ type Target struct {
 	UID types.UID
 	// Addr is the pod's address and its ping port.
 	Addr netip.AddrPort
+	// Question is what it is asked.
+	Question lifecycle.Question
 	// FailureThreshold is the session's: when to tell of failures, see
 	// lifecycle.Pulse.Tells.
 	FailureThreshold int
@@ -137,11 +139,11 @@ func New(opts Options) *Prober {
 // Track has the agent asked from its next slot on. It may be called at every
 // look at a session: what is known changes nothing. Another UID starts from
 // seed, on a new connection, and what the old pod still answers is dropped.
-// Another Addr of the same UID keeps the pulse, and else does the same.
+// Another Addr or Question of the same UID keeps the pulse, and else does the same.
 func (p *Prober) Track(t Target, seed lifecycle.Pulse) {
 	p.mu.Lock()
 	old := p.entries[t.Key]
-	if old != nil && old.target.UID == t.UID && old.target.Addr == t.Addr {
+	if old != nil && old.target.UID == t.UID && old.target.Addr == t.Addr && old.target.Question == t.Question {
 		old.threshold = t.FailureThreshold
 		p.mu.Unlock()
 		return

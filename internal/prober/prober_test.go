@@ -264,9 +264,9 @@ func TestStop(t *testing.T) {
 func TestDescribe(t *testing.T) {
 	g := NewWithT(t)
 	text := func(how lifecycle.Failure, detail string) string {
-		return describe(lifecycle.Answer{Failure: how, Detail: detail}, 1500*time.Millisecond).Detail
+		return describe(lifecycle.Answer{Failure: how, Detail: detail}, lifecycle.Question{}, 1500*time.Millisecond).Detail
 	}
-	g.Expect(text(lifecycle.FailureTimeout, "")).To(Equal("no answer within 1.5s"))
+	g.Expect(text(lifecycle.FailureTimeout, "")).To(Equal("GET /ping was not answered within 1.5s"))
 	g.Expect(text(lifecycle.FailureConnect, "")).To(Equal("no connection within 1.5s"))
 	g.Expect(text(lifecycle.FailureBody, "a\nb\x1b[31m\u202e\xff")).To(Equal("a b?[31m?\ufffd"))
 	g.Expect([]rune(text(lifecycle.FailureBody, strings.Repeat("ü", 300)))).To(HaveLen(200))

@@ -52,26 +52,38 @@ func (c *conn) readEnd(b []byte, err error) {
 	case len(b) == 0:
 		c.lost()
 	case err != nil:
-		c.finish(cutOff(err), nil, false)
+		c.finish(c.cut(b, cutOff(err)), nil, false)
 	default:
 		answer, _, _ := c.judge(b, true)
 		c.finish(answer, nil, false)
 	}
 }
 
+// cut judges an answer of which b came and no more, which is a failure: but of MCP's
+// the head is enough.
+func (c *conn) cut(b []byte, failure lifecycle.Answer) lifecycle.Answer {
+	if c.question().MCP == "" || len(b) == 0 {
+		return failure
+	}
+	if answer, _, _ := c.judge(b, true); answer.Failure == "" {
+		return answer
+	}
+	return failure
+}
+
 // judge reads an answer of which b has come. ended tells that there will be no
 // more of it; if there must be, it returns more.
 func (c *conn) judge(b []byte, ended bool) (answer lifecycle.Answer, keep, more bool) {
 	body, usual := usualBody(b)
-	if !usual {
-		return judge(b, ended)
+	switch {
+	case !usual:
+		return judge(c.question(), b, ended)
+	case len(body) > 0 && string(body) == string(c.memo):
+		return c.memoAnswer, true, false
 	}
-	if len(body) > 0 && string(body) == string(c.memo) {
-		return lifecycle.Answer{Ping: c.memoPing}, true, false
-	}
-	answer = judgeBody(body)
+	answer = judgeUsual(c.question(), body)
 	if c.memo = c.memo[:0]; answer.Failure == "" && len(body) <= maxMemo {
-		c.memo, c.memoPing = append(c.memo, body...), answer.Ping
+		c.memo, c.memoAnswer = append(c.memo, body...), answer
 	}
 	return answer, true, false
 }

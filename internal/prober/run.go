@@ -10,8 +10,9 @@ import (
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
-// starved is how long after its deadline a failure may be noticed: beyond
-// that it was this process that was late, and perhaps not the agent.
+// starved is how long after its deadline a ping may end: beyond that it was this
+// process that was late, and perhaps not the agent. A good answer that lay in the
+// socket meanwhile says what was, and perhaps is no more.
 const starved = 500 * time.Millisecond
 
 // Start asks the agents until ctx ends, waits for the pings that are out,
@@ -125,7 +126,8 @@ func (p *Prober) round() int {
 func (p *Prober) answered(e *entry, answer lifecycle.Answer, err error, due, begun time.Time) {
 	took := time.Since(begun)
 	cancelled := errors.Is(err, context.Canceled)
-	missed := err != nil || answer.Failure != "" && took > p.opts.Timeout+starved
+	passed := max(took, wallNow().Sub(begun.Round(0))) // the machine may have slept
+	missed := err != nil || passed > p.opts.Timeout+starved
 
 	p.mu.Lock()
 	p.inFlight--
@@ -151,7 +153,7 @@ func (p *Prober) answered(e *entry, answer lifecycle.Answer, err error, due, beg
 // take adds an answer to the pulse and tells whether that is worth a look.
 func (p *Prober) take(e *entry, a lifecycle.Answer) bool {
 	now, before := wallNow(), e.pulse
-	e.pulse = before.Observe(describe(a, p.opts.Timeout), now, p.opts.Period)
+	e.pulse = before.Observe(describe(a, e.target.Question, p.opts.Timeout), now, p.opts.Period)
 	p.outage.move(before, e.pulse, now)
 	return before.Tells(e.pulse, e.threshold)
 }

@@ -94,8 +94,8 @@ func fetchTasks(ctx context.Context, t Target, token string) (contract.Tasks, er
 		return contract.Tasks{}, errors.Join(err, errors.New(failed.Detail))
 	}
 	defer line.Close()
-	if _, err := fmt.Fprintf(line.conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\nAuthorization: Bearer %s\r\nConnection: close\r\n\r\n",
-		contract.TasksPath, line.addr, userAgent, token); err != nil {
+	if _, err := fmt.Fprintf(line.conn, "GET %s HTTP/1.1\r\nHost: localhost:%d\r\nUser-Agent: %s\r\nAuthorization: Bearer %s\r\nConnection: close\r\n\r\n",
+		contract.TasksPath, line.addr.Port(), userAgent, token); err != nil {
 		return contract.Tasks{}, fmt.Errorf("ask for tasks: %w", err)
 	}
 	reader := newAnswerReader()

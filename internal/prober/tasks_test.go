@@ -3,6 +3,7 @@ package prober
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -226,7 +227,7 @@ func TestFetchTasks(t *testing.T) {
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(got).To(Equal(telling))
 			g.Expect(s.requests).To(ConsistOf(And(
-				HavePrefix("GET /tasks HTTP/1.1\r\nHost: "+s.addr.String()+"\r\n"), ContainSubstring("\r\nAuthorization: Bearer secret\r\n"))))
+				HavePrefix(fmt.Sprintf("GET /tasks HTTP/1.1\r\nHost: localhost:%d\r\n", s.addr.Port())), ContainSubstring("\r\nAuthorization: Bearer secret\r\n"))))
 		})
 	}
 }

@@ -2,9 +2,11 @@ package prober
 
 import (
 	"bytes"
+	"net/http"
 	"strconv"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 // usualBody returns the body of an answer as nearly all agents send it: 200 in
@@ -28,6 +30,14 @@ func usualBody(b []byte) (body []byte, usual bool) {
 	return nil, false
 }
 
+// judgeUsual judges the body of a usual answer.
+func judgeUsual(q lifecycle.Question, body []byte) lifecycle.Answer {
+	if q.MCP != "" {
+		return q.JudgeMCP(http.StatusOK, "", nil)
+	}
+	return q.Judge(body)
+}
+
 // usualHeader tells whether a header is none that changes how the body is to be
 // read, but for its length: that it takes, once.
 func usualHeader(line []byte, length *int) bool {
@@ -41,10 +51,18 @@ func usualHeader(line []byte, length *int) bool {
 		*length = int(n)
 		return err == nil && once
 	}
-	return !bytes.EqualFold(name, []byte("Connection")) && !bytes.EqualFold(name, []byte("Transfer-Encoding")) && !bytes.EqualFold(name, []byte("Trailer"))
+	for _, changes := range changing {
+		if bytes.EqualFold(name, changes) {
+			return false
+		}
+	}
+	return true
 }
 
-var crlf = []byte("\r\n")
+var (
+	crlf     = []byte("\r\n")
+	changing = [][]byte{[]byte("Connection"), []byte("Transfer-Encoding"), []byte("Trailer"), []byte("Content-Encoding")}
+)
 
 // odd is a character that is no letter, digit or hyphen.
 func odd(c rune) bool {

@@ -86,7 +86,7 @@ var _ = Describe("The stories", Ordered, func() {
 		Expect(api.Create(ctx, session)).To(Succeed())
 		status := eventuallyState(ctx, session, v1alpha1.StateIdle)
 		Expect(meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionPingContract)).To(And(
-			HaveField("Status", metav1.ConditionFalse), HaveField("Reason", v1alpha1.ReasonTimestampMissing)))
+			HaveField("Status", metav1.ConditionTrue), HaveField("Reason", v1alpha1.ReasonTimestampMissing)))
 		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
 	})
 })
@@ -135,8 +135,8 @@ var _ = Describe("What goes wrong", Ordered, func() {
 		},
 			Entry("an agent that exits", []string{"--exit-after=4s", "--exit-code=1"}, v1alpha1.StateIdle, v1alpha1.StopAgentExited, "code 1"),
 			Entry("an agent that eats its memory", []string{"--eat-memory-after=4s"}, v1alpha1.StateIdle, v1alpha1.StopAgentExited, "137: OOMKilled"),
-			Entry("an agent that hangs", []string{"--hang-after=4s"}, v1alpha1.StateIdle, v1alpha1.StopUnhealthy, "no answer within"),
-			Entry("an agent that is never healthy", []string{"--never-healthy"}, v1alpha1.StateStarting, v1alpha1.StopStartTimeout, "503"),
+			Entry("an agent that hangs", []string{"--hang-after=4s"}, v1alpha1.StateIdle, v1alpha1.StopUnhealthy, "was not answered within"),
+			Entry("an agent that is never healthy", []string{"--never-healthy"}, v1alpha1.StateStarting, v1alpha1.StopStartTimeout, "answered 503"),
 		)
 	}
 

@@ -1,0 +1,157 @@
+package lifecycle
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+// Failure is how a ping failed.
+type Failure string
+
+const (
+	// FailureConnect is a connection refused, reset or not made in time.
+	FailureConnect Failure = "Connect"
+	// FailureTimeout is an agent that took the connection and did not answer in time.
+	FailureTimeout Failure = "Timeout"
+	// FailureStatusCode is an answer of another code than the question wants;
+	// redirects are not followed.
+	FailureStatusCode Failure = "StatusCode"
+	// FailureProtocol is an answer that is not HTTP, or not within the limits.
+	FailureProtocol Failure = "Protocol"
+	// FailureBody is a 200 whose body is not the contract's, for a strict Question.
+	FailureBody Failure = "Body"
+)
+
+// silent: the agent may only have been too busy to answer. Any other failure it has
+// answered.
+func (f Failure) silent() bool { return f == FailureConnect || f == FailureTimeout }
+
+// Answer is what one ping brought.
+type Answer struct {
+	// Ping is what the agent's answer counts for; only without a Failure.
+	Ping contract.Ping
+	// Failure is empty if the agent is alive.
+	Failure Failure
+	// Breach is what is to be said of the answer, whatever its stamp; mostly nothing.
+	Breach Breach
+	// Detail says for people what was answered or what failed, if that is worth a
+	// word: a phrase of its own, printable, 200 characters at most.
+	Detail string
+}
+
+// alive is what an answer counts for that does not tell a status.
+var alive = contract.Ping{Status: contract.Healthy, Stamp: contract.StampMissing}
+
+// neverBusy is said of it.
+const neverBusy = "which counts as Healthy and never as busy"
+
+// Judge judges the body of an answer of 200 to GET /ping.
+func (q Question) Judge(body []byte) Answer {
+	ping, err := contract.ParsePing(body)
+	switch {
+	case err == nil:
+		return Answer{Ping: ping}
+	case errors.Is(err, contract.ErrStatus):
+		return q.judgeStatus(ping)
+	case errors.Is(err, contract.ErrByteOrderMark):
+		return q.odd(v1alpha1.ReasonPingByteOrderMark, ping, err.Error(), "which is passed over")
+	case errors.Is(err, contract.ErrTooLarge):
+		return q.TooLarge()
+	case len(body) == 0:
+		return q.odd(v1alpha1.ReasonPingNotJSON, alive, "an empty body", neverBusy)
+	}
+	return q.odd(v1alpha1.ReasonPingNotJSON, alive, quoted(string(body))+" and no proper JSON object", neverBusy)
+}
+
+// judgeStatus judges an answer whose status is none of the contract's. Its stamp
+// counts as any other.
+func (q Question) judgeStatus(ping contract.Ping) Answer {
+	what := "no status"
+	if ping.Status != "" {
+		what = "the status " + quoted(string(ping.Status))
+	}
+	ping.Status = contract.Healthy
+	return q.odd(v1alpha1.ReasonStatusUnknown, ping, what, neverBusy)
+}
+
+// TooLarge is a body of more bytes than are read.
+func (q Question) TooLarge() Answer {
+	return q.odd(v1alpha1.ReasonPingTooLarge, alive, contract.ErrTooLarge.Error(), neverBusy)
+}
+
+// Encoded is a body with a Content-Encoding. It is not decoded: a few bytes may
+// stand for any number.
+func (q Question) Encoded(encoding string) Answer {
+	return q.odd(v1alpha1.ReasonPingEncoded, alive, "a body that is encoded as "+quoted(encoding), neverBusy)
+}
+
+// odd is an answer of an agent that is alive, and that is not by the contract.
+func (q Question) odd(breach Breach, ping contract.Ping, what, counts string) Answer {
+	detail := fmt.Sprintf("%s was answered with %s, ", q, what)
+	if q.Strict {
+		return Answer{Failure: FailureBody, Breach: breach, Detail: detail + "a failed ping since spec.ping.answers is Strict"}
+	}
+	return Answer{Ping: ping, Breach: breach, Detail: detail + counts}
+}
+
+// JudgeMCP judges an answer to MCP's ping: by its code, and one of 400 by its body,
+// which servers with state send to whoever has no session.
+func (q Question) JudgeMCP(code int, location string, body []byte) Answer {
+	switch {
+	case code >= 200 && code <= 299, code == http.StatusBadRequest && contract.IsJSONRPC(body):
+		return Answer{Ping: alive, Breach: v1alpha1.ReasonPingMCP}
+	}
+	return q.Refused(code, location)
+}
+
+// Refused is an answer of another code than the question wants. location is where it
+// points to, if it does.
+func (q Question) Refused(code int, location string) Answer {
+	detail := fmt.Sprintf("%s was answered with %d", q, code)
+	if location != "" {
+		detail += " to " + quoted(location)
+	}
+	switch {
+	case code >= 300 && code <= 399:
+		detail += ", and redirects are not followed"
+	case q.MCP != "" && mcpHints[code] != "":
+		detail += ": " + mcpHints[code]
+	}
+	return Answer{Failure: FailureStatusCode, Detail: Printable(detail)}
+}
+
+// mcpHints say of a refused MCP ping what to look at.
+var mcpHints = map[int]string{
+	http.StatusBadRequest:       "and not in JSON-RPC, as an MCP server would",
+	http.StatusUnauthorized:     "it carries no authorization, as on AgentCore",
+	http.StatusForbidden:        "it carries no authorization, as on AgentCore",
+	http.StatusNotFound:         "the MCP server has another path",
+	http.StatusMethodNotAllowed: "what is at this path is no MCP server over streamable HTTP",
+	http.StatusNotAcceptable:    "it accepts application/json and text/event-stream",
+}
+
+// maxQuoted is how many characters are quoted of what an agent answered, or of a path.
+const maxQuoted = 40
+
+// quoted is the beginning of what an agent answered, in quotes.
+func quoted(s string) string {
+	s = beginning(s)
+	if strings.Contains(s, `"`) && strconv.CanBackquote(s) {
+		return "`" + s + "`"
+	}
+	return strconv.Quote(s)
+}
+
+func beginning(s string) string {
+	runes := []rune(Printable(s))
+	if len(runes) > maxQuoted {
+		return string(runes[:maxQuoted]) + "…"
+	}
+	return string(runes)
+}

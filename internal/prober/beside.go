@@ -1,0 +1,40 @@
+package prober
+
+import (
+	"time"
+
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// beside is whether an agent serves a second connection beside the one that is kept.
+// A server with one thread that keeps connections alive does not: whoever keeps one
+// keeps everybody else out. It is found out once, at the first good answer: the
+// agent is asked again, on another connection, before that answer is told. So nobody
+// knows of an agent that cannot be called yet.
+type beside uint8
+
+const (
+	besideUnknown beside = iota
+	// besideServed is an agent whose connection is kept.
+	besideServed
+	// besideNot is one that gets its connection back after each ping.
+	besideNot
+)
+
+// tries tells whether to find it out now, with an answer that took a part of the time
+// that a ping has. The rest must be enough: an agent that is merely slow is asked
+// again another time.
+func (b beside) tries(answer lifecycle.Answer, took, timeout time.Duration) bool {
+	return b == besideUnknown && answer.Failure == "" && took < timeout/2
+}
+
+// besideOf is what the answer on the second connection tells. What it says of the
+// agent does not count.
+func besideOf(second lifecycle.Answer) beside {
+	switch second.Failure {
+	case lifecycle.FailureConnect, lifecycle.FailureTimeout, lifecycle.FailureProtocol:
+		return besideNot
+	case lifecycle.FailureStatusCode, lifecycle.FailureBody:
+	}
+	return besideServed
+}
