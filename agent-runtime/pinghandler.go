@@ -83,6 +83,8 @@ func (a *App) askPingHandler(ctx context.Context) {
 	select {
 	case <-call.settled:
 	case <-timer.C:
+		a.custom.mu.Lock()
+		defer a.custom.mu.Unlock()
 		a.settle(call, "", errPingTimeout)
 	}
 }
@@ -116,9 +118,9 @@ func (a *App) callPingHandler(ctx context.Context, h PingHandler, call *pingCall
 	var status Status
 	err := errGoexit
 	defer func() {
-		a.settle(call, status, err)
-		a.custom.mu.Lock()
+		a.custom.mu.Lock() // once for both: no later ping shall join a call that has ended
 		defer a.custom.mu.Unlock()
+		a.settle(call, status, err)
 		if a.custom.call == call {
 			a.custom.call = nil
 		}
@@ -139,10 +141,9 @@ func protect(ctx context.Context, h PingHandler) (_ Status, err error) {
 	return h(ctx)
 }
 
-// settle takes over how a call ended, the first time that it is told.
+// settle takes over how a call ended, the first time that it is told. The caller
+// holds the lock.
 func (a *App) settle(call *pingCall, status Status, err error) {
-	a.custom.mu.Lock()
-	defer a.custom.mu.Unlock()
 	select {
 	case <-call.settled:
 		return // too late
