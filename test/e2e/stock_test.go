@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -30,9 +29,9 @@ import (
 
 const (
 	stockImage = "agentsession/stock-agents:dev"
-	// stockScale leaves many agents that start at once 40 s to answer their first
-	// pings, and makes an idle timeout of 20 s.
-	stockScale = 3
+	// stockScale leaves many agents that start at once 60 s to answer their first
+	// pings, and makes an idle timeout of 30 s.
+	stockScale = 2
 )
 
 // stock is an agent that nobody here wrote, and how its users call it.
@@ -55,87 +54,36 @@ type turn struct {
 // Clients, as their users have them. The ids of sessions are as long as AWS wants them.
 const (
 	botoClient = "python boto.py %s a-session-of-somebody-who-calls-with-boto3"
-	a2aClient  = "python a2a_client.py %s a-session-of-somebody-who-speaks-a2a"
-	aguiClient = "node agui_client.js %s a-session-of-somebody-who-speaks-ag-ui"
-	mcpClient  = "python mcp_client.py %s "
+	jsClient   = "node aws_client.js %s a-session-of-somebody-who-calls-with-javascript"
 )
 
 func says(say, answer string) []turn { return []turn{{say, ContainSubstring(answer)}} }
 
 var stocks = []stock{
 	{
-		name: "AWS's tutorial: Strands on AWS's SDK for Python, deaf while it works", protocol: v1alpha1.ProtocolHTTP,
+		name: "Strands on AWS's SDK for Python", protocol: v1alpha1.ProtocolHTTP,
 		agent: "python aws_strands.py", client: botoClient,
-		// Longer than the idle timeout, and than an agent may fail its pings.
-		before:   append(says(`{"prompt":"hello"}`, "heard 1"), says(`{"prompt":"think for 25 seconds"}`, "heard 2")...),
+		before:   append(says(`{"prompt":"hello"}`, "heard 1"), says(`{"prompt":"hello"}`, "heard 2")...),
 		after:    says(`{"prompt":"hello"}`, "heard 1"),
-		contract: v1alpha1.ReasonPingConforms,
+		contract: "Conforms",
 	}, {
 		name: "AWS's SDK for TypeScript", protocol: v1alpha1.ProtocolHTTP,
-		agent: "node aws_typescript.js", client: botoClient,
+		agent: "node aws_typescript.js", client: jsClient,
 		before:   says(`{"prompt":"hello"}`, `{"text":"hello"}`),
 		after:    says(`{"prompt":"hello"}`, `{"text":"hello"}`),
-		contract: v1alpha1.ReasonPingConforms,
-	}, {
-		name: "Strands, as its guide serves it with FastAPI", protocol: v1alpha1.ProtocolHTTP,
-		agent: "python strands_fastapi.py", client: botoClient,
-		before:   append(says(`{"input":{"prompt":"hello"}}`, "heard 1"), says(`{"input":{"prompt":"again"}}`, "heard 2")...),
-		after:    says(`{"input":{"prompt":"hello"}}`, "heard 1"),
-		contract: "",
+		contract: "Conforms",
 	}, {
 		name: "LangGraph", protocol: v1alpha1.ProtocolHTTP,
 		agent: "python langgraph_aws.py", client: botoClient,
 		before:   append(says(`{"prompt":"hello"}`, "one of 2"), says(`{"prompt":"hello"}`, "two of 4")...),
 		after:    says(`{"prompt":"hello"}`, "one of 2"),
-		contract: v1alpha1.ReasonPingConforms,
-	}, {
-		name: "FastMCP without state", protocol: v1alpha1.ProtocolMCP,
-		agent: "python mcp_stateless.py", client: mcpClient + "auto add",
-		before: append(says(`{"a":1,"b":2}`, `{"tools": ["add"], "result": {"result": 3}}`), says(`{"a":2,"b":2}`, `{"result": 4}`)...),
-		after:  says(`{"a":3,"b":2}`, `{"result": 5}`),
-	}, {
-		name: "FastMCP with state", protocol: v1alpha1.ProtocolMCP,
-		agent: "python mcp_stateful.py", client: mcpClient + "legacy note",
-		before: append(says(`{"text":"a"}`, `{"tools": ["note"], "result": {"result": ["a"]}}`), says(`{"text":"b"}`, `["a", "b"]`)...),
-		// The server knows nothing of the session any more, and says so; the client
-		// begins another.
-		after: append(says(`{"text":"c"}`, `{"errors": ["Session terminated"]}`), says(`{"text":"d"}`, `["d"]`)...),
-	}, {
-		name: "MCP's own SDK behind uvicorn", protocol: v1alpha1.ProtocolMCP,
-		agent: "python mcp_uvicorn.py", client: mcpClient + "auto add",
-		before: says(`{"a":1,"b":2}`, `{"tools": ["add"], "result": {"result": 3}}`),
-		after:  says(`{"a":3,"b":2}`, `{"result": 5}`),
-	}, {
-		name: "A2A's SDK, with a card that its author left as it was", protocol: v1alpha1.ProtocolA2A,
-		agent: "python a2a_server.py", client: a2aClient,
-		before: says("world", "Hello, world"),
-		after:  says("again", "Hello, again"),
-	}, {
-		name: "A2A's SDK, served by AWS's", protocol: v1alpha1.ProtocolA2A,
-		agent: "python a2a_aws.py", client: a2aClient,
-		before: says("world", "Hello, world"),
-		after:  says("again", "Hello, again"),
-	}, {
-		name: "AG-UI's own server for Strands", protocol: v1alpha1.ProtocolAGUI,
-		agent: "python agui_strands.py", client: aguiClient,
-		before: append(says("hello", "heard 1"), says("again", "heard 2")...),
-		after:  says("hello", "heard"),
-	}, {
-		name: "a web server by hand in Express", protocol: v1alpha1.ProtocolHTTP,
-		agent: "node express.js", client: botoClient,
-		before: says(`{"prompt":"hello"}`, `{"heard":"hello"}`),
-		after:  says(`{"prompt":"again"}`, `{"heard":"again"}`),
-	}, {
-		name: "a web server by hand with one thread", protocol: v1alpha1.ProtocolHTTP,
-		agent: "python one_thread.py", client: botoClient,
-		before: says(`{"prompt":"hello"}`, `{"heard": "hello"}`),
-		after:  says(`{"prompt":"again"}`, `{"heard": "again"}`),
+		contract: "Conforms",
 	},
 }
 
 // All live at once, since their lives are mostly waiting.
 var _ = Describe("An agent that nobody here wrote, unchanged", Ordered, ContinueOnFailure, func() {
-	lives := map[string]chan error{}
+	lives := map[string]chan string{}
 
 	BeforeAll(func(ctx context.Context) {
 		runOperator(ctx, fmt.Sprintf("--time-scale=%d", stockScale))
@@ -146,7 +94,7 @@ var _ = Describe("An agent that nobody here wrote, unchanged", Ordered, Continue
 		DeferCleanup(end)
 		for i, kind := range stocks {
 			agent := stockRuntime(ctx, clients.Namespace, fmt.Sprintf("stock-%d", i), &kind)
-			lived := make(chan error, 1)
+			lived := make(chan string, 1)
 			lives[kind.name] = lived
 			go func() { lived <- kind.live(living, clients, agent) }()
 		}
@@ -154,7 +102,9 @@ var _ = Describe("An agent that nobody here wrote, unchanged", Ordered, Continue
 
 	for _, kind := range stocks {
 		It("is called, idle, stopped for it and woken: "+kind.name, func(ctx context.Context) {
-			Eventually(ctx, lives[kind.name]).WithTimeout(6 * time.Minute).Should(Receive(BeNil()))
+			var wrong string
+			Eventually(ctx, lives[kind.name]).WithTimeout(6 * time.Minute).Should(Receive(&wrong))
+			Expect(wrong).To(BeEmpty())
 		})
 	}
 })
@@ -200,7 +150,8 @@ func clientsPod(ctx context.Context, namespace string) *corev1.Pod {
 	container.Env = []corev1.EnvVar{
 		{Name: "GATEWAY", Value: gateway},
 		{Name: "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE", Value: gateway},
-		{Name: "AWS_REGION", Value: "us-east-1"},
+		{Name: "AWS_DEFAULT_REGION", Value: "us-east-1"}, // boto3
+		{Name: "AWS_REGION", Value: "us-east-1"},         // JavaScript
 		{Name: "AWS_ACCESS_KEY_ID", Value: "AKIDEXAMPLE"},
 		{Name: "AWS_SECRET_ACCESS_KEY", Value: "example"},
 	}
@@ -213,13 +164,13 @@ func clientsPod(ctx context.Context, namespace string) *corev1.Pod {
 }
 
 // live plays a session's life and returns what was not as it should be.
-func (k *stock) live(ctx context.Context, clients *corev1.Pod, agent *v1alpha1.AgentRuntime) (err error) {
+func (k *stock) live(ctx context.Context, clients *corev1.Pod, agent *v1alpha1.AgentRuntime) (wrong string) {
 	type failure string
 	defer func() {
 		switch failed := recover().(type) {
 		case nil:
 		case failure:
-			err = errors.New(string(failed))
+			wrong = string(failed)
 		default:
 			panic(failed)
 		}
@@ -241,7 +192,7 @@ func (k *stock) live(ctx context.Context, clients *corev1.Pod, agent *v1alpha1.A
 	}
 
 	talk := converse(ctx, clients, fmt.Sprintf(k.client, agent.Status.AgentRuntimeArn))
-	defer talk.end()
+	defer talk.in.Close() // which ends the client
 	for _, turn := range k.before {
 		g.Expect(talk.say(turn.say)).To(turn.answer, "to %s", turn.say)
 	}
@@ -260,26 +211,24 @@ func (k *stock) live(ctx context.Context, clients *corev1.Pod, agent *v1alpha1.A
 		g.Expect(talk.say(turn.say)).To(turn.answer, "to %s, after the stop", turn.say)
 	}
 	g.Expect(found(g).Status.Activation).To(BeEquivalentTo(2), "woken")
-	return nil
+	return ""
 }
 
 // conversation is a client that runs: it answers each line with one.
 type conversation struct {
 	in     *io.PipeWriter
 	out    *bufio.Scanner
-	errors *bytes.Buffer
+	errors bytes.Buffer
 	ended  chan error
-	end    context.CancelFunc
 }
 
 // converse starts a program where clients run.
 func converse(ctx context.Context, clients *corev1.Pod, program string) *conversation {
-	ctx, end := context.WithCancel(ctx)
 	in, toClient := io.Pipe()
 	fromClient, out := io.Pipe()
-	c := &conversation{in: toClient, out: bufio.NewScanner(fromClient), errors: &bytes.Buffer{}, ended: make(chan error, 1), end: end}
+	c := &conversation{in: toClient, out: bufio.NewScanner(fromClient), ended: make(chan error, 1)}
 	go func() {
-		err := execute(ctx, clients, strings.Fields(program), remotecommand.StreamOptions{Stdin: in, Stdout: out, Stderr: c.errors})
+		err := execute(ctx, clients, strings.Fields(program), remotecommand.StreamOptions{Stdin: in, Stdout: out, Stderr: &c.errors})
 		c.ended <- err
 		_ = in.Close()
 		_ = out.Close()
@@ -302,9 +251,9 @@ func execute(ctx context.Context, pod *corev1.Pod, program []string, streams rem
 }
 
 // say tells the client a line and returns the one that it answers.
-func (c *conversation) say(line string) (string, error) {
+func (c *conversation) say(line string) string {
 	if _, err := io.WriteString(c.in, line+"\n"); err == nil && c.out.Scan() {
-		return c.out.Text(), nil
+		return c.out.Text()
 	}
-	return "", fmt.Errorf("the client ended: %w: %s", <-c.ended, c.errors)
+	return fmt.Sprintf("the client ended: %v: %s", <-c.ended, c.errors.String())
 }

@@ -1,8 +1,4 @@
-"""The agent of AWS's tutorial: Strands on AWS's SDK for Python.
-
-The entrypoint is a coroutine that does not await the agent, so nothing else is
-answered while the agent works, pings neither.
-"""
+"""The agent of AWS's tutorial: Strands on AWS's SDK for Python, with a model that asks nobody."""
 
 from bedrock_agentcore import BedrockAgentCoreApp
 from strands import Agent

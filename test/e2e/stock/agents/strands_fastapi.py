@@ -1,4 +1,8 @@
-"""The custom agent of Strands' guide to AgentCore: FastAPI, and a ping that says "healthy"."""
+"""The custom agent of Strands' guide to AgentCore, and of AWS's tutorial: FastAPI, and a ping that says "healthy".
+
+Its handler is a coroutine that does not await the agent, so nothing else is
+answered while the agent works, pings neither.
+"""
 
 from datetime import datetime, timezone
 from typing import Any, Dict

@@ -16,6 +16,12 @@ import gateway
 arn, mode, tool = sys.argv[1:]
 
 
+def leaves(error):
+    if isinstance(error, ExceptionGroup):
+        return sum(map(leaves, error.exceptions), [])
+    return [str(error)]
+
+
 async def lines():
     while line := await asyncio.to_thread(sys.stdin.readline):
         yield json.loads(line)
@@ -37,7 +43,7 @@ async def main():
             try:
                 await call(requests, arguments, http)
             except* MCPError as errors:
-                print(json.dumps({"errors": [str(e) for e in errors.exceptions]}), flush=True)
+                print(json.dumps({"errors": leaves(errors)}), flush=True)
 
 
 asyncio.run(main())
