@@ -181,6 +181,8 @@ type testLine interface {
 	// it.
 	awaitNoise(t *testing.T)
 	asks() lifecycle.Question
+	// serves tells what is known of a second connection.
+	serves() beside
 }
 
 // ways are all in which an agent can be asked.
@@ -189,6 +191,8 @@ var ways = map[string]func(Target) testLine{
 }
 
 func (l *httpLine) asks() lifecycle.Question { return l.question }
+
+func (l *httpLine) serves() beside { return l.beside }
 
 func (l *httpLine) connected() bool { return l.conn != nil }
 

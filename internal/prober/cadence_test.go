@@ -309,6 +309,38 @@ func TestProcessStandsStill(t *testing.T) {
 	}
 }
 
+// An answer that lay in the socket while the process stood still, or was starved,
+// says what was then: it is not taken for one of now.
+func TestStaleAnswerIsMissed(t *testing.T) {
+	for name, row := range map[string]struct {
+		took time.Duration
+		good int
+	}{
+		"within its time":             {1500 * time.Millisecond, 1},
+		"a little late, as we are":    {2 * time.Second, 1},
+		"the process had stood still": {2*time.Second + time.Millisecond, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := NewWithT(t)
+				var s tally
+				p := New(Options{Observe: s.observe, Pinger: PingFunc(func(context.Context, Target) lifecycle.Answer {
+					time.Sleep(row.took)
+					return healthy
+				})})
+				p.Track(inSlot(0, 0), lifecycle.Pulse{})
+				stop := start(t, p, ignore)
+				time.Sleep(row.took + time.Millisecond/2)
+				good, failed, _ := s.counts()
+				g.Expect([]int{good, failed}).To(Equal([]int{row.good, 0}))
+				pulse, _ := p.Pulse(inSlot(0, 0).Key, inSlot(0, 0).UID)
+				g.Expect(pulse.AnsweredAt.IsZero()).To(Equal(row.good == 0))
+				stop()
+			})
+		})
+	}
+}
+
 func TestWheelCounts(t *testing.T) {
 	g := NewWithT(t)
 	p := New(Options{})

@@ -36,6 +36,8 @@ func openLoopTo(t Target) *loopLine {
 
 func (l *loopLine) asks() lifecycle.Question { return l.conn.question() }
 
+func (l *loopLine) serves() beside { return l.conn.beside }
+
 // Ping drives the loop as a Prober does.
 func (l *loopLine) Ping(ctx context.Context) (answer lifecycle.Answer, err error) {
 	answered := false
@@ -342,6 +344,60 @@ func TestEventsAreHints(t *testing.T) {
 			g.Expect(line.conn.state).To(Equal(state))
 		})
 	}
+}
+
+// The same stream, as the loop ends it.
+func TestStreamIsEndedAtItsDeadline(t *testing.T) {
+	for name, row := range map[string]struct {
+		question lifecycle.Question
+		sent     string
+		want     lifecycle.Answer
+	}{
+		"of MCP":              {asMCP, stream + chunk(saysPong), pong},
+		"of MCP, in mid-head": {asMCP, stream[:20], failed(lifecycle.FailureTimeout, "")},
+		"of MCP, no session":  {asMCP, strings.TrimSuffix(code("400 Bad Request", noSession), "}"), failed(lifecycle.FailureTimeout, "")},
+		"of HTTP":             {lifecycle.Question{}, "HTTP/1.1 200 OK\r\n\r\n" + saysHealthy, failed(lifecycle.FailureTimeout, "")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			line := openLoopTo(Target{Addr: listen(t, "127.0.0.1", once(row.sent)).addr, Question: row.question})
+			defer line.Close()
+			var answers []lifecycle.Answer
+			line.answered = func(_ *entry, a lifecycle.Answer, _ error, _, _ time.Time) { answers = append(answers, a) }
+			line.timeout = patient
+			line.conn.ask(time.Now())
+			g.Eventually(func() int {
+				line.wait(t.Context(), time.Now().Add(time.Millisecond))
+				return len(line.conn.got)
+			}).WithTimeout(patient).Should(Equal(len(row.sent)))
+			g.Expect(answers).To(BeEmpty())
+			line.expire(line.conn.begun.Add(patient))
+			g.Expect(answers).To(ConsistOf(row.want))
+			g.Expect(line.connected()).To(BeFalse())
+		})
+	}
+}
+
+// A second connection that could not be made for a reason of our own tells nothing.
+func TestTrialWithoutADescriptor(t *testing.T) {
+	g := NewWithT(t)
+	line := openLoop(listen(t, "127.0.0.1", func(_ *server, c *net.TCPConn) { drain(c) }).addr)
+	var got lifecycle.Answer
+	line.answered = func(_ *entry, a lifecycle.Answer, err error, _, _ time.Time) {
+		g.Expect(err).NotTo(HaveOccurred())
+		got = a
+	}
+	line.dialNow(t)
+	c := line.conn
+	held := c.fd
+	c.out, c.trial = true, &trial{held, healthy}
+	line.byFD[held] = nil
+	c.state = stateClosed
+	c.unconnected(unix.EMFILE)
+	g.Expect(got).To(Equal(healthy))
+	g.Expect(line.serves()).To(Equal(besideUnknown))
+	_, err := unix.FcntlInt(uintptr(held), unix.F_GETFD, 0)
+	g.Expect(err).To(MatchError(unix.EBADF), "the first connection is given back")
 }
 
 // Without a descriptor the agent is not asked, which is not its failure.
