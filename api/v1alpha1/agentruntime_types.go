@@ -127,7 +127,8 @@ type AgentRuntimeSpec struct {
 	// onDisconnect says what becomes of a call whose caller hangs up before the answer
 	// is there: Finish (the agent works on to the end, within the call's limit, and the
 	// session is in use meanwhile) or Cancel (the agent's connection is closed).
-	// Streams and WebSockets are always cancelled. The value of the newest version is
+	// Streams and WebSockets are always cancelled, and so are calls beyond 16 of one
+	// session whose callers have hung up. The value of the newest version is
 	// in force for all sessions.
 	// +optional
 	// +kubebuilder:default=Finish
@@ -327,6 +328,9 @@ type RuntimePing struct {
 	IdleClock IdleClock `json:"idleClock,omitempty"`
 	// failureThreshold is how many pings in a row must fail before a compute is
 	// stopped as Unhealthy, 4 to 1800; one ping is made every 2 seconds.
+	// Timeouts and refused connections do not count while an invocation through the
+	// gateway is in flight, nor for 15 minutes after a HealthyBusy: the agent may have
+	// no time for them.
 	// +optional
 	// +kubebuilder:default=15
 	// +kubebuilder:validation:Minimum=4

@@ -262,6 +262,9 @@ type PingSpec struct {
 	// is stopped as Unhealthy, 4 to 1800; one ping is made every 2 seconds.
 	// (Three failures of most agents at once are taken for the operator's own
 	// fault, so fewer than four would decide before that is known.)
+	// Timeouts and refused connections do not count while an invocation through the
+	// gateway is in flight, nor for 15 minutes after a HealthyBusy: the agent may have
+	// no time for them.
 	// +optional
 	// +kubebuilder:default=15
 	// +kubebuilder:validation:Minimum=4

@@ -85,7 +85,9 @@ func (g *Gateway) command(w http.ResponseWriter, r *http.Request, c *call) error
 	c.payload.close() // it may run for an hour
 	starting, limit := withLimit(r.Context(), w, c.limits.Request)
 	session, release, err := g.acquireFor(starting, c)
-	err = ended(starting, err)
+	if err != nil {
+		err = c.ended(starting, err, g.waitedFor(starting, c))
+	}
 	limit.end()
 	if err != nil {
 		return err
@@ -103,6 +105,7 @@ func (g *Gateway) command(w http.ResponseWriter, r *http.Request, c *call) error
 	takenBy(w, time.Now().Add(timeout))
 	ctx, kill := context.WithCancelCause(ctx)
 	defer kill(nil)
+	defer g.run(ctx, computeOf(session), kill)()
 	events := &commandEvents{kill: kill, w: w, encoder: eventstream.NewEncoder(), left: contract.MaxPayloadBytes}
 	stdout := events.output(func(text string) commandDelta { return commandDelta{Stdout: text} })
 	stderr := events.output(func(text string) commandDelta { return commandDelta{Stderr: text} })

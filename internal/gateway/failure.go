@@ -53,7 +53,7 @@ func typeOf(err error) string {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f.Type
 	}
-	if errors.Is(err, errAborted) {
+	if errors.Is(err, errAborted) || errors.Is(err, errHungUp) {
 		return "Aborted"
 	}
 	return internalError

@@ -44,8 +44,6 @@ func (buffers) Get() []byte { return bufferPool.Get().(*[4 << 10]byte)[:] } //no
 
 func (buffers) Put(b []byte) { bufferPool.Put((*[4 << 10]byte)(b)) }
 
-var errTooLong = errors.New("the invocation took longer than it may")
-
 // agents carries requests to agents: straight to their pods, as they are.
 type agents struct{ *http.Transport }
 
@@ -91,22 +89,28 @@ func http1() *http.Protocols {
 
 // invoke finds the session's compute and has it answer.
 func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, c *call) error {
-	ctx, limit := withLimit(r.Context(), w, c.limits.Request)
+	work, limit := withLimit(context.WithoutCancel(r.Context()), w, c.limits.Request)
 	defer limit.end()
+	waiting, stop := whileThere(work, r.Context())
+	defer stop()
 	for tries := 1; ; tries++ {
 		changed := g.changes.next(c.key())
-		session, release, err := g.acquireFor(ctx, c)
+		session, release, err := g.acquireFor(waiting, c)
 		if err != nil {
-			return ended(ctx, err)
+			return c.ended(waiting, err, g.waitedFor(waiting, c))
 		}
 		observeStart(c)
-		err = g.forward(w, r.WithContext(ctx), c, session, limit, release)
+		if err := context.Cause(waiting); err != nil { // the agent has heard nothing
+			release()
+			return c.ended(waiting, err, "the agent had not been asked")
+		}
+		err = g.forward(w, r.WithContext(work), c, session, limit, g.onHangup(r.Context(), c, computeOf(session), limit.cancel), release)
 		if !unreached(err) || tries == maxTries {
-			return ended(ctx, err)
+			return c.ended(work, err, "the agent had not answered")
 		}
 		// The compute went, and the cache does not show it yet.
-		if err := waitFor(ctx, changed, conflictRetry); err != nil {
-			return ended(ctx, err)
+		if err := waitFor(waiting, changed, conflictRetry); err != nil {
+			return c.ended(waiting, err, "the agent was not there")
 		}
 	}
 }
@@ -135,8 +139,10 @@ func unreached(err error) bool {
 
 // forward has the session's compute answer. It panics, as handlers do, if the
 // answer ends before its end; release is called in any case.
-func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, session *v1alpha1.AgentSession, limit *limit, release func()) error {
+func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, session *v1alpha1.AgentSession, limit *limit, hangup *hangup, release func()) error {
 	defer release()
+	defer hangup.end()
+	defer g.run(r.Context(), computeOf(session), limit.cut)()
 	inFlight.Inc()
 	defer inFlight.Dec()
 	var failed error
@@ -161,67 +167,30 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, sessi
 				return err
 			}
 			if streams(answer) {
-				limit.extend(c.limits.Stream)
+				limit.extend(r.Context(), c.limits.Stream)
+			}
+			if heardAsItComes(answer) {
+				hangup.streams()
 			}
 			return nil
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
 	}
-	proxy.ServeHTTP(w, r)
-	if _, answered := errors.AsType[*failure](failed); answered || failed == nil {
+	proxy.ServeHTTP(&unheard{ResponseWriter: w, hangup: hangup}, r)
+	_, answered := errors.AsType[*failure](failed)
+	if answered || failed == nil {
 		g.traffic.heard(computeOf(session))
+	}
+	switch {
+	case failed == nil && hangup.end():
+		return told{errHungUp}
+	case answered, failed == nil:
 		return failed
 	}
 	if !unreached(failed) { // it may hold what the agent wrote
 		failed = errors.New(lifecycle.Printable(failed.Error()))
 	}
 	return errors.Join(runtimeError("Runtime health check failed or timed out: the agent closed the connection before it answered."), failed)
-}
-
-// ended is what is answered if the caller's time was over.
-func ended(ctx context.Context, err error) error {
-	if err != nil && errors.Is(context.Cause(ctx), errTooLong) {
-		return errors.Join(runtimeError("The invocation took longer than it may."), err)
-	}
-	return err
-}
-
-// limit ends a call that takes too long: what the agent does for it and, as there
-// are callers who take nothing of their answer, what is written to its caller.
-type limit struct {
-	cancel context.CancelCauseFunc
-	w      http.ResponseWriter
-	began  time.Time
-	timer  *time.Timer
-}
-
-func withLimit(parent context.Context, w http.ResponseWriter, after time.Duration) (context.Context, *limit) {
-	ctx, cancel := context.WithCancelCause(parent)
-	l := &limit{cancel, w, time.Now(), time.AfterFunc(after, func() { cancel(errTooLong) })}
-	takenBy(w, l.began.Add(after))
-	return ctx, l
-}
-
-// extend lets it take as long as that, since it began.
-func (l *limit) extend(to time.Duration) {
-	end := l.began.Add(to)
-	l.timer.Reset(time.Until(end))
-	takenBy(l.w, end)
-}
-
-// lastWords is how much longer a caller has to take what his call ended with.
-const lastWords = 5 * time.Second
-
-// takenBy has a call's connection cut if its caller has not taken the answer then.
-// A caller may stop reading until then: a shorter bound would cut those who look at
-// a stream through a pager.
-func takenBy(w http.ResponseWriter, end time.Time) {
-	_ = http.NewResponseController(w).SetWriteDeadline(end.Add(lastWords)) // all that a server has can
-}
-
-func (l *limit) end() {
-	l.timer.Stop()
-	l.cancel(nil)
 }
 
 // streams tells whether an answer is one that may last: a WebSocket, or of no known

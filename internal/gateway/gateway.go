@@ -88,8 +88,11 @@ type Gateway struct {
 
 	changes changes
 	traffic traffic
-	lines   lines // of calls for any free session
-	spares  spares
+	running running
+	// finishing are calls whose callers have hung up.
+	finishing finishing
+	lines     lines // of calls for any free session
+	spares    spares
 	// starting are those of calls that start a session of a runtime with maxSessions.
 	starting lines
 	issuers  *issuers
@@ -294,6 +297,7 @@ func (g *Gateway) fail(w *recorder, r *http.Request, c call, err error) {
 type recorder struct {
 	http.ResponseWriter
 	ready     *atomic.Bool // for more calls on this connection
+	mu        sync.Mutex
 	deadline  time.Time
 	code      int
 	failed    int // the status of an error, which a protocol may have answered with another
@@ -322,6 +326,8 @@ func (w *recorder) Write(b []byte) (int, error) {
 
 // SetWriteDeadline remembers it for Hijack.
 func (w *recorder) SetWriteDeadline(deadline time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.deadline = deadline
 	return http.NewResponseController(w.ResponseWriter).SetWriteDeadline(deadline)
 }
@@ -333,6 +339,8 @@ func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	w.code, w.firstByte = http.StatusSwitchingProtocols, time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	return conn, buffered, conn.SetDeadline(w.deadline)
 }
 

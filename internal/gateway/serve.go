@@ -53,6 +53,7 @@ func (g *Gateway) Watch(c cache.Cache) error {
 			g.saw(object)
 			if session, ok := object.(*v1alpha1.AgentSession); ok {
 				g.spares.gone(session)
+				g.running.gone(client.ObjectKeyFromObject(session))
 			}
 		},
 	})
@@ -66,6 +67,7 @@ func (g *Gateway) saw(object any) {
 	if session, ok := object.(*v1alpha1.AgentSession); ok {
 		g.traffic.saw(session)
 		g.spares.saw(session, time.Now())
+		g.running.saw(session)
 		g.changes.tell(client.ObjectKeyFromObject(session))
 		if ref := session.Spec.RuntimeRef; ref != nil { // for those who wait for any of its sessions
 			g.changes.tell(client.ObjectKey{Namespace: session.Namespace, Name: ref.Name})

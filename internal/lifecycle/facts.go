@@ -118,7 +118,7 @@ func (f Facts) inUse(now time.Time) bool { return now.Before(f.Traffic.InUseUnti
 
 // LeasedAt is when a gateway took the lease that stands.
 func (f Facts) LeasedAt() time.Time {
-	return f.Traffic.InUseUntil.Add(-Seen{Idle: f.Policy.Idle}.lease())
+	return f.Traffic.InUseUntil.Add(-f.Policy.Lease)
 }
 
 // busy: the last good answer was HealthyBusy, and it counts. By

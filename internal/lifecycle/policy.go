@@ -73,6 +73,9 @@ type Policy struct {
 	StartTimeout time.Duration
 	// FailureThreshold is how many pings in a row must fail.
 	FailureThreshold int
+	// Lease is how long an invocation in flight keeps a session in use. A gateway
+	// that dies leaves it in use for no longer.
+	Lease time.Duration
 	// BusySilence is how long an agent that said HealthyBusy may be silent.
 	BusySilence time.Duration
 	// Check is how the agent is asked: PingCheckHTTP or PingCheckMCP.
@@ -122,6 +125,7 @@ func PolicyOf(spec *v1alpha1.AgentSessionSpec, scale int) Policy {
 		p.TTL = seconds(*ttl) / time.Duration(scale)
 	}
 	p.Idle /= time.Duration(scale)
+	p.Lease = leaseOf(p.Idle, scale)
 	p.Max /= time.Duration(scale)
 	p.Provisioning /= time.Duration(scale)
 	p.StartTimeout /= time.Duration(scale)
@@ -130,6 +134,12 @@ func PolicyOf(spec *v1alpha1.AgentSessionSpec, scale int) Policy {
 
 // patience is how long pings must have failed.
 func (p Policy) patience() time.Duration { return time.Duration(p.FailureThreshold) * p.Period }
+
+// leaseOf is half of an idle timeout; of one that is longer than AgentCore's, half of
+// that, since a lease hides an agent that has died.
+func leaseOf(idle time.Duration, scale int) time.Duration {
+	return min(idle, DefaultIdle/time.Duration(scale)) / 2
+}
 
 // Period is the time between two pings at a time scale: 2 s at 1, and never
 // less than 100 ms.

@@ -3,6 +3,8 @@ package lifecycle
 import (
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
@@ -96,6 +98,22 @@ func Living(state v1alpha1.SessionState) bool {
 	return state == v1alpha1.StateStarting || state == v1alpha1.StateActive || state == v1alpha1.StateIdle
 }
 
+// Ended is why the compute with a UID is told to end, or has ended; empty while it may
+// serve what it was asked. One that somebody else takes away has its grace for that.
+func Ended(session *v1alpha1.AgentSession, pod types.UID) v1alpha1.StopReason {
+	status, last := &session.Status, v1alpha1.StopComputeLost
+	if status.LastTermination != nil {
+		last = status.LastTermination.Reason
+	}
+	switch {
+	case status.Pod == nil, status.Pod.UID != pod, status.State == v1alpha1.StateStopping && last != v1alpha1.StopComputeLost:
+		return last
+	case PhaseOf(session) == PhaseStopping && status.State != v1alpha1.StateStopping, session.DeletionTimestamp != nil:
+		return v1alpha1.StopRequested
+	}
+	return ""
+}
+
 // Wake is the activation that wakes a stopped session. As many as ask for it at
 // once ask for the same.
 func Wake(session *v1alpha1.AgentSession) int32 {
@@ -103,7 +121,8 @@ func Wake(session *v1alpha1.AgentSession) int32 {
 }
 
 // Use is what one gateway knows of a session's invocations, and what of it is
-// worth a write: never one for each of them, at most four in an idle timeout.
+// worth a write: never one for each of them, at most four in an idle timeout, or in
+// AgentCore's of 15 minutes if that is shorter.
 type Use struct {
 	// InFlight is how many there are.
 	InFlight int
@@ -114,8 +133,7 @@ type Use struct {
 	HeardAt time.Time
 	// EndedAt is when there was last none in flight.
 	EndedAt time.Time
-	// PaidAt is when the writes so far are paid for: each costs a quarter of the
-	// idle timeout.
+	// PaidAt is when the writes so far are paid for: each costs half of a lease.
 	PaidAt time.Time
 	// Held is the lease that the gateway took last; zero if it gave it back, or if
 	// that of another gateway was longer.
@@ -134,6 +152,8 @@ type Seen struct {
 	IdleAt time.Time
 	// Idle is the idle timeout.
 	Idle time.Duration
+	// Lease is how long a lease lasts.
+	Lease time.Duration
 	// Patience is how long the agent may leave pings unanswered while no invocation
 	// is known to be in flight.
 	Patience time.Duration
@@ -148,6 +168,7 @@ func SeenOf(session *v1alpha1.AgentSession) Seen {
 		Idle:     LimitsOf(status.LifecycleConfiguration).Idle / time.Duration(scale),
 		Patience: PolicyOf(&spec, int(scale)).patience(),
 	}
+	seen.Lease = leaseOf(seen.Idle, int(scale))
 	if t := status.Traffic; t != nil {
 		if t.LastInvocationAt != nil {
 			seen.Traffic.EndedAt = t.LastInvocationAt.Time
@@ -172,10 +193,6 @@ func Free(session *v1alpha1.AgentSession, now time.Time) bool {
 	return PhaseOf(session) == PhaseReady && session.Status.PingStatus == string(contract.Healthy) && !SeenOf(session).InUse(now)
 }
 
-// lease is how long an invocation in flight keeps a session in use. A gateway
-// that dies leaves it in use for no longer.
-func (s Seen) lease() time.Duration { return s.Idle / 2 }
-
 // margin is how long before an idle stop that may come all must be written.
 func (s Seen) margin() time.Duration { return s.Idle / 4 }
 
@@ -183,7 +200,7 @@ func (s Seen) margin() time.Duration { return s.Idle / 4 }
 // in which an agent that answers would have answered a ping. Two gateways that know
 // nothing of each other's calls may need it twice before one of them tells: the last
 // third of the patience is for the write.
-func (s Seen) lull() time.Duration { return min(s.Idle/8, s.Patience/3) }
+func (s Seen) lull() time.Duration { return min(s.Lease/4, s.Patience/3) }
 
 // Begin is one invocation more. One that follows closely upon another that the agent
 // answered is a part of the same work; callers try a dead agent again and again too.
@@ -205,7 +222,7 @@ func (u Use) End(now time.Time) Use {
 
 // Pay is after a write.
 func (u Use) Pay(now time.Time, s Seen) Use {
-	u.PaidAt = latest(u.PaidAt, now).Add(s.Idle / 4)
+	u.PaidAt = latest(u.PaidAt, now).Add(s.Lease / 2)
 	return u
 }
 
@@ -226,11 +243,11 @@ func (u Use) WriteAt(s Seen) time.Time {
 	var at time.Time
 	switch untold := u.EndedAt.After(s.Traffic.EndedAt) || u.holds(s); {
 	case u.InFlight > 0:
-		at = latest(u.BeganAt.Add(s.lull()), s.Traffic.InUseUntil.Add(-s.lease()/2))
+		at = latest(u.BeganAt.Add(s.lull()), s.Traffic.InUseUntil.Add(-s.Lease/2))
 	case untold && u.Alone:
 		return u.EndedAt
 	case u.holds(s):
-		if at = u.EndedAt.Add(s.lull()); at.Before(u.PaidAt.Add(-s.Idle / 2)) {
+		if at = u.EndedAt.Add(s.lull()); at.Before(u.PaidAt.Add(-s.Lease)) {
 			at = u.Held
 		}
 	case untold:
@@ -254,7 +271,7 @@ func (u Use) holds(s Seen) bool { return !u.Held.IsZero() && u.Held.Equal(s.Traf
 func (u Use) Record(now time.Time, s Seen) (next Traffic, held time.Time) {
 	next = s.Traffic
 	next.EndedAt = latest(next.EndedAt, u.EndedAt)
-	switch lease := now.Add(s.lease()).Truncate(time.Microsecond); { // what the API holds
+	switch lease := now.Add(s.Lease).Truncate(time.Microsecond); { // what the API holds
 	case u.InFlight == 0 && u.holds(s) && now.After(u.EndedAt.Add(2*s.lull())) && now.Before(u.Held):
 		next.InUseUntil = now.Truncate(time.Microsecond)
 	case u.InFlight == 0 && u.holds(s):

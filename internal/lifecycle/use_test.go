@@ -76,6 +76,44 @@ func TestHasCompute(t *testing.T) {
 	}
 }
 
+func TestEnded(t *testing.T) {
+	for name, row := range map[string]struct {
+		change func(*v1alpha1.AgentSession)
+		want   v1alpha1.StopReason
+	}{
+		"idle":                {func(*v1alpha1.AgentSession) {}, ""},
+		"active":              {func(s *v1alpha1.AgentSession) { s.Status.State = "Active" }, ""},
+		"its address refused": {func(s *v1alpha1.AgentSession) { s.Status.Pod.IP = "" }, ""},
+		"stopped before":      {func(s *v1alpha1.AgentSession) { stopFor(s, "Idle", "IdleTimeout") }, ""},
+		"to be stopped":       {func(s *v1alpha1.AgentSession) { s.Spec.DesiredState = "Stopped" }, "StopRequested"},
+		"to be replaced":      {func(s *v1alpha1.AgentSession) { s.Spec.Activation = 3 }, "StopRequested"},
+		"to be deleted":       {func(s *v1alpha1.AgentSession) { s.DeletionTimestamp = new(metav1.Now()) }, "StopRequested"},
+		"stopping":            {func(s *v1alpha1.AgentSession) { stopFor(s, "Stopping", "MaxLifetime") }, "MaxLifetime"},
+		"stopping, and to be": {func(s *v1alpha1.AgentSession) { stopFor(s, "Stopping", "Unhealthy"); s.Spec.DesiredState = "Stopped" }, "Unhealthy"},
+		"taken away":          {func(s *v1alpha1.AgentSession) { stopFor(s, "Stopping", "ComputeLost") }, ""},
+		"taken away, and deleted": {func(s *v1alpha1.AgentSession) {
+			stopFor(s, "Stopping", "ComputeLost")
+			s.DeletionTimestamp = new(metav1.Now())
+		}, "StopRequested"},
+		"taken away, and gone":                  {func(s *v1alpha1.AgentSession) { stopFor(s, "Stopped", "ComputeLost"); s.Status.Pod = nil }, "ComputeLost"},
+		"stopped":                               {func(s *v1alpha1.AgentSession) { stopFor(s, "Stopped", "IdleTimeout"); s.Status.Pod = nil }, "IdleTimeout"},
+		"woken":                                 {func(s *v1alpha1.AgentSession) { stopFor(s, "Idle", "AgentExited"); s.Status.Pod.UID = "other" }, "AgentExited"},
+		"another's status, as nobody writes it": {func(s *v1alpha1.AgentSession) { s.Status.Pod = nil }, "ComputeLost"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			session := &v1alpha1.AgentSession{Status: v1alpha1.AgentSessionStatus{
+				State: v1alpha1.StateIdle, Activation: 2, Pod: &v1alpha1.PodStatus{UID: "ours", IP: "10.0.0.1"},
+			}}
+			row.change(session)
+			NewWithT(t).Expect(lifecycle.Ended(session, "ours")).To(Equal(row.want))
+		})
+	}
+}
+
+func stopFor(s *v1alpha1.AgentSession, state v1alpha1.SessionState, reason v1alpha1.StopReason) {
+	s.Status.State, s.Status.LastTermination = state, &v1alpha1.Termination{Reason: reason}
+}
+
 func TestFree(t *testing.T) {
 	now := time.Unix(1795423194, 0)
 	healthy := v1alpha1.AgentSessionStatus{State: "Idle", Activation: 1, Pod: &v1alpha1.PodStatus{IP: "10.0.0.1"}, PingStatus: "Healthy"}
@@ -105,7 +143,7 @@ func TestFree(t *testing.T) {
 func TestWhatWasUsedAloneIsGivenBackAtOnce(t *testing.T) {
 	g := NewWithT(t)
 	now := time.Unix(1795423194, 0)
-	seen := lifecycle.Seen{Idle: time.Hour}
+	seen := lifecycle.Seen{Idle: time.Hour, Lease: 450 * time.Second}
 	use := lifecycle.Use{EndedAt: now}
 	g.Expect(use.WriteAt(seen)).To(BeTemporally(">", now))
 	use.Alone = true
@@ -135,17 +173,20 @@ func TestSeenOf(t *testing.T) {
 		return func(s *v1alpha1.AgentSession) { s.Status.TimeScale = scale }
 	}
 	for name, row := range map[string]struct {
-		session        *v1alpha1.AgentSession
-		idle, patience time.Duration
+		session               *v1alpha1.AgentSession
+		idle, lease, patience time.Duration
 	}{
-		"as AgentCore":                   {session(0), 15 * time.Minute, 30 * time.Second},
-		"a threshold of its own":         {session(4), 15 * time.Minute, 8 * time.Second},
-		"that of the version it runs":    {session(15, started(4)), 15 * time.Minute, 8 * time.Second},
-		"at a time scale":                {session(15, scaled(10)), 90 * time.Second, 3 * time.Second},
-		"at one that shortens no period": {session(15, scaled(100)), 9 * time.Second, 1500 * time.Millisecond},
+		"as AgentCore":                {session(0), 15 * time.Minute, 450 * time.Second, 30 * time.Second},
+		"a threshold of its own":      {session(4), 15 * time.Minute, 450 * time.Second, 8 * time.Second},
+		"that of the version it runs": {session(15, started(4)), 15 * time.Minute, 450 * time.Second, 8 * time.Second},
+		"of a long idle timeout": {session(0, func(s *v1alpha1.AgentSession) {
+			s.Status.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 28800}
+		}), 8 * time.Hour, 450 * time.Second, 30 * time.Second},
+		"at a time scale":                {session(15, scaled(10)), 90 * time.Second, 45 * time.Second, 3 * time.Second},
+		"at one that shortens no period": {session(15, scaled(100)), 9 * time.Second, 4500 * time.Millisecond, 1500 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(lifecycle.SeenOf(row.session)).To(Equal(lifecycle.Seen{Idle: row.idle, Patience: row.patience}))
+			NewWithT(t).Expect(lifecycle.SeenOf(row.session)).To(Equal(lifecycle.Seen{Idle: row.idle, Lease: row.lease, Patience: row.patience}))
 		})
 	}
 }
@@ -177,7 +218,7 @@ func TestWhenALeaseIsTaken(t *testing.T) {
 		"to an agent that answers none":     {900 * s, 30 * s, 9, s, s, false, 28 * s},
 	} {
 		t.Run(name, func(t *testing.T) {
-			seen, use, at := lifecycle.Seen{Idle: row.idle, Patience: row.patience}, lifecycle.Use{}, now
+			seen, use, at := lifecycle.Seen{Idle: row.idle, Lease: row.idle / 2, Patience: row.patience}, lifecycle.Use{}, now
 			for range row.calls {
 				use = lasts(use, at, row.last, row.heard, seen)
 				at = at.Add(row.last + row.pause)
@@ -191,7 +232,7 @@ func TestWhenALeaseIsTaken(t *testing.T) {
 func TestALeaseIsGivenBackSoonIfThatIsPaidFor(t *testing.T) {
 	g := NewWithT(t)
 	now := time.Unix(1795423194, 0)
-	seen := lifecycle.Seen{Idle: 900 * time.Second, Patience: 30 * time.Second}
+	seen := lifecycle.Seen{Idle: 900 * time.Second, Lease: 450 * time.Second, Patience: 30 * time.Second}
 	var last time.Time
 	began, soon := now, 0
 	for n := range 40 { // calls of 20 s, a minute apart
@@ -223,7 +264,7 @@ func TestALeaseIsGivenBackByWhoeverHoldsIt(t *testing.T) {
 	now, earlier := time.Unix(1795423194, 0), time.Unix(1795423184, 0)
 	mine, longer := now.Add(time.Minute), now.Add(time.Hour)
 	seen := func(ended, until time.Time) lifecycle.Seen {
-		return lifecycle.Seen{Idle: 10 * time.Minute, Patience: 30 * time.Second, Traffic: lifecycle.Traffic{EndedAt: ended, InUseUntil: until}}
+		return lifecycle.Seen{Idle: 10 * time.Minute, Lease: 5 * time.Minute, Patience: 30 * time.Second, Traffic: lifecycle.Traffic{EndedAt: ended, InUseUntil: until}}
 	}
 	for name, row := range map[string]struct {
 		use         lifecycle.Use
@@ -263,20 +304,23 @@ func TestNoCallIsStoppedUnder(t *testing.T) {
 		if seed%4 >= 2 {
 			s.blocks = []lifecycle.Failure{lifecycle.FailureTimeout, lifecycle.FailureConnect}[seed/4%2]
 		}
-		s.idle = time.Duration(60+s.random.IntN(840)) * time.Second
+		s.idle = time.Duration(60+s.random.IntN(1740)) * time.Second
 		s.gates = []*gate{{shared: s}, {shared: s}}
 		s.live()
 		s.play()
 		if s.calls == 0 {
 			t.Fatal("no calls")
 		}
-		// Four writes an idle timeout from each gateway, three at first that are paid
+		// Four writes an idle timeout, or 15 minutes, from each gateway, three at first that are paid
 		// for later, and the claims at new lives.
-		if most := float64(s.now.Sub(created))/float64(s.idle)*8 + float64(6+2*s.lives); !s.wild && float64(s.writes) > most {
+		if most := float64(s.now.Sub(created))/float64(min(s.idle, 15*time.Minute))*8 + float64(6+2*s.lives); !s.wild && float64(s.writes) > most {
 			t.Fatalf("seed %d: %d writes, %.0f are allowed", seed, s.writes, most)
 		}
 	}
 }
+
+// leaseOf is how long a lease may last.
+func leaseOf(idle time.Duration) time.Duration { return min(idle/2, 450*time.Second) }
 
 // shared is what stands in the API server, the agent, and the operator.
 type shared struct {
@@ -308,7 +352,7 @@ func (s *shared) live() {
 	s.facts = living(s.now, func(f *lifecycle.Facts) {
 		f.Compute.CreatedAt, f.Announced, f.Pulse = s.now, zero, lifecycle.Pulse{}.Observe(s.agent.answer(s.now), s.now, period)
 	})
-	s.published, s.used = lifecycle.Seen{Idle: s.idle, Patience: lifecycle.DefaultFailureThreshold * period}, false
+	s.published, s.used = lifecycle.Seen{Idle: s.idle, Lease: leaseOf(s.idle), Patience: lifecycle.DefaultFailureThreshold * period}, false
 	s.operate()
 }
 
@@ -338,9 +382,9 @@ func (s *shared) play() {
 		late := time.Second
 		switch {
 		case !s.wild && s.blocks == "":
-			late = s.idle / 8
+			late = leaseOf(s.idle) / 4
 		case !s.wild: // what is left of the threshold
-			late = min(s.idle/8, 9*time.Second)
+			late = min(leaseOf(s.idle)/4, 9*time.Second)
 		}
 		for _, g := range s.gates {
 			g.look(asked)
@@ -355,7 +399,7 @@ func (s *shared) upset() {
 	case 0, 1, 2:
 		s.agent.work(!s.agent.busy, s.now)
 	case 3:
-		s.idle = time.Duration(60+s.random.IntN(840)) * time.Second
+		s.idle = time.Duration(60+s.random.IntN(1740)) * time.Second
 	case 4:
 		s.gates[s.random.IntN(2)].die()
 	}
@@ -373,7 +417,7 @@ func (s *shared) operate() {
 		return
 	}
 	f.State, f.Announced = v.State, announcedIn(v)
-	s.published.Idle, s.published.IdleAt = s.idle, f.Announced
+	s.published.Idle, s.published.Lease, s.published.IdleAt = s.idle, leaseOf(s.idle), f.Announced
 	if !f.Announced.IsZero() {
 		s.published.IdleAt = later(f.Announced, later(f.Traffic.EndedAt, f.Traffic.InUseUntil).Add(s.idle))
 	}

@@ -20,6 +20,9 @@ import (
 // Ask is what an agent is told to do.
 type Ask struct {
 	Sleep  string `json:"sleep,omitempty"`  // how long it takes
+	Wait   string `json:"wait,omitempty"`   // how long before that, with a stream too
+	Blocks bool   `json:"blocks,omitempty"` // answers no ping meanwhile
+	Hangs  bool   `json:"hangs,omitempty"`  // answers no ping from then on
 	Code   int    `json:"code,omitempty"`   // what it fails with
 	Chunks int    `json:"chunks,omitempty"` // of a stream, one and then a sleep; on a WebSocket how often it echoes this
 	Kind   string `json:"kind,omitempty"`   // of a stream, in the place of text/event-stream
@@ -50,6 +53,8 @@ type Agent struct {
 	Pod string
 	// Gone gets the session id of each invocation whose caller had gone.
 	Gone chan<- string
+	// Hang and Resume have its pings go unanswered, and answered. Nil: it does neither.
+	Hang, Resume func()
 
 	calls atomic.Int64
 	busy  atomic.Int64
@@ -69,6 +74,15 @@ func (e *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var do Ask
 	_ = json.Unmarshal(raw, &do) // or it is something else to echo
 	switch {
+	case (do.Blocks || do.Hangs) && e.Hang != nil:
+		e.Hang()
+		if do.Blocks {
+			defer e.Resume()
+		}
+	}
+	switch {
+	case !e.pause(r, do.Wait):
+		return
 	case do.Raw != "":
 		e.write(w, r, do)
 		return
@@ -76,7 +90,7 @@ func (e *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.stream(w, r, do)
 		return
 	}
-	if !e.pause(r, do) {
+	if !e.pause(r, do.Sleep) {
 		return
 	}
 	if do.Code != 0 {
@@ -128,7 +142,7 @@ func (e *Agent) stream(w http.ResponseWriter, r *http.Request, do Ask) {
 		if do.Die {
 			panic(http.ErrAbortHandler)
 		}
-		if !e.pause(r, do) {
+		if !e.pause(r, do.Sleep) {
 			return
 		}
 	}
@@ -147,8 +161,8 @@ func (e *Agent) write(w http.ResponseWriter, r *http.Request, do Ask) {
 }
 
 // pause is false if the caller goes meanwhile.
-func (e *Agent) pause(r *http.Request, do Ask) bool {
-	wait, _ := time.ParseDuration(do.Sleep) // none is none
+func (e *Agent) pause(r *http.Request, long string) bool {
+	wait, _ := time.ParseDuration(long) // none is none
 	select {
 	case <-time.After(wait):
 		return true

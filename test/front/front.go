@@ -78,7 +78,7 @@ func Start(crds string, log logr.Logger) (*Front, error) {
 	}
 	kubelet.Prepare = func(pod *corev1.Pod) *node.Agent {
 		agent := node.NewAgent()
-		agent.Serve(&echo.Agent{Pod: pod.Name, Gone: gone})
+		agent.Serve(&echo.Agent{Pod: pod.Name, Gone: gone, Hang: agent.Hang, Resume: agent.Resume})
 		return agent
 	}
 	f.Port = kubelet.Port()

@@ -82,7 +82,7 @@ var _ = Describe("The time of a call", func() {
 		late := d.invoke(ctx, agent, session, ask{Sleep: "1h"})
 		Expect(late.code).To(Equal(http.StatusFailedDependency))
 		Expect(late.header.Get("X-Amzn-ErrorType")).To(Equal("RuntimeClientError"))
-		Expect(late.failed.Message).To(Equal("The invocation took longer than it may."))
+		Expect(late.failed.Message).To(Equal("The invocation took longer than it may, 5s (the gateway's): the agent had not answered."))
 		Eventually(plane.Gone).Should(Receive(Equal(session)))
 
 		began := time.Now()
@@ -92,6 +92,18 @@ var _ = Describe("The time of a call", func() {
 		Expect(stream.body).To(HavePrefix("data: 0"))
 		Expect(stream.err).To(HaveOccurred(), "it is cut")
 		Eventually(plane.Gone).Should(Receive(Equal(session)))
+	})
+
+	It("is over for a session that still starts, with words that say so", func(ctx context.Context) {
+		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx), held, func(s *v1alpha1.AgentRuntimeSpec) {
+			s.Limits.RequestTimeoutSeconds = 2
+		}), id()
+		late := d.invoke(ctx, agent, session, ask{})
+		Expect(late.code).To(Equal(http.StatusFailedDependency), late.body)
+		Expect(late.failed.Message).To(Equal(
+			"The invocation took longer than it may, 2s (limits.requestTimeoutSeconds of the runtime): the session was still starting."))
+		letGo(ctx, agent)
+		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateIdle), "the start goes on")
 	})
 
 	It("is that of a stream for an answer of no known length, and for no other", func(ctx context.Context) {

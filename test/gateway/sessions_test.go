@@ -82,9 +82,7 @@ var _ = Describe("A session", func() {
 
 	It("answers 409 to others while it starts, and while it stops", func(ctx context.Context) {
 		doors := []*door{openDoor(), openDoor()}
-		agent, session := newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) {
-			s.Template.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "agentsession.dev/held"}}
-		}), id()
+		agent, session := newRuntime(ctx, newNamespace(ctx), held), id()
 		refused := func() {
 			GinkgoHelper()
 			for _, d := range doors {
@@ -102,25 +100,17 @@ var _ = Describe("A session", func() {
 			Eventually(func() int { return d.invoke(ctx, agent, session, ask{}).code }).Should(Equal(http.StatusConflict))
 		}
 		refused()
-		pod := podsOf(ctx, agent)[0]
-		base := pod.DeepCopy()
-		pod.Spec.SchedulingGates = nil
-		Expect(api.Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
+		letGo(ctx, agent)
 		Expect((<-first).code).To(Equal(http.StatusOK))
 
-		base = pod.DeepCopy()
-		pod.Finalizers = []string{"agentsession.dev/held"} // it takes its time to go
-		Expect(api.Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
+		bury := linger(ctx, agent)
 		Expect(doors[0].stop(ctx, agent, session, "").code).To(Equal(http.StatusOK))
 		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopping))
 		for _, d := range doors {
 			Eventually(func() int { return d.invoke(ctx, agent, session, ask{}).code }).Should(Equal(http.StatusConflict))
 		}
 		refused()
-		Expect(api.Get(ctx, client.ObjectKeyFromObject(&pod), &pod)).To(Succeed())
-		base = pod.DeepCopy()
-		pod.Finalizers = nil
-		Expect(api.Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
+		bury()
 		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopped))
 		Expect(podsOf(ctx, agent)).To(BeEmpty(), "nobody was let through to it")
 	})

@@ -195,6 +195,35 @@ func inline(namespace string) *v1alpha1.AgentSession {
 // idles has a runtime's sessions idle out after the shortest time.
 func idles(s *v1alpha1.AgentRuntimeSpec) { s.LifecycleConfiguration.IdleRuntimeSessionTimeout = 60 }
 
+// held keeps the pods of a runtime from being scheduled until letGo.
+func held(s *v1alpha1.AgentRuntimeSpec) {
+	s.Template.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "agentsession.dev/held"}}
+}
+
+// letGo has the pod of a runtime scheduled.
+func letGo(ctx context.Context, agent *v1alpha1.AgentRuntime) {
+	GinkgoHelper()
+	pod := podsOf(ctx, agent)[0]
+	base := pod.DeepCopy()
+	pod.Spec.SchedulingGates = nil
+	Expect(api.Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
+}
+
+// linger has the pod of a runtime take its time to go, until it is buried. Its agent
+// serves on meanwhile.
+func linger(ctx context.Context, agent *v1alpha1.AgentRuntime) (bury func()) {
+	GinkgoHelper()
+	change := func(finalizers ...string) {
+		GinkgoHelper()
+		pod := podsOf(ctx, agent)[0]
+		base := pod.DeepCopy()
+		pod.Finalizers = finalizers
+		Expect(api.Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
+	}
+	change("agentsession.dev/held")
+	return func() { change() }
+}
+
 // id is a session id that nobody else has.
 func id() string { return string(uuid.NewUUID()) }
 

@@ -74,6 +74,13 @@ func (a *Agent) Hang() {
 	a.silent = true
 }
 
+// Resume makes it answer again.
+func (a *Agent) Resume() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.silent = false
+}
+
 // Pings is how often the agent was asked.
 func (a *Agent) Pings() int {
 	a.mu.Lock()

@@ -1,0 +1,91 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// running are the calls that computes work on. A stop of the session cuts them: on
+// AgentCore it ends at once, and here the agent has its grace.
+type running struct {
+	mu    sync.Mutex
+	calls map[types.NamespacedName]map[*run]struct{}
+}
+
+// run is one of them.
+type run struct {
+	pod types.UID
+	cut func(why error)
+}
+
+// run has a call cut when its session's compute ends, until done.
+func (g *Gateway) run(ctx context.Context, of compute, cut func(why error)) (done func()) {
+	one := &run{of.pod, cut}
+	g.running.add(of.session, one)
+	// What was seen before that is in the cache.
+	var session v1alpha1.AgentSession
+	err := g.Client.Get(ctx, of.session, &session, client.DisableReadYourWritesConsistency)
+	switch {
+	case apierrors.IsNotFound(err):
+		g.running.gone(of.session)
+	case err == nil:
+		g.running.saw(&session)
+	}
+	return func() { g.running.remove(of.session, one) }
+}
+
+func (r *running) add(session types.NamespacedName, one *run) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.calls == nil {
+		r.calls = map[types.NamespacedName]map[*run]struct{}{}
+	}
+	if r.calls[session] == nil {
+		r.calls[session] = map[*run]struct{}{}
+	}
+	r.calls[session][one] = struct{}{}
+}
+
+// remove ends what add began: the call is cut no more.
+func (r *running) remove(session types.NamespacedName, one *run) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.calls[session], one)
+	if len(r.calls[session]) == 0 {
+		delete(r.calls, session)
+	}
+}
+
+// saw cuts the calls to a compute that a session has no more, or will not.
+func (r *running) saw(session *v1alpha1.AgentSession) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for one := range r.calls[client.ObjectKeyFromObject(session)] {
+		if reason := lifecycle.Ended(session, one.pod); reason != "" {
+			one.cut(stopped(reason))
+		}
+	}
+}
+
+// gone cuts the calls of a session that was deleted.
+func (r *running) gone(session types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for one := range r.calls[session] {
+		one.cut(stopped(v1alpha1.StopRequested))
+	}
+}
+
+// stopped is the end of a call whose session was stopped. It is no conflict: clients
+// would try that again, and wake what somebody has stopped.
+func stopped(reason v1alpha1.StopReason) *failure {
+	return runtimeError(fmt.Sprintf("The session was stopped while its agent worked on this invocation: %s.", reason))
+}
