@@ -105,6 +105,10 @@ func conflict() *failure {
 // quotaExceeded is the type of AgentCore's answer where no more may be started.
 const quotaExceeded = "ServiceQuotaExceededException"
 
+func overQuota(message string) *failure {
+	return &failure{Code: http.StatusPaymentRequired, Type: quotaExceeded, Message: message}
+}
+
 // agentFailed is what a caller learns of an agent that answers an error. What it
 // said is not for him.
 func agentFailed(code int) *failure {

@@ -15,8 +15,10 @@ import (
 	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/lru"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -47,7 +49,7 @@ const (
 type Options struct {
 	// Client reads from a cache and writes; its reads see its own writes.
 	Client client.Client
-	// Live reads past the cache, after a write that was refused.
+	// Live reads past the cache, after a write that was refused, and before a call is.
 	Live client.Reader
 	// Cluster is how commands are run in pods.
 	Cluster *rest.Config
@@ -92,15 +94,19 @@ type Gateway struct {
 	// finishing are calls whose callers have hung up.
 	finishing finishing
 	lines     lines // of calls for any free session
-	spares    spares
 	// starting are those of calls that start a session of a runtime with maxSessions.
 	starting lines
+	roster   roster
+	looks    *looks
+	counts   *rate.Limiter // of sessions, past the cache
+	full     *lru.Cache    // when a runtime was last found to have all that it may
 	issuers  *issuers
 	tracing  tracing
 	agents   http.RoundTripper
 	files    *semaphore.Weighted // bytes of payloads
 	calls    sync.WaitGroup      // that are being served
 	ready    atomic.Bool         // for calls
+	synced   func() bool         // the roster has all that the cache has
 }
 
 // New makes a gateway. Watch has it see the sessions.
@@ -127,7 +133,10 @@ func New(o Options) *Gateway {
 	g := &Gateway{
 		Options: o, tracing: tracing, agents: tracing.asking(toAgents(o.AllowLoopback)), files: semaphore.NewWeighted(maxInFiles),
 		issuers: newIssuers(o.Issuers), changes: changes{seed: maphash.MakeSeed()},
+		counts: rate.NewLimiter(countsPerSecond, 1), full: lru.New(maxFull),
+		synced: func() bool { return true },
 	}
+	g.looks = newLooks(g.readLive)
 	g.traffic.write = g.writeTraffic
 	return g
 }
@@ -143,14 +152,16 @@ type call struct {
 	qualifier string
 	limits    lifecycle.CallLimits
 	protocol  v1alpha1.ServerProtocol
-	reached   string    // the gateway's own URL, as the caller knows it
-	rpc       *rpc      // what the payload says, if it is JSON-RPC and was read
-	session   string    // AgentCore's id of it
-	mcp       string    // the agent's own id of it, if it speaks MCP
-	inMCP     bool      // MCP's own header names the session
-	any       bool      // any free session will do
-	nameless  bool      // it named none, and is told of none
+	reached   string // the gateway's own URL, as the caller knows it
+	rpc       *rpc   // what the payload says, if it is JSON-RPC and was read
+	session   string // AgentCore's id of it
+	mcp       string // the agent's own id of it, if it speaks MCP
+	inMCP     bool   // MCP's own header names the session
+	any       bool   // any free session will do
+	nameless  bool   // it named none, and is told of none
+	came      time.Time
 	began     time.Time // when it began to start the session, if it did
+	patience  time.Time // until when it waits for the session to stop, if it does
 }
 
 // handlers serve calls that were understood and allowed.
@@ -173,7 +184,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer g.calls.Done()
 	began := time.Now()
 	answer := &recorder{ResponseWriter: w, ready: &g.ready}
-	c := call{id: string(uuid.NewUUID())}
+	c := call{id: string(uuid.NewUUID()), came: began}
 	w.Header().Set("X-Amzn-RequestId", c.id)
 	if len(r.TransferEncoding) > 0 {
 		// It may have had a Content-Length too, which net/http has dropped, and what

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
-	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 // headerRouting asks with the value "any" for any session of the runtime that is
@@ -106,12 +104,18 @@ var errTaken = errors.New("another call has the session")
 func (g *Gateway) acquireAny(ctx context.Context, c *call) (session *v1alpha1.AgentSession, release func(), err error) {
 	for {
 		session, release, err = g.takeOrBegin(ctx, c)
-		if err != nil || release != nil {
-			return session, release, err
+		if err == nil && release == nil {
+			session, release, err = g.acquire(ctx, c, true)
 		}
-		session, release, err = g.acquire(ctx, c, true)
-		if !errors.Is(err, errTaken) {
-			return session, release, err
+		switch {
+		case err == nil:
+			key, end := c.key(), release
+			return session, func() {
+				g.roster.gives(key, time.Now())
+				end()
+			}, nil
+		case !errors.Is(err, errTaken):
+			return nil, nil, err
 		}
 	}
 }
@@ -123,7 +127,7 @@ func (g *Gateway) takeOrBegin(ctx context.Context, c *call) (session *v1alpha1.A
 	defer cancel()
 	queued.Inc()
 	defer queued.Dec()
-	done, err := g.lines.wait(ctx, endpoint{c.runtime.UID, c.qualifier}, g.QueueLength)
+	done, err := g.lines.wait(ctx, c.endpoint(), g.QueueLength)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -131,16 +135,16 @@ func (g *Gateway) takeOrBegin(ctx context.Context, c *call) (session *v1alpha1.A
 	c.began = time.Time{}
 	for {
 		changed := g.changes.next(client.ObjectKeyFromObject(c.runtime))
-		free, stopped, err := g.shared(ctx, c)
+		free, soon := g.free(c)
 		switch {
-		case err != nil:
 		case free != nil:
 			c.session = free.Spec.RuntimeSessionID
 			if release, err = g.use(ctx, free, true); err == nil {
 				return free, release, nil
 			}
-		case g.traffic.returning(c.runtime.Namespace): // callers who call one after the other need one session
+		case soon:
 		default:
+			stopped := g.idle(c)
 			c.session = stopped.Spec.RuntimeSessionID
 			begun := false
 			if begun, err = g.begin(ctx, c, stopped); begun {
@@ -163,39 +167,19 @@ func transient(err error) bool {
 	return ok && f.Type == quotaExceeded || errors.Is(err, errTaken) || apierrors.IsConflict(err) || apierrors.IsNotFound(err)
 }
 
-// shared finds, among the sessions that such calls have made, the free one that
-// was used last, so that those that are not needed idle out; and one to be started,
-// which is new if none is stopped. It looks at no more of them than it needs.
-func (g *Gateway) shared(ctx context.Context, c *call) (free, stopped *v1alpha1.AgentSession, err error) {
-	read := func(key types.NamespacedName, phase lifecycle.Phase) *v1alpha1.AgentSession {
-		of := *c
-		session := &v1alpha1.AgentSession{}
-		if err = g.Client.Get(ctx, key, session, client.DisableReadYourWritesConsistency); err != nil {
-			err = client.IgnoreNotFound(err)
-			return nil
-		}
-		of.session = session.Spec.RuntimeSessionID
-		if !of.means(session) || lifecycle.PhaseOf(session) != phase {
-			return nil // the index will hear of that
-		}
-		return session
-	}
-	now := time.Now()
-	_, wakes := g.spares.find(endpoint{c.runtime.UID, c.qualifier}, now, func(key types.NamespacedName) bool {
-		session := read(key, lifecycle.PhaseReady)
-		if session != nil && lifecycle.Free(session, now) && !g.traffic.busy(computeOf(session)) {
-			free = session
-		}
-		return free != nil || err != nil
+// free finds, among the sessions that such calls have made, the free one that was used
+// last, so that those that are not needed idle out. soon tells that one will be free.
+func (g *Gateway) free(c *call) (session *v1alpha1.AgentSession, soon bool) {
+	session, soon = g.roster.free(c.endpoint(), time.Now(), func(session *v1alpha1.AgentSession) bool {
+		return !g.traffic.busy(computeOf(session))
 	})
-	if free == nil && err == nil && wakes.Name != "" {
-		stopped = read(wakes, lifecycle.PhaseStopped)
+	return session.DeepCopy(), soon
+}
+
+// idle is a session to be started: one of those that is stopped, else a new one.
+func (g *Gateway) idle(c *call) *v1alpha1.AgentSession {
+	if stopped := g.roster.stopped(c.endpoint()); stopped != nil {
+		return stopped.DeepCopy()
 	}
-	if stopped == nil {
-		stopped = &v1alpha1.AgentSession{Spec: v1alpha1.AgentSessionSpec{RuntimeSessionID: string(uuid.NewUUID())}}
-	}
-	if err != nil {
-		err = fmt.Errorf("find a free session of %s: %w", c.runtime.Name, err)
-	}
-	return free, stopped, err
+	return &v1alpha1.AgentSession{Spec: v1alpha1.AgentSessionSpec{RuntimeSessionID: string(uuid.NewUUID())}}
 }

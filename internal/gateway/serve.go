@@ -36,14 +36,11 @@ func (g *Gateway) Watch(c cache.Cache) error {
 	if err := c.IndexField(ctx, &v1alpha1.AgentRuntime{}, IDIndex, IDOf); err != nil {
 		return fmt.Errorf("index runtimes by id: %w", err)
 	}
-	if err := c.IndexField(ctx, &v1alpha1.AgentSession{}, RuntimeIndex, RuntimeNameOf); err != nil {
-		return fmt.Errorf("index sessions by runtime: %w", err)
-	}
 	informer, err := c.GetInformer(ctx, &v1alpha1.AgentSession{})
 	if err != nil {
 		return fmt.Errorf("watch the sessions: %w", err)
 	}
-	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+	handler, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    func(object any) { g.saw(object) },
 		UpdateFunc: func(_, object any) { g.saw(object) },
 		DeleteFunc: func(object any) {
@@ -52,22 +49,23 @@ func (g *Gateway) Watch(c cache.Cache) error {
 			}
 			g.saw(object)
 			if session, ok := object.(*v1alpha1.AgentSession); ok {
-				g.spares.gone(session)
 				g.running.gone(client.ObjectKeyFromObject(session))
+				g.roster.gone(client.ObjectKeyFromObject(session))
 			}
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("watch the sessions: %w", err)
 	}
+	g.synced = handler.HasSynced
 	return nil
 }
 
 func (g *Gateway) saw(object any) {
 	if session, ok := object.(*v1alpha1.AgentSession); ok {
 		g.traffic.saw(session)
-		g.spares.saw(session, time.Now())
 		g.running.saw(session)
+		g.roster.saw(session)
 		g.changes.tell(client.ObjectKeyFromObject(session))
 		if ref := session.Spec.RuntimeRef; ref != nil { // for those who wait for any of its sessions
 			g.changes.tell(client.ObjectKey{Namespace: session.Namespace, Name: ref.Name})
@@ -95,6 +93,9 @@ func (g *Gateway) Serve(ctx context.Context, listener net.Listener) error {
 		MaxHeaderBytes:    maxHeaders,
 		Protocols:         http1(),
 		ErrorLog:          log.New(io.Discard, "", 0), // callers' mistakes
+	}
+	if !toolscache.WaitForCacheSync(ctx.Done(), g.synced) {
+		return listener.Close()
 	}
 	drained := make(chan error, 1)
 	g.ready.Store(true)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,33 +21,31 @@ import (
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
-// RuntimeIndex finds sessions by the name of their runtime.
-const RuntimeIndex = "spec.runtimeRef.name"
-
-// RuntimeNameOf is the value of RuntimeIndex.
-func RuntimeNameOf(object client.Object) []string {
-	if session, ok := object.(*v1alpha1.AgentSession); ok && session.Spec.RuntimeRef != nil {
-		return []string{session.Spec.RuntimeRef.Name}
-	}
-	return nil
-}
+// runtimeField selects the sessions of a runtime by its name.
+const runtimeField = "spec.runtimeRef.name"
 
 // conflictRetry is when a session is looked at again that somebody else wrote
 // first, if no change has shown it before.
 const conflictRetry = 50 * time.Millisecond
 
+// stopPatience is how long a call to a session that stops waits, before it is told of
+// a conflict.
+const stopPatience = 3 * time.Second
+
 // nameOf is the name of the AgentSession of a runtime, endpoint and session id:
 // whoever is asked for the session makes the same object, which is there once.
-func nameOf(agent *v1alpha1.AgentRuntime, qualifier, id string) string {
+func nameOf(runtime string, at endpoint, id string) string {
 	const suffix, longest = 20, 52
-	sum := sha256.Sum256([]byte(string(agent.UID) + "\x00" + qualifier + "\x00" + id))
-	prefix := agent.Name[:min(len(agent.Name), longest-suffix-1)]
+	sum := sha256.Sum256([]byte(string(at.runtime) + "\x00" + at.qualifier + "\x00" + id))
+	prefix := runtime[:min(len(runtime), longest-suffix-1)]
 	return strings.TrimRight(prefix, "-.") + "-" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:suffix])
 }
 
 func (c *call) key() client.ObjectKey {
-	return client.ObjectKey{Namespace: c.runtime.Namespace, Name: nameOf(c.runtime, c.qualifier, c.session)}
+	return client.ObjectKey{Namespace: c.runtime.Namespace, Name: nameOf(c.runtime.Name, c.endpoint(), c.session)}
 }
+
+func (c *call) endpoint() endpoint { return endpoint{c.runtime.UID, c.qualifier} }
 
 // means tells whether a session by the right name is the call's: whoever may make
 // sessions may give one that name, with an agent of his own.
@@ -60,9 +59,9 @@ func (c *call) means(session *v1alpha1.AgentSession) bool {
 // it is in use until release. started says that this call has begun to start it,
 // or one that it waited for.
 func (g *Gateway) acquire(ctx context.Context, c *call, started bool) (session *v1alpha1.AgentSession, release func(), err error) {
-	for {
+	for live := false; ; {
 		changed := g.changes.next(c.key())
-		session, phase, err := g.look(ctx, c)
+		session, phase, err := g.look(ctx, c, live)
 		switch {
 		case err != nil:
 		case phase == lifecycle.PhaseReady:
@@ -76,32 +75,38 @@ func (g *Gateway) acquire(ctx context.Context, c *call, started bool) (session *
 				err = waitFor(ctx, changed, conflictRetry)
 			}
 		default:
-			err = g.await(ctx, c, changed, session, phase, started)
-			started = started || phase == lifecycle.PhaseStarting
+			err = g.await(ctx, c, changed, session, phase, started, live)
+			started = started || err == nil && phase == lifecycle.PhaseStarting
 		}
-		if err != nil {
+		// What the cache shows is enough to let a call through, and not to refuse it.
+		if live = refuses(err) && !live; err != nil && !live {
 			return nil, nil, err
 		}
 	}
 }
 
-// look reads a session. One that is not there is stopped, and has no UID.
-func (g *Gateway) look(ctx context.Context, c *call) (*v1alpha1.AgentSession, lifecycle.Phase, error) {
-	session := &v1alpha1.AgentSession{}
-	err := g.Client.Get(ctx, c.key(), session)
+// refuses tells whether an error is an answer.
+func refuses(err error) bool {
+	_, is := errors.AsType[*failure](err)
+	return is
+}
+
+// look reads a session, past the cache if it is to be live. One that is not there is
+// stopped, and has no UID.
+func (g *Gateway) look(ctx context.Context, c *call, live bool) (session *v1alpha1.AgentSession, phase lifecycle.Phase, err error) {
+	session, err = g.read(ctx, c.key(), live)
 	switch {
-	case apierrors.IsNotFound(err):
-		return session, lifecycle.PhaseStopped, nil
 	case err != nil:
-		return nil, "", fmt.Errorf("get session %s: %w", c.key(), err)
+		return nil, "", err
+	case session.UID == "":
+		return session, lifecycle.PhaseStopped, nil
 	case !c.means(session):
 		return nil, "", &failure{
 			Code: http.StatusConflict, Type: "ConflictException",
 			Message: "An AgentSession of another runtime or session id stands where this session's belongs",
 		}
 	}
-	phase := lifecycle.PhaseOf(session)
-	if phase != lifecycle.PhaseStopped {
+	if phase = lifecycle.PhaseOf(session); phase != lifecycle.PhaseStopped {
 		c.runs(session)
 	}
 	return session, phase, nil
@@ -117,21 +122,31 @@ func (c *call) runs(session *v1alpha1.AgentSession) {
 
 // await waits for a session that is not ready to change, unless that is not this
 // call's to wait for, or there is nothing to wait for.
-func (g *Gateway) await(ctx context.Context, c *call, changed <-chan struct{}, session *v1alpha1.AgentSession, phase lifecycle.Phase, started bool) error {
+func (g *Gateway) await(ctx context.Context, c *call, changed <-chan struct{}, session *v1alpha1.AgentSession, phase lifecycle.Phase, started, live bool) error {
 	if phase == lifecycle.PhaseStopped {
 		return startFailed(session)
 	}
 	if refusal := refusalOf(session); phase == lifecycle.PhaseStarting && refusal != nil {
-		if !c.began.IsZero() {
+		if !c.began.IsZero() && live {
 			return errors.Join(refusal, g.withdraw(ctx, c))
 		}
 		return refusal
 	}
-	if !started && g.Conflict == ConflictFail {
-		conflictsTotal.Inc()
-		return conflict()
+	if started || g.Conflict == ConflictWait {
+		return waitFor(ctx, changed, 0)
 	}
-	return waitFor(ctx, changed, 0)
+	if phase == lifecycle.PhaseStopping {
+		if c.patience.IsZero() {
+			c.patience = time.Now().Add(stopPatience)
+		}
+		if left := time.Until(c.patience); left > 0 {
+			return waitFor(ctx, changed, left)
+		}
+	}
+	if live {
+		conflictsTotal.Inc()
+	}
+	return conflict()
 }
 
 // waitFor waits for a change, for as long as atMost if that is not zero.
@@ -164,17 +179,39 @@ func (g *Gateway) begin(ctx context.Context, c *call, session *v1alpha1.AgentSes
 	}
 	began := time.Now()
 	if session.UID == "" {
-		err := g.Client.Create(ctx, newSession(c))
-		switch {
-		case apierrors.IsAlreadyExists(err):
-			return false, nil
-		case err != nil:
-			return false, fmt.Errorf("create session %s: %w", c.key(), err)
-		}
-		startsTotal.WithLabelValues("created").Inc()
-		c.began = began
-		return true, nil
+		first, err = g.create(ctx, c)
+	} else {
+		first, err = g.wake(ctx, c, session)
 	}
+	if first {
+		c.began = began
+	}
+	return first, err
+}
+
+func (g *Gateway) create(ctx context.Context, c *call) (first bool, err error) {
+	session := newSession(c)
+	g.roster.makes(c.key(), client.ObjectKeyFromObject(c.runtime))
+	err = g.Client.Create(ctx, session)
+	switch {
+	case err == nil:
+		g.roster.wrote(session)
+		startsTotal.WithLabelValues("created").Inc()
+		return true, nil
+	case apierrors.IsAlreadyExists(err): // the cache will show it
+		return false, nil
+	}
+	g.roster.madeNot(c.key())
+	switch {
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return false, errors.Join(notFound("The namespace of the runtime is being deleted, and takes no more sessions"), err)
+	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
+		return false, errors.Join(overQuota("The namespace of the runtime may have no more AgentSessions: a ResourceQuota is used up"), err)
+	}
+	return false, fmt.Errorf("create session %s: %w", c.key(), err)
+}
+
+func (g *Gateway) wake(ctx context.Context, c *call, session *v1alpha1.AgentSession) (first bool, err error) {
 	base := session.DeepCopy()
 	session.Spec.Activation, session.Spec.DesiredState = lifecycle.Wake(session), v1alpha1.DesiredRunning
 	err = g.Client.Patch(ctx, session, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
@@ -184,8 +221,8 @@ func (g *Gateway) begin(ctx context.Context, c *call, session *v1alpha1.AgentSes
 	case err != nil:
 		return false, fmt.Errorf("wake session %s: %w", c.key(), err)
 	}
+	g.roster.wrote(session)
 	startsTotal.WithLabelValues("woken").Inc()
-	c.began = began
 	return true, nil
 }
 
@@ -223,30 +260,45 @@ func newSession(c *call) *v1alpha1.AgentSession {
 	}
 }
 
-// quota refuses a session more than the runtime may have with a compute. The cache
-// shows what this gateway has begun, and what others have begun a moment later: as
-// many more may start as there are gateways.
+// quota refuses a session more than the runtime may have with a compute. This gateway
+// knows what it has begun, and what others have begun a moment later: as many more may
+// start as there are gateways. What others have stopped it asks the API server for
+// before it refuses, once for all who wait for that: c has the runtime's line.
 func (g *Gateway) quota(ctx context.Context, c *call) error {
 	if c.runtime.Spec.MaxSessions == nil {
 		return nil
 	}
-	var list v1alpha1.AgentSessionList
-	if err := g.Client.List(ctx, &list, client.InNamespace(c.runtime.Namespace), client.MatchingFields{RuntimeIndex: c.runtime.Name}, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("count sessions of %s: %w", c.runtime.Name, err)
+	most, runtime := int(*c.runtime.Spec.MaxSessions), client.ObjectKeyFromObject(c.runtime)
+	n := g.roster.used(runtime, c.key())
+	if n < most {
+		return nil
 	}
-	var n int32
-	for i := range list.Items { // but the call's own, which another call may have begun
-		if list.Items[i].Name != c.key().Name && lifecycle.HasCompute(&list.Items[i]) {
+	if last, ok := g.full.Get(runtime); !c.any && !(ok && last.(time.Time).After(c.came)) { //nolint:forcetypeassert // nothing else is put there
+		if err := g.counts.Wait(ctx); err != nil {
+			return throttled("Too many calls are to be refused. Please retry.")
+		}
+		began := time.Now()
+		var err error
+		if n, err = g.count(ctx, runtime, c.key()); err != nil || n < most {
+			return err
+		}
+		g.full.Add(runtime, began)
+	}
+	return overQuota(fmt.Sprintf("maxSessions limit exceeded: the runtime has %d sessions with a compute, and %d are allowed", n, most))
+}
+
+// count asks the API server how many sessions of a runtime have a compute, but for one.
+func (g *Gateway) count(ctx context.Context, runtime, but client.ObjectKey) (n int, err error) {
+	var list v1alpha1.AgentSessionList
+	if err := g.Live.List(ctx, &list, client.InNamespace(runtime.Namespace), client.MatchingFields{runtimeField: runtime.Name}); err != nil {
+		return 0, fmt.Errorf("count sessions of %s: %w", runtime, err)
+	}
+	for i := range list.Items {
+		if list.Items[i].Name != but.Name && lifecycle.HasCompute(&list.Items[i]) {
 			n++
 		}
 	}
-	if n >= *c.runtime.Spec.MaxSessions {
-		return &failure{
-			Code: http.StatusPaymentRequired, Type: quotaExceeded,
-			Message: fmt.Sprintf("maxSessions limit exceeded: the runtime has %d sessions with a compute, and %d are allowed", n, *c.runtime.Spec.MaxSessions),
-		}
-	}
-	return nil
+	return n, nil
 }
 
 // refusalOf is what keeps a session from starting; nil if nothing does.

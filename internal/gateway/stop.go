@@ -52,12 +52,16 @@ func (g *Gateway) stopSession(ctx context.Context, c *call, token string) error 
 // askToStop asks the operator to stop a session, unless done says that nothing is
 // to be asked.
 func (g *Gateway) askToStop(ctx context.Context, key client.ObjectKey, token string, done func(*v1alpha1.AgentSession) (bool, error)) error {
-	for reader := client.Reader(g.Client); ; reader = g.Live {
-		var session v1alpha1.AgentSession
-		if err := reader.Get(ctx, key, &session); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("get session %s: %w", key, err)
+	for live := false; ; live = true {
+		session, err := g.read(ctx, key, live)
+		if err != nil {
+			return err
 		}
-		if is, err := done(&session); is || err != nil {
+		is, err := done(session)
+		if refuses(err) && !live {
+			continue // what the cache shows is not enough to refuse a call
+		}
+		if is || err != nil {
 			return err
 		}
 		base := session.DeepCopy()
@@ -66,7 +70,7 @@ func (g *Gateway) askToStop(ctx context.Context, key client.ObjectKey, token str
 			session.Annotations = map[string]string{}
 		}
 		session.Annotations[AnnotationStopToken] = token
-		err := g.Client.Patch(ctx, &session, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
+		err = g.Client.Patch(ctx, session, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
 		switch {
 		case apierrors.IsConflict(err):
 			continue // the operator or another gateway wrote meanwhile

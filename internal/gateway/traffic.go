@@ -111,19 +111,6 @@ func (t *traffic) busy(of compute) bool {
 	return u != nil && u.InFlight > 0
 }
 
-// returning tells whether a session of a namespace is being given back here that a
-// call had for itself: it is free in a moment.
-func (t *traffic) returning(namespace string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for of, u := range t.uses {
-		if of.session.Namespace == namespace && u.Alone && u.InFlight == 0 && !u.WriteAt(u.seen).IsZero() {
-			return true
-		}
-	}
-	return false
-}
-
 // saw takes up what a session's status says now.
 func (t *traffic) saw(session *v1alpha1.AgentSession) {
 	if session.Status.Pod == nil {
@@ -240,6 +227,7 @@ func (g *Gateway) patchTraffic(ctx context.Context, session *v1alpha1.AgentSessi
 		return seen, time.Time{}, fmt.Errorf("write the traffic of session %s: %w", client.ObjectKeyFromObject(session), err)
 	}
 	trafficWritesTotal.Inc()
+	g.roster.wrote(session)
 	return lifecycle.SeenOf(session), held, nil
 }
 

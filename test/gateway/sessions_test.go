@@ -88,6 +88,7 @@ var _ = Describe("A session", func() {
 			for _, d := range doors {
 				a := d.invoke(ctx, agent, session, ask{})
 				Expect(a.code).To(Equal(http.StatusConflict), a.body)
+				Expect(a.header).To(And(HaveKeyWithValue("Retry-After", []string{"5"}), HaveKeyWithValue("X-Amz-Retry-After", []string{"5000"})))
 				Expect(a.header.Get("X-Amzn-ErrorType")).To(Equal("RetryableConflictException"))
 				Expect(a.failed.Message).To(Equal("Session operation in progress, please retry"))
 				Expect(d.stop(ctx, agent, session, "").code).To(Equal(http.StatusConflict))

@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+const (
+	// lookTimeout is for one look at a session.
+	lookTimeout = 10 * time.Second
+	// looksPerSecond is how many a gateway makes at most.
+	looksPerSecond = 500
+	// countsPerSecond is how often all sessions of a runtime are counted at most, and
+	// maxFull of how many runtimes it is remembered that they have all they may.
+	countsPerSecond = 5
+	maxFull         = 10000
+)
+
+// looks are those at sessions past the cache, which a gateway takes before it refuses
+// a call: what the cache shows may be older than what another gateway has answered.
+// All who want to look at a session while a look at it waits for its turn share that
+// one. So however many are refused, at most one look at each session waits.
+type looks struct {
+	read func(context.Context, client.ObjectKey) (*v1alpha1.AgentSession, error)
+	pace *rate.Limiter
+
+	mu      sync.Mutex
+	waiting map[client.ObjectKey]*look
+}
+
+func newLooks(read func(context.Context, client.ObjectKey) (*v1alpha1.AgentSession, error)) *looks {
+	return &looks{read: read, pace: rate.NewLimiter(looksPerSecond, looksPerSecond), waiting: map[client.ObjectKey]*look{}}
+}
+
+type look struct {
+	done    chan struct{}
+	session *v1alpha1.AgentSession
+	err     error
+}
+
+// at returns a session as it is at a moment that has not come yet.
+func (l *looks) at(ctx context.Context, key client.ObjectKey) (*v1alpha1.AgentSession, error) {
+	l.mu.Lock()
+	one := l.waiting[key]
+	if one == nil {
+		one = &look{done: make(chan struct{})}
+		l.waiting[key] = one
+		go l.take(context.WithoutCancel(ctx), key, one)
+	}
+	l.mu.Unlock()
+	select {
+	case <-one.done:
+		return one.session.DeepCopy(), one.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (l *looks) take(ctx context.Context, key client.ObjectKey, one *look) {
+	defer close(one.done)
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	err := l.pace.Wait(ctx)
+	l.mu.Lock()
+	delete(l.waiting, key) // whoever comes from now on needs a later one
+	l.mu.Unlock()
+	if err != nil {
+		one.err = throttled("Too many calls are to be refused. Please retry.")
+		return
+	}
+	one.session, one.err = l.read(ctx, key)
+}
+
+// read reads a session, past the cache if it is to be live. One that is not there has
+// no UID.
+func (g *Gateway) read(ctx context.Context, key client.ObjectKey, live bool) (session *v1alpha1.AgentSession, err error) {
+	if live {
+		session, err = g.looks.at(ctx, key)
+	} else {
+		session = &v1alpha1.AgentSession{}
+		err = g.Client.Get(ctx, key, session)
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		return &v1alpha1.AgentSession{}, nil
+	case err != nil && !refuses(err):
+		return nil, fmt.Errorf("get session %s: %w", key, err)
+	}
+	return session, err
+}
+
+func (g *Gateway) readLive(ctx context.Context, key client.ObjectKey) (*v1alpha1.AgentSession, error) {
+	session := &v1alpha1.AgentSession{}
+	return session, g.Live.Get(ctx, key, session)
+}

@@ -1,0 +1,120 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"golang.org/x/time/rate"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+// slowly reads a session whose version is the number of changes at the beginning of
+// the read.
+func slowly(changes, reads *atomic.Int64) func(context.Context, client.ObjectKey) (*v1alpha1.AgentSession, error) {
+	return func(context.Context, client.ObjectKey) (*v1alpha1.AgentSession, error) {
+		reads.Add(1)
+		session := &v1alpha1.AgentSession{ObjectMeta: metav1.ObjectMeta{ResourceVersion: strconv.FormatInt(changes.Load(), 10)}}
+		time.Sleep(20 * time.Millisecond)
+		return session, nil
+	}
+}
+
+// Whoever looks sees all that had changed when he began to, and many cost little.
+func TestALookIsLaterThanItsQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		var changes, reads atomic.Int64
+		l := newLooks(slowly(&changes, &reads))
+		l.pace = rate.NewLimiter(50, 1)
+		var all sync.WaitGroup
+		for range 10000 {
+			all.Go(func() {
+				changed := changes.Add(1)
+				session, err := l.at(t.Context(), shop)
+				g.Expect(err).NotTo(HaveOccurred())
+				seen, err := strconv.ParseInt(session.ResourceVersion, 10, 64)
+				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(seen).To(BeNumerically(">=", changed))
+			})
+			time.Sleep(100 * time.Microsecond)
+		}
+		all.Wait()
+		g.Expect(reads.Load()).To(BeNumerically("~", 51, 2), "a second, at 50 a second")
+		g.Expect(l.waiting).To(BeEmpty())
+	})
+}
+
+func TestALookEndsWithItsCallerAndFailsForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		l := newLooks(func(ctx context.Context, _ client.ObjectKey) (*v1alpha1.AgentSession, error) {
+			<-ctx.Done()
+			return nil, errors.New("silent")
+		})
+		gone, leave := context.WithTimeout(t.Context(), time.Second)
+		defer leave()
+		_, err := l.at(gone, shop)
+		g.Expect(err).To(MatchError(context.DeadlineExceeded))
+		began := time.Now()
+		_, err = l.at(t.Context(), shop)
+		g.Expect(err).To(MatchError("silent"))
+		g.Expect(time.Since(began)).To(BeNumerically("<=", lookTimeout))
+	})
+}
+
+// A runtime that has all its sessions, as far as its events tell, is counted anew
+// before a call is refused: once for all who wait for that.
+func TestAQuotaIsCountedBeforeItRefuses(t *testing.T) {
+	g := NewWithT(t)
+	scheme := runtime.NewScheme()
+	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	var counts atomic.Int64
+	live := fake.NewClientBuilder().WithScheme(scheme).WithIndex(&v1alpha1.AgentSession{}, runtimeField, func(o client.Object) []string {
+		return []string{o.(*v1alpha1.AgentSession).Spec.RuntimeRef.Name}
+	}).WithInterceptorFuncs(interceptor.Funcs{
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			counts.Add(1)
+			return c.List(ctx, list, opts...)
+		},
+	}).Build()
+	one := New(Options{Live: live})
+	runtime := &v1alpha1.AgentRuntime{
+		ObjectMeta: metav1.ObjectMeta{Namespace: shop.Namespace, Name: shop.Name, UID: counter.runtime},
+		Spec:       v1alpha1.AgentRuntimeSpec{MaxSessions: new(int32(1))},
+	}
+	there := sessionNo(1)
+	one.roster.saw(there)
+	another := func() *call {
+		return &call{runtime: runtime, qualifier: v1alpha1.DefaultQualifier, session: "another", came: time.Now()}
+	}
+	g.Expect(one.quota(t.Context(), another())).To(Succeed(), "another gateway has stopped it")
+
+	there.ResourceVersion = ""
+	g.Expect(live.Create(t.Context(), there)).To(Succeed())
+	counts.Store(0)
+	var calls []*call
+	for range 100 {
+		calls = append(calls, another())
+	}
+	for _, c := range calls {
+		g.Expect(one.quota(t.Context(), c)).To(MatchError(ContainSubstring("maxSessions limit exceeded: the runtime has 1 sessions")))
+	}
+	g.Expect(counts.Load()).To(BeEquivalentTo(1))
+	waits := another()
+	waits.any = true
+	g.Expect(one.quota(t.Context(), waits)).NotTo(Succeed())
+	g.Expect(counts.Load()).To(BeEquivalentTo(1), "it waits for its turn, and is not refused")
+}

@@ -1,0 +1,89 @@
+package gateway_test
+
+import (
+	"context"
+	"net/http"
+	"sync"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/gateway"
+)
+
+// late is a client whose cache shows some sessions as they were.
+type late struct {
+	client.Client
+
+	mu   sync.Mutex
+	were map[client.ObjectKey]*v1alpha1.AgentSession
+}
+
+func (l *late) Get(ctx context.Context, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+	l.mu.Lock()
+	was := l.were[key]
+	l.mu.Unlock()
+	if session, ok := object.(*v1alpha1.AgentSession); ok && was != nil {
+		was.DeepCopyInto(session)
+		return nil
+	}
+	return l.Client.Get(ctx, key, object, opts...)
+}
+
+func (l *late) shows(session *v1alpha1.AgentSession) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.were[client.ObjectKeyFromObject(session)] = session
+}
+
+// openLateDoor starts a gateway, and returns what its cache is.
+func openLateDoor(change ...func(*gateway.Options)) (*door, *late) {
+	GinkgoHelper()
+	cache := &late{were: map[client.ObjectKey]*v1alpha1.AgentSession{}}
+	return openDoor(append(change, func(o *gateway.Options) {
+		cache.Client = o.Client
+		o.Client = cache
+	})...), cache
+}
+
+var _ = Describe("A gateway whose cache is late", func() {
+	It("refuses no call for the start of a session that has answered at another", func(ctx context.Context) {
+		first := openDoor()
+		second, cache := openLateDoor()
+		agent, session := newRuntime(ctx, newNamespace(ctx)), id()
+		Expect(first.invoke(ctx, agent, session, ask{}).code).To(Equal(http.StatusOK))
+		for state, change := range map[string]func(*v1alpha1.AgentSession){
+			"new":      func(s *v1alpha1.AgentSession) { s.Status = v1alpha1.AgentSessionStatus{} },
+			"starting": func(s *v1alpha1.AgentSession) { s.Status.State = v1alpha1.StateStarting },
+			"without an address": func(s *v1alpha1.AgentSession) {
+				s.Status.State, s.Status.Pod.IP = v1alpha1.StateStarting, ""
+			},
+			"refused": func(s *v1alpha1.AgentSession) {
+				s.Status.State, s.Status.Conditions[0].Reason = v1alpha1.StateStarting, v1alpha1.ReasonPodRefused
+			},
+		} {
+			was := sessionOf(ctx, agent, session)
+			change(was)
+			cache.shows(was)
+			for _, a := range atOnce(ctx, 8, agent, session, second) {
+				Expect(a.code).To(Equal(http.StatusOK), "%s: %s", state, a.body)
+			}
+		}
+		By("stopping it, which one that starts cannot be")
+		Expect(second.stop(ctx, agent, session, "").code).To(Equal(http.StatusOK))
+	})
+
+	It("does not say of a session that runs that it is stopped", func(ctx context.Context) {
+		first := openDoor()
+		second, cache := openLateDoor()
+		agent, session := newRuntime(ctx, newNamespace(ctx)), id()
+		Expect(first.invoke(ctx, agent, session, ask{}).code).To(Equal(http.StatusOK))
+		was := sessionOf(ctx, agent, session)
+		was.Status.State, was.Status.Pod = v1alpha1.StateStopped, nil
+		cache.shows(was)
+		Expect(second.stop(ctx, agent, session, "").code).To(Equal(http.StatusOK))
+		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopped))
+	})
+})
