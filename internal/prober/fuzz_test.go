@@ -31,6 +31,13 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte(strings.Replace(long, "\r\n", "\r\nX: "+strings.Repeat("y", maxHeader-len(long)-5)+"\r\n", 1) + "x"))
 	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\n" + saysHealthy))
 	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(saysPong) + "0\r\n\r\n"))
+	for _, body := range []string{chunk(saysPong), chunk(saysPong) + "0\r\nX: y\r\n\r\n", chunk("x") + "00\r\n\r\n", chunk("x") + "0\r\n\r\nx", "1;x\r\nx\r\n0\r\n\r\n", "+1\r\nx\r\n0\r\n\r\n", "1\r\nxx0\r\n\r\n", "\r\n\r\n"} {
+		f.Add([]byte("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n" + body))
+	}
+	for _, status := range []string{"202 Accepted", "204 No Content", "304 Not Modified", "099 x", "+20 x", "2x0 x", "100 Continue"} {
+		f.Add([]byte("HTTP/1.1 " + status + "\r\nContent-Length: 20\r\n\r\n" + saysHealthy))
+	}
+	f.Add([]byte("HTTP/1.1 200 OK\r\nConnection: keep-alive, close\r\nContent-Length: 20\r\n\r\n" + saysHealthy))
 	f.Add([]byte("HTTP/1.1 400 Bad Request\r\nContent-Length: 17\r\n\r\n" + `{"jsonrpc":"2.0"}`))
 	f.Add([]byte("HTTP/1.1 307 Temporary Redirect\r\nLocation: \x1b[31m/mcp/\r\nContent-Length: 0\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, sent []byte) {
@@ -66,7 +73,7 @@ func samePiecewise(t *testing.T, q lifecycle.Question, sent []byte) {
 	ended := false
 	for n := 0; n <= len(sent); n += max(1, min(len(sent)/256, len(sent)-n)) { // not each of many
 		answer, keep, more := judge(q, sent[:n], false)
-		if body, usual := usualBody(sent[:n]); usual && (more || !keep || judgeUsual(q, body) != answer) {
+		if code, body, usual := usualAnswer(q, sent[:n]); usual && (more || !keep || judgeUsual(q, code, body) != answer) {
 			t.Fatalf("%q is not as usual: %+v", sent[:n], answer)
 		}
 		switch {

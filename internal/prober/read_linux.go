@@ -74,14 +74,14 @@ func (c *conn) cut(b []byte, failure lifecycle.Answer) lifecycle.Answer {
 // judge reads an answer of which b has come. ended tells that there will be no
 // more of it; if there must be, it returns more.
 func (c *conn) judge(b []byte, ended bool) (answer lifecycle.Answer, keep, more bool) {
-	body, usual := usualBody(b)
+	code, body, usual := usualAnswer(c.question(), b)
 	switch {
 	case !usual:
 		return judge(c.question(), b, ended)
 	case len(body) > 0 && string(body) == string(c.memo):
 		return c.memoAnswer, true, false
 	}
-	answer = judgeUsual(c.question(), body)
+	answer = judgeUsual(c.question(), code, body)
 	if c.memo = c.memo[:0]; answer.Failure == "" && len(body) <= maxMemo {
 		c.memo, c.memoAnswer = append(c.memo, body...), answer
 	}

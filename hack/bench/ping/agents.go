@@ -25,10 +25,11 @@ const (
 	dripEvery = 250 * time.Millisecond
 )
 
-// ports are those of the agents that answer, of those that drip, and of those
-// behind a black hole.
+// ports are those of the agents that answer, of MCP servers, of the agents that drip,
+// and of those behind a black hole.
 type ports struct {
 	Healthy   uint16 `json:"healthy"`
+	MCP       uint16 `json:"mcp"`
 	Dripping  uint16 `json:"dripping"`
 	BlackHole uint16 `json:"black_hole"`
 }
@@ -70,6 +71,7 @@ func agentOf(addr [4]byte) int { return int(addr[1]-1)<<16 | int(addr[2])<<8 | i
 type agents struct {
 	epoll    int
 	healthy  int // the listeners
+	mcp      int
 	dripping int
 	conns    map[int]*connection
 	drips    []*connection // in the order of their next byte
@@ -83,6 +85,7 @@ type agents struct {
 type connection struct {
 	fd     int
 	agent  int
+	mcp    bool
 	drips  bool
 	sent   int       // bytes of its dripping answer
 	next   time.Time // when it drips
@@ -100,13 +103,16 @@ func serveAgents() error {
 	if a.healthy, p.Healthy, err = listen(unix.SOMAXCONN); err != nil {
 		return err
 	}
+	if a.mcp, p.MCP, err = listen(unix.SOMAXCONN); err != nil {
+		return err
+	}
 	if a.dripping, p.Dripping, err = listen(unix.SOMAXCONN); err != nil {
 		return err
 	}
 	if p.BlackHole, err = blackHole(); err != nil {
 		return fmt.Errorf("make the black hole: %w", err)
 	}
-	for _, fd := range []int{a.healthy, a.dripping, unix.Stdin} {
+	for _, fd := range []int{a.healthy, a.mcp, a.dripping, unix.Stdin} {
 		if err := a.watch(fd); err != nil {
 			return err
 		}
@@ -166,7 +172,7 @@ func (a *agents) handle(fd int) (ended bool, err error) {
 	switch fd {
 	case unix.Stdin:
 		return a.obey()
-	case a.healthy, a.dripping:
+	case a.healthy, a.mcp, a.dripping:
 		return false, a.accept(fd)
 	}
 	return false, a.read(a.conns[fd])
@@ -201,7 +207,7 @@ func (a *agents) accept(listener int) error {
 			return fmt.Errorf("ask a connection for its address: %w", err)
 		}
 		to := local.(*unix.SockaddrInet4) //nolint:forcetypeassert // of the listener's family
-		a.conns[fd] = &connection{fd: fd, agent: agentOf(to.Addr), drips: listener == a.dripping}
+		a.conns[fd] = &connection{fd: fd, agent: agentOf(to.Addr), mcp: listener == a.mcp, drips: listener == a.dripping}
 		if err := a.watch(fd); err != nil {
 			return err
 		}
@@ -230,7 +236,11 @@ func (a *agents) read(c *connection) error {
 		return err
 	}
 	a.log.note(c.agent, arrived)
-	if _, err := unix.Write(c.fd, a.answers.of(c.agent, time.Now())); err != nil {
+	answer := a.answers.of(c.agent, time.Now())
+	if c.mcp {
+		answer = a.answers.ofMCP(c.agent, time.Now())
+	}
+	if _, err := unix.Write(c.fd, answer); err != nil {
 		a.close(c)
 	}
 	return nil
@@ -276,24 +286,37 @@ func (a *agents) drip(now time.Time) int {
 
 // answers are as servers give them: net/http's for agents with an even number,
 // and uvicorn's for the others. The date is another one each second, and the
-// status of each agent last changed at another time.
+// status of each agent last changed at another time. Of MCP servers, those with an
+// even number have state and refuse whoever has no session, and the others have none
+// and answer with an event.
 type answers struct {
 	stamps  int64 // of the first agent
 	date    int64 // in seconds
 	made    [2][]byte
 	stampAt [2]int
+	mcp     [2][]byte
 }
 
 func newAnswers(now time.Time) answers { return answers{stamps: now.Unix() - 3600} }
 
 func (a *answers) of(agent int, now time.Time) []byte {
+	a.keep(now)
+	kind := agent % 2
+	stamp := strconv.AppendInt(a.made[kind][:a.stampAt[kind]], a.stamps+int64(agent%3600), 10)
+	return append(stamp, '}')
+}
+
+func (a *answers) ofMCP(agent int, now time.Time) []byte {
+	a.keep(now)
+	return a.mcp[agent%2]
+}
+
+// keep makes the answers of this second.
+func (a *answers) keep(now time.Time) {
 	if now.Unix() != a.date {
 		a.date = now.Unix()
 		a.make(now.UTC().Format(http.TimeFormat))
 	}
-	kind := agent % 2
-	stamp := strconv.AppendInt(a.made[kind][:a.stampAt[kind]], a.stamps+int64(agent%3600), 10)
-	return append(stamp, '}')
 }
 
 func (a *answers) make(date string) {
@@ -305,5 +328,12 @@ func (a *answers) make(date string) {
 	for kind := range a.made {
 		a.stampAt[kind] = len(a.made[kind])
 		a.made[kind] = append(a.made[kind], make([]byte, 11)...) // so that of allocates nothing
+	}
+	const refusal = `{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Bad Request: Missing session ID"}}`
+	const event = "event: message\r\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\r\n\r\n"
+	a.mcp = [2][]byte{
+		fmt.Appendf(nil, "HTTP/1.1 400 Bad Request\r\ndate: %s\r\nserver: uvicorn\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s", date, len(refusal), refusal),
+		fmt.Appendf(nil, "HTTP/1.1 200 OK\r\ndate: %s\r\nserver: uvicorn\r\ncache-control: no-cache, no-transform\r\nconnection: keep-alive\r\n"+
+			"content-type: text/event-stream\r\nx-accel-buffering: no\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", date, len(event), event),
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/prober"
 )
@@ -26,10 +27,11 @@ const (
 	engine   = "engine"
 	baseline = "baseline"
 	hostile  = "hostile" // the engine, with hostile agents among the targets
+	mcp      = "mcp"     // the engine, and all agents are MCP servers
 )
 
 // rotation is the order of a turn, which begins with another one each time.
-var rotation = []string{limit, engine, hostile, baseline}
+var rotation = []string{limit, engine, mcp, hostile, baseline}
 
 // askers are the roles that are measured.
 var askers = map[string]func(ctx context.Context, n int, to ports, t *tally) error{
@@ -37,16 +39,20 @@ var askers = map[string]func(ctx context.Context, n int, to ports, t *tally) err
 	engine:   askAsEngine,
 	baseline: askAsBaseline,
 	hostile: func(ctx context.Context, n int, to ports, t *tally) error {
-		return runEngine(ctx, n, to.hostileAgent, t)
+		return runEngine(ctx, n, lifecycle.Question{}, to.hostileAgent, t)
+	},
+	mcp: func(ctx context.Context, n int, to ports, t *tally) error {
+		server := func(i int) netip.AddrPort { return agentAddr(i, to.MCP) }
+		return runEngine(ctx, n, lifecycle.Question{MCP: contract.MCPPath}, server, t)
 	},
 }
 
 func askAsEngine(ctx context.Context, n int, to ports, t *tally) error {
-	return runEngine(ctx, n, to.agent, t)
+	return runEngine(ctx, n, lifecycle.Question{}, to.agent, t)
 }
 
 // runEngine is the operator's heartbeat as it is.
-func runEngine(ctx context.Context, n int, addr func(int) netip.AddrPort, t *tally) error {
+func runEngine(ctx context.Context, n int, q lifecycle.Question, addr func(int) netip.AddrPort, t *tally) error {
 	engine := prober.New(prober.Options{
 		MaxInFlight: n,
 		Observe: func(e prober.Event) {
@@ -62,6 +68,7 @@ func runEngine(ctx context.Context, n int, addr func(int) netip.AddrPort, t *tal
 			Key:              types.NamespacedName{Namespace: "bench", Name: strconv.Itoa(i)},
 			UID:              types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", i)),
 			Addr:             addr(i),
+			Question:         q,
 			FailureThreshold: 15,
 		}, lifecycle.Pulse{})
 	}

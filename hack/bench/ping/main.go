@@ -8,7 +8,10 @@
 // epoll, a prebuilt request written in slots of 5 ms, one read, nothing parsed.
 // The engine asks a second time with hostile agents among the N: 30 % are
 // behind a black hole (no answer to a SYN), and 10 % drip their answer, a byte
-// each 250 ms. What is measured then is what they cost the others.
+// each 250 ms. What is measured then is what they cost the others. And it asks MCP
+// servers MCP's ping, half of which have state and refuse whoever has no session, while
+// the others answer with a stream of one event: mcp_cpu_over_http is what that costs
+// beside GET /ping.
 //
 // The agents are one process on 127.0.0.0/8, an address each; each asker is a
 // process of its own, so that CPU time and memory are its own. What the kernel

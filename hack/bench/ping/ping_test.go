@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"io"
 	"net/http"
 	"strconv"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 func TestTheHistogramIsExactToTwoPercent(t *testing.T) {
@@ -72,6 +74,25 @@ func TestAgentsAnswerByTheContract(t *testing.T) {
 				g.Expect(err).NotTo(HaveOccurred())
 				g.Expect(ping.Status).To(Equal(contract.Healthy))
 			}
+		})
+	}
+}
+
+func TestMCPServersAnswerAsMCPServersDo(t *testing.T) {
+	now := time.Unix(1_795_423_194, 0)
+	a := newAnswers(now)
+	for agent, want := range []struct {
+		code int
+		kind string
+	}{{http.StatusBadRequest, "application/json"}, {http.StatusOK, "text/event-stream"}} {
+		t.Run(strconv.Itoa(want.code), func(t *testing.T) {
+			g := NewWithT(t)
+			response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(a.ofMCP(agent, now))), nil)
+			g.Expect(err).NotTo(HaveOccurred())
+			body, err := io.ReadAll(response.Body)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(response).To(And(HaveHTTPStatus(want.code), HaveHTTPHeaderWithValue("Content-Type", want.kind)))
+			g.Expect(lifecycle.Question{MCP: contract.MCPPath}.JudgeMCP(response.StatusCode, "", body).Failure).To(BeEmpty())
 		})
 	}
 }

@@ -21,6 +21,7 @@ type result struct {
 	*baselineResult
 	*limitResult
 	*hostileResult
+	*mcpResult
 	Turns   int     `json:"turns"`
 	Seconds float64 `json:"seconds"`
 }
@@ -50,6 +51,17 @@ type hostileResult struct {
 	RSS         float64 `json:"hostile_rss_mib"`
 }
 
+// mcpResult is the engine's, where all agents are MCP servers, beside its own where
+// they answer GET /ping.
+type mcpResult struct {
+	CPU        float64 `json:"mcp_cpu_us_per_probe"`
+	OverHTTP   float64 `json:"mcp_cpu_over_http"`
+	RSS        float64 `json:"mcp_rss_mib"`
+	CadenceP99 float64 `json:"mcp_cadence_error_ms_p99"`
+	Missed     int     `json:"mcp_missed_at_agents"`
+	Failed     int     `json:"mcp_failed"`
+}
+
 func sum(n int, o options, seen map[string][]report) result {
 	own := seen[engine]
 	r := result{
@@ -76,6 +88,9 @@ func sum(n int, o options, seen map[string][]report) result {
 	if turns := seen[hostile]; turns != nil {
 		r.hostileResult = hostileSum(turns, r.CadenceP99)
 	}
+	if turns := seen[mcp]; turns != nil {
+		r.mcpResult = mcpSum(turns, r.CPU)
+	}
 	return r
 }
 
@@ -89,6 +104,16 @@ func hostileSum(turns []report, healthyP99 float64) *hostileResult {
 		h.Missed += turn.MissedAtAgents
 	}
 	return h
+}
+
+func mcpSum(turns []report, overHTTP float64) *mcpResult {
+	m := &mcpResult{CPU: median(turns, cpu), RSS: median(turns, rss), CadenceP99: median(turns, cadenceP99)}
+	m.OverHTTP = round(m.CPU / overHTTP)
+	for _, turn := range turns {
+		m.Missed += turn.MissedAtAgents
+		m.Failed += turn.Failed
+	}
+	return m
 }
 
 func cpu(r report) float64        { return r.CPU }
