@@ -1,5 +1,5 @@
-// Package prober is the heartbeat: it asks thousands of agents GET /ping, each
-// once in a period and always at the same moment of it, keeps a
+// Package prober is the heartbeat: it asks thousands of agents GET /ping, or MCP
+// servers MCP's ping, each once in a period and always at the same moment of it, keeps a
 // lifecycle.Pulse of each in memory, and tells only about changes.
 //
 //	Track, Forget                               notify(key)
@@ -23,6 +23,7 @@
 //   - An answer counts only while the entry that asked is still the one tracked.
 //     Connections belong to an entry, never to a pool by address, so that
 //     whoever gets the address next is not taken for the agent before.
+//   - It keeps no connection to an agent that serves one at a time (beside).
 //   - No lock is held over I/O, notify or Options.Observe.
 //
 // What it never does: read or write Kubernetes objects, decide what a pulse
