@@ -138,7 +138,10 @@ func owed(now time.Time, f lifecycle.Facts) v1alpha1.StopReason {
 	busy := p.Status == contract.HealthyBusy && counts
 	threshold := time.Duration(policy.FailureThreshold) * policy.Period
 	running := !f.Compute.StartedAt.IsZero()
-	runs := later(f.Compute.CreatedAt, earlier(now, f.Compute.StartedAt)) // by a clock that can be right
+	runs := later(f.Compute.CreatedAt, f.Compute.StartedAt)
+	if runs.After(now) { // no clock that is right says so
+		runs = later(f.Compute.CreatedAt, earlier(now, f.Compute.CreatedAt.Add(policy.Provisioning)))
+	}
 
 	switch {
 	case f.Deleted, f.Desired == v1alpha1.DesiredStopped, f.Requested > f.Activation:

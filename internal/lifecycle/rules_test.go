@@ -157,6 +157,7 @@ func TestRules(t *testing.T) {
 		"54: never healthy, refuses":                                       {[]func(*lifecycle.Facts){starting, failing(3, at(10))}, at(120), v1alpha1.StopStartTimeout},
 		"54: the time of the start counts from the start of the container": {[]func(*lifecycle.Facts){starting, begun(at(300)), failing(3, at(310))}, at(420), v1alpha1.StopStartTimeout},
 		"a node's clock that is behind":                                    {[]func(*lifecycle.Facts){starting, begun(at(-300)), failing(3, at(10))}, at(120), v1alpha1.StopStartTimeout},
+		"a node's clock that is ahead":                                     {[]func(*lifecycle.Facts){starting, begun(at(5000)), failing(3, at(10))}, at(720), v1alpha1.StopStartTimeout},
 		"not started yet":                                                  {[]func(*lifecycle.Facts){starting, begun(zero)}, at(600), v1alpha1.StopStartFailed},
 		"not started yet, with a limit of its own":                         {[]func(*lifecycle.Facts){starting, begun(zero), provisioning(7200)}, at(7200), v1alpha1.StopStartFailed},
 		"max ends a session that is provisioned":                           {[]func(*lifecycle.Facts){starting, begun(zero), limits(60, 500)}, at(500), v1alpha1.StopMaxLifetime},

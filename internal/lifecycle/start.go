@@ -26,14 +26,17 @@ func AgentContainer(pod *corev1.Pod) *corev1.Container {
 }
 
 // startedAt is when the agent's container started; zero before. Its node's clock
-// counts only between the creation of the pod and now.
+// counts only between the creation of the pod and now. One that is ahead gives no more
+// than the time of the provisioning: it started within that.
 func (f Facts) startedAt(now time.Time) time.Time {
 	started := f.Compute.StartedAt
 	switch {
 	case started.IsZero():
 		return started
 	case started.After(now):
-		started = now
+		if started = f.Compute.CreatedAt.Add(f.Policy.Provisioning); started.After(now) {
+			started = now
+		}
 	}
 	return latest(started, f.Compute.CreatedAt)
 }
