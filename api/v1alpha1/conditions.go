@@ -72,7 +72,7 @@ const (
 	ReasonVersionNameTaken = "VersionNameTaken"
 )
 
-// ReasonHealthy, of the condition SessionsStart, is a compute that was healthy.
+// ReasonHealthy is a compute that was healthy, of the condition SessionsStart.
 const ReasonHealthy = "Healthy"
 
 // Reasons of the condition PingContract.
