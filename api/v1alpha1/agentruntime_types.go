@@ -272,9 +272,9 @@ type AuthorizerConfiguration struct {
 // +kubebuilder:validation:XValidation:rule="has(self.allowedAudience) || has(self.allowedClients) || has(self.allowedScopes)",message="one of allowedAudience, allowedClients and allowedScopes is needed: others get tokens of the same issuer too"
 type CustomJWTAuthorizer struct {
 	// discoveryUrl of the issuer, over https; it ends in
-	// /.well-known/openid-configuration, and what is before that is the issuer.
-	// Gateways read it and the keys that it names, at most once a second, or five
-	// times at first.
+	// /.well-known/openid-configuration. The issuer is the one that it names, at the same
+	// address or another. Gateways read it and the keys that it names, at most once a
+	// second, or five times at first.
 	// +required
 	// +kubebuilder:validation:Pattern=`^https://[^\s?#]+/\.well-known/openid-configuration$`
 	// +kubebuilder:validation:MaxLength=2048

@@ -1,3 +1,5 @@
+//go:debug x509usefallbackroots=1
+
 // Command gateway serves AgentCore's data plane for the AgentRuntimes of a
 // cluster.
 package main
@@ -57,7 +59,7 @@ func main() {
 		"How callers are known, a list with commas: sigv4 (AWS's Signature Version 4, against the access keys in the Secrets with the label "+
 			gateway.LabelAccessKey+"), kubernetes (bearer tokens of the cluster; who may create agentruntimes/invocations may call). Or none: everybody may call every runtime.")
 	flag.StringVar(&o.keyNamespace, "access-key-namespace", os.Getenv("POD_NAMESPACE"), "Namespace of those Secrets. Default: $POD_NAMESPACE.")
-	flag.BoolVar(&o.allowLoopback, "allow-loopback-agents", false, "Call agents on loopback addresses too: for tests on an API server without nodes.")
+	flag.BoolVar(&o.allowLoopback, "allow-loopback-agents", false, "Call agents and issuers on loopback addresses too: for tests on an API server without nodes.")
 	flag.StringVar(&o.conflict, "conflict", string(gateway.ConflictFail),
 		"What becomes of a call to a session that starts or stops for another one: fail (409 RetryableConflictException, as AgentCore does) or wait.")
 	flag.DurationVar(&o.requestTimeout, "request-timeout", gateway.DefaultRequestTimeout, "How long an invocation may take; one that has to start its session too.")
@@ -119,7 +121,7 @@ func (o *options) validateLimits() error {
 }
 
 func run(o options) error {
-	if err := o.validate(); err != nil {
+	if err := errors.Join(o.validate(), trustRoots()); err != nil {
 		return err
 	}
 	config, err := ctrl.GetConfig()

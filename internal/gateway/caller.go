@@ -50,11 +50,17 @@ const (
 	SchemeBearer = "Bearer"
 )
 
-// ByScheme has callers authenticated by the scheme of their Authorization.
+// ByScheme has callers authenticated by the scheme of their Authorization, in any case
+// (RFC 9110, 11.1).
 func ByScheme(schemes map[string]Authenticator) Authenticator {
 	return func(ctx context.Context, r *http.Request) (Proof, error) {
 		scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		authenticate := schemes[scheme]
+		var authenticate Authenticator
+		for name, one := range schemes {
+			if strings.EqualFold(name, scheme) {
+				authenticate = one
+			}
+		}
 		if authenticate == nil || len(r.Header.Values("Authorization")) != 1 {
 			return nil, denied("The request must have one Authorization that this gateway knows")
 		}

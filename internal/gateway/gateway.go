@@ -59,8 +59,8 @@ type Options struct {
 	// Issuers reaches the issuers of runtimes with an authorizer. Nil: as it should
 	// be; tests have them on loopback.
 	Issuers http.RoundTripper
-	// AllowLoopback lets agents be on loopback: for tests on an API server without
-	// nodes.
+	// AllowLoopback lets agents and issuers be on loopback: for tests on an API server
+	// without nodes.
 	AllowLoopback bool
 	// Conflict is fail or wait. Default: fail.
 	Conflict Conflict
@@ -132,7 +132,7 @@ func New(o Options) *Gateway {
 	tracing := newTracing(o.Traces)
 	g := &Gateway{
 		Options: o, tracing: tracing, agents: tracing.asking(toAgents(o.AllowLoopback)), files: semaphore.NewWeighted(maxInFiles),
-		issuers: newIssuers(o.Issuers), changes: changes{seed: maphash.MakeSeed()},
+		issuers: newIssuers(o.Issuers, o.AllowLoopback), changes: changes{seed: maphash.MakeSeed()},
 		counts: rate.NewLimiter(countsPerSecond, 1), full: lru.New(maxFull),
 		synced: func() bool { return true },
 	}

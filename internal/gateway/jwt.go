@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -42,17 +44,20 @@ type issuers struct {
 	known     *lru.Cache // by the URL of their discovery
 }
 
-func newIssuers(transport http.RoundTripper) *issuers {
+func newIssuers(transport http.RoundTripper, allowLoopback bool) *issuers {
 	if transport == nil {
-		transport = toIssuers()
+		transport = toIssuers(allowLoopback)
 	}
 	return &issuers{transport, lru.New(maxIssuers)}
 }
 
 // toIssuers reaches what is not the gateway's own machine. An issuer may well be
 // in the cluster.
-func toIssuers() http.RoundTripper {
+func toIssuers(allowLoopback bool) http.RoundTripper {
 	dialer := &net.Dialer{Timeout: dialTimeout, Control: refuseOwn}
+	if allowLoopback {
+		dialer.Control = nil
+	}
 	return &http.Transport{DialContext: dialer.DialContext, Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: issuerTimeout}
 }
 
@@ -80,6 +85,7 @@ type issuer struct {
 
 // discovery is what an issuer was found to be.
 type discovery struct {
+	issuer   string
 	verifier *oidc.IDTokenVerifier
 	err      error
 	at       time.Time
@@ -128,24 +134,31 @@ func (s *sparing) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// verify returns what a token claims, if the issuer signed it and it is in its time.
-func (i *issuer) verify(ctx context.Context, token string) (*oidc.IDToken, error) {
-	verifier, err := i.discover(ctx)
+// What is wrong with a token, for its bearer. What was found out of it goes into the log.
+const (
+	notReached = "The runtime's issuer could not be asked for what its tokens are verified with"
+	notSigned  = "The token is not one that the runtime's issuer has signed"
+	notMeant   = "The token is not meant for the runtime: "
+)
+
+// verify returns what a token claims, if the issuer signed it, and who that is.
+func (i *issuer) verify(ctx context.Context, token string) (claims *oidc.IDToken, issuer, wrong string, err error) {
+	found, err := i.discover(ctx)
 	if err != nil {
-		return nil, err
+		return nil, "", notReached, err
 	}
-	claims, err := verifier.Verify(ctx, token)
-	if err != nil {
-		return nil, errors.New(lifecycle.Printable(err.Error())) // it may hold all that the issuer answered
+	claims, err = found.verifier.Verify(ctx, token)
+	if err != nil { // it may hold all that the issuer answered
+		return nil, "", notSigned, errors.New(lifecycle.Printable(err.Error()))
 	}
-	return claims, nil
+	return claims, found.issuer, "", nil
 }
 
 // discover returns what verifies the issuer's tokens. All who need it at once wait
 // for one answer, each for as long as he likes.
-func (i *issuer) discover(ctx context.Context) (*oidc.IDTokenVerifier, error) {
+func (i *issuer) discover(ctx context.Context) (*discovery, error) {
 	if last := i.last.Load(); last.stands() {
-		return last.verifier, last.err
+		return last, last.err
 	}
 	done := i.asking.DoChan("", func() (any, error) {
 		if !i.last.Load().stands() {
@@ -156,23 +169,56 @@ func (i *issuer) discover(ctx context.Context) (*oidc.IDTokenVerifier, error) {
 	select {
 	case <-done:
 		last := i.last.Load()
-		return last.verifier, last.err
+		return last, last.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
 }
 
+// ask reads the document at the issuer's discovery URL, which the owner of the runtime
+// trusts. The issuer is who that says, which need not be at the same URL: Entra's v1.0
+// tokens are of https://sts.windows.net.
 func (i *issuer) ask(ctx context.Context) *discovery {
-	ctx = oidc.ClientContext(ctx, i.client)
-	name := strings.TrimSuffix(i.url, discoveryPath)
-	provider, err := oidc.NewProvider(ctx, name)
-	if mismatch, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok && mismatch.Discovered == name+"/" {
-		provider, err = oidc.NewProvider(ctx, name+"/") // the URL does not tell the two apart
+	var says struct {
+		Issuer     string   `json:"issuer"`
+		Keys       string   `json:"jwks_uri"`
+		Algorithms []string `json:"id_token_signing_alg_values_supported"`
+	}
+	err := i.get(ctx, &says)
+	if err == nil && (says.Issuer == "" || says.Keys == "") {
+		err = errors.New("the document has no issuer or no jwks_uri")
 	}
 	if err != nil { // it may hold all that the issuer answered
-		return &discovery{err: fmt.Errorf("discover the issuer %s: %s", name, lifecycle.Printable(err.Error())), at: time.Now()}
+		return &discovery{err: fmt.Errorf("discover the issuer at %s: %s", i.url, lifecycle.Printable(err.Error())), at: time.Now()}
 	}
-	return &discovery{verifier: provider.Verifier(&oidc.Config{SkipClientIDCheck: true})}
+	signs := slices.DeleteFunc(says.Algorithms, func(name string) bool { return !slices.Contains(signatures, name) })
+	keys := oidc.NewRemoteKeySet(oidc.ClientContext(context.WithoutCancel(ctx), i.client), says.Keys)
+	return &discovery{issuer: says.Issuer, verifier: oidc.NewVerifier(says.Issuer, keys, &oidc.Config{
+		SupportedSigningAlgs: signs,                                              // RS256 if there is none
+		SkipClientIDCheck:    true, SkipExpiryCheck: true, SkipIssuerCheck: true, // refusal looks
+	})}
+}
+
+// signatures are those that an issuer may use: no secret that both sides have.
+var signatures = []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512, oidc.PS256, oidc.PS384, oidc.PS512, oidc.EdDSA}
+
+func (i *issuer) get(ctx context.Context, document any) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, i.url, nil)
+	if err != nil {
+		return fmt.Errorf("make the request: %w", err)
+	}
+	answer, err := i.client.Do(r)
+	if err != nil {
+		return fmt.Errorf("ask: %w", err)
+	}
+	defer answer.Body.Close() //nolint:errcheck // it was read, or is of no use
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("it answers %d", answer.StatusCode)
+	}
+	if err := json.NewDecoder(answer.Body).Decode(document); err != nil {
+		return fmt.Errorf("read the document: %w", err)
+	}
+	return nil
 }
 
 // bearer authenticates callers of a runtime with an authorizer.
@@ -180,18 +226,18 @@ func (g *Gateway) bearer(c *call, agent *v1alpha1.AgentRuntime) Authenticator {
 	return func(ctx context.Context, r *http.Request) (Proof, error) {
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		switch given := len(r.Header.Values("Authorization")); {
-		case given == 1 && scheme != SchemeBearer:
+		case given == 1 && !strings.EqualFold(scheme, SchemeBearer):
 			return nil, denied("The runtime is called with a bearer token of its issuer")
 		case given != 1:
 			return nil, unauthorized("The request must have one bearer token", g.challenge(r, c))
 		}
 		authorizer := &agent.Spec.AuthorizerConfiguration.CustomJWTAuthorizer
-		claims, err := g.issuers.at(authorizer.DiscoveryURL).verify(ctx, token)
+		claims, by, wrong, err := g.issuers.at(authorizer.DiscoveryURL).verify(ctx, token)
 		if err != nil {
-			return nil, errors.Join(unauthorized("The token is not a good one of the runtime's issuer", g.challenge(r, c)), err)
+			return nil, errors.Join(unauthorized(wrong, g.challenge(r, c)), err)
 		}
-		if err := allowed(authorizer, claims); err != nil {
-			return nil, errors.Join(unauthorized("The token is not meant for the runtime", g.challenge(r, c)), err)
+		if why := refusal(authorizer, by, claims, time.Now()); why != "" {
+			return nil, unauthorized(notMeant+why, g.challenge(r, c))
 		}
 		if c.op.right() != rightToInvoke {
 			return nil, denied("Callers with a token of the runtime's issuer may invoke and stop")
@@ -205,29 +251,59 @@ func (g *Gateway) bearer(c *call, agent *v1alpha1.AgentRuntime) Authenticator {
 	}
 }
 
-// allowed tells whether each list of an authorizer has a match.
-func allowed(a *v1alpha1.CustomJWTAuthorizer, token *oidc.IDToken) error {
+// early is how much sooner than its nbf a token is taken, since clocks differ.
+const early = 5 * time.Minute
+
+// refusal tells which claim keeps a token that its issuer has signed from a runtime, and
+// not what would do; empty if none does.
+func refusal(a *v1alpha1.CustomJWTAuthorizer, issuer string, token *oidc.IDToken, now time.Time) string {
 	var claims struct {
-		ClientID string `json:"client_id"`
-		Party    string `json:"azp"`
-		Scope    string `json:"scope"`
+		ClientID  string  `json:"client_id"`
+		Party     string  `json:"azp"`
+		Scope     words   `json:"scope"`
+		Scp       words   `json:"scp"` // Entra's and Okta's name of it
+		NotBefore float64 `json:"nbf"`
 	}
-	if err := token.Claims(&claims); err != nil {
-		return fmt.Errorf("read the token's claims: %w", err)
+	if token.Claims(&claims) != nil {
+		return "one of its claims client_id, azp, scope, scp and nbf is of another type than it should be"
 	}
-	if claims.ClientID == "" {
-		claims.ClientID = claims.Party
+	switch {
+	case token.Issuer != issuer && issuer != "https://"+token.Issuer: // as Google has it
+		return "its claim iss is not the issuer that the runtime's discovery URL names"
+	case !token.Expiry.After(now):
+		return "its claim exp is not there, or over"
+	case time.Unix(int64(claims.NotBefore), 0).After(now.Add(early)):
+		return "its claim nbf is not reached"
 	}
-	for name, row := range map[string]struct{ allowed, has []string }{
-		"aud":       {a.AllowedAudience, token.Audience},
-		"client_id": {a.AllowedClients, []string{claims.ClientID}},
-		"scope":     {a.AllowedScopes, strings.Fields(claims.Scope)},
+	for _, row := range []struct {
+		name         string
+		allowed, has []string
+	}{
+		{"aud", a.AllowedAudience, token.Audience},
+		{"client_id (or azp)", a.AllowedClients, []string{cmp.Or(claims.ClientID, claims.Party)}},
+		{"scope (or scp)", a.AllowedScopes, append(claims.Scope, claims.Scp...)},
 	} {
 		if len(row.allowed) > 0 && !slices.ContainsFunc(row.has, func(one string) bool { return slices.Contains(row.allowed, one) }) {
-			return fmt.Errorf("nothing of the token's %s is allowed", name)
+			return "nothing of its claim " + row.name + " is allowed"
 		}
 	}
-	return nil
+	return ""
+}
+
+// words are a list, or a text with spaces.
+type words []string
+
+// UnmarshalJSON reads either.
+func (w *words) UnmarshalJSON(raw []byte) error {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		*w = strings.Fields(text)
+		return nil
+	}
+	var list []string
+	err := json.Unmarshal(raw, &list)
+	*w = list
+	return err
 }
 
 // challenge is what tells a client where tokens are had (RFC 9728, as AgentCore

@@ -28,8 +28,8 @@ func TestIssuersAndAgentsAreAskedWithCare(t *testing.T) {
 		}
 		return err
 	}
-	g.Expect(get(&http.Client{Transport: toIssuers()}, server.URL)).To(MatchError(ContainSubstring("it is not called")))
-	g.Expect(get(&http.Client{Transport: toIssuers()}, "https://169.254.169.254/")).To(MatchError(ContainSubstring("it is not called")))
+	g.Expect(get(&http.Client{Transport: toIssuers(false)}, server.URL)).To(MatchError(ContainSubstring("it is not called")))
+	g.Expect(get(&http.Client{Transport: toIssuers(false)}, "https://169.254.169.254/")).To(MatchError(ContainSubstring("it is not called")))
 	g.Expect(get(&http.Client{Transport: toAgents(false)}, "http://127.0.0.1:1/")).To(MatchError(ContainSubstring("it is not called")))
 	g.Expect(get(&http.Client{Transport: toAgents(false)}, "http://[::ffff:169.254.169.254]/")).To(MatchError(ContainSubstring("it is not called")))
 	sparingly := &http.Client{Transport: &sparing{server.Client().Transport, rate.NewLimiter(rate.Every(time.Hour), 2)}, Timeout: time.Minute}
@@ -51,7 +51,7 @@ func TestNobodyWaitsForAnIssuerLongerThanHeLikes(t *testing.T) {
 		http.Error(w, strings.Repeat("x", 10000), http.StatusTeapot)
 	}))
 	t.Cleanup(server.Close)
-	one := newIssuers(server.Client().Transport).at(server.URL + discoveryPath)
+	one := newIssuers(server.Client().Transport, false).at(server.URL + discoveryPath)
 	gone, leave := context.WithCancelCause(t.Context())
 	ends := make(chan error, 20)
 	for i := range 20 {
@@ -60,7 +60,7 @@ func TestNobodyWaitsForAnIssuerLongerThanHeLikes(t *testing.T) {
 			ctx = t.Context()
 		}
 		go func() {
-			_, err := one.verify(ctx, "a.b.c")
+			_, _, _, err := one.verify(ctx, "a.b.c")
 			ends <- err
 		}()
 	}
@@ -75,7 +75,8 @@ func TestNobodyWaitsForAnIssuerLongerThanHeLikes(t *testing.T) {
 		g.Expect(err).To(MatchError(ContainSubstring("discover the issuer")))
 		g.Expect(len(err.Error())).To(BeNumerically("<", 500))
 	}
-	_, err := one.verify(t.Context(), "a.b.c")
+	_, _, wrong, err := one.verify(t.Context(), "a.b.c")
+	g.Expect(wrong).To(Equal(notReached))
 	g.Expect(err).To(MatchError(ContainSubstring("discover the issuer")))
 	g.Expect(asked.Load()).To(BeEquivalentTo(1), "it is asked again after a while only")
 }

@@ -29,6 +29,7 @@ type idp struct {
 	*httptest.Server
 
 	key  *ecdsa.PrivateKey
+	name string       // as which it signs
 	id   atomic.Value // of the key that it shows
 	down atomic.Bool
 }
@@ -41,7 +42,7 @@ func newIDP() *idp {
 	p.id.Store("first")
 	p.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var answer any = map[string]any{
-			"issuer": p.URL + "/", "jwks_uri": p.URL + "/keys", "id_token_signing_alg_values_supported": []string{"ES256", "HS256", "none"},
+			"issuer": p.name, "jwks_uri": p.URL + "/keys", "id_token_signing_alg_values_supported": []string{"ES256", "HS256", "none"},
 		}
 		if r.URL.Path == "/keys" {
 			answer = jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: p.id.Load().(string), Algorithm: "ES256", Use: "sig"}}}
@@ -51,18 +52,28 @@ func newIDP() *idp {
 		}
 		_ = json.NewEncoder(w).Encode(answer) // the gateway may have gone
 	}))
+	p.name = p.URL + "/"
 	DeferCleanup(p.Close)
 	return p
 }
 
-// claims of a good token.
+// claims of a good token, changed; nil is none.
 func (p *idp) claims(change map[string]any) map[string]any {
 	claims := map[string]any{
-		"iss": p.URL + "/", "sub": "somebody", "aud": []string{"others", "agents"}, "client_id": "app", "scope": "read invoke",
+		"iss": p.name, "sub": "somebody", "aud": []string{"others", "agents"}, "client_id": "app", "scope": "read invoke",
 		"exp": time.Now().Add(time.Hour).Unix(),
 	}
 	maps.Copy(claims, change)
+	maps.DeleteFunc(claims, func(_ string, value any) bool { return value == nil })
 	return claims
+}
+
+// authorizes is what a runtime says that is called with its tokens.
+func (p *idp) authorizes() *v1alpha1.AuthorizerConfiguration {
+	return &v1alpha1.AuthorizerConfiguration{CustomJWTAuthorizer: v1alpha1.CustomJWTAuthorizer{
+		DiscoveryURL:    p.URL + "/.well-known/openid-configuration",
+		AllowedAudience: []string{"agents"}, AllowedClients: []string{"app"}, AllowedScopes: []string{"invoke"},
+	}}
 }
 
 func sign(algorithm jose.SignatureAlgorithm, key any, id string, claims map[string]any) string {
@@ -79,10 +90,7 @@ var _ = Describe("A runtime with an authorizer", func() {
 		issuer := newIDP()
 		d := openDoor(front.Authenticated, func(o *gateway.Options) { o.Issuers = issuer.Client().Transport })
 		agent := newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) {
-			s.AuthorizerConfiguration = &v1alpha1.AuthorizerConfiguration{CustomJWTAuthorizer: v1alpha1.CustomJWTAuthorizer{
-				DiscoveryURL:    issuer.URL + "/.well-known/openid-configuration",
-				AllowedAudience: []string{"agents"}, AllowedClients: []string{"app"}, AllowedScopes: []string{"invoke"},
-			}}
+			s.AuthorizerConfiguration = issuer.authorizes()
 			s.RequestHeaderConfiguration = &v1alpha1.RequestHeaderConfiguration{RequestHeaderAllowlist: []string{"Authorization"}}
 		})
 		call := func(token string) answer {
@@ -103,28 +111,47 @@ var _ = Describe("A runtime with an authorizer", func() {
 		Expect(err).NotTo(HaveOccurred())
 		stranger, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		Expect(err).NotTo(HaveOccurred())
-		for name, token := range map[string]string{
-			"no token":                  "",
-			"no JWT":                    "token",
-			"another's signature":       sign(jose.ES256, stranger, "first", issuer.claims(nil)),
-			"another's key":             sign(jose.ES256, stranger, "other", issuer.claims(nil)),
-			"the public key as secret":  sign(jose.HS256, public, "first", issuer.claims(nil)),
-			"no signature":              "eyJhbGciOiJub25lIn0." + good[len("eyJhbGciOiJFUzI1NiIsImtpZCI6ImZpcnN0In0."):],
-			"expired":                   sign(jose.ES256, issuer.key, "first", issuer.claims(map[string]any{"exp": time.Now().Add(-time.Minute).Unix()})),
-			"without an end":            sign(jose.ES256, issuer.key, "first", issuer.claims(map[string]any{"exp": nil})),
-			"not yet":                   sign(jose.ES256, issuer.key, "first", issuer.claims(map[string]any{"nbf": time.Now().Add(time.Hour).Unix()})),
-			"another issuer":            sign(jose.ES256, issuer.key, "first", issuer.claims(map[string]any{"iss": "https://elsewhere.example"})),
-			"another audience":          sign(jose.ES256, issuer.key, "first", issuer.claims(map[string]any{"aud": "others"})),
-			"another client":            sign(jose.ES256, issuer.key, "first", issuer.claims(map[string]any{"client_id": "apps"})),
-			"another client, but party": sign(jose.ES256, issuer.key, "first", issuer.claims(map[string]any{"client_id": "apps", "azp": "app"})),
-			"another scope":             sign(jose.ES256, issuer.key, "first", issuer.claims(map[string]any{"scope": "invoke-not"})),
+		changed := func(claim string, value any) string {
+			return sign(jose.ES256, issuer.key, "first", issuer.claims(map[string]any{claim: value}))
+		}
+		for name, row := range map[string]struct{ token, says string }{
+			"no token":                  {"", "must have one bearer token"},
+			"no JWT":                    {"token", "not one that the runtime's issuer has signed"},
+			"another's signature":       {sign(jose.ES256, stranger, "first", issuer.claims(nil)), "has signed"},
+			"another's key":             {sign(jose.ES256, stranger, "other", issuer.claims(nil)), "has signed"},
+			"the public key as secret":  {sign(jose.HS256, public, "first", issuer.claims(nil)), "has signed"},
+			"no signature":              {"eyJhbGciOiJub25lIn0." + good[len("eyJhbGciOiJFUzI1NiIsImtpZCI6ImZpcnN0In0."):], "has signed"},
+			"expired":                   {changed("exp", time.Now().Add(-time.Minute).Unix()), "claim exp"},
+			"without an end":            {changed("exp", nil), "claim exp"},
+			"not yet":                   {changed("nbf", time.Now().Add(time.Hour).Unix()), "claim nbf"},
+			"another issuer":            {changed("iss", "https://elsewhere.example"), "claim iss"},
+			"another audience":          {changed("aud", "others"), "claim aud"},
+			"another client":            {changed("client_id", "apps"), "claim client_id"},
+			"another client, but party": {sign(jose.ES256, issuer.key, "first", issuer.claims(map[string]any{"client_id": "apps", "azp": "app"})), "claim client_id"},
+			"another scope":             {changed("scope", "invoke-not"), "claim scope"},
+			"a scope that is no text":   {changed("scope", 1), "of another type"},
 		} {
-			a := call(token)
+			a := call(row.token)
 			Expect(a.code).To(Equal(http.StatusUnauthorized), name)
+			Expect(a.failed.Message).To(ContainSubstring(row.says), name)
+			Expect(a.failed.Message).NotTo(Or(ContainSubstring("agents"), ContainSubstring(`"app"`)), "what would do")
 			Expect(a.header.Get("X-Amzn-ErrorType")).To(Equal("UnauthorizedException"), name)
 			Expect(a.header.Get("WWW-Authenticate")).To(Equal(
 				`Bearer resource_metadata="`+d.url+path(agent, "invocations")+`/.well-known/oauth-protected-resource?qualifier=DEFAULT"`), name)
 		}
+		By("taking others of the same kind")
+		for name, token := range map[string]string{
+			"a party":        sign(jose.ES256, issuer.key, "first", issuer.claims(map[string]any{"client_id": nil, "azp": "app"})),
+			"a list":         sign(jose.ES256, issuer.key, "first", issuer.claims(map[string]any{"scope": nil, "scp": []string{"read", "invoke"}})),
+			"a text":         sign(jose.ES256, issuer.key, "first", issuer.claims(map[string]any{"scope": nil, "scp": "read invoke"})),
+			"a clock behind": changed("nbf", time.Now().Add(time.Minute).Unix()),
+		} {
+			a := call(token)
+			Expect(a.code).To(Equal(http.StatusOK), "%s: %s", name, a.body)
+		}
+		lower := d.request(ctx, path(agent, "invocations"), id(), ask{})
+		lower.Header.Set("Authorization", "bearer "+good)
+		Expect(send(lower).code).To(Equal(http.StatusOK))
 		signed := d.request(ctx, path(agent, "invocations"), id(), ask{})
 		Expect(caller.Sign(signed, "AKANY", "secret")).To(Succeed())
 		Expect(send(signed).code).To(Equal(http.StatusForbidden))
@@ -145,6 +172,18 @@ var _ = Describe("A runtime with an authorizer", func() {
 		issuer.down.Store(true)
 		Expect(call(sign(jose.ES256, issuer.key, "third", issuer.claims(nil))).code).To(Equal(http.StatusUnauthorized))
 		Expect(call(sign(jose.ES256, issuer.key, "second", issuer.claims(nil))).code).To(Equal(http.StatusOK), "known keys are good")
+	})
+
+	It("may have an issuer that its discovery URL names and is not at", func(ctx context.Context) {
+		issuer := newIDP()
+		issuer.name = "https://sts.example/tenant/"
+		d := openDoor(func(o *gateway.Options) { o.Issuers = issuer.Client().Transport })
+		agent := newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) { s.AuthorizerConfiguration = issuer.authorizes() })
+		for name, code := range map[string]int{issuer.name: http.StatusOK, issuer.URL + "/": http.StatusUnauthorized} {
+			r := d.request(ctx, path(agent, "invocations"), id(), ask{})
+			r.Header.Set("Authorization", "Bearer "+sign(jose.ES256, issuer.key, "first", issuer.claims(map[string]any{"iss": name})))
+			Expect(send(r).code).To(Equal(code), name)
+		}
 	})
 
 	It("lets nothing of a caller's credentials through to others", func(ctx context.Context) {

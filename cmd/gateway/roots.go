@@ -1,0 +1,44 @@
+package main
+
+import (
+	"crypto/x509"
+	"fmt"
+	"os"
+
+	"golang.org/x/crypto/x509roots/fallback/bundle"
+)
+
+// trustRoots has every TLS client of the process trust Mozilla's authorities beside
+// those of the system and of $SSL_CERT_DIR: the image has none, and Go would drop the
+// former as soon as there is one of the latter. $SSL_CERT_FILE replaces Mozilla's, as it
+// replaces the system's. It takes effect by the directive x509usefallbackroots.
+func trustRoots() error {
+	roots, err := roots()
+	if err != nil {
+		return err
+	}
+	x509.SetFallbackRoots(roots)
+	return nil
+}
+
+func roots() (*x509.CertPool, error) {
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("read the authorities of the system, of $SSL_CERT_FILE and $SSL_CERT_DIR: %w", err)
+	}
+	if os.Getenv("SSL_CERT_FILE") != "" {
+		return roots, nil
+	}
+	for root := range bundle.Roots() {
+		certificate, err := x509.ParseCertificate(root.Certificate)
+		if err != nil {
+			return nil, fmt.Errorf("read Mozilla's authorities: %w", err)
+		}
+		if root.Constraint == nil {
+			roots.AddCert(certificate)
+		} else {
+			roots.AddCertWithConstraint(certificate, root.Constraint)
+		}
+	}
+	return roots, nil
+}
