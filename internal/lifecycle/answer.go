@@ -3,7 +3,6 @@ package lifecycle
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 
@@ -103,8 +102,7 @@ func (q Question) odd(breach Breach, ping contract.Ping, what, counts string) An
 // JudgeMCP judges an answer to MCP's ping: by its code, and one of 400 by its body,
 // which servers with state send to whoever has no session.
 func (q Question) JudgeMCP(code int, location string, body []byte) Answer {
-	switch {
-	case code >= 200 && code <= 299, code == http.StatusBadRequest && contract.IsJSONRPC(body):
+	if code >= 200 && code <= 299 || code == 400 && contract.IsJSONRPC(body) {
 		return Answer{Ping: alive, Breach: v1alpha1.ReasonPingMCP}
 	}
 	return q.Refused(code, location)
@@ -128,12 +126,12 @@ func (q Question) Refused(code int, location string) Answer {
 
 // mcpHints say of a refused MCP ping what to look at.
 var mcpHints = map[int]string{
-	http.StatusBadRequest:       "and not in JSON-RPC, as an MCP server would",
-	http.StatusUnauthorized:     "it carries no authorization, as on AgentCore",
-	http.StatusForbidden:        "it carries no authorization, as on AgentCore",
-	http.StatusNotFound:         "the MCP server has another path",
-	http.StatusMethodNotAllowed: "what is at this path is no MCP server over streamable HTTP",
-	http.StatusNotAcceptable:    "it accepts application/json and text/event-stream",
+	400: "and not in JSON-RPC, as an MCP server would",
+	401: "it carries no authorization, as on AgentCore",
+	403: "it carries no authorization, as on AgentCore",
+	404: "the MCP server has another path",
+	405: "what is at this path is no MCP server over streamable HTTP",
+	406: "it accepts application/json and text/event-stream",
 }
 
 // maxQuoted is how many characters are quoted of what an agent answered, or of a path.
