@@ -105,7 +105,7 @@ func (g *Gateway) command(w http.ResponseWriter, r *http.Request, c *call) error
 	takenBy(w, time.Now().Add(timeout))
 	ctx, kill := context.WithCancelCause(ctx)
 	defer kill(nil)
-	defer g.run(ctx, computeOf(session), kill)()
+	defer g.run(ctx, session, kill)()
 	events := &commandEvents{kill: kill, w: w, encoder: eventstream.NewEncoder(), left: contract.MaxPayloadBytes}
 	stdout := events.output(func(text string) commandDelta { return commandDelta{Stdout: text} })
 	stderr := events.output(func(text string) commandDelta { return commandDelta{Stderr: text} })

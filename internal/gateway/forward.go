@@ -142,7 +142,7 @@ func unreached(err error) bool {
 func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, session *v1alpha1.AgentSession, limit *limit, hangup *hangup, release func()) error {
 	defer release()
 	defer hangup.end()
-	defer g.run(r.Context(), computeOf(session), limit.cut)()
+	defer g.run(r.Context(), session, limit.cut)()
 	inFlight.Inc()
 	defer inFlight.Dec()
 	var failed error
@@ -167,7 +167,7 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, sessi
 				return err
 			}
 			if streams(answer) {
-				limit.extend(r.Context(), c.limits.Stream)
+				limit.extend(c.limits.Stream)
 			}
 			if heardAsItComes(answer) {
 				hangup.streams()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/agentsession/agentsession/internal/lifecycle"
@@ -19,21 +20,22 @@ type limit struct {
 	w      http.ResponseWriter
 	began  time.Time
 	timer  *time.Timer
+	over   atomic.Bool
 }
 
 func withLimit(parent context.Context, w http.ResponseWriter, after time.Duration) (context.Context, *limit) {
 	ctx, cancel := context.WithCancelCause(parent)
-	l := &limit{cancel, w, time.Now(), time.AfterFunc(after, func() { cancel(errTooLong) })}
+	l := &limit{cancel: cancel, w: w, began: time.Now(), timer: time.AfterFunc(after, func() { cancel(errTooLong) })}
 	takenBy(w, l.began.Add(after))
 	return ctx, l
 }
 
-// extend lets the call that ctx is of take as long as that, since it began.
-func (l *limit) extend(ctx context.Context, to time.Duration) {
+// extend lets it take as long as that, since it began.
+func (l *limit) extend(to time.Duration) {
 	end := l.began.Add(to)
 	l.timer.Reset(time.Until(end))
 	takenBy(l.w, end)
-	if ctx.Err() != nil { // it was cut meanwhile
+	if l.over.Load() { // it was cut meanwhile
 		takenBy(l.w, time.Now())
 	}
 }
@@ -41,6 +43,7 @@ func (l *limit) extend(ctx context.Context, to time.Duration) {
 // cut ends the call now.
 func (l *limit) cut(why error) {
 	l.cancel(why)
+	l.over.Store(true)
 	takenBy(l.w, time.Now())
 }
 

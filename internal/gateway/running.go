@@ -22,24 +22,24 @@ type running struct {
 
 // run is one of them.
 type run struct {
-	pod types.UID
+	pod *v1alpha1.PodStatus
 	cut func(why error)
 }
 
 // run has a call cut when its session's compute ends, until done.
-func (g *Gateway) run(ctx context.Context, of compute, cut func(why error)) (done func()) {
-	one := &run{of.pod, cut}
-	g.running.add(of.session, one)
+func (g *Gateway) run(ctx context.Context, session *v1alpha1.AgentSession, cut func(why error)) (done func()) {
+	key, one := client.ObjectKeyFromObject(session), &run{session.Status.Pod, cut}
+	g.running.add(key, one)
 	// What was seen before that is in the cache.
-	var session v1alpha1.AgentSession
-	err := g.Client.Get(ctx, of.session, &session, client.DisableReadYourWritesConsistency)
+	var now v1alpha1.AgentSession
+	err := g.Client.Get(ctx, key, &now, client.DisableReadYourWritesConsistency)
 	switch {
 	case apierrors.IsNotFound(err):
-		g.running.gone(of.session)
+		g.running.gone(key)
 	case err == nil:
-		g.running.saw(&session)
+		g.running.saw(&now)
 	}
-	return func() { g.running.remove(of.session, one) }
+	return func() { g.running.remove(key, one) }
 }
 
 func (r *running) add(session types.NamespacedName, one *run) {

@@ -3,8 +3,6 @@ package lifecycle
 import (
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
@@ -98,15 +96,15 @@ func Living(state v1alpha1.SessionState) bool {
 	return state == v1alpha1.StateStarting || state == v1alpha1.StateActive || state == v1alpha1.StateIdle
 }
 
-// Ended is why the compute with a UID is told to end, or has ended; empty while it may
+// Ended is why a compute of a session is told to end, or has ended; empty while it may
 // serve what it was asked. One that somebody else takes away has its grace for that.
-func Ended(session *v1alpha1.AgentSession, pod types.UID) v1alpha1.StopReason {
+func Ended(session *v1alpha1.AgentSession, pod *v1alpha1.PodStatus) v1alpha1.StopReason {
 	status, last := &session.Status, v1alpha1.StopComputeLost
 	if status.LastTermination != nil {
 		last = status.LastTermination.Reason
 	}
 	switch {
-	case status.Pod == nil, status.Pod.UID != pod, status.State == v1alpha1.StateStopping && last != v1alpha1.StopComputeLost:
+	case status.Pod == nil, status.Pod.UID != pod.UID, status.State == v1alpha1.StateStopping && last != v1alpha1.StopComputeLost:
 		return last
 	case PhaseOf(session) == PhaseStopping && status.State != v1alpha1.StateStopping, session.DeletionTimestamp != nil:
 		return v1alpha1.StopRequested

@@ -105,7 +105,7 @@ func TestEnded(t *testing.T) {
 				State: v1alpha1.StateIdle, Activation: 2, Pod: &v1alpha1.PodStatus{UID: "ours", IP: "10.0.0.1"},
 			}}
 			row.change(session)
-			NewWithT(t).Expect(lifecycle.Ended(session, "ours")).To(Equal(row.want))
+			NewWithT(t).Expect(lifecycle.Ended(session, &v1alpha1.PodStatus{UID: "ours"})).To(Equal(row.want))
 		})
 	}
 }

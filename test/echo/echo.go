@@ -53,7 +53,7 @@ type Agent struct {
 	Pod string
 	// Gone gets the session id of each invocation whose caller had gone.
 	Gone chan<- string
-	// Hang and Resume have its pings go unanswered, and answered. Nil: it does neither.
+	// Hang and Resume have its pings go unanswered, and answered, where it can be told to.
 	Hang, Resume func()
 
 	calls atomic.Int64
@@ -73,26 +73,37 @@ func (e *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var do Ask
 	_ = json.Unmarshal(raw, &do) // or it is something else to echo
-	switch {
-	case (do.Blocks || do.Hangs) && e.Hang != nil:
+	if do.Blocks || do.Hangs {
 		e.Hang()
-		if do.Blocks {
-			defer e.Resume()
-		}
+	}
+	if do.Blocks {
+		defer e.Resume()
+	}
+	if !e.pause(r, do.Wait) {
+		return
 	}
 	switch {
-	case !e.pause(r, do.Wait):
-		return
 	case do.Raw != "":
 		e.write(w, r, do)
-		return
 	case do.Chunks > 0:
 		e.stream(w, r, do)
-		return
+	case e.pause(r, do.Sleep):
+		e.tell(w, do, Told{
+			Pod: e.Pod, Calls: calls, Others: others, Path: r.URL.Path, Host: r.Host, Header: r.Header, Payload: raw, URL: cardURL(r.URL.Path),
+		})
 	}
-	if !e.pause(r, do.Sleep) {
-		return
+}
+
+// cardURL is what AWS's SDK has an agent's card name, which is not told its own URL.
+func cardURL(path string) string {
+	if strings.HasSuffix(path, "/agent-card.json") {
+		return "http://localhost:9000/"
 	}
+	return ""
+}
+
+// tell answers, or fails.
+func (*Agent) tell(w http.ResponseWriter, do Ask, told Told) {
 	if do.Code != 0 {
 		http.Error(w, Secret, do.Code)
 		return
@@ -106,10 +117,6 @@ func (e *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Set-Cookie", "a=b")
 	if do.MCP != "" {
 		w.Header().Set(contract.HeaderMCPSessionID, do.MCP)
-	}
-	told := Told{Pod: e.Pod, Calls: calls, Others: others, Path: r.URL.Path, Host: r.Host, Header: r.Header, Payload: raw}
-	if strings.HasSuffix(r.URL.Path, "/agent-card.json") {
-		told.URL = "http://localhost:9000/"
 	}
 	_ = json.NewEncoder(w).Encode(told) // the caller may have gone
 }
