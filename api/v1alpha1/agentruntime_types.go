@@ -60,6 +60,8 @@ type AgentRuntimeList struct {
 }
 
 // AgentRuntimeSpec is an agent that sessions are made of.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.authorizerConfiguration) || !has(self.requestHeaderConfiguration) || !has(self.requestHeaderConfiguration.requestHeaderAllowlist) || !self.requestHeaderConfiguration.requestHeaderAllowlist.exists(h, h.lowerAscii() == 'authorization')",message="Authorization can be allowed with an authorizerConfiguration only: without one it is the caller's credential for the gateway, which agents do not get",fieldPath=".requestHeaderConfiguration.requestHeaderAllowlist"
 type AgentRuntimeSpec struct {
 	// template of the sessions' pods, as an AgentSession's spec.template.
 	// +required
@@ -223,11 +225,12 @@ type RequestHeaderConfiguration struct {
 	// requestHeaderAllowlist names up to 20 headers, in any case. Names that begin
 	// with X-Amz- or X-Amzn- and those that HTTP, browsers and proxies use
 	// themselves are never passed on; those that begin with
-	// X-Amzn-Bedrock-AgentCore-Runtime-Custom- always are. Values have 4096 bytes
-	// at most.
+	// X-Amzn-Bedrock-AgentCore-Runtime-Custom- always are. A call with a value of
+	// more than 4096 bytes is refused. Authorization needs authorizerConfiguration.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=20
+	// +kubebuilder:validation:items:MaxLength=256
 	// +kubebuilder:validation:items:Pattern=`^[A-Za-z][A-Za-z0-9_-]{0,255}$`
 	RequestHeaderAllowlist []string `json:"requestHeaderAllowlist,omitempty"`
 }

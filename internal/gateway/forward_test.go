@@ -35,6 +35,7 @@ func TestHeadersThatReachAnAgent(t *testing.T) {
 		"two too long together":   {http.Header{custom: {all, "x"}}, nil, custom},
 		"an allowed one":          {http.Header{"X-Tenant": {all}}, http.Header{"X-Tenant": {all}}, ""},
 		"an allowed one too long": {http.Header{"X-Tenant": {all + "x"}}, nil, "X-Tenant"},
+		"the gateway's own":       {http.Header{"Authorization": {"Bearer secret"}}, http.Header{}, ""},
 		"another one too long":    {http.Header{"Cookie": {all + "x"}}, http.Header{}, ""},
 		"baggage":                 {http.Header{"Baggage": {all + "x"}}, http.Header{"Baggage": {all + "x"}}, ""},
 		"baggage too long":        {http.Header{"Baggage": {all + all + "x"}}, http.Header{}, ""},
@@ -43,7 +44,7 @@ func TestHeadersThatReachAnAgent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			c := &call{id: "id", session: "session", payload: &Payload{}, runtime: &v1alpha1.AgentRuntime{}}
-			out, err := headersFor(row.in, c, &v1alpha1.RequestHeaderConfiguration{RequestHeaderAllowlist: []string{"x-tenant"}})
+			out, err := headersFor(row.in, c, &v1alpha1.RequestHeaderConfiguration{RequestHeaderAllowlist: []string{"x-tenant", "authorization"}})
 			if row.says != "" {
 				g.Expect(err).To(MatchError(ContainSubstring(row.says)))
 				return

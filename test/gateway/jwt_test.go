@@ -185,13 +185,4 @@ var _ = Describe("A runtime with an authorizer", func() {
 			Expect(send(r).code).To(Equal(code), name)
 		}
 	})
-
-	It("lets nothing of a caller's credentials through to others", func(ctx context.Context) {
-		d, agent := openDoor(), newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) {
-			s.RequestHeaderConfiguration = &v1alpha1.RequestHeaderConfiguration{RequestHeaderAllowlist: []string{"Authorization"}}
-		})
-		r := d.request(ctx, path(agent, "invocations"), id(), ask{})
-		r.Header.Set("Authorization", "Bearer of-somebody")
-		Expect(send(r).told.Header).NotTo(HaveKey("Authorization"))
-	})
 })
