@@ -50,7 +50,7 @@ var _ = Describe("The time of a call", func() {
 
 	It("ends also for a caller who takes nothing of his stream", func(ctx context.Context) {
 		agent := newRuntime(ctx, newNamespace(ctx), idles)
-		d, session := openDoor(limits(time.Minute, time.Second)), id()
+		session, d := warm(ctx, agent), openDoor(limits(time.Minute, 5*time.Second))
 		client := &http.Client{Transport: &http.Transport{DialContext: narrow, ReadBufferSize: 1 << 10}}
 		response, err := client.Do(d.request(ctx, path(agent, "invocations"), session, ask{Raw: "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + aLot}))
 		Expect(err).NotTo(HaveOccurred())
@@ -63,7 +63,7 @@ var _ = Describe("The time of a call", func() {
 
 	It("ends also for a caller who takes nothing of his WebSocket", func(ctx context.Context) {
 		agent := newRuntime(ctx, newNamespace(ctx), idles)
-		d, session := openDoor(limits(time.Minute, time.Second)), id()
+		session, d := warm(ctx, agent), openDoor(limits(time.Minute, 5*time.Second))
 		socket, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(d.url, "http")+path(agent, "ws"), &websocket.DialOptions{
 			HTTPHeader: http.Header{"X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": {session}},
 			HTTPClient: &http.Client{Transport: &http.Transport{DialContext: narrow}},

@@ -52,7 +52,9 @@ var _ = Describe("A call for any free session", func() {
 	It("waits in line, as many as may and for as long as they may", func(ctx context.Context) {
 		patient := openDoor(func(o *gateway.Options) { o.QueueLength, o.QueueTimeout = 1, time.Hour })
 		hasty := openDoor(func(o *gateway.Options) { o.QueueTimeout = time.Millisecond })
-		agent := newRuntime(ctx, newNamespace(ctx), atMost(1))
+		agent := newRuntime(ctx, newNamespace(ctx), atMost(1), func(s *v1alpha1.AgentRuntimeSpec) {
+			s.OnDisconnect = v1alpha1.OnDisconnectCancel // or who leaves leaves his work
+		})
 		Expect(patient.any(ctx, agent, ask{}).code).To(Equal(http.StatusOK))
 		working, leave := context.WithCancel(ctx)
 		var all sync.WaitGroup
