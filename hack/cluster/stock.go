@@ -95,13 +95,13 @@ func stockBase(ctx context.Context, cache, dir string) (archive string, err erro
 // archiveName is another for another recipe.
 func archiveName(dir string) (string, error) {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%s\n%q\n", pythonPackages, unpacked())
+	_, _ = fmt.Fprintf(sum, "%s\n%q\n", pythonPackages, unpacked()) // a hash takes everything
 	for _, name := range recipe {
 		content, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(sum, "%s %d\n%s", name, len(content), content)
+		_, _ = fmt.Fprintf(sum, "%s %d\n%s", name, len(content), content) // as above
 	}
 	return fmt.Sprintf("%s-%x.tar", debian, sum.Sum(nil)[:8]), nil
 }

@@ -145,18 +145,11 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, sessi
 	defer g.run(r.Context(), session, limit.cut)()
 	inFlight.Inc()
 	defer inFlight.Dec()
-	var failed error
-	c.runs(session)
-	if speaksRPC(c.protocol) {
-		c.message() // while it is there
-	}
-	header, err := headersFor(r.Header, c, startedWith(session).RequestHeaderConfiguration)
+	header, err := c.prepare(w, r, session)
 	if err != nil {
 		return err
 	}
-	if !c.nameless {
-		w.Header().Set(contract.HeaderSessionID, c.session)
-	}
+	var failed error
 	proxy := &httputil.ReverseProxy{
 		Rewrite:    func(p *httputil.ProxyRequest) { rewrite(p, c, session, header) },
 		Transport:  g.agents,
@@ -233,6 +226,20 @@ func startedWith(session *v1alpha1.AgentSession) v1alpha1.ActivationRuntime {
 	return *session.Status.Runtime
 }
 
+// prepare takes from a request what is needed once its agent is known, and returns the
+// headers that go to it.
+func (c *call) prepare(w http.ResponseWriter, r *http.Request, session *v1alpha1.AgentSession) (http.Header, error) {
+	c.runs(session)
+	if speaksRPC(c.protocol) {
+		c.message() // while it is there
+	}
+	header, err := headersFor(r.Header, c, startedWith(session).RequestHeaderConfiguration)
+	if err == nil && !c.nameless {
+		w.Header().Set(contract.HeaderSessionID, c.session)
+	}
+	return header, err
+}
+
 // negotiated are the headers in which a protocol's clients and servers find out what
 // both know.
 var negotiated = map[v1alpha1.ServerProtocol][]string{v1alpha1.ProtocolA2A: {"A2A-Version", "A2A-Extensions", "X-A2A-Extensions"}}
@@ -251,15 +258,8 @@ func headersFor(in http.Header, c *call, allowed *v1alpha1.RequestHeaderConfigur
 	if c.mcp != "" {
 		out.Set(contract.HeaderMCPSessionID, c.mcp)
 	}
-	for name, values := range in {
-		size := len(strings.Join(values, ""))
-		switch traces := contract.IsTraceHeader(name); {
-		case !traces && !passes(name, c, allowed):
-		case size <= maxHeaderValue, name == "Baggage" && size <= maxBaggage:
-			out[name] = values
-		case !traces:
-			return nil, invalid(name, fmt.Sprintf("Value at '%s' failed to satisfy constraint: Member must have length less than or equal to %d", name, maxHeaderValue))
-		}
+	if err := addOwn(out, in, c, allowed); err != nil {
+		return nil, err
 	}
 	for _, line := range in["Connection"] { // what it names is for the gateway and no further
 		for name := range strings.SplitSeq(line, ",") {
@@ -280,6 +280,21 @@ func headersFor(in http.Header, c *call, allowed *v1alpha1.RequestHeaderConfigur
 	out.Set(contract.HeaderSessionID, c.session)
 	out.Set(contract.HeaderRequestID, c.id)
 	return out, nil
+}
+
+// addOwn adds the headers of tracing, and those that the runtime allows.
+func addOwn(out, in http.Header, c *call, allowed *v1alpha1.RequestHeaderConfiguration) error {
+	for name, values := range in {
+		size := len(strings.Join(values, ""))
+		switch traces := contract.IsTraceHeader(name); {
+		case !traces && !passes(name, c, allowed):
+		case size <= maxHeaderValue, name == "Baggage" && size <= maxBaggage:
+			out[name] = values
+		case !traces:
+			return invalid(name, fmt.Sprintf("Value at '%s' failed to satisfy constraint: Member must have length less than or equal to %d", name, maxHeaderValue))
+		}
+	}
+	return nil
 }
 
 // passes tells whether the runtime lets a caller's header through.

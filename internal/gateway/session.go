@@ -62,27 +62,33 @@ func (g *Gateway) acquire(ctx context.Context, c *call, started bool) (session *
 	for live := false; ; {
 		changed := g.changes.next(c.key())
 		session, phase, err := g.look(ctx, c, live)
-		switch {
-		case err != nil:
-		case phase == lifecycle.PhaseReady:
+		if err == nil && phase == lifecycle.PhaseReady {
 			if release, err = g.use(ctx, session, c.any); !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
 				return session, release, err
 			}
 			// Somebody was first: see what it is when the cache shows it.
 			err = waitFor(ctx, changed, conflictRetry)
-		case phase == lifecycle.PhaseStopped && !started:
-			if started, err = g.begin(ctx, c, session); err == nil && !started {
-				err = waitFor(ctx, changed, conflictRetry)
-			}
-		default:
-			err = g.await(ctx, c, changed, session, phase, started, live)
-			started = started || err == nil && phase == lifecycle.PhaseStarting
+		} else if err == nil {
+			started, err = g.advance(ctx, c, changed, session, phase, started, live)
 		}
 		// What the cache shows is enough to let a call through, and not to refuse it.
 		if live = refuses(err) && !live; err != nil && !live {
 			return nil, nil, err
 		}
 	}
+}
+
+// advance has a session that is not ready start, or waits for it.
+func (g *Gateway) advance(ctx context.Context, c *call, changed <-chan struct{}, session *v1alpha1.AgentSession, phase lifecycle.Phase, started, live bool) (bool, error) {
+	if phase == lifecycle.PhaseStopped && !started {
+		started, err := g.begin(ctx, c, session)
+		if err == nil && !started {
+			err = waitFor(ctx, changed, conflictRetry)
+		}
+		return started, err
+	}
+	err := g.await(ctx, c, changed, session, phase, started, live)
+	return started || err == nil && phase == lifecycle.PhaseStarting, err
 }
 
 // refuses tells whether an error is an answer.
@@ -273,7 +279,8 @@ func (g *Gateway) quota(ctx context.Context, c *call) error {
 	if n < most {
 		return nil
 	}
-	if last, ok := g.full.Get(runtime); !c.any && !(ok && last.(time.Time).After(c.came)) { //nolint:forcetypeassert // nothing else is put there
+	last, known := g.full.Get(runtime)
+	if !c.any && (!known || !last.(time.Time).After(c.came)) { //nolint:forcetypeassert // nothing else is put there
 		if err := g.counts.Wait(ctx); err != nil {
 			return throttled("Too many calls are to be refused. Please retry.")
 		}

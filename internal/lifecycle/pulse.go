@@ -201,10 +201,12 @@ func (p Pulse) Tells(next Pulse, threshold int) bool {
 		p.Restored != next.Restored ||
 		p.Breach != next.Breach || p.BreachDetail != next.BreachDetail ||
 		p.Advancing() != next.Advancing() ||
-		p.Failures < threshold && next.Failures >= threshold ||
-		p.Errors < threshold && next.Errors >= threshold ||
+		reaches(p.Failures, next.Failures, threshold) ||
+		reaches(p.Errors, next.Errors, threshold) ||
 		p.Failures >= threshold && next.Failures == 0
 }
+
+func reaches(before, after, threshold int) bool { return before < threshold && after >= threshold }
 
 // ceil rounds up to the whole second.
 func ceil(t time.Time) time.Time {

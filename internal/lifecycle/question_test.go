@@ -49,7 +49,7 @@ func TestQuestionOf(t *testing.T) {
 			if row.want != "" {
 				check = v1alpha1.PingCheckMCP
 			}
-			g.Expect(lifecycle.PolicyOf(&spec, 1).Check).To(Equal(check))
+			g.Expect(lifecycle.PolicyOf(&spec, 1)).To(HaveField("Check", check))
 		})
 	}
 }

@@ -53,7 +53,7 @@ var _ = Describe("A call for any free session", func() {
 		patient := openDoor(func(o *gateway.Options) { o.QueueLength, o.QueueTimeout = 1, time.Hour })
 		hasty := openDoor(func(o *gateway.Options) { o.QueueTimeout = time.Millisecond })
 		agent := newRuntime(ctx, newNamespace(ctx), atMost(1), func(s *v1alpha1.AgentRuntimeSpec) {
-			s.OnDisconnect = v1alpha1.OnDisconnectCancel // or who leaves leaves his work
+			s.OnDisconnect = v1alpha1.OnDisconnectCancel // or the agent would work on without its caller
 		})
 		Expect(patient.any(ctx, agent, ask{}).code).To(Equal(http.StatusOK))
 		working, leave := context.WithCancel(ctx)
