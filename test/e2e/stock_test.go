@@ -55,6 +55,9 @@ type turn struct {
 const (
 	botoClient = "python boto.py %s a-session-of-somebody-who-calls-with-boto3"
 	jsClient   = "node aws_client.js %s a-session-of-somebody-who-calls-with-javascript"
+	a2aClient  = "python a2a_client.py %s a-session-of-somebody-who-speaks-a2a"
+	aguiClient = "node agui_client.js %s a-session-of-somebody-who-speaks-ag-ui"
+	mcpClient  = "python mcp_client.py %s "
 )
 
 func says(say, answer string) []turn { return []turn{{say, ContainSubstring(answer)}} }
@@ -73,11 +76,69 @@ var stocks = []stock{
 		after:    says(`{"prompt":"hello"}`, `{"text":"hello"}`),
 		contract: "Conforms",
 	}, {
+		name: "Strands, as its guide serves it with FastAPI: deaf while it works", protocol: v1alpha1.ProtocolHTTP,
+		agent: "python strands_fastapi.py", client: botoClient,
+		// Longer than the idle timeout, and than an agent may fail its pings.
+		before: append(says(`{"input":{"prompt":"hello"}}`, "heard 1"),
+			says(`{"input":{"prompt":"think for 35 seconds"}}`, "heard 2")...),
+		after:    says(`{"input":{"prompt":"hello"}}`, "heard 1"),
+		contract: "StatusUnknown",
+	}, {
 		name: "LangGraph", protocol: v1alpha1.ProtocolHTTP,
 		agent: "python langgraph_aws.py", client: botoClient,
 		before:   append(says(`{"prompt":"hello"}`, "one of 2"), says(`{"prompt":"hello"}`, "two of 4")...),
 		after:    says(`{"prompt":"hello"}`, "one of 2"),
 		contract: "Conforms",
+	}, {
+		name: "FastMCP without state", protocol: v1alpha1.ProtocolMCP,
+		agent: "python mcp_stateless.py", client: mcpClient + "auto add",
+		before:   append(says(`{"a":1,"b":2}`, `{"tools": ["add"], "result": {"result": 3}}`), says(`{"a":2,"b":2}`, `{"result": 4}`)...),
+		after:    says(`{"a":3,"b":2}`, `{"result": 5}`),
+		contract: "MCPPing",
+	}, {
+		name: "FastMCP with state", protocol: v1alpha1.ProtocolMCP,
+		agent: "python mcp_stateful.py", client: mcpClient + "legacy note",
+		before: append(says(`{"text":"a"}`, `{"tools": ["note"], "result": {"result": ["a"]}}`), says(`{"text":"b"}`, `["a", "b"]`)...),
+		// The server knows nothing of the session any more, and says so; the client
+		// begins another.
+		after:    append(says(`{"text":"c"}`, `{"errors": ["Session terminated"]}`), says(`{"text":"d"}`, `["d"]`)...),
+		contract: "MCPPing",
+	}, {
+		name: "MCP's own SDK behind uvicorn", protocol: v1alpha1.ProtocolMCP,
+		agent: "python mcp_uvicorn.py", client: mcpClient + "auto add",
+		before:   says(`{"a":1,"b":2}`, `{"tools": ["add"], "result": {"result": 3}}`),
+		after:    says(`{"a":3,"b":2}`, `{"result": 5}`),
+		contract: "MCPPing",
+	}, {
+		name: "A2A's SDK, with a card that its author left as it was", protocol: v1alpha1.ProtocolA2A,
+		agent: "python a2a_server.py", client: a2aClient,
+		before:   says("world", "Hello, world"),
+		after:    says("again", "Hello, again"),
+		contract: "StatusUnknown",
+	}, {
+		name: "A2A's SDK, served by AWS's", protocol: v1alpha1.ProtocolA2A,
+		agent: "python a2a_aws.py", client: a2aClient,
+		before:   says("world", "Hello, world"),
+		after:    says("again", "Hello, again"),
+		contract: "TimestampMissing",
+	}, {
+		name: "AG-UI's own server for Strands", protocol: v1alpha1.ProtocolAGUI,
+		agent: "python agui_strands.py", client: aguiClient,
+		before:   append(says("hello", "heard 1"), says("again", "heard 2")...),
+		after:    says("hello", "heard"),
+		contract: "StatusUnknown",
+	}, {
+		name: "a web server by hand in Express", protocol: v1alpha1.ProtocolHTTP,
+		agent: "node express.js", client: botoClient,
+		before:   says(`{"prompt":"hello"}`, `{"heard":"hello"}`),
+		after:    says(`{"prompt":"again"}`, `{"heard":"again"}`),
+		contract: "NotJSON",
+	}, {
+		name: "a web server by hand with one thread", protocol: v1alpha1.ProtocolHTTP,
+		agent: "python one_thread.py", client: botoClient,
+		before:   says(`{"prompt":"hello"}`, `{"heard": "hello"}`),
+		after:    says(`{"prompt":"again"}`, `{"heard": "again"}`),
+		contract: "TimestampMissing",
 	},
 }
 
