@@ -44,6 +44,7 @@ type subject struct {
 	place  *place
 	client client
 	name   string
+	prints string // what the client says that is worth telling
 }
 
 func (s *subject) do(in invocation) outcome {
@@ -174,7 +175,9 @@ var checks = []check{
 			err := s.place.api.List(ctx, &pods, kube.InNamespace(agent.Namespace))
 			return pods.Items, err
 		}).WithTimeout(patience).Should(HaveLen(1))
-		s.failing(in, "RetryableConflictException", "Session operation in progress, please retry")
+		once := in
+		once.Once = true
+		s.failing(once, "RetryableConflictException", "Session operation in progress, please retry")
 		pod := &pods.Items[0]
 		base := pod.DeepCopy()
 		pod.Spec.SchedulingGates = nil
@@ -274,6 +277,58 @@ var checks = []check{
 		s.Expect(out.Body).To(And(ContainSubstring(`"path":"/first"`), ContainSubstring(`"calls":1`)))
 		s.failing(invocation{Op: "invoke", Runtime: agent.Status.AgentRuntimeArn, Session: session, Qualifier: "TEST"}, "ResourceNotFoundException")
 	}},
+	{101, "stop, and call at once, 50 times: each call is answered by a new pod", func(s *subject) {
+		agent, session := s.runtime(), newID()
+		times := 50
+		if s.place.node {
+			times = 3 // pods take their time
+		}
+		before := s.invoke(agent, session)
+		for range times {
+			out := s.do(invocation{Op: "stop", Runtime: agent.Status.AgentRuntimeArn, Session: session})
+			s.Expect(out.Error).To(BeEmpty(), out.Message)
+			after := s.invoke(agent, session)
+			s.Expect(after.Pod).NotTo(Equal(before.Pod))
+			before = after
+		}
+	}},
+	{102, "an agent that exits, and calls at once: RuntimeClientError until its end is known, then a new pod answers", func(s *subject) {
+		agent, session := s.runtime(), newID()
+		before := s.invoke(agent, session)
+		s.failing(invocation{Op: "invoke", Runtime: agent.Status.AgentRuntimeArn, Session: session, Payload: ask(echo.Ask{Exit: true})}, "RuntimeClientError")
+		s.Eventually(func(g Gomega) {
+			out := s.do(invocation{Op: "invoke", Runtime: agent.Status.AgentRuntimeArn, Session: session, Payload: "{}"})
+			s.Expect(out.Error).To(Or(BeEmpty(), Equal("RuntimeClientError")), out.Message)
+			var told echo.Told
+			g.Expect(json.Unmarshal([]byte(out.Body), &told)).To(Succeed())
+			g.Expect(told.Pod).NotTo(Equal(before.Pod))
+		}).WithTimeout(patience).Should(Succeed())
+	}},
+	{103, "eight first calls at once: all are answered, by one pod", func(s *subject) {
+		agent, session := s.runtime(), newID()
+		out := s.do(invocation{Op: "invoke", Times: 8, Runtime: agent.Status.AgentRuntimeArn, Session: session, Payload: "{}"})
+		if s.name == "Go" { // it tries a conflict only once, there as here
+			s.Expect(out.Error).To(Equal("RetryableConflictException"))
+			s.prints = out.Error + " for all but one"
+			return
+		}
+		s.Expect(out.Error).To(BeEmpty(), out.Message)
+		s.Expect(s.invoke(agent, session).Calls).To(BeEquivalentTo(9))
+	}},
+	{104, "an empty payload reaches the agent", func(s *subject) {
+		agent := s.runtime()
+		out := s.do(invocation{Op: "invoke", Runtime: agent.Status.AgentRuntimeArn, Session: newID()})
+		s.Expect(out.Error).To(BeEmpty(), out.Message)
+		var told echo.Told
+		s.Expect(json.Unmarshal([]byte(out.Body), &told)).To(Succeed())
+		s.Expect(told.Payload).To(BeEmpty())
+	}},
+	{105, "a session that is stopped during a stream: the stream ends, and looks cut", func(s *subject) {
+		agent := s.runtime()
+		out := s.do(invocation{Op: "stopped", Runtime: agent.Status.AgentRuntimeArn, Session: newID(), Payload: ask(echo.Ask{Chunks: 2, Sleep: "1h"})})
+		s.Expect(out.Error).NotTo(BeEmpty(), out.Body)
+		s.prints = out.Error
+	}},
 }
 
 // onNode are checks that need one.
@@ -291,59 +346,91 @@ var onNode = []check{
 	}},
 }
 
+// clients are those of AWS.
+func clients(t *testing.T, url string) map[string]client {
+	t.Helper()
+	all := map[string]client{"Go": goClient{url}}
+	for name, start := range map[string]func(context.Context, string) (*piped, error){"boto3": startBoto, "JavaScript": startJavaScript} {
+		one, err := start(context.Background(), url)
+		NewWithT(t).Expect(err).NotTo(HaveOccurred())
+		t.Cleanup(func() { _ = one.stop() })
+		all[name] = one
+	}
+	return all
+}
+
+// columns are the clients in the table's order, with their versions.
+var columns = []struct{ name, heading string }{
+	{"Go", "Go, bedrockagentcore 1.56.3"}, {"boto3", "boto3 1.44.5"}, {"JavaScript", "JavaScript 3.1141.0"},
+}
+
 func TestChecks(t *testing.T) {
 	ctrl.SetLogger(logr.Discard())
 	here := newPlace(t)
-	boto, err := startBoto(context.Background(), here.url)
-	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() { _ = boto.stop() })
-
-	passed := map[string]bool{}
+	saw := map[string]string{}
 	seen := checks
 	if here.node {
 		seen = append(slices.Clone(checks), onNode...)
 	}
-	for name, c := range map[string]client{"Go": goClient{here.url}, "boto3": boto} {
+	for name, c := range clients(t, here.url) {
 		for _, check := range seen {
-			passed[fmt.Sprint(check.number, name)] = t.Run(fmt.Sprintf("%d %s", check.number, name), func(t *testing.T) {
-				check.see(&subject{NewWithT(t), t, here, c, name})
+			cell := "**no**"
+			t.Run(fmt.Sprintf("%d %s %s", check.number, name, check.what), func(t *testing.T) {
+				s := &subject{NewWithT(t), t, here, c, name, ""}
+				check.see(s)
+				cell = "yes"
+				if s.prints != "" {
+					cell += ": " + s.prints
+				}
 			})
+			saw[fmt.Sprint(check.number, name)] = cell
 		}
 	}
 	if !here.node {
-		compare(t, passed)
+		compare(t, saw)
 	}
 }
 
 // compare holds the table in docs against what was seen.
-func compare(t *testing.T, passed map[string]bool) {
+func compare(t *testing.T, saw map[string]string) {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString(`# AWS's own clients against the gateway
 
 ` + "`make conformance`" + ` calls a gateway (on a real API server, with the operator, and a
-stand-in for the node) with AWS's client for Go and with boto3, nothing changed but
-endpoint and credentials. It fails if this table does not say what was seen. The
-numbers are those of the project's sheet of facts about AgentCore.
+stand-in for the node) with AWS's clients for Go, Python and JavaScript, nothing changed
+but endpoint and credentials: as many tries, and as long waits between them, as they
+make by default. It fails if this table does not say what was seen. The numbers are those
+of the project's sheet of facts about AgentCore; from 101 on they are ours.
 
-| | what is seen | Go, bedrockagentcore 1.56.3 | boto3 1.44.5 |
-|---:|---|---|---|
 `)
-	mark := map[bool]string{true: "yes", false: "**no**"}
+	row := func(number, what string, cell func(name, heading string) string) {
+		fmt.Fprintf(&b, "| %s | %s |", number, what)
+		for _, c := range columns {
+			fmt.Fprintf(&b, " %s |", cell(c.name, c.heading))
+		}
+		b.WriteString("\n")
+	}
+	row("", "what is seen", func(_, heading string) string { return heading })
+	b.WriteString("|---:|---|---|---|---|\n")
 	for _, check := range checks {
-		fmt.Fprintf(&b, "| %d | %s | %s | %s |\n", check.number, check.what, mark[passed[fmt.Sprint(check.number, "Go")]], mark[passed[fmt.Sprint(check.number, "boto3")]])
+		row(fmt.Sprint(check.number), check.what, func(name, _ string) string { return saw[fmt.Sprint(check.number, name)] })
 	}
 	for _, check := range onNode {
-		fmt.Fprintf(&b, "| %d | %s | on a node | on a node |\n", check.number, check.what)
+		row(fmt.Sprint(check.number), check.what, func(string, string) string { return "on a node" })
 	}
 	b.WriteString(`
-The end-to-end suite (` + "`make e2e`" + `) has all of them seen by both clients once more, of the
+The end-to-end suite (` + "`make e2e`" + `) has all of them seen by all clients once more, of the
 gateway's own Deployment on a node, with real pods; what needs a node is seen there
 only, and the suite fails if it is not. 61, 68, 72, 73 and 74 need requests that these
 clients do not make, or their patience: they are in ` + "`test/gateway`" + `, with the ids that
 boto3 checks itself. What is of the operator alone (37, 38, 41 to 50, 53 to 55, 57) is in
 ` + "`internal/lifecycle`" + `, ` + "`controllers`" + ` and ` + "`test/e2e`" + `, under these numbers where a row has
-one.
+one. What the signers of other clients send (Java, Rust, aws4fetch, awscurl,
+requests-aws4auth, curl) is recorded in ` + "`internal/gateway/testdata/signed`" + `.
+
+A conflict (409) is tried again by these clients by themselves, after the 5 s that the
+gateway asks for in ` + "`x-amz-retry-after`" + `; they wait no longer, and try three times.
 `)
 	if *update {
 		NewWithT(t).Expect(os.WriteFile(table, []byte(b.String()), 0o600)).To(Succeed())

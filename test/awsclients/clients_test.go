@@ -1,17 +1,20 @@
 // Package awsclients calls a gateway with AWS's own clients, nothing changed but
-// endpoint and credentials: the one for Go, and boto3. It is a module of its own,
-// so that nobody who uses the project inherits them.
+// endpoint and credentials: those for Go and JavaScript, and boto3. It is a module of
+// its own, so that nobody who uses the project inherits them.
 package awsclients
 
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -29,7 +32,8 @@ const (
 
 // invocation is what a check asks of a client.
 type invocation struct {
-	Op        string `json:"op"` // invoke, first (line of a stream), stop or command
+	Op        string `json:"op"`              // invoke, first (line of a stream), stopped (after that), stop or command
+	Times     int    `json:"times,omitempty"` // at once
 	Runtime   string `json:"runtime"`
 	Session   string `json:"session,omitempty"`
 	Qualifier string `json:"qualifier,omitempty"`
@@ -37,6 +41,7 @@ type invocation struct {
 	Token     string `json:"token,omitempty"`
 	Payload   string `json:"payload,omitempty"`
 	Secret    string `json:"secret,omitempty"` // another than the right one
+	Once      bool   `json:"once,omitempty"`   // is not tried again
 }
 
 // outcome is what the client made of it.
@@ -96,8 +101,23 @@ func told(chunk types.ResponseChunk) (s string) {
 }
 
 func (c goClient) call(ctx context.Context, in invocation) (out outcome, err error) {
+	outcomes, errs := make([]outcome, max(in.Times, 1)), make([]error, max(in.Times, 1))
+	var all sync.WaitGroup
+	for i := range outcomes {
+		all.Go(func() { outcomes[i], errs[i] = c.callOnce(ctx, in) })
+	}
+	all.Wait()
+	for _, one := range outcomes {
+		if one.Error != "" {
+			return one, nil
+		}
+	}
+	return outcomes[0], errors.Join(errs...)
+}
+
+func (c goClient) callOnce(ctx context.Context, in invocation) (out outcome, err error) {
 	switch in.Op {
-	case "invoke", "first":
+	case "invoke", "first", "stopped":
 		var answer *bedrockagentcore.InvokeAgentRuntimeOutput
 		answer, err = c.sdk(in).InvokeAgentRuntime(ctx, &bedrockagentcore.InvokeAgentRuntimeInput{
 			AgentRuntimeArn: &in.Runtime, RuntimeSessionId: optional(in.Session), Qualifier: optional(in.Qualifier), AccountId: optional(in.Account),
@@ -106,13 +126,20 @@ func (c goClient) call(ctx context.Context, in invocation) (out outcome, err err
 		if err == nil {
 			defer answer.Response.Close()
 			out = outcome{Code: int(aws.ToInt32(answer.StatusCode)), Session: aws.ToString(answer.RuntimeSessionId), ContentType: aws.ToString(answer.ContentType)}
-			if in.Op == "first" {
-				out.Body, err = bufio.NewReader(answer.Response).ReadString('\n')
-				return out, err
+			body := bufio.NewReader(answer.Response)
+			if in.Op != "invoke" {
+				out.Body, err = body.ReadString('\n')
 			}
-			var raw []byte
-			raw, err = io.ReadAll(answer.Response)
-			out.Body = string(raw)
+			if in.Op == "stopped" {
+				_, err = c.sdk(in).StopRuntimeSession(ctx, &bedrockagentcore.StopRuntimeSessionInput{AgentRuntimeArn: &in.Runtime, RuntimeSessionId: &in.Session})
+			}
+			if in.Op != "first" && err == nil {
+				var raw []byte
+				if raw, err = io.ReadAll(body); err != nil {
+					return outcome{Error: err.Error(), Message: "in the body"}, nil
+				}
+				out.Body += string(raw)
+			}
 			return out, err
 		}
 	case "stop":
@@ -150,21 +177,75 @@ func (c goClient) call(ctx context.Context, in invocation) (out outcome, err err
 	return out, err
 }
 
-// botoClient is boto3, in a Python of its own that reads invocations and writes
+// piped is a client in a process of its own, which reads invocations and writes
 // outcomes, a line each.
-type botoClient struct {
+type piped struct {
+	name  string
 	mu    sync.Mutex
 	in    io.WriteCloser
 	out   *bufio.Scanner
 	ended func() error
 }
 
-func startBoto(ctx context.Context, url string) (*botoClient, error) {
+func startBoto(ctx context.Context, url string) (*piped, error) {
 	python := os.Getenv("AGENTSESSION_PYTHON")
 	if python == "" {
 		return nil, errors.New("AGENTSESSION_PYTHON must be a Python with boto3: run make conformance")
 	}
-	command := exec.CommandContext(ctx, python, "boto.py", url, region, accessKey, secretKey)
+	return start("boto3", url, exec.CommandContext(ctx, python, "boto.py"))
+}
+
+// startJavaScript installs what package-lock.json says beside the other caches, once.
+func startJavaScript(ctx context.Context, url string) (*piped, error) {
+	lock, err := os.ReadFile("javascript/package-lock.json")
+	if err != nil {
+		return nil, err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, err
+	}
+	parent := filepath.Join(cache, "agentsession", "awsclients")
+	made := filepath.Join(parent, fmt.Sprintf("%x", sha256.Sum256(lock))[:16])
+	if _, err := os.Stat(made); errors.Is(err, fs.ErrNotExist) {
+		if err := install(ctx, parent, made); err != nil {
+			return nil, err
+		}
+	}
+	command := exec.CommandContext(ctx, "node", "javascript/client.js")
+	command.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(made, "node_modules"))
+	return start("JavaScript", url, command)
+}
+
+// install works in a directory of its own, which gets its name when all is there.
+func install(ctx context.Context, parent, made string) error {
+	if err := os.MkdirAll(parent, 0o750); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(parent, "making-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		raw, err := os.ReadFile(filepath.Join("javascript", name))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), raw, 0o600); err != nil {
+			return err
+		}
+	}
+	npm := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+	npm.Dir = dir
+	if out, err := npm.CombinedOutput(); err != nil {
+		return fmt.Errorf("install AWS's client for JavaScript (Node 20 or later and npm are needed): %w: %s", err, out)
+	}
+	return os.Rename(dir, made)
+}
+
+func start(name, url string, command *exec.Cmd) (*piped, error) {
+	command.Args = append(command.Args, url, region, accessKey, secretKey)
 	command.Stderr = os.Stderr
 	in, err := command.StdinPipe()
 	if err != nil {
@@ -179,15 +260,15 @@ func startBoto(ctx context.Context, url string) (*botoClient, error) {
 	}
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 256<<20)
-	return &botoClient{in: in, out: lines, ended: command.Wait}, nil
+	return &piped{name: name, in: in, out: lines, ended: command.Wait}, nil
 }
 
-func (c *botoClient) stop() error {
+func (c *piped) stop() error {
 	_ = c.in.Close() // it ends at the end of its input
 	return c.ended()
 }
 
-func (c *botoClient) call(_ context.Context, in invocation) (out outcome, err error) {
+func (c *piped) call(_ context.Context, in invocation) (out outcome, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	raw, err := json.Marshal(in)
@@ -198,7 +279,7 @@ func (c *botoClient) call(_ context.Context, in invocation) (out outcome, err er
 		return out, err
 	}
 	if !c.out.Scan() {
-		return out, errors.Join(errors.New("boto.py ended"), c.out.Err())
+		return out, errors.Join(errors.New("the client "+c.name+" ended"), c.out.Err())
 	}
 	return out, json.Unmarshal(c.out.Bytes(), &out)
 }

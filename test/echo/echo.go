@@ -27,6 +27,7 @@ type Ask struct {
 	Chunks int    `json:"chunks,omitempty"` // of a stream, one and then a sleep; on a WebSocket how often it echoes this
 	Kind   string `json:"kind,omitempty"`   // of a stream, in the place of text/event-stream
 	Die    bool   `json:"die,omitempty"`    // in mid-answer
+	Exit   bool   `json:"exit,omitempty"`   // without an answer, its process too
 	Early  bool   `json:"early,omitempty"`  // says more than it should: a 103 before, and trailers
 	MCP    string `json:"mcp,omitempty"`    // what it calls its session, as an MCP server
 	Raw    string `json:"raw,omitempty"`    // what it writes on its connection, in the place of an answer
@@ -55,6 +56,8 @@ type Agent struct {
 	Gone chan<- string
 	// Hang and Resume have its pings go unanswered, and answered, where it can be told to.
 	Hang, Resume func()
+	// Exit ends the process.
+	Exit func()
 
 	calls atomic.Int64
 	busy  atomic.Int64
@@ -83,6 +86,9 @@ func (e *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
+	case do.Exit:
+		e.Exit()
+		panic(http.ErrAbortHandler)
 	case do.Raw != "":
 		e.write(w, r, do)
 	case do.Chunks > 0:

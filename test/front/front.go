@@ -78,7 +78,7 @@ func Start(crds string, log logr.Logger) (*Front, error) {
 	}
 	kubelet.Prepare = func(pod *corev1.Pod) *node.Agent {
 		agent := node.NewAgent()
-		agent.Serve(&echo.Agent{Pod: pod.Name, Gone: gone, Hang: agent.Hang, Resume: agent.Resume})
+		agent.Serve(&echo.Agent{Pod: pod.Name, Gone: gone, Hang: agent.Hang, Resume: agent.Resume, Exit: func() { f.exit(pod) }})
 		return agent
 	}
 	f.Port = kubelet.Port()
@@ -95,6 +95,15 @@ func Start(crds string, log logr.Logger) (*Front, error) {
 		return errors.Join(<-ended, <-ended)
 	})
 	return f, nil
+}
+
+// exit is what a node reports of a pod whose agent has exited.
+func (f *Front) exit(pod *corev1.Pod) {
+	ended := pod.DeepCopy()
+	ended.Status.Phase = corev1.PodFailed
+	if err := f.API.Status().Patch(context.Background(), ended, client.MergeFrom(pod)); err != nil {
+		f.log.Error(err, "Could not report the end of an agent", "pod", pod.Name)
+	}
 }
 
 // Kubeconfig is that of somebody who may do everything, for a gateway in a process

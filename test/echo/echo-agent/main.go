@@ -37,7 +37,7 @@ func run() error {
 	mux.HandleFunc("GET /ping", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprintf(w, `{"status":"Healthy","time_of_last_update":%d}`, began) // the operator asks again
 	})
-	mux.Handle("/", &echo.Agent{Pod: name, Gone: gone})
+	mux.Handle("/", &echo.Agent{Pod: name, Gone: gone, Exit: func() { os.Exit(1) }})
 	server := &http.Server{Addr: ":8080", Handler: mux, ReadHeaderTimeout: time.Minute}
 	context.AfterFunc(ctx, func() { _ = server.Close() }) // it is thrown away
 	if err := server.ListenAndServe(); ctx.Err() == nil {
