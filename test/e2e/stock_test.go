@@ -57,7 +57,6 @@ const (
 	jsClient   = "node aws_client.js %s a-session-of-somebody-who-calls-with-javascript"
 	a2aClient  = "python a2a_client.py %s a-session-of-somebody-who-speaks-a2a"
 	aguiClient = "node agui_client.js %s a-session-of-somebody-who-speaks-ag-ui"
-	mcpClient  = "python mcp_client.py %s "
 )
 
 func says(say, answer string) []turn { return []turn{{say, ContainSubstring(answer)}} }
@@ -89,26 +88,6 @@ var stocks = []stock{
 		before:   append(says(`{"prompt":"hello"}`, "one of 2"), says(`{"prompt":"hello"}`, "two of 4")...),
 		after:    says(`{"prompt":"hello"}`, "one of 2"),
 		contract: "Conforms",
-	}, {
-		name: "FastMCP without state", protocol: v1alpha1.ProtocolMCP,
-		agent: "python mcp_stateless.py", client: mcpClient + "auto add",
-		before:   append(says(`{"a":1,"b":2}`, `{"tools": ["add"], "result": {"result": 3}}`), says(`{"a":2,"b":2}`, `{"result": 4}`)...),
-		after:    says(`{"a":3,"b":2}`, `{"result": 5}`),
-		contract: "MCPPing",
-	}, {
-		name: "FastMCP with state", protocol: v1alpha1.ProtocolMCP,
-		agent: "python mcp_stateful.py", client: mcpClient + "legacy note",
-		before: append(says(`{"text":"a"}`, `{"tools": ["note"], "result": {"result": ["a"]}}`), says(`{"text":"b"}`, `["a", "b"]`)...),
-		// The server knows nothing of the session any more, and says so; the client
-		// begins another.
-		after:    append(says(`{"text":"c"}`, `{"errors": ["Session terminated"]}`), says(`{"text":"d"}`, `["d"]`)...),
-		contract: "MCPPing",
-	}, {
-		name: "MCP's own SDK behind uvicorn", protocol: v1alpha1.ProtocolMCP,
-		agent: "python mcp_uvicorn.py", client: mcpClient + "auto add",
-		before:   says(`{"a":1,"b":2}`, `{"tools": ["add"], "result": {"result": 3}}`),
-		after:    says(`{"a":3,"b":2}`, `{"result": 5}`),
-		contract: "MCPPing",
 	}, {
 		name: "A2A's SDK, with a card that its author left as it was", protocol: v1alpha1.ProtocolA2A,
 		agent: "python a2a_server.py", client: a2aClient,
