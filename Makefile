@@ -63,7 +63,7 @@ run: ## Run the operator here, on the cluster of the current kubeconfig (make in
 .PHONY: test
 test: ## Everything that needs no node: unit, property and envtest, with the race detector.
 	cd agent-runtime && go test -race ./...
-	assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go test -race $$(go list ./... | grep -v /test/e2e)
+	assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go test -race -timeout=30m $$(go list ./... | grep -v /test/e2e)
 
 .PHONY: fuzz
 fuzz: ## Fuzz what reads hostile input, and the rules, 30 s each.
