@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"sync"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -22,21 +22,18 @@ type running struct {
 
 // run is one of them.
 type run struct {
-	pod *v1alpha1.PodStatus
-	cut func(why error)
+	pod     *v1alpha1.PodStatus
+	version string // of the session, when the call was let through
+	cut     func(why error)
 }
 
 // run has a call cut when its session's compute ends, until done.
 func (g *Gateway) run(ctx context.Context, session *v1alpha1.AgentSession, cut func(why error)) (done func()) {
-	key, one := client.ObjectKeyFromObject(session), &run{session.Status.Pod, cut}
+	key, one := client.ObjectKeyFromObject(session), &run{session.Status.Pod, session.ResourceVersion, cut}
 	g.running.add(key, one)
-	// What was seen before that is in the cache.
+	// What was seen before that is in the cache, unless that is late: then it comes.
 	var now v1alpha1.AgentSession
-	err := g.Client.Get(ctx, key, &now, client.DisableReadYourWritesConsistency)
-	switch {
-	case apierrors.IsNotFound(err):
-		g.running.gone(key)
-	case err == nil:
+	if err := g.Client.Get(ctx, key, &now, client.DisableReadYourWritesConsistency); err == nil {
 		g.running.saw(&now)
 	}
 	return func() { g.running.remove(key, one) }
@@ -69,6 +66,10 @@ func (r *running) saw(session *v1alpha1.AgentSession) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for one := range r.calls[client.ObjectKeyFromObject(session)] {
+		// A late cache shows what was before the call was let through.
+		if order, err := resourceversion.CompareResourceVersion(session.ResourceVersion, one.version); err == nil && order <= 0 {
+			continue
+		}
 		if reason := lifecycle.Ended(session, one.pod); reason != "" {
 			one.cut(stopped(reason))
 		}
