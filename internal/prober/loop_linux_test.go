@@ -378,6 +378,21 @@ func TestStreamIsEndedAtItsDeadline(t *testing.T) {
 	}
 }
 
+// Of two connections one is left, and the loop knows of no other.
+func TestTrialLeavesOneConnection(t *testing.T) {
+	g := NewWithT(t)
+	line := openLoop(listen(t, "127.0.0.1", always(ok(saysHealthy))).addr)
+	defer line.Close()
+	g.Expect(ask(t, line, patient)).To(Equal(healthy))
+	for fd, c := range line.byFD {
+		if int32(fd) == line.conn.fd {
+			g.Expect(c).To(BeIdenticalTo(line.conn))
+		} else {
+			g.Expect(c).To(BeNil())
+		}
+	}
+}
+
 // A second connection that could not be made for a reason of our own tells nothing.
 func TestTrialWithoutADescriptor(t *testing.T) {
 	g := NewWithT(t)
