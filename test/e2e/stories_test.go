@@ -136,7 +136,7 @@ var _ = Describe("What goes wrong", Ordered, func() {
 			Entry("an agent that exits", []string{"--exit-after=4s", "--exit-code=1"}, v1alpha1.StateIdle, v1alpha1.StopAgentExited, "code 1"),
 			Entry("an agent that eats its memory", []string{"--eat-memory-after=4s"}, v1alpha1.StateIdle, v1alpha1.StopAgentExited, "137: OOMKilled"),
 			Entry("an agent that hangs", []string{"--hang-after=4s"}, v1alpha1.StateIdle, v1alpha1.StopUnhealthy, "was not answered within"),
-			Entry("an agent that is never healthy", []string{"--never-healthy"}, v1alpha1.StateStarting, v1alpha1.StopStartTimeout, "answered 503"),
+			Entry("an agent that is never healthy", []string{"--never-healthy"}, v1alpha1.StateStarting, v1alpha1.StopStartTimeout, "GET /ping was answered with 503"),
 		)
 	}
 
