@@ -231,7 +231,7 @@ const (
 
 // PingSpec says how the agent is asked and how its answers are read.
 type PingSpec struct {
-	// port of the agent's GET /ping, 1 to 65535. Immutable.
+	// port on which the agent is asked (see check), 1 to 65535. Immutable.
 	// +optional
 	// +kubebuilder:default=8080
 	// +kubebuilder:validation:Minimum=1
