@@ -18,6 +18,7 @@ import (
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
 	"github.com/agentsession/agentsession/internal/lifecycle"
+	"github.com/agentsession/agentsession/test/node"
 )
 
 var errDied = errors.New("the operator died here")
@@ -361,5 +362,36 @@ var _ = Describe("A flapping agent", func() {
 		Expect(writes).To(And(BeNumerically(">", 1), BeNumerically("<=", 25)), "40 changes are reported together, two by two at least")
 		agent.Say(contract.Healthy)
 		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+	})
+})
+
+var _ = Describe("Agents that are silent at once", func() {
+	It("are not stopped for it, and their sessions say so", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		startOperator(namespace)
+		agents, sessions := make([]*node.Agent, 10), make([]*v1alpha1.AgentSession, 10)
+		for i := range sessions {
+			sessions[i] = newSession(namespace, fmt.Sprintf("silent-%d", i), func(s *v1alpha1.AgentSession) { s.Spec.LifecycleConfiguration = nil })
+			Expect(api.Create(ctx, sessions[i])).To(Succeed())
+		}
+		for i, session := range sessions {
+			agents[i] = agentOf(ctx, session)
+			eventuallyState(ctx, session, v1alpha1.StateIdle)
+		}
+		for _, agent := range agents {
+			agent.Hang()
+		}
+		for _, session := range sessions {
+			Eventually(readyOf(ctx, session)).Should(And(
+				HaveField("Reason", v1alpha1.ReasonMassFailure), HaveField("Status", metav1.ConditionFalse)))
+		}
+		for _, agent := range agents[1:] {
+			agent.Resume()
+		}
+		for _, session := range sessions[1:] {
+			Eventually(readyOf(ctx, session)).Should(HaveField("Status", metav1.ConditionTrue))
+			Expect(session.Status.State).To(Equal(v1alpha1.StateIdle))
+		}
+		Expect(eventuallyState(ctx, sessions[0], v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopUnhealthy))
 	})
 })

@@ -76,6 +76,20 @@ func observeLateness(now time.Time, stop lifecycle.Stop) time.Duration {
 	return late
 }
 
+// NewOutageGauge returns the series that tells whether the guard against mass failure
+// holds.
+func NewOutageGauge(p *prober.Prober) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "agentsession_mass_failure",
+		Help: "1 while most agents that this process asks are silent at once, and none is stopped as Unhealthy for it; else 0.",
+	}, func() float64 {
+		if p.InOutage() {
+			return 1
+		}
+		return 0
+	})
+}
+
 // SessionCollector counts the sessions in the cache when it is asked, so that
 // no counter can drift.
 type SessionCollector struct {

@@ -158,7 +158,7 @@ func (r *AgentSessionReconciler) observe(session *v1alpha1.AgentSession, pod *co
 		key := client.ObjectKeyFromObject(session)
 		facts.Pulse, facts.Asked = r.Prober.Pulse(key, pod.UID)
 		facts.Work = r.Prober.Work(key, pod.UID)
-		facts.Outage = r.Prober.Outage()
+		facts.Outage = r.Prober.Outage(pod.UID)
 	} else if status.HealthyAt == nil {
 		facts.Asked = !startedAt(pod).IsZero() // by its node, which knows more of a start that fails
 	}

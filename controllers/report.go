@@ -217,6 +217,9 @@ func ready(next *v1alpha1.AgentSessionStatus, o outcome) metav1.Condition {
 		c.Reason, c.Message = cmp.Or(o.verdict.Wait.Reason, c.Reason), cmp.Or(o.verdict.Wait.Message, "The compute is about to be made")+"."
 	case v1alpha1.StateActive, v1alpha1.StateIdle:
 		c.Status, c.Message = metav1.ConditionTrue, "The agent answers pings."
+		if wait := o.verdict.Wait; wait.Reason != "" {
+			c.Status, c.Reason, c.Message = metav1.ConditionFalse, wait.Reason, wait.Message+"."
+		}
 	case v1alpha1.StateStopping:
 		c.Message = "The compute is being taken away."
 	case v1alpha1.StateStopped:

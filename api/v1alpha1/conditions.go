@@ -54,6 +54,10 @@ const (
 	ReasonContainerCreateError = "ContainerCreateError"
 	// ReasonContainerCrashing is a sidecar that ends again and again.
 	ReasonContainerCrashing = "ContainerCrashing"
+	// ReasonMassFailure is an agent that is silent for long enough to be stopped as
+	// Unhealthy, and is not, since most agents that its operator asks are silent at
+	// once. It ends with that, and 10 to 40 minutes after it began at the latest.
+	ReasonMassFailure = "MassFailure"
 	// ReasonNoGoodAnswer is an agent whose container has run for a quarter of the
 	// 120 s of a start and that has not answered a ping as it should.
 	ReasonNoGoodAnswer = "NoGoodAnswer"

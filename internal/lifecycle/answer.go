@@ -27,9 +27,9 @@ const (
 	FailureBody Failure = "Body"
 )
 
-// silent: the agent may only have been too busy to answer. Any other failure it has
+// Silent: the agent may only have been too busy to answer. Any other failure it has
 // answered.
-func (f Failure) silent() bool { return f == FailureConnect || f == FailureTimeout }
+func (f Failure) Silent() bool { return f == FailureConnect || f == FailureTimeout }
 
 // Answer is what one ping brought.
 type Answer struct {

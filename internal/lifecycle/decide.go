@@ -37,7 +37,8 @@ type Verdict struct {
 	Next Stop
 	// Stuck tells that the session has been busy for too long, and why.
 	Stuck Stuck
-	// Wait is what keeps a session that starts from being healthy.
+	// Wait is what keeps a session that starts from being healthy, or one whose agent
+	// is silent in an outage from being stopped.
 	Wait Wait
 	// Ask tells that the agent should be asked for its tasks.
 	Ask bool

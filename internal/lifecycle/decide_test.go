@@ -121,9 +121,9 @@ func TestARestartAloneChangesNoState(t *testing.T) {
 	}
 }
 
-// TestWhatKeepsASessionFromStarting is said, and from a quarter of the time on it has
+// TestWhatKeepsASessionFromBeingReady is said, and from a quarter of the time on it has
 // a reason of its own that the agent does not answer.
-func TestWhatKeepsASessionFromStarting(t *testing.T) {
+func TestWhatKeepsASessionFromBeingReady(t *testing.T) {
 	unscheduled := waiting(v1alpha1.ReasonUnschedulable, "no node takes the pod")
 	for name, row := range map[string]struct {
 		now     time.Time
@@ -137,6 +137,8 @@ func TestWhatKeepsASessionFromStarting(t *testing.T) {
 		"nobody knows why":           {at(40), []func(*lifecycle.Facts){starting, begun(zero)}, "", "not started yet: the pod does not say why", at(600)},
 		"an agent that is slow":      {at(49), []func(*lifecycle.Facts){starting, begun(at(20)), failing(3, at(30)), unscheduled}, "", "not healthy yet: connection refused", at(50)},
 		"an agent that is too slow":  {at(50), []func(*lifecycle.Facts){starting, begun(at(20)), failing(3, at(30))}, v1alpha1.ReasonNoGoodAnswer, "not healthy yet: connection refused", at(140)},
+		"silent in an outage":        {at(140), []func(*lifecycle.Facts){failing(20, at(100)), outage(at(140))}, v1alpha1.ReasonMassFailure, "not answered for 15 pings or more", at(170)},
+		"not for long enough":        {at(129), []func(*lifecycle.Facts){failing(20, at(100)), outage(at(129))}, "", "", at(159)},
 		"not asked since a restart":  {at(50), []func(*lifecycle.Facts){starting, begun(at(20))}, v1alpha1.ReasonNoGoodAnswer, "it has not been heard of", at(140)},
 	} {
 		t.Run(name, func(t *testing.T) {

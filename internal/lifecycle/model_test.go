@@ -158,7 +158,7 @@ func owed(now time.Time, f lifecycle.Facts) v1alpha1.StopReason {
 		return v1alpha1.StopStartFailed
 	case !started && running && reached(runs, policy.StartTimeout) && (!f.Asked || p.Failures > 0):
 		return v1alpha1.StopStartTimeout
-	case started && reached(f.Outage, threshold) && (ill(now, f) || dead(now, f, busy)):
+	case started && (ill(now, f) || reached(f.Outage, threshold) && dead(now, f, busy)):
 		return v1alpha1.StopUnhealthy
 	case !started, !fresh:
 		return ""

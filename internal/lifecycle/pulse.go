@@ -95,7 +95,7 @@ func (p Pulse) fail(a Answer, now time.Time) Pulse {
 		p.FailingSince = now
 	}
 	p.Failures++
-	if !a.Failure.silent() {
+	if !a.Failure.Silent() {
 		if p.Errors == 0 {
 			p.ErringSince = now
 		}

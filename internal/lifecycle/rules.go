@@ -79,10 +79,10 @@ func maxLifetime(_ time.Time, f Facts) due {
 	return due{Stop: Stop{f.Compute.CreatedAt.Add(f.Policy.Max), v1alpha1.StopMaxLifetime, message}}
 }
 
-// unhealthy counts from the end of an outage: as long as most of all agents
-// failed at once, the fault was ours. An agent that answers errors is ill. One that
-// does not answer may be at work: that counts from the end of the last invocation,
-// and after HealthyBusy from when AgentCore would lose its patience.
+// unhealthy: an agent that answers errors is ill. One that does not answer may be at
+// work: that counts from the end of the last invocation, and after HealthyBusy from
+// when AgentCore would lose its patience. It also counts from the end of an outage: as
+// long as most of all agents were silent at once, the fault was ours.
 func unhealthy(_ time.Time, f Facts) due {
 	p, threshold, patience := f.Pulse, f.Policy.FailureThreshold, f.Policy.patience()
 	if f.starting() || p.Failures < threshold {
@@ -92,11 +92,19 @@ func unhealthy(_ time.Time, f Facts) due {
 	if f.busy() {
 		at = latest(at, p.FailingSince.Add(f.Policy.BusySilence))
 	}
-	if ill := latest(p.ErringSince, f.Outage).Add(patience); p.Errors >= threshold && ill.Before(at) {
+	if ill := p.ErringSince.Add(patience); p.Errors >= threshold && ill.Before(at) {
 		at = ill
 	}
 	message := fmt.Sprintf("At least %d pings in a row failed: %s", threshold, p.LastFailure.Detail)
 	return due{Stop: Stop{at, v1alpha1.StopUnhealthy, message}, quiet: true}
+}
+
+// spared is an agent that would be stopped as unhealthy, were it not for an outage.
+func (f Facts) spared(now time.Time) bool {
+	alone := f
+	alone.Outage = time.Time{}
+	due := unhealthy(now, alone)
+	return !due.At.IsZero() && !now.Before(due.At)
 }
 
 // stuckBusy stops on a fresh answer only: while nobody looked, the agent may

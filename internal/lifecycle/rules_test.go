@@ -84,6 +84,10 @@ func failing(n int, since time.Time) func(*lifecycle.Facts) {
 	}
 }
 
+func outage(until time.Time) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) { f.Outage = until }
+}
+
 func used(until time.Time) func(*lifecycle.Facts) {
 	return func(f *lifecycle.Facts) { f.Traffic = lifecycle.Traffic{EndedAt: until, InUseUntil: until} }
 }
@@ -152,7 +156,7 @@ func TestRules(t *testing.T) {
 		"50: max ends a busy session":                                      {[]func(*lifecycle.Facts){limits(60, 120), said(contract.HealthyBusy, at(10), at(10))}, at(120), v1alpha1.StopMaxLifetime},
 		"50: invocations do not extend max":                                {[]func(*lifecycle.Facts){limits(60, 120), func(f *lifecycle.Facts) { f.Traffic.InUseUntil = at(1000) }}, at(120), v1alpha1.StopMaxLifetime},
 		"max ends a session that starts":                                   {[]func(*lifecycle.Facts){limits(60, 60), starting}, at(60), v1alpha1.StopMaxLifetime},
-		"an outage does not extend max":                                    {[]func(*lifecycle.Facts){limits(60, 120), failing(50, at(10)), func(f *lifecycle.Facts) { f.Outage = at(119) }}, at(120), v1alpha1.StopMaxLifetime},
+		"an outage does not extend max":                                    {[]func(*lifecycle.Facts){limits(60, 120), failing(50, at(10)), outage(at(119))}, at(120), v1alpha1.StopMaxLifetime},
 		"54: never healthy, cannot be asked":                               {[]func(*lifecycle.Facts){starting, func(f *lifecycle.Facts) { f.Asked = false }}, at(120), v1alpha1.StopStartTimeout},
 		"54: never healthy, refuses":                                       {[]func(*lifecycle.Facts){starting, failing(3, at(10))}, at(120), v1alpha1.StopStartTimeout},
 		"54: the time of the start counts from the start of the container": {[]func(*lifecycle.Facts){starting, begun(at(300)), failing(3, at(310))}, at(420), v1alpha1.StopStartTimeout},
@@ -164,8 +168,8 @@ func TestRules(t *testing.T) {
 		"not asked yet after a restart":                                    {[]func(*lifecycle.Facts){starting}, never, ""},
 		"53: failures in a row":                                            {[]func(*lifecycle.Facts){failing(15, at(100))}, at(130), v1alpha1.StopUnhealthy},
 		"one failure too few":                                              {[]func(*lifecycle.Facts){failing(14, at(100))}, never, ""},
-		"failures count from the end of an outage":                         {[]func(*lifecycle.Facts){failing(500, at(100)), func(f *lifecycle.Facts) { f.Outage = at(200) }}, at(230), v1alpha1.StopUnhealthy},
-		"an outage long ago does not matter":                               {[]func(*lifecycle.Facts){failing(15, at(100)), func(f *lifecycle.Facts) { f.Outage = at(50) }}, at(130), v1alpha1.StopUnhealthy},
+		"failures count from the end of an outage":                         {[]func(*lifecycle.Facts){failing(500, at(100)), outage(at(200))}, at(230), v1alpha1.StopUnhealthy},
+		"an outage long ago does not matter":                               {[]func(*lifecycle.Facts){failing(15, at(100)), outage(at(50))}, at(130), v1alpha1.StopUnhealthy},
 		"stuck counts from first healthy":                                  {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckStop), said(contract.HealthyBusy, at(1), at(1))}, healthy.Add(300 * time.Second), v1alpha1.StopStuckBusy},
 		"stuck, to be stopped":                                             {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckStop), said(contract.HealthyBusy, at(10), at(9))}, at(310), v1alpha1.StopStuckBusy},
 		"stuck, to be reported":                                            {[]func(*lifecycle.Facts){stuckAfter(300, v1alpha1.StuckReport), said(contract.HealthyBusy, at(10), at(9))}, never, ""},
@@ -175,7 +179,7 @@ func TestRules(t *testing.T) {
 		"ill in an invocation":                                             {[]func(*lifecycle.Facts){failing(40, at(100)), erring(15, at(140)), inUse(at(5000))}, at(170), v1alpha1.StopUnhealthy},
 		"ill too seldom in an invocation":                                  {[]func(*lifecycle.Facts){failing(40, at(100)), erring(14, at(140)), inUse(at(5000))}, at(5030), v1alpha1.StopUnhealthy},
 		"ill as well as silent, the silence longer":                        {[]func(*lifecycle.Facts){failing(40, at(100)), erring(15, at(140))}, at(130), v1alpha1.StopUnhealthy},
-		"ill, in an outage":                                                {[]func(*lifecycle.Facts){failing(40, at(100)), erring(15, at(140)), inUse(at(5000)), func(f *lifecycle.Facts) { f.Outage = at(200) }}, at(230), v1alpha1.StopUnhealthy},
+		"ill, in an outage":                                                {[]func(*lifecycle.Facts){failing(40, at(100)), erring(15, at(140)), inUse(at(5000)), outage(at(200))}, at(170), v1alpha1.StopUnhealthy},
 		"a lower threshold":                                                {[]func(*lifecycle.Facts){failing(4, at(100)), ended(at(101)), func(f *lifecycle.Facts) { f.Policy.FailureThreshold = 4 }}, at(109), v1alpha1.StopUnhealthy},
 		"silent after HealthyBusy":                                         {[]func(*lifecycle.Facts){failing(500, at(100)), said(contract.HealthyBusy, at(50), at(50))}, at(1000), v1alpha1.StopUnhealthy},
 		"silent after HealthyBusy, and in an invocation":                   {[]func(*lifecycle.Facts){failing(500, at(100)), said(contract.HealthyBusy, at(50), at(50)), inUse(at(2000))}, at(2030), v1alpha1.StopUnhealthy},

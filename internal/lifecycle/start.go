@@ -61,11 +61,15 @@ func startTimeout(now time.Time, f Facts) due {
 	}
 }
 
-// wait is what keeps the session from starting; zero if it has started. That an
-// agent does not answer is what every start goes through for a while.
+// wait is what keeps a session that has not been stopped from being ready; zero if
+// nothing does. That an agent does not answer is what every start goes through for a
+// while.
 func (f Facts) wait(now time.Time) Wait {
 	started := f.startedAt(now)
 	switch {
+	case !f.starting() && f.spared(now):
+		return Wait{Reason: v1alpha1.ReasonMassFailure, Message: fmt.Sprintf("The agent has not answered for %d pings or more, "+
+			"and is not stopped for that: most agents were silent at the same time, so the fault may be the network's", f.Policy.FailureThreshold)}
 	case !f.starting():
 		return Wait{}
 	case started.IsZero():

@@ -1,57 +1,116 @@
 package prober
 
 import (
+	"hash/fnv"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 // What makes an outage: of at least outageAgents agents that have answered
-// before, more than half have failed outageFailures times in a row or more.
+// before, more than half were silent outageFailures times in a row or more.
+// Whatever an agent answers shows that the network is there. Where it is so only
+// because of one namespace's agents, and at least outageOthers of others are there
+// to tell, the fault is that namespace's own.
 const (
 	outageAgents   = 10
 	outageFailures = 3
+	outageOthers   = 3
 )
 
-// outage tells when most of all agents fail at once: then the fault is ours,
+// An outage protects an agent for outageLimit, and after it for a part of
+// outageSpread that each agent has for itself. So a network that is away for so
+// long takes few agents a minute with it, and agents that are dead do not stay.
+const (
+	outageLimit  = 10 * time.Minute
+	outageSpread = 30 * time.Minute
+)
+
+// crowd counts the agents that have answered before, and those of them that are silent.
+type crowd struct{ known, silent int }
+
+func (c crowd) mostSilent() bool { return 2*c.silent > c.known }
+
+// outage tells when most of all agents are silent at once: then the fault is ours,
 // or the network's, and nobody should be stopped for it.
 type outage struct {
-	failed  int // agents whose last ping failed
-	known   int // agents that have answered before,
-	failing int // and those of them that fail
-	lasting bool
-	ended   time.Time
+	failed int // agents whose last ping failed
+	all    crowd
+	spaces map[string]crowd // by namespace
+	began  time.Time        // zero while there is none
+	ended  time.Time
 }
 
-// move takes in that one agent's pulse is another now. The zero Pulse stands
-// for an agent that is not tracked.
-func (o *outage) move(before, after lifecycle.Pulse, now time.Time) {
-	o.count(before, -1)
-	o.count(after, 1)
-	lasting := o.known >= outageAgents && 2*o.failing > o.known
-	if o.lasting && !lasting {
-		o.ended = now
+// move takes in that the pulse of one agent in a namespace is another now. The
+// zero Pulse stands for an agent that is not tracked.
+func (o *outage) move(namespace string, before, after lifecycle.Pulse, now time.Time) {
+	was := o.all
+	o.count(namespace, before, -1)
+	o.count(namespace, after, 1)
+	if o.all == was {
+		return
 	}
-	o.lasting = lasting
+	switch lasts := o.lasts(); {
+	case lasts && o.began.IsZero():
+		o.began = now
+	case !lasts && !o.began.IsZero():
+		o.began, o.ended = time.Time{}, now
+	}
 }
 
-func (o *outage) count(p lifecycle.Pulse, by int) {
+func (o *outage) count(namespace string, p lifecycle.Pulse, by int) {
 	if p.Failures > 0 {
 		o.failed += by
 	}
 	if p.HealthyAt.IsZero() {
 		return
 	}
-	o.known += by
-	if p.Failures >= outageFailures {
-		o.failing += by
+	if o.spaces == nil {
+		o.spaces = map[string]crowd{}
+	}
+	space := o.spaces[namespace]
+	for _, c := range []*crowd{&o.all, &space} {
+		c.known += by
+		if p.Failures >= outageFailures && p.LastFailure.Failure.Silent() {
+			c.silent += by
+		}
+	}
+	if o.spaces[namespace] = space; space.known == 0 {
+		delete(o.spaces, namespace)
 	}
 }
 
-// last is the last moment of an outage; zero if there was none.
-func (o *outage) last(now time.Time) time.Time {
-	if o.lasting {
-		return now
+func (o *outage) lasts() bool {
+	if o.all.known < outageAgents || !o.all.mostSilent() {
+		return false
 	}
-	return o.ended
+	var worst crowd
+	for _, space := range o.spaces {
+		if space.silent > worst.silent {
+			worst = space
+		}
+	}
+	others := crowd{o.all.known - worst.known, o.all.silent - worst.silent}
+	return others.known < outageOthers || others.mostSilent()
+}
+
+// last is the last moment of an outage that protects the agent of a pod; zero if
+// there was none.
+func (o *outage) last(uid types.UID, now time.Time) time.Time {
+	if o.began.IsZero() {
+		return o.ended
+	}
+	if end := o.began.Add(outageLimit + share(uid)); end.Before(now) {
+		return end
+	}
+	return now
+}
+
+// share is the part of outageSpread that a pod has for itself.
+func share(uid types.UID) time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(uid)) // it never fails
+	return time.Duration(float64(h.Sum32()) / (1 << 32) * float64(outageSpread))
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
-// Most agents fail at once, then some answer again (P24).
+// Most agents are silent at once, then some answer again (P24).
 func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
@@ -36,74 +36,133 @@ func TestOutage(t *testing.T) {
 		pings(5)
 		down.Store(10)
 		pings(10)
-		g.Expect(p.Outage()).To(BeZero(), "half is not most")
+		g.Expect(p.Outage(agent(0).UID)).To(BeZero(), "half is not most")
 
 		down.Store(11)
 		pings(2)
-		g.Expect(p.Outage()).To(BeZero(), "two failures are not three")
+		g.Expect(p.Outage(agent(0).UID)).To(BeZero(), "two failures are not three")
 		pings(1)
-		g.Expect(p.Outage()).To(BeTemporally("==", time.Now()))
+		g.Expect(p.Outage(agent(0).UID)).To(BeTemporally("==", time.Now()))
 		pings(100)
-		g.Expect(p.Outage()).To(BeTemporally("==", time.Now()), "while it lasts")
+		g.Expect(p.Outage(agent(0).UID)).To(BeTemporally("==", time.Now()), "while it lasts")
 
 		down.Store(10)
 		before := time.Now()
 		pings(1)
-		ended := p.Outage()
+		ended := p.Outage(agent(0).UID)
 		g.Expect(ended).To(BeTemporally("~", before.Add(time.Second), time.Second))
 		pings(100)
-		g.Expect(p.Outage()).To(Equal(ended), "afterwards it stays when it ended")
+		g.Expect(p.Outage(agent(0).UID)).To(Equal(ended), "afterwards it stays when it ended")
 	})
 }
 
 func TestOutageCountsWhoIsTracked(t *testing.T) {
-	failing := lifecycle.Pulse{HealthyAt: time.Unix(1, 0), Failures: 3}
+	silent := lifecycle.Pulse{HealthyAt: time.Unix(1, 0), Failures: 3, LastFailure: refused}
+	ill := silent
+	ill.LastFailure = lifecycle.Answer{Failure: lifecycle.FailureStatusCode}
 	fine := lifecycle.Pulse{HealthyAt: time.Unix(1, 0)}
 	for name, row := range map[string]struct {
-		failing, fine int
+		silent, fine  int
 		change        func(p *Prober)
 		before, after bool
 	}{
-		"forgetting those that fail ends it": {failing: 11, fine: 10, change: func(p *Prober) { p.Forget(agent(0).Key) }, before: true},
-		"so does another pod": {failing: 11, fine: 10, before: true, change: func(p *Prober) {
+		"forgetting those that are silent ends it": {silent: 11, fine: 10, change: func(p *Prober) { p.Forget(agent(0).Key) }, before: true},
+		"so does another pod": {silent: 11, fine: 10, before: true, change: func(p *Prober) {
 			target := agent(0)
 			target.UID = "another"
 			p.Track(target, lifecycle.Pulse{})
 		}},
-		"another address does not": {failing: 11, fine: 10, before: true, after: true, change: func(p *Prober) {
+		"another address does not": {silent: 11, fine: 10, before: true, after: true, change: func(p *Prober) {
 			target := agent(0)
 			target.Addr = agent(99).Addr
 			p.Track(target, lifecycle.Pulse{})
 		}},
-		"replacing one that is fine does not make one": {failing: 10, fine: 10, change: func(p *Prober) {
+		"replacing one that is fine does not make one": {silent: 10, fine: 10, change: func(p *Prober) {
 			target := agent(19)
 			target.UID = "another"
 			p.Track(target, fine)
 		}},
-		"forgetting one that is fine may": {failing: 10, fine: 10, after: true, change: func(p *Prober) { p.Forget(agent(19).Key) }},
-		"nine agents make none":           {failing: 9, change: func(*Prober) {}},
-		"agents that never answered do not count": {failing: 9, change: func(p *Prober) {
+		"forgetting one that is fine may": {silent: 10, fine: 10, after: true, change: func(p *Prober) { p.Forget(agent(19).Key) }},
+		"nine agents make none":           {silent: 9, change: func(*Prober) {}},
+		"agents that never answered do not count": {silent: 9, change: func(p *Prober) {
 			for i := range 50 {
-				p.Track(agent(100+i), lifecycle.Pulse{Failures: 99})
+				p.Track(agent(100+i), lifecycle.Pulse{Failures: 99, LastFailure: refused})
+			}
+		}},
+		"agents that answer errors do not count": {silent: 10, fine: 10, change: func(p *Prober) {
+			for i := range 50 {
+				p.Track(agent(100+i), ill)
+			}
+		}},
+		"a namespace's fault is its own, if three others can tell": {silent: 20, before: true, change: func(p *Prober) {
+			for i := range 3 {
+				p.Track(stranger(i), fine)
+			}
+		}},
+		"two others cannot tell": {silent: 20, before: true, after: true, change: func(p *Prober) {
+			for i := range 2 {
+				p.Track(stranger(i), fine)
+			}
+		}},
+		"others that are silent too make one of all": {silent: 20, before: true, after: true, change: func(p *Prober) {
+			for i := range 3 {
+				seed := silent
+				if i == 2 {
+					seed = fine
+				}
+				p.Track(stranger(i), seed)
 			}
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			p := New(Options{})
-			for i := row.failing + row.fine - 1; i >= 0; i-- {
-				seed := failing
-				if i >= row.failing {
+			for i := row.silent + row.fine - 1; i >= 0; i-- {
+				seed := silent
+				if i >= row.silent {
 					seed = fine
 				}
 				p.Track(agent(i), seed)
 			}
-			g.Expect(p.outage.lasting).To(Equal(row.before))
+			g.Expect(p.InOutage()).To(Equal(row.before))
 			row.change(p)
-			g.Expect(p.outage.lasting).To(Equal(row.after))
+			g.Expect(p.InOutage()).To(Equal(row.after))
 			g.Expect(p.outage.ended.IsZero()).To(Equal(!row.before || row.after))
 		})
 	}
+}
+
+// stranger is an agent of another namespace.
+func stranger(i int) Target {
+	t := agent(1000 + i)
+	t.Key.Namespace = "another-team"
+	return t
+}
+
+// An outage that does not end protects each agent for ten minutes, and then lets go
+// of a few at a time, until half an hour later nobody is left.
+func TestAnOutageProtectsForAWhile(t *testing.T) {
+	g := NewWithT(t)
+	var o outage
+	began := time.Unix(1000, 0)
+	o.move("team", lifecycle.Pulse{}, lifecycle.Pulse{}, began)
+	for range 10 {
+		o.move("team", lifecycle.Pulse{}, lifecycle.Pulse{HealthyAt: began, Failures: 3, LastFailure: refused}, began)
+	}
+	protected := func(after time.Duration) (n int) {
+		for i := range 1000 {
+			if now := began.Add(after); o.last(agent(i).UID, now).Equal(now) {
+				n++
+			}
+		}
+		return n
+	}
+	g.Expect(protected(10 * time.Minute)).To(Equal(1000))
+	for minutes := 11; minutes < 40; minutes++ {
+		g.Expect(protected(time.Duration(minutes)*time.Minute)).To(BeNumerically("~", 1000*(40-minutes)/30, 60), "after %d minutes", minutes)
+	}
+	g.Expect(protected(40 * time.Minute)).To(BeZero())
+	g.Expect(o.last(agent(0).UID, began.Add(time.Hour))).To(BeTemporally("==", began.Add(10*time.Minute+share(agent(0).UID))), "its failures count from then on")
 }
 
 // The counters are kept step by step; they must be what a count would give.
@@ -111,8 +170,12 @@ func TestOutageCountersHold(t *testing.T) {
 	g := NewWithT(t)
 	random := rand.New(rand.NewPCG(1, 2))
 	p := New(Options{})
+	failures := []lifecycle.Answer{refused, {Failure: lifecycle.FailureTimeout}, {Failure: lifecycle.FailureStatusCode}}
 	for range 20_000 {
 		target := agent(random.IntN(30))
+		if random.IntN(2) == 0 {
+			target = stranger(random.IntN(10))
+		}
 		e := p.entries[target.Key]
 		switch roll := random.IntN(20); {
 		case roll == 0:
@@ -123,16 +186,20 @@ func TestOutageCountersHold(t *testing.T) {
 		case roll == 2 || e == nil:
 			p.Track(target, lifecycle.Pulse{HealthyAt: time.Unix(1, 0)})
 		case roll < 15:
-			p.take(e, refused)
+			p.take(e, failures[random.IntN(len(failures))])
 		default:
 			p.take(e, healthy)
 		}
 		var want outage
 		for _, e := range p.entries {
-			want.count(e.pulse, 1)
+			want.count(e.target.Key.Namespace, e.pulse, 1)
 		}
 		got := p.outage
-		got.lasting, got.ended = false, time.Time{}
+		g.Expect(!got.began.IsZero()).To(Equal(want.lasts()))
+		if len(got.spaces) == 0 {
+			got.spaces = nil
+		}
+		got.began, got.ended = time.Time{}, time.Time{}
 		g.Expect(got).To(Equal(want))
 	}
 }

@@ -159,7 +159,7 @@ func (p *Prober) Track(t Target, seed lifecycle.Pulse) {
 	added := &entry{target: t, threshold: t.FailureThreshold, pulse: seed}
 	p.entries[t.Key] = added
 	p.wheel.add(added)
-	p.outage.move(before, seed, wallNow())
+	p.outage.move(t.Key.Namespace, before, seed, wallNow())
 	p.mu.Unlock()
 	hangUp(idle)
 }
@@ -170,7 +170,7 @@ func (p *Prober) Forget(key types.NamespacedName) {
 	var idle line
 	if old := p.entries[key]; old != nil {
 		idle = p.remove(old)
-		p.outage.move(old.pulse, lifecycle.Pulse{}, wallNow())
+		p.outage.move(key.Namespace, old.pulse, lifecycle.Pulse{}, wallNow())
 	}
 	p.mu.Unlock()
 	hangUp(idle)
@@ -206,14 +206,21 @@ func (p *Prober) Pulse(key types.NamespacedName, uid types.UID) (lifecycle.Pulse
 	return e.pulse, true
 }
 
-// Outage returns the last moment at which most of all agents failed at once:
-// the present while that lasts, zero if it never happened. Then the fault is
-// not theirs.
-func (p *Prober) Outage() time.Time {
+// Outage returns the last moment at which most of all agents were silent at once:
+// the present while that lasts, zero if it never happened. Then the fault is not
+// theirs. It protects the agent of the pod with that UID for 10 to 40 minutes.
+func (p *Prober) Outage(uid types.UID) time.Time {
 	now := wallNow()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.outage.last(now)
+	return p.outage.last(uid, now)
+}
+
+// InOutage tells whether there is one now.
+func (p *Prober) InOutage() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.outage.began.IsZero()
 }
 
 // Len returns how many agents are tracked.

@@ -292,7 +292,7 @@ func TestConcurrentUse(t *testing.T) {
 					target.FailureThreshold = step
 					p.Track(target, lifecycle.Pulse{})
 					p.Pulse(target.Key, target.UID)
-					p.Outage()
+					p.Outage("")
 					time.Sleep(3 * time.Millisecond)
 					if step%7 == 0 {
 						p.Forget(target.Key)

@@ -154,7 +154,7 @@ func (p *Prober) answered(e *entry, answer lifecycle.Answer, err error, due, beg
 func (p *Prober) take(e *entry, a lifecycle.Answer) bool {
 	now, before := wallNow(), e.pulse
 	e.pulse = before.Observe(describe(a, e.target.Question, p.opts.Timeout), now, p.opts.Period)
-	p.outage.move(before, e.pulse, now)
+	p.outage.move(e.target.Key.Namespace, before, e.pulse, now)
 	return before.Tells(e.pulse, e.threshold)
 }
 
