@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/cached"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -35,13 +36,32 @@ func refusalOf(err error) *refused {
 // has a runtime. own is the session's spec as it was written.
 func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.AgentSession, own v1alpha1.AgentSessionSpec, activation int32,
 ) (pod *corev1.Pod, started *v1alpha1.ActivationRuntime, err error) {
-	if own.RuntimeRef != nil {
+	switch {
+	case own.RuntimeRef != nil:
 		if started, err = r.equip(ctx, session, own); err != nil {
 			return nil, nil, err
 		}
+	case cached.Lacks(&session.Spec.Template):
+		var whole v1alpha1.AgentSession
+		if err := readWhole(ctx, r.Live, session, &whole); err != nil {
+			return nil, nil, err
+		}
+		session.Spec.Template = whole.Spec.Template
 	}
 	pod, err = r.create(ctx, session, activation, started)
 	return pod, started, err
+}
+
+// readWhole reads an object of which the cache left something out, past the cache. It
+// must be the object that the cache shows.
+func readWhole(ctx context.Context, live client.Reader, slim, whole client.Object) error {
+	if err := live.Get(ctx, client.ObjectKeyFromObject(slim), whole); err != nil {
+		return fmt.Errorf("read the whole of %s, which is large: %w", slim.GetName(), err)
+	}
+	if whole.GetUID() != slim.GetUID() || whole.GetGeneration() != slim.GetGeneration() {
+		return fmt.Errorf("read the whole of %s, which is large: it is another than the cache shows", slim.GetName())
+	}
+	return nil
 }
 
 // create makes a pod. One by its name that is the session's own was created by

@@ -30,6 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/cached"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -50,6 +51,8 @@ const (
 type AgentRuntimeReconciler struct {
 	// Client reads from the cache and writes.
 	Client client.Client
+	// Live reads past the cache: the template of a large runtime.
+	Live client.Reader
 	// Region is the one in every ARN. Which region callers sign for does not matter.
 	// Default: DefaultRegion.
 	Region string
@@ -103,7 +106,14 @@ func (r *AgentRuntimeReconciler) record(ctx context.Context, agent *v1alpha1.Age
 	ours := slices.DeleteFunc(list.Items, func(revision appsv1.ControllerRevision) bool { return !metav1.IsControlledBy(&revision, agent) })
 	slices.SortFunc(ours, func(a, b appsv1.ControllerRevision) int { return int(b.Revision - a.Revision) })
 	if len(ours) == 0 || ours[0].Revision < agent.Generation {
-		revision, err := revisionOf(agent)
+		whole := agent
+		if cached.Lacks(&agent.Spec.Template) {
+			whole = &v1alpha1.AgentRuntime{}
+			if err := readWhole(ctx, r.Live, agent, whole); err != nil {
+				return nil, err
+			}
+		}
+		revision, err := revisionOf(whole)
 		if err != nil {
 			return nil, err
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/cached"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -47,7 +48,7 @@ func managerOptions(pods, sessions fields.Selector) ctrl.Options {
 	return ctrl.Options{
 		Scheme: scheme(),
 		Cache: cache.Options{
-			DefaultTransform:            cache.TransformStripManagedFields(),
+			DefaultTransform:            cached.Slim,
 			ReaderFailOnMissingInformer: true,
 			ByObject: map[client.Object]cache.ByObject{
 				&corev1.Pod{}:            {Label: labels.NewSelector().Add(*ours), Field: pods, Transform: slimPod},

@@ -125,6 +125,34 @@ var _ = Describe("Sessions of a runtime", Ordered, func() {
 		Expect(told(newRuntime(namespace, "no-a2a", "a", speaks("HTTP")), "")).To(BeEmpty())
 	})
 
+	It("start from templates that the caches leave out", func(ctx context.Context) {
+		large := corev1.EnvVar{Name: "LARGE", Value: strings.Repeat("a", 100_000)}
+		started := func(session *v1alpha1.AgentSession, image string) {
+			GinkgoHelper()
+			Expect(api.Create(ctx, session)).To(Succeed())
+			eventuallyState(ctx, session, v1alpha1.StateIdle)
+			var pod corev1.Pod
+			Expect(api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: session.Status.Pod.Name}, &pod)).To(Succeed())
+			agent := pod.Spec.Containers[0]
+			Expect(agent.Image).To(Equal(image))
+			Expect(agent.Env).To(ContainElement(large))
+		}
+		started(newSession(namespace, "large", func(s *v1alpha1.AgentSession) {
+			s.Spec.Template.Spec.Containers[0].Image, s.Spec.Template.Spec.Containers[0].Env = "own", []corev1.EnvVar{large}
+		}), "own")
+
+		agent := newRuntime(namespace, "large", "first", func(agent *v1alpha1.AgentRuntime) {
+			agent.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{large}
+			agent.Spec.Endpoints = []v1alpha1.RuntimeEndpoint{{Name: "PROD", Version: 1}}
+		})
+		Expect(api.Create(ctx, agent)).To(Succeed())
+		Eventually(versionsOf(ctx, agent)).Should(ConsistOf(BeEquivalentTo(1)))
+		updateRuntime(ctx, agent, image("second"))
+		Eventually(versionsOf(ctx, agent)).Should(ConsistOf(BeEquivalentTo(1), BeEquivalentTo(2)))
+		started(sessionOf(agent, "large-newest"), "second")
+		started(sessionOf(agent, "large-pinned", func(s *v1alpha1.AgentSession) { s.Spec.RuntimeRef.Qualifier = "PROD" }), "first")
+	})
+
 	It("keep the version that they started with, and wake with the newest", func(ctx context.Context) {
 		agent := newRuntime(namespace, "versions", "first")
 		Expect(api.Create(ctx, agent)).To(Succeed())

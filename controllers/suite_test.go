@@ -122,7 +122,7 @@ func start(config *rest.Config, opts ctrl.Options, namespace string, adjust ...f
 	}
 	Expect(reconciler.SetupWithManager(mgr)).To(Succeed())
 	if reconciler.Node == "" {
-		Expect((&controllers.AgentRuntimeReconciler{Client: mgr.GetClient()}).SetupWithManager(mgr)).To(Succeed())
+		Expect((&controllers.AgentRuntimeReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}).SetupWithManager(mgr)).To(Succeed())
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	o := &operator{prober: reconciler.Prober, stop: stop, ended: make(chan struct{})}

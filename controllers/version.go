@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/cached"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -112,6 +113,13 @@ func (r *AgentSessionReconciler) version(ctx context.Context, session *v1alpha1.
 			return version{}, notThere("The AgentRuntime %q has no endpoint %q", ref.Name, qualifier)
 		}
 	}
+	if number == runtime.Generation && cached.Lacks(&runtime.Spec.Template) {
+		var whole v1alpha1.AgentRuntime
+		if err := readWhole(ctx, r.Live, &runtime, &whole); err != nil {
+			return version{}, err
+		}
+		runtime = whole
+	}
 	if number == runtime.Generation {
 		return version{number, runtime.Spec, runtime.Status.AgentRuntimeArn}, nil
 	}
@@ -127,6 +135,13 @@ func (r *AgentSessionReconciler) recorded(ctx context.Context, runtime *v1alpha1
 		return version{}, notThere("The AgentRuntime %q has no version %d", runtime.Name, number)
 	case err != nil:
 		return version{}, fmt.Errorf("get version %d of AgentRuntime %s: %w", number, runtime.Name, err)
+	}
+	if revision.Data.Raw == nil {
+		var whole appsv1.ControllerRevision
+		if err := readWhole(ctx, r.Live, &revision, &whole); err != nil {
+			return version{}, err
+		}
+		revision = whole
 	}
 	v := version{number: number, arn: runtime.Status.AgentRuntimeArn}
 	if err := json.Unmarshal(revision.Data.Raw, &v.spec); err != nil {

@@ -31,6 +31,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/cached"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
@@ -176,7 +177,7 @@ func managerOptions(o options) (ctrl.Options, error) {
 	return ctrl.Options{
 		Scheme: scheme,
 		Cache: cache.Options{
-			DefaultTransform:            cache.TransformStripManagedFields(),
+			DefaultTransform:            cached.Slim,
 			ReaderFailOnMissingInformer: true,
 			ByObject: map[client.Object]cache.ByObject{
 				&corev1.Secret{}: {Namespaces: map[string]cache.Config{o.keyNamespace: {LabelSelector: labels.NewSelector().Add(*key)}}},

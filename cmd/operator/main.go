@@ -162,7 +162,7 @@ func run(o options) error {
 		return fmt.Errorf("set up the controller: %w", err)
 	}
 	if o.probe != probeNode { // which knows only its own sessions
-		if err := (&controllers.AgentRuntimeReconciler{Client: mgr.GetClient(), Region: o.region}).SetupWithManager(mgr); err != nil {
+		if err := (&controllers.AgentRuntimeReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Region: o.region}).SetupWithManager(mgr); err != nil {
 			return fmt.Errorf("set up the controller of runtimes: %w", err)
 		}
 		if err := metrics.Registry.Register(controllers.SessionCollector{Reader: mgr.GetCache()}); err != nil {

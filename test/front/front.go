@@ -140,7 +140,7 @@ func (f *Front) operator() (start func(context.Context) error, err error) {
 	if err := sessions.SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("set up the operator: %w", err)
 	}
-	if err := (&controllers.AgentRuntimeReconciler{Client: mgr.GetClient()}).SetupWithManager(mgr); err != nil {
+	if err := (&controllers.AgentRuntimeReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}).SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("set up the operator: %w", err)
 	}
 	return mgr.Start, nil
