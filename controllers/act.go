@@ -37,6 +37,8 @@ func refusalOf(err error) *refused {
 func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.AgentSession, own v1alpha1.AgentSessionSpec, activation int32,
 ) (pod *corev1.Pod, started *v1alpha1.ActivationRuntime, err error) {
 	switch {
+	case session.Unreadable != "":
+		return nil, nil, unreadable("AgentSession", session.Name, session.Unreadable)
 	case own.RuntimeRef != nil:
 		if started, err = r.equip(ctx, session, own); err != nil {
 			return nil, nil, err
@@ -50,6 +52,11 @@ func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.Ag
 	}
 	pod, err = r.create(ctx, session, activation, started)
 	return pod, started, err
+}
+
+// unreadable refuses to make anything of an object that could not be read as a whole.
+func unreadable(kind, name, why string) error {
+	return &refused{v1alpha1.ReasonUnreadable, fmt.Sprintf("The %s %q cannot be read: %s", kind, name, lifecycle.Cut(lifecycle.Printable(why), maxMessage))}
 }
 
 // readWhole reads an object of which the cache left something out, past the cache. It

@@ -99,6 +99,9 @@ func (r *AgentRuntimeReconciler) Reconcile(ctx context.Context, req ctrl.Request
 // record keeps the newest version, those that endpoints pin, and the ten before,
 // and returns the numbers of what is kept.
 func (r *AgentRuntimeReconciler) record(ctx context.Context, agent *v1alpha1.AgentRuntime) (map[int64]bool, error) {
+	if agent.Unreadable != "" {
+		return nil, unreadable("AgentRuntime", agent.Name, agent.Unreadable)
+	}
 	var list appsv1.ControllerRevisionList
 	if err := r.Client.List(ctx, &list, client.InNamespace(agent.Namespace), client.MatchingLabels{v1alpha1.LabelRuntime: agent.Name}); err != nil {
 		return nil, fmt.Errorf("list versions: %w", err)

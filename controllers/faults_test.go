@@ -10,8 +10,12 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -393,5 +397,43 @@ var _ = Describe("Agents that are silent at once", func() {
 			Expect(session.Status.State).To(Equal(v1alpha1.StateIdle))
 		}
 		Expect(eventuallyState(ctx, sessions[0], v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopUnhealthy))
+	})
+})
+
+var _ = Describe("A session that no typed client can read", Serial, func() {
+	It("says so, and harms no other", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		By("an older schema, which did not bound the ports")
+		port := "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/template/properties/spec/properties/containers/items/properties/ports/items/properties/containerPort"
+		crd := &unstructured.Unstructured{}
+		crd.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
+		crd.SetName("agentsessions.runtime.agentsession.dev")
+		become := func(ctx context.Context, schema string) {
+			GinkgoHelper()
+			patch := fmt.Sprintf(`[{"op": "replace", "path": %q, "value": %s}]`, port, schema)
+			Expect(api.Patch(ctx, crd, client.RawPatch(types.JSONPatchType, []byte(patch)))).To(Succeed())
+		}
+		become(ctx, `{"type": "integer"}`)
+		DeferCleanup(func(ctx context.Context) {
+			become(ctx, `{"type": "integer", "format": "int32", "minimum": -2147483647, "maximum": 2147483647}`)
+		})
+		odd := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{
+			"containers": []any{map[string]any{"name": "agent", "image": "agent", "ports": []any{map[string]any{"containerPort": int64(3_000_000_000)}}}},
+		}}}}}
+		odd.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("AgentSession"))
+		odd.SetNamespace(namespace)
+		odd.SetName("odd")
+		Eventually(func() error { return api.Create(ctx, odd) }).Should(Succeed())
+		DeferCleanup(func(ctx context.Context) { Expect(api.Delete(ctx, odd)).To(Succeed()) })
+
+		startOperator(namespace)
+		fine := newSession(namespace, "fine")
+		Expect(api.Create(ctx, fine)).To(Succeed())
+		eventuallyState(ctx, fine, v1alpha1.StateIdle)
+		session := &v1alpha1.AgentSession{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "odd"}}
+		Eventually(readyOf(ctx, session)).Should(And(
+			HaveField("Reason", v1alpha1.ReasonUnreadable), HaveField("Message", ContainSubstring("int32"))))
+		var pod corev1.Pod
+		Expect(api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "odd-1"}, &pod)).To(Satisfy(apierrors.IsNotFound))
 	})
 })

@@ -108,6 +108,9 @@ func (r *AgentSessionReconciler) version(ctx context.Context, session *v1alpha1.
 	case err != nil:
 		return version{}, fmt.Errorf("get AgentRuntime %s: %w", ref.Name, err)
 	}
+	if runtime.Unreadable != "" {
+		return version{}, unreadable("AgentRuntime", runtime.Name, runtime.Unreadable)
+	}
 	if number == 0 {
 		if number = lifecycle.VersionAt(runtime.Spec.Endpoints, qualifier, runtime.Generation); number == 0 {
 			return version{}, notThere("The AgentRuntime %q has no endpoint %q", ref.Name, qualifier)

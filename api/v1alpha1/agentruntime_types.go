@@ -47,6 +47,11 @@ type AgentRuntime struct {
 	// Status is what the operator made of it.
 	// +optional
 	Status AgentRuntimeStatus `json:"status,omitempty"`
+
+	// Unreadable is why the object could not be read as a whole, and empty if it could.
+	// Then spec.template, and maybe more, is missing. No client may update such an object
+	// from what it read; the API server refuses one without a template.
+	Unreadable string `json:"-"`
 }
 
 // AgentRuntimeList is a list of runtimes.

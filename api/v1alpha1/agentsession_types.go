@@ -42,6 +42,11 @@ type AgentSession struct {
 	// Status is what the operator saw and what it will do next.
 	// +optional
 	Status AgentSessionStatus `json:"status,omitempty"`
+
+	// Unreadable is why the object could not be read as a whole, and empty if it could.
+	// Then spec.template, and maybe more, is missing. No client may update such an object
+	// from what it read; the API server refuses one without a template.
+	Unreadable string `json:"-"`
 }
 
 // AgentSessionList is a list of sessions.

@@ -6,7 +6,7 @@ const (
 	// ConditionReady is true while the compute answers pings: the session is
 	// Active or Idle. Its reasons are the states, what keeps a compute from being
 	// had (ReasonPodRefused, ReasonPodNameTaken, ReasonAddressRefused,
-	// ReasonRuntimeNotFound) and what keeps one from starting (ReasonUnschedulable
+	// ReasonRuntimeNotFound, ReasonUnreadable) and what keeps one from starting (ReasonUnschedulable
 	// and those after it). Of an AgentRuntime it is true while its endpoints'
 	// versions can be started.
 	ConditionReady = "Ready"
@@ -41,6 +41,9 @@ const (
 	// ReasonRuntimeNotFound is a spec.runtimeRef whose runtime, endpoint or
 	// version is not there. The session starts when it is.
 	ReasonRuntimeNotFound = "RuntimeNotFound"
+	// ReasonUnreadable is a session, or a runtime, that was stored by another schema
+	// than this one and holds what no typed client can read. No compute is made of it.
+	ReasonUnreadable = "Unreadable"
 
 	// ReasonUnschedulable is a pod that no node takes, or that waits for its
 	// scheduling gates.

@@ -75,9 +75,17 @@ func read(t *testing.T, path string, object, into any) {
 	t.Helper()
 	raw, err := json.Marshal(object)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	if err := sjson.UnmarshalCaseSensitivePreserveInts(raw, into); err != nil {
+	NewWithT(t).Expect(sjson.UnmarshalCaseSensitivePreserveInts(raw, into)).To(Succeed())
+	if err := unreadable(into); err != "" {
 		t.Errorf("%s: the schema takes %s, and it cannot be read: %v", path, raw, err)
 	}
+}
+
+func unreadable(object any) string {
+	if session, ok := object.(*v1alpha1.AgentSession); ok {
+		return session.Unreadable
+	}
+	return object.(*v1alpha1.AgentRuntime).Unreadable
 }
 
 // visit calls a function for every field below a schema. whole makes an object of a

@@ -48,7 +48,8 @@ func PhaseOf(session *v1alpha1.AgentSession) Phase {
 // from being had or asked, and not only which state the session is in.
 func Refuses(reason string) bool {
 	switch reason {
-	case v1alpha1.ReasonPodRefused, v1alpha1.ReasonPodNameTaken, v1alpha1.ReasonAddressRefused, v1alpha1.ReasonRuntimeNotFound:
+	case v1alpha1.ReasonPodRefused, v1alpha1.ReasonPodNameTaken, v1alpha1.ReasonAddressRefused,
+		v1alpha1.ReasonRuntimeNotFound, v1alpha1.ReasonUnreadable:
 		return true
 	}
 	return false
