@@ -30,6 +30,10 @@ const (
 	maxHeaderValue = 4096
 	maxBaggage     = 8192
 	dialTimeout    = 5 * time.Second
+	// idleConnection is how long a connection to an agent is kept for the next call:
+	// half of gunicorn's 2 s, the shortest of the usual servers (uvicorn and Node have
+	// 5). A call on one that the agent is closing fails, and may not be repeated.
+	idleConnection = time.Second
 	// maxTries is how often an agent that is not there is looked for anew.
 	maxTries = 3
 )
@@ -59,7 +63,7 @@ func toAgents(allowLoopback bool) agents {
 		WriteBufferSize:        2 << 10,
 		MaxResponseHeaderBytes: maxHeaders,
 		MaxIdleConnsPerHost:    4,
-		IdleConnTimeout:        3 * time.Second, // shorter than the 5 s of uvicorn and Node
+		IdleConnTimeout:        idleConnection,
 		Protocols:              http1(),
 	}}
 }

@@ -1,9 +1,14 @@
 package gateway
 
 import (
+	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 
@@ -56,4 +61,38 @@ func TestHeadersThatReachAnAgent(t *testing.T) {
 			g.Expect(out).To(Equal(row.want))
 		})
 	}
+}
+
+// TestNoCallOnAConnectionThatIsClosed calls an agent that keeps connections for 2 s, as
+// gunicorn does, at that very moment.
+func TestNoCallOnAConnectionThatIsClosed(t *testing.T) {
+	agent := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	agent.Config.IdleTimeout = 2 * time.Second
+	agent.Start()
+	t.Cleanup(agent.Close)
+	call := func(to agents) error {
+		r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, agent.URL, strings.NewReader("{}"))
+		r.GetBody = nil // as a payload that was given up
+		answer, err := to.RoundTrip(r)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, answer.Body)
+		return errors.Join(err, answer.Body.Close())
+	}
+	var all sync.WaitGroup
+	for n := range 200 {
+		all.Go(func() {
+			to := toAgents(true)
+			defer to.CloseIdleConnections()
+			if err := call(to); err != nil {
+				t.Errorf("the first call: %v", err)
+			}
+			time.Sleep(agent.Config.IdleTimeout + time.Duration(n-150)*100*time.Microsecond)
+			if err := call(to); err != nil {
+				t.Errorf("the call after 2 s: %v", err)
+			}
+		})
+	}
+	all.Wait()
 }
