@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
-	"github.com/agentsession/agentsession/internal/cached"
+	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -43,7 +43,7 @@ func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.Ag
 		if started, err = r.equip(ctx, session, own); err != nil {
 			return nil, nil, err
 		}
-	case cached.Lacks(&session.Spec.Template):
+	case apiserver.Lacks(&session.Spec.Template):
 		var whole v1alpha1.AgentSession
 		if err := readWhole(ctx, r.Live, session, &whole); err != nil {
 			return nil, nil, err

@@ -30,7 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
-	"github.com/agentsession/agentsession/internal/cached"
+	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -110,7 +110,7 @@ func (r *AgentRuntimeReconciler) record(ctx context.Context, agent *v1alpha1.Age
 	slices.SortFunc(ours, func(a, b appsv1.ControllerRevision) int { return int(b.Revision - a.Revision) })
 	if len(ours) == 0 || ours[0].Revision < agent.Generation {
 		whole := agent
-		if cached.Lacks(&agent.Spec.Template) {
+		if apiserver.Lacks(&agent.Spec.Template) {
 			whole = &v1alpha1.AgentRuntime{}
 			if err := readWhole(ctx, r.Live, agent, whole); err != nil {
 				return nil, err

@@ -14,7 +14,7 @@ import (
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
-	"github.com/agentsession/agentsession/internal/cached"
+	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -46,9 +46,10 @@ func managerOptions(pods, sessions fields.Selector) ctrl.Options {
 		panic(err) // as above
 	}
 	return ctrl.Options{
-		Scheme: scheme(),
+		Scheme:         scheme(),
+		MapperProvider: apiserver.Kinds,
 		Cache: cache.Options{
-			DefaultTransform:            cached.Slim,
+			DefaultTransform:            apiserver.Slim,
 			ReaderFailOnMissingInformer: true,
 			ByObject: map[client.Object]cache.ByObject{
 				&corev1.Pod{}:            {Label: labels.NewSelector().Add(*ours), Field: pods, Transform: slimPod},

@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
-	"github.com/agentsession/agentsession/internal/cached"
+	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -116,7 +116,7 @@ func (r *AgentSessionReconciler) version(ctx context.Context, session *v1alpha1.
 			return version{}, notThere("The AgentRuntime %q has no endpoint %q", ref.Name, qualifier)
 		}
 	}
-	if number == runtime.Generation && cached.Lacks(&runtime.Spec.Template) {
+	if number == runtime.Generation && apiserver.Lacks(&runtime.Spec.Template) {
 		var whole v1alpha1.AgentRuntime
 		if err := readWhole(ctx, r.Live, &runtime, &whole); err != nil {
 			return version{}, err

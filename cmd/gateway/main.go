@@ -31,7 +31,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
-	"github.com/agentsession/agentsession/internal/cached"
+	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
@@ -129,6 +129,7 @@ func run(o options) error {
 	if err != nil {
 		return fmt.Errorf("find the cluster: %w", err)
 	}
+	config = apiserver.Watched(config, ctrl.Log)
 	config.QPS = -1 // the API server's priority and fairness decides
 	opts, err := managerOptions(o)
 	if err != nil {
@@ -159,7 +160,7 @@ func run(o options) error {
 	if err := errors.Join(mgr.AddHealthzCheck("healthz", healthz.Ping), mgr.AddReadyzCheck("readyz", g.Ready)); err != nil {
 		return fmt.Errorf("add the checks: %w", err)
 	}
-	return mgr.Start(ctrl.SetupSignalHandler())
+	return apiserver.Start(ctrl.SetupSignalHandler(), mgr)
 }
 
 func managerOptions(o options) (ctrl.Options, error) {
@@ -175,9 +176,10 @@ func managerOptions(o options) (ctrl.Options, error) {
 	}
 	forever := time.Duration(-1) // what is in flight ends by its own limits
 	return ctrl.Options{
-		Scheme: scheme,
+		Scheme:         scheme,
+		MapperProvider: apiserver.Kinds,
 		Cache: cache.Options{
-			DefaultTransform:            cached.Slim,
+			DefaultTransform:            apiserver.Slim,
 			ReaderFailOnMissingInformer: true,
 			ByObject: map[client.Object]cache.ByObject{
 				&corev1.Secret{}: {Namespaces: map[string]cache.Config{o.keyNamespace: {LabelSelector: labels.NewSelector().Add(*key)}}},

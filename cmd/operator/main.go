@@ -2,10 +2,12 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"regexp"
 	"runtime/debug"
@@ -20,6 +22,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/prober"
 )
@@ -133,6 +136,7 @@ func run(o options) error {
 	if err != nil {
 		return fmt.Errorf("find the cluster: %w", err)
 	}
+	config = apiserver.Watched(config, ctrl.Log)
 	config.QPS = -1 // the API server's priority and fairness decides
 	mgr, election, err := newManager(config, o)
 	if err != nil {
@@ -169,7 +173,7 @@ func run(o options) error {
 			return fmt.Errorf("register the sessions' metrics: %w", err)
 		}
 	}
-	return mgr.Start(ctrl.SetupSignalHandler())
+	return apiserver.Start(ctrl.SetupSignalHandler(), mgr)
 }
 
 func newManager(config *rest.Config, o options) (ctrl.Manager, *lock, error) {
@@ -199,10 +203,16 @@ func newManager(config *rest.Config, o options) (ctrl.Manager, *lock, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("make the manager: %w", err)
 	}
-	for name, add := range map[string]func(string, healthz.Checker) error{"healthz": mgr.AddHealthzCheck, "readyz": mgr.AddReadyzCheck} {
-		if err := add(name, healthz.Ping); err != nil {
-			return nil, nil, fmt.Errorf("add the check %s: %w", name, err)
+	err = errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("caches", func(r *http.Request) error {
+		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+		defer cancel()
+		if !mgr.GetCache().WaitForCacheSync(ctx) {
+			return errors.New("the caches are not there yet: does the API server answer?")
 		}
+		return nil
+	}))
+	if err != nil {
+		return nil, nil, fmt.Errorf("add the health checks: %w", err)
 	}
 	return mgr, election, nil
 }

@@ -2,14 +2,18 @@ package main
 
 import (
 	"context"
+	"net"
+	"net/http"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
 	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/internal/apiserver"
 )
 
 func TestFlagsAreChecked(t *testing.T) {
@@ -78,4 +82,37 @@ func TestTheLockRemembersWhenThePredecessorWasSeen(t *testing.T) {
 	g.Expect(l.predecessorSeen()).To(Equal(time.Unix(102, 0)), "our own renewals do not count")
 	get("", 120) // released on cancel
 	g.Expect(l.predecessorSeen()).To(Equal(time.Unix(120, 0)))
+}
+
+// TestItWaitsForTheAPIServer: while that is away, the process neither ends nor fails its
+// liveness check; it is not ready, and ends when it is told to.
+func TestItWaitsForTheAPIServer(t *testing.T) {
+	g := NewWithT(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	g.Expect(err).NotTo(HaveOccurred())
+	address := listener.Addr().String()
+	g.Expect(listener.Close()).To(Succeed())
+	mgr, _, err := newManager(&rest.Config{Host: "http://127.0.0.1:1"}, options{probe: probeCentral, healthAddress: address, metricsAddress: "0"})
+	g.Expect(err).NotTo(HaveOccurred())
+	reconciler := &controllers.AgentSessionReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("test")}
+	g.Expect(reconciler.SetupWithManager(mgr)).To(Succeed())
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- apiserver.Start(ctx, mgr) }()
+	says := func(path string) func() (int, error) {
+		return func() (int, error) {
+			answer, err := http.Get("http://" + address + path)
+			if err != nil {
+				return 0, err
+			}
+			return answer.StatusCode, answer.Body.Close()
+		}
+	}
+	g.Eventually(says("/healthz"), time.Minute).Should(Equal(http.StatusOK))
+	g.Eventually(says("/readyz"), time.Minute).Should(Equal(http.StatusInternalServerError))
+	g.Expect(ended).NotTo(Receive())
+	stop()
+	g.Eventually(ended, time.Minute).Should(Receive(BeNil()))
 }

@@ -1,4 +1,4 @@
-package cached_test
+package apiserver_test
 
 import (
 	"strings"
@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
-	"github.com/agentsession/agentsession/internal/cached"
+	"github.com/agentsession/agentsession/internal/apiserver"
 )
 
 func TestSlim(t *testing.T) {
@@ -38,19 +38,19 @@ func TestSlim(t *testing.T) {
 			kept := metav1.ObjectMeta{Annotations: map[string]string{"runtime.agentsession.dev/stop-client-token": "kept"}}
 
 			session := &v1alpha1.AgentSession{ObjectMeta: *object.DeepCopy(), Spec: v1alpha1.AgentSessionSpec{Activation: 3, Template: template(row.bytes)}}
-			g.Expect(cached.Slim(session)).To(BeIdenticalTo(session))
-			g.Expect(cached.Lacks(&session.Spec.Template)).To(Equal(row.lacks))
+			g.Expect(apiserver.Slim(session)).To(BeIdenticalTo(session))
+			g.Expect(apiserver.Lacks(&session.Spec.Template)).To(Equal(row.lacks))
 			g.Expect(session.ObjectMeta).To(Equal(kept))
 			g.Expect(session.Spec.Activation).To(BeEquivalentTo(3))
 
 			agent := &v1alpha1.AgentRuntime{ObjectMeta: *object.DeepCopy(), Spec: v1alpha1.AgentRuntimeSpec{Template: template(row.bytes), SessionTTLSecondsAfterStopped: new(int32(7))}}
-			g.Expect(cached.Slim(agent)).To(BeIdenticalTo(agent))
-			g.Expect(cached.Lacks(&agent.Spec.Template)).To(Equal(row.lacks))
+			g.Expect(apiserver.Slim(agent)).To(BeIdenticalTo(agent))
+			g.Expect(apiserver.Lacks(&agent.Spec.Template)).To(Equal(row.lacks))
 			g.Expect(agent.ObjectMeta).To(Equal(kept))
 			g.Expect(agent.Spec.SessionTTLSecondsAfterStopped).To(HaveValue(BeEquivalentTo(7)))
 
 			revision := &appsv1.ControllerRevision{Revision: 3, Data: runtime.RawExtension{Raw: []byte(strings.Repeat("a", row.bytes))}}
-			g.Expect(cached.Slim(revision)).To(BeIdenticalTo(revision))
+			g.Expect(apiserver.Slim(revision)).To(BeIdenticalTo(revision))
 			g.Expect(revision.Data.Raw == nil).To(Equal(row.lacks))
 			g.Expect(revision.Revision).To(BeEquivalentTo(3))
 		})
@@ -60,5 +60,5 @@ func TestSlim(t *testing.T) {
 func TestSlimLeavesWhatItDoesNotKnow(t *testing.T) {
 	g := NewWithT(t)
 	gone := cache.DeletedFinalStateUnknown{Key: "team/session"}
-	g.Expect(cached.Slim(gone)).To(Equal(gone))
+	g.Expect(apiserver.Slim(gone)).To(Equal(gone))
 }

@@ -1,11 +1,4 @@
-// Package cached bounds what the caches of operator and gateway hold of the objects
-// that tenants write. The API server takes 1.5 MB of each, of which the template of
-// the pod may be nearly all; it is needed only when a pod is made or a version is
-// recorded.
-//
-// What it owns: what is left out, and how a reader tells. What it never does: read
-// anything. Who needs what was left out asks the API server.
-package cached
+package apiserver
 
 import (
 	"maps"
@@ -24,7 +17,9 @@ import (
 const small = 16 << 10
 
 // Slim is the transform of every cache (cache.Options.DefaultTransform). It leaves out
-// who wrote which field, annotations that are not ours, and a template that is large.
+// who wrote which field, annotations that are not ours, and a template that is large:
+// that is needed only when a pod is made or a version is recorded. Who needs it asks
+// the API server.
 func Slim(object any) (any, error) {
 	if o, err := meta.Accessor(object); err == nil {
 		o.SetManagedFields(nil)
