@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,23 +32,59 @@ func refusalOf(err error) *refused {
 	return refusal
 }
 
-// start creates the pod of an activation, of a runtime's version if the session
-// has a runtime. own is the session's spec as it was written.
-func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.AgentSession, own v1alpha1.AgentSessionSpec, activation int32,
+// start creates the pod of the activation that the verdict names, of a runtime's version
+// if the session has a runtime. own is the session's spec as it was written. What is
+// reported then is the outcome.
+func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.AgentSession, own v1alpha1.AgentSessionSpec, found *pods, o *outcome) error {
+	last := o.facts.LastStop.Reason
+	found.replace(nil)
+	pod, started, err := r.make(ctx, session, own, o.verdict.Activation, elsewhere(found.earlier, last))
+	found.compute = pod
+	o.pod, o.started, o.refusal = pod, started, refusalOf(err)
+	o.facts = r.observe(session, *found)
+	if err == nil {
+		o.verdict = lifecycle.Decide(o.now, o.facts)
+		return nil
+	}
+	// A quota may count the last pod until it has gone.
+	if ending := found.ending(o.now, o.facts.Policy.Lost); ending != nil && o.refusal != nil && o.refusal.reason == v1alpha1.ReasonPodRefused {
+		o.refusal, o.verdict.Wait.Message = nil, fmt.Sprintf("%s has not gone yet. %s", where(ending), o.refusal.message)
+	}
+	return err
+}
+
+// make makes the pod of an activation that is to run on other nodes than some, if it
+// can.
+func (r *AgentSessionReconciler) make(ctx context.Context, session *v1alpha1.AgentSession, own v1alpha1.AgentSessionSpec, activation int32, not []string,
 ) (pod *corev1.Pod, started *v1alpha1.ActivationRuntime, err error) {
 	if own.RuntimeRef != nil {
 		if started, err = r.equip(ctx, session, own); err != nil {
 			return nil, nil, err
 		}
 	}
-	pod, err = r.create(ctx, session, activation, started)
+	pod, err = r.create(ctx, session, activation, started, not)
 	return pod, started, err
+}
+
+// elsewhere are the nodes of a session's earlier pods, where its agent was lost or did
+// not answer: the scheduler may not know yet that one is gone.
+func elsewhere(earlier []*corev1.Pod, last v1alpha1.StopReason) (nodes []string) {
+	if last != v1alpha1.StopUnhealthy && last != v1alpha1.StopComputeLost {
+		return nil
+	}
+	for _, pod := range earlier {
+		if pod.Spec.NodeName != "" {
+			nodes = append(nodes, pod.Spec.NodeName)
+		}
+	}
+	return nodes
 }
 
 // create makes a pod. One by its name that is the session's own was created by
 // an operator that died before it could say so; any other is left alone.
-func (r *AgentSessionReconciler) create(ctx context.Context, session *v1alpha1.AgentSession, activation int32, started *v1alpha1.ActivationRuntime) (*corev1.Pod, error) {
+func (r *AgentSessionReconciler) create(ctx context.Context, session *v1alpha1.AgentSession, activation int32, started *v1alpha1.ActivationRuntime, not []string) (*corev1.Pod, error) {
 	pod := buildPod(session, activation, started, rand.Text())
+	avoid(pod, not)
 	err := r.Client.Create(ctx, pod)
 	switch {
 	case err == nil:
@@ -98,17 +135,29 @@ func (r *AgentSessionReconciler) askTasks(ctx context.Context, key client.Object
 	}
 }
 
-// remove deletes the pod or the session if that is the verdict. A pod is
-// deleted by its UID, a session by its version: never a successor.
-func (r *AgentSessionReconciler) remove(ctx context.Context, session *v1alpha1.AgentSession, pod *corev1.Pod, verdict lifecycle.Verdict) error {
-	switch verdict.Action {
-	case lifecycle.ActStop:
+// remove deletes the pod or the session if that is the verdict, and earlier pods that
+// nobody has told to go. A pod is deleted by its UID, a session by its version: never a
+// successor.
+func (r *AgentSessionReconciler) remove(ctx context.Context, session *v1alpha1.AgentSession, found pods, verdict lifecycle.Verdict) error {
+	if verdict.Action == lifecycle.ActStop {
 		r.forget(client.ObjectKeyFromObject(session))
-		if r.Node != "" {
-			return nil
+	}
+	if r.Node != "" {
+		return nil
+	}
+	for _, pod := range found.earlier {
+		if err := r.removeLeft(ctx, pod, "the session has another activation"); err != nil {
+			return err
 		}
+	}
+	switch pod := found.compute; verdict.Action {
+	case lifecycle.ActStop:
 		late := observeLateness(r.Clock.Now(), verdict.Stop)
-		err := r.Client.Delete(ctx, pod, client.Preconditions{UID: &pod.UID})
+		options := []client.DeleteOption{client.Preconditions{UID: &pod.UID}}
+		if found.unwatched { // no cache shows that it goes
+			options = append(options, client.DisableReadYourWritesConsistency)
+		}
+		err := r.Client.Delete(ctx, pod, options...)
 		if client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("delete pod %s: %w", pod.Name, err)
 		}
@@ -121,6 +170,52 @@ func (r *AgentSessionReconciler) remove(ctx context.Context, session *v1alpha1.A
 		}
 		ctrl.LoggerFrom(ctx).Info("Deleted the session", "stoppedFor", "spec.ttlSecondsAfterStopped")
 	case lifecycle.ActNone, lifecycle.ActStart:
+	}
+	return nil
+}
+
+// removeLeft deletes a pod that is no compute, unless it goes already.
+func (r *AgentSessionReconciler) removeLeft(ctx context.Context, pod *corev1.Pod, why string) error {
+	if pod.DeletionTimestamp != nil {
+		return nil
+	}
+	// Nothing waits for the cache to show that it goes.
+	err := r.Client.Delete(ctx, pod, client.Preconditions{UID: &pod.UID}, client.DisableReadYourWritesConsistency)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete pod %s: %w", pod.Name, err)
+	}
+	ctrl.LoggerFrom(ctx).Info("Deleted a pod that was left", "pod", klog.KObj(pod), "since", why)
+	return nil
+}
+
+// removeOrphans deletes the pods of a session that was deleted, at once: the garbage
+// collector, which would do it too, may take a minute with many.
+func (r *AgentSessionReconciler) removeOrphans(ctx context.Context, key client.ObjectKey) error {
+	if r.Node != "" {
+		return nil
+	}
+	var list corev1.PodList
+	if err := r.Client.List(ctx, &list, client.InNamespace(key.Namespace),
+		client.MatchingFields{ownerIndex: "AgentSession/" + key.Name}, client.DisableReadYourWritesConsistency); err != nil {
+		return fmt.Errorf("list the pods of session %s: %w", key, err)
+	}
+	for i := range list.Items {
+		pod := &list.Items[i]
+		if pod.DeletionTimestamp != nil {
+			continue
+		}
+		// The cache may not show yet a session that is new.
+		var session v1alpha1.AgentSession
+		err := r.Live.Get(ctx, key, &session)
+		switch owner := metav1.GetControllerOf(pod); {
+		case client.IgnoreNotFound(err) != nil:
+			return fmt.Errorf("get session %s: %w", key, err)
+		case owner.APIVersion != v1alpha1.GroupVersion.String() || err == nil && owner.UID == session.UID:
+			continue
+		}
+		if err := r.removeLeft(ctx, pod, "the session was deleted"); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -76,6 +76,27 @@ func buildPod(session *v1alpha1.AgentSession, activation int32, started *v1alpha
 	return pod
 }
 
+// avoid has a pod prefer other nodes than some. It may run there all the same, where
+// there is no other.
+func avoid(pod *corev1.Pod, nodes []string) {
+	if len(nodes) == 0 {
+		return
+	}
+	if pod.Spec.Affinity == nil {
+		pod.Spec.Affinity = &corev1.Affinity{}
+	}
+	if pod.Spec.Affinity.NodeAffinity == nil {
+		pod.Spec.Affinity.NodeAffinity = &corev1.NodeAffinity{}
+	}
+	var elsewhere []corev1.NodeSelectorRequirement
+	for _, node := range nodes { // the API takes one value for each
+		elsewhere = append(elsewhere, corev1.NodeSelectorRequirement{Key: "metadata.name", Operator: corev1.NodeSelectorOpNotIn, Values: []string{node}})
+	}
+	affinity := pod.Spec.Affinity.NodeAffinity
+	affinity.PreferredDuringSchedulingIgnoredDuringExecution = append(affinity.PreferredDuringSchedulingIgnoredDuringExecution,
+		corev1.PreferredSchedulingTerm{Weight: 100, Preference: corev1.NodeSelectorTerm{MatchFields: elsewhere}})
+}
+
 // defaultGrace is how long a pod has to end whose template does not say.
 func defaultGrace(spec *corev1.PodSpec) int64 {
 	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {

@@ -80,7 +80,7 @@ func (g *Gateway) acquire(ctx context.Context, c *call, started bool) (session *
 
 // advance has a session that is not ready start, or waits for it.
 func (g *Gateway) advance(ctx context.Context, c *call, changed <-chan struct{}, session *v1alpha1.AgentSession, phase lifecycle.Phase, started, live bool) (bool, error) {
-	if phase == lifecycle.PhaseStopped && !started {
+	if !started && (phase == lifecycle.PhaseStopped || lifecycle.Dropped(session)) {
 		started, err := g.begin(ctx, c, session)
 		if err == nil && !started {
 			err = waitFor(ctx, changed, conflictRetry)
@@ -129,7 +129,7 @@ func (c *call) runs(session *v1alpha1.AgentSession) {
 // await waits for a session that is not ready to change, unless that is not this
 // call's to wait for, or there is nothing to wait for.
 func (g *Gateway) await(ctx context.Context, c *call, changed <-chan struct{}, session *v1alpha1.AgentSession, phase lifecycle.Phase, started, live bool) error {
-	if phase == lifecycle.PhaseStopped {
+	if phase == lifecycle.PhaseStopped || lifecycle.Dropped(session) {
 		return startFailed(session)
 	}
 	if refusal := refusalOf(session); phase == lifecycle.PhaseStarting && refusal != nil {
