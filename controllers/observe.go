@@ -103,7 +103,7 @@ func (r *AgentSessionReconciler) podsOf(ctx context.Context, session *v1alpha1.A
 		pod := &list.Items[i]
 		switch activation := activationOf(pod, session); {
 		case activation == 0:
-		case lifecycle.Superseded(&session.Status, activation, pod.UID):
+		case lifecycle.Superseded(&session.Status, activation, pod):
 			found.earlier = append(found.earlier, pod)
 		case activation > newest: // unless it is recorded, an operator made it that died before it could say so
 			found.compute, newest = pod, activation

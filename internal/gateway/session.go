@@ -141,18 +141,24 @@ func (g *Gateway) await(ctx context.Context, c *call, changed <-chan struct{}, s
 	if started || g.Conflict == ConflictWait {
 		return waitFor(ctx, changed, 0)
 	}
-	if phase == lifecycle.PhaseStopping {
-		if c.patience.IsZero() {
-			c.patience = time.Now().Add(stopPatience)
-		}
-		if left := time.Until(c.patience); left > 0 {
-			return waitFor(ctx, changed, left)
-		}
+	if left := c.bears(phase); left > 0 {
+		return waitFor(ctx, changed, left)
 	}
 	if live {
 		conflictsTotal.Inc()
 	}
 	return conflict()
+}
+
+// bears is how long a call waits yet for a session that stops, and may not be woken.
+func (c *call) bears(phase lifecycle.Phase) time.Duration {
+	if phase != lifecycle.PhaseStopping {
+		return 0
+	}
+	if c.patience.IsZero() {
+		c.patience = time.Now().Add(stopPatience)
+	}
+	return time.Until(c.patience)
 }
 
 // waitFor waits for a change, for as long as atMost if that is not zero.

@@ -3,7 +3,7 @@ package lifecycle
 import (
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
@@ -163,12 +163,12 @@ func (f Facts) lostAt(now time.Time) time.Time {
 // Superseded tells whether a pod of a session is none of its computes any more: status
 // has gone past it. Activations only grow and each has one pod, so also a status that is
 // out of date says it of no pod that is a compute or will be one.
-func Superseded(status *v1alpha1.AgentSessionStatus, activation int32, pod types.UID) bool {
+func Superseded(status *v1alpha1.AgentSessionStatus, activation int32, pod *corev1.Pod) bool {
 	switch {
 	case activation != status.Activation:
 		return activation < status.Activation
 	case status.Pod != nil:
-		return status.Pod.UID != pod
+		return status.Pod.UID != pod.UID
 	}
 	return status.State == v1alpha1.StateStopped
 }

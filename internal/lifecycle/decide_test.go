@@ -6,6 +6,8 @@ import (
 
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/types"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apitypes "k8s.io/apimachinery/pkg/types"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -169,7 +171,7 @@ func TestSuperseded(t *testing.T) {
 		"of one that is stopping, and another": {at("Stopping", 3, "other"), 3, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(lifecycle.Superseded(row.status, row.activation, "ours")).To(Equal(row.want))
+			NewWithT(t).Expect(lifecycle.Superseded(row.status, row.activation, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "ours"}})).To(Equal(row.want))
 		})
 	}
 }

@@ -24,28 +24,36 @@ const (
 // PhaseOf reads what a session is, and what was asked of it and not yet done.
 func PhaseOf(session *v1alpha1.AgentSession) Phase {
 	spec, status := &session.Spec, &session.Status
-	requested := max(spec.Activation, 1) > status.Activation
 	switch {
 	case session.DeletionTimestamp != nil:
 		return PhaseStopping
-	case status.State == v1alpha1.StateStopping && spec.DesiredState != v1alpha1.DesiredStopped && (requested || StopAsked(status)):
-		return PhaseStarting // the next activation does not wait for the last pod to go
+	case Living(status.State):
+		return livingPhase(spec, status)
+	case spec.DesiredState != v1alpha1.DesiredStopped && (requested(spec, status) || status.State == "" || StopAsked(status)):
+		return PhaseStarting // which does not wait for the last pod to go
 	case status.State == v1alpha1.StateStopping:
 		return PhaseStopping
-	case spec.DesiredState == v1alpha1.DesiredStopped && Living(status.State):
-		return PhaseStopping
+	}
+	return PhaseStopped
+}
+
+func livingPhase(spec *v1alpha1.AgentSessionSpec, status *v1alpha1.AgentSessionStatus) Phase {
+	switch {
 	case spec.DesiredState == v1alpha1.DesiredStopped:
-		return PhaseStopped
-	case status.State == v1alpha1.StateStopped && !requested && !StopAsked(status):
-		return PhaseStopped
-	case status.State == "", status.State == v1alpha1.StateStopped, status.State == v1alpha1.StateStarting:
+		return PhaseStopping
+	case status.State == v1alpha1.StateStarting:
 		return PhaseStarting
-	case requested || status.Pod == nil:
+	case requested(spec, status) || status.Pod == nil:
 		return PhaseStopping // a higher activation replaces the compute
 	case status.Pod.IP == "":
 		return PhaseStarting // its address was refused
 	}
 	return PhaseReady
+}
+
+// requested: a higher activation is asked for than there was.
+func requested(spec *v1alpha1.AgentSessionSpec, status *v1alpha1.AgentSessionStatus) bool {
+	return max(spec.Activation, 1) > status.Activation
 }
 
 // Dropped tells whether a session that is stopping may be woken as one that has
