@@ -47,8 +47,8 @@ func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.Ag
 		return nil
 	}
 	// A quota may count the last pod until it has gone.
-	if ending := found.ending(o.now, o.facts.Policy.Lost); ending != nil && o.refusal != nil && o.refusal.reason == v1alpha1.ReasonPodRefused {
-		o.refusal, o.verdict.Wait.Message = nil, fmt.Sprintf("%s has not gone yet. %s", where(ending), o.refusal.message)
+	if ending := found.ending(o.now, o.facts.Policy.Lost); len(ending) > 0 && o.refusal != nil && o.refusal.reason == v1alpha1.ReasonPodRefused {
+		o.refusal, o.verdict.Wait.Message = nil, fmt.Sprintf("%s has not gone yet. %s", where(ending[0]), o.refusal.message)
 	}
 	return err
 }

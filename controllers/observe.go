@@ -124,14 +124,14 @@ func (p *pods) replace(with *corev1.Pod) {
 	p.compute, p.unwatched = with, false
 }
 
-// ending is one of the earlier pods that goes and does not count as lost; nil if none is.
-func (p *pods) ending(now time.Time, lost time.Duration) *corev1.Pod {
+// ending are those of the earlier pods that do not count as lost.
+func (p *pods) ending(now time.Time, lost time.Duration) (list []*corev1.Pod) {
 	for _, pod := range p.earlier {
-		if pod.DeletionTimestamp != nil && now.Before(pod.DeletionTimestamp.Add(lost)) {
-			return pod
+		if pod.DeletionTimestamp == nil || now.Before(pod.DeletionTimestamp.Add(lost)) {
+			list = append(list, pod)
 		}
 	}
-	return nil
+	return list
 }
 
 func (r *AgentSessionReconciler) recordedPod(ctx context.Context, session *v1alpha1.AgentSession, recorded *v1alpha1.PodStatus) (*corev1.Pod, bool, error) {
@@ -183,6 +183,7 @@ func (r *AgentSessionReconciler) observe(session *v1alpha1.AgentSession, found p
 		Occupied:   occupied(found.earlier),
 		Blind:      r.Prober == nil,
 	}
+	facts.Ending = len(found.ending(r.Clock.Now(), facts.Policy.Lost))
 	remember(&facts, status)
 	if pod == nil {
 		return facts

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -84,13 +85,13 @@ func (f Facts) wanted() int32 {
 
 // decideStopped: no compute.
 func (f Facts) decideStopped(now time.Time) Verdict {
-	wanted := f.wanted()
-	if wanted > 0 && f.Occupied == "" {
+	wanted, held := f.wanted(), f.held()
+	if wanted > 0 && held == "" {
 		return f.start(wanted)
 	}
 	v := Verdict{State: v1alpha1.StateStopped, Activation: f.Activation, Stop: f.LastStop}
 	if wanted > 0 {
-		v.Wait.Message = f.Occupied
+		v.Wait.Message, v.LookAgain = held, now.Add(f.Policy.Lost)
 		return v
 	}
 	if f.Policy.TTL < 0 || f.Deleted || f.StoppedAt.IsZero() {
@@ -115,8 +116,8 @@ func (f Facts) decideRefused(now time.Time) Verdict {
 		}
 		return Verdict{State: v1alpha1.StateStopped, Activation: f.Activation, Stop: d.Stop}
 	}
-	if f.Occupied != "" {
-		return Verdict{State: v1alpha1.StateStarting, Activation: f.Activation, Wait: Wait{Message: f.Occupied}}
+	if held := f.held(); held != "" {
+		return Verdict{State: v1alpha1.StateStarting, Activation: f.Activation, Wait: Wait{Message: held}, LookAgain: now.Add(f.Policy.Lost)}
 	}
 	return f.start(f.Activation)
 }
@@ -131,12 +132,9 @@ func (f Facts) decideStopping(now time.Time) Verdict {
 		v.Action = ActStop
 		return v
 	}
-	wanted, occupied := f.wanted(), f.Occupied
-	if leaving && occupied == "" {
-		occupied = f.Compute.Volume
-	}
+	wanted, held := f.wanted(), f.held()
 	switch lost := f.lostAt(now); {
-	case wanted > 0 && occupied == "":
+	case wanted > 0 && held == "":
 		return f.start(wanted)
 	case !leaving:
 		v.State = v1alpha1.StateStopped
@@ -146,9 +144,27 @@ func (f Facts) decideStopping(now time.Time) Verdict {
 		v.LookAgain = lost
 	}
 	if wanted > 0 {
-		v.Wait.Message = occupied
+		v.Wait.Message = held
 	}
 	return v
+}
+
+// held says which pods of the session that have not gone yet keep the next one from
+// starting; empty if none do.
+func (f Facts) held() string {
+	ending, leaving := f.Ending, f.Compute.Phase == ComputeLeaving
+	if leaving {
+		ending++
+	}
+	switch {
+	case f.Occupied != "":
+		return f.Occupied
+	case leaving && f.Compute.Volume != "":
+		return f.Compute.Volume
+	case ending > maxEnding:
+		return fmt.Sprintf("more than %d pods of the session have not gone yet", maxEnding)
+	}
+	return ""
 }
 
 // lostAt is when a compute that was told to go counts as lost: some time after its

@@ -42,6 +42,7 @@ func TestDecide(t *testing.T) {
 		return func(f *lifecycle.Facts) { f.Requested = activation }
 	}
 	volume := func(f *lifecycle.Facts) { f.Compute.Volume = "the volume" }
+	ending := func(n int) func(*lifecycle.Facts) { return func(f *lifecycle.Facts) { f.Ending = n } }
 	occupied := func(f *lifecycle.Facts) { f.Occupied = "an earlier volume" }
 	fresh := lifecycle.Facts{Policy: lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1)}
 	refused := fresh
@@ -113,6 +114,11 @@ func TestDecide(t *testing.T) {
 		"woken, an earlier pod with a volume there": {
 			going(leaving(at(110)), asking(2), occupied), And(verdict(v1alpha1.StateStopping, lifecycle.ActNone, 1), HaveField("Wait.Message", "an earlier volume")),
 		},
+		"woken, two pods on their way before it":   {going(leaving(at(110)), asking(2), ending(2)), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
+		"woken, three pods on their way before it": {going(leaving(at(110)), asking(2), ending(3)), And(verdict(v1alpha1.StateStopping, lifecycle.ActNone, 1), HaveField("Wait.Message", ContainSubstring("more than 3 pods")))},
+		"stopped, and woken, three pods there":     {stopped(v1alpha1.StopIdleTimeout, asking(2), ending(3)), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
+		"stopped, and woken, four pods there":      {stopped(v1alpha1.StopIdleTimeout, asking(2), ending(4)), And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1), HaveField("LookAgain", at(110)))},
+		"refused, four pods there":                 {with(refused, ending(4)), And(verdict(v1alpha1.StateStarting, lifecycle.ActNone, 3), HaveField("LookAgain", at(110)))},
 		"stopped, and woken, a lost pod with a volume there": {
 			stopped(v1alpha1.StopIdleTimeout, asking(2), occupied, func(f *lifecycle.Facts) { f.Policy.TTL = 0 }),
 			And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1), HaveField("Wait.Message", "an earlier volume")),

@@ -40,6 +40,8 @@ type Facts struct {
 	// Occupied says which earlier pod of the session, that has not gone yet, has a
 	// volume that the next one must not use beside it; empty if none has.
 	Occupied string
+	// Ending is how many earlier pods have not gone yet, and do not count as lost.
+	Ending int
 	// Blind tells that nobody asks the agent here: its node's process does, if the node
 	// is there.
 	Blind bool

@@ -62,6 +62,7 @@ func TestHistories(t *testing.T) {
 			"a node is silent":   func(*rapid.T) { h.seldom(func() { h.silence(true) }) },
 			"a node is heard of": func(*rapid.T) { h.silence(false); h.look() },
 			"an old pod goes":    func(*rapid.T) { h.facts.Occupied = ""; h.look() },
+			"old pods pile up":   func(t *rapid.T) { h.facts.Ending = rapid.IntRange(0, 4).Draw(t, "ending"); h.look() },
 			"the pod goes":       func(*rapid.T) { h.seldom(func() { h.cluster(lifecycle.ComputeAbsent) }) },
 			"a quota is full":    func(*rapid.T) { h.refused = true },
 			"a quota has room":   func(*rapid.T) { h.refused = false; h.look() },
@@ -142,7 +143,7 @@ func (h *history) check(v lifecycle.Verdict) {
 	case f.State == v1alpha1.StateStopping:
 		h.checkStopping(v)
 	case v.Action == lifecycle.ActStart:
-		if f.Compute.Phase != lifecycle.ComputeAbsent || f.Desired == v1alpha1.DesiredStopped || f.Deleted || f.Occupied != "" {
+		if f.Compute.Phase != lifecycle.ComputeAbsent || f.Desired == v1alpha1.DesiredStopped || f.Deleted || f.Occupied != "" || f.Ending > 3 {
 			t.Fatalf("started: %+v", f)
 		}
 	case h.living() && f.Compute.Phase != lifecycle.ComputeAbsent:
@@ -160,8 +161,8 @@ func (h *history) checkStopping(v lifecycle.Verdict) {
 	lost := told && !gone && (!f.Compute.SilentSince.IsZero() || !h.now.Before(f.Compute.GoneBy.Add(10*time.Second)))
 	switch v.State {
 	case v1alpha1.StateStarting:
-		shared := f.Occupied == "" && (gone || f.Compute.Volume == "")
-		if !told || !shared || v.Action != lifecycle.ActStart || v.Activation <= f.Activation || f.Desired == v1alpha1.DesiredStopped || f.Deleted {
+		alone := f.Occupied == "" && (gone && f.Ending <= 3 || !gone && f.Ending < 3 && f.Compute.Volume == "")
+		if !told || !alone || v.Action != lifecycle.ActStart || v.Activation <= f.Activation || f.Desired == v1alpha1.DesiredStopped || f.Deleted {
 			t.Fatalf("started beside %+v: %+v", f, v)
 		}
 	case v1alpha1.StateStopped:

@@ -37,6 +37,9 @@ const (
 	// lostAfter is how long after its grace a compute that was told to go, and has not
 	// gone, counts as lost.
 	lostAfter = 10 * time.Second
+	// maxEnding is how many pods of a session may be ending while another starts: who
+	// stops and wakes a session by turns would else have any number.
+	maxEnding = 3
 	// tellWindow is how long what is told of a session that starts stands at least.
 	tellWindow = 10 * time.Second
 )
