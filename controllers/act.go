@@ -85,13 +85,24 @@ func elsewhere(earlier []*corev1.Pod, last v1alpha1.StopReason) (nodes []string)
 func (r *AgentSessionReconciler) create(ctx context.Context, session *v1alpha1.AgentSession, activation int32, started *v1alpha1.ActivationRuntime, not []string) (*corev1.Pod, error) {
 	pod := buildPod(session, activation, started, rand.Text())
 	avoid(pod, not)
+	return r.createAs(ctx, session, pod, pod.Name, spareName(session, activation))
+}
+
+// createAs makes a pod under a name, or under others where that is an earlier session's
+// whose pod is ending.
+func (r *AgentSessionReconciler) createAs(ctx context.Context, session *v1alpha1.AgentSession, pod *corev1.Pod, name string, spare ...string) (*corev1.Pod, error) {
+	pod.Name, pod.ResourceVersion = name, ""
 	err := r.Client.Create(ctx, pod)
 	switch {
 	case err == nil:
-		ctrl.LoggerFrom(ctx).Info("Created the compute", "pod", klog.KObj(pod), "activation", activation)
+		ctrl.LoggerFrom(ctx).Info("Created the compute", "pod", klog.KObj(pod), "activation", pod.Labels[v1alpha1.LabelActivation])
 		return pod, nil
 	case apierrors.IsAlreadyExists(err):
-		return r.adopt(ctx, session, pod)
+		made, err := r.adopt(ctx, session, pod)
+		if errors.Is(err, errEnding) && len(spare) > 0 && ownVolume(pod) == "" {
+			return r.createAs(ctx, session, pod, spare[0], spare[1:]...)
+		}
+		return made, err
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		return nil, fmt.Errorf("create pod %s: %w", pod.Name, &refused{v1alpha1.ReasonPodRefused, refusalWords(session, pod, err)})
 	}
@@ -108,13 +119,15 @@ func refusalWords(session *v1alpha1.AgentSession, pod *corev1.Pod, err error) st
 	return message
 }
 
+var errEnding = errors.New("one of a session by this name that was deleted has not gone yet")
+
 func (r *AgentSessionReconciler) adopt(ctx context.Context, session *v1alpha1.AgentSession, wanted *corev1.Pod) (*corev1.Pod, error) {
 	var pod corev1.Pod
 	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(wanted), &pod); err != nil {
 		return nil, fmt.Errorf("get pod %s: %w", wanted.Name, err)
 	}
 	if activationOf(&pod, session) == 0 && pod.DeletionTimestamp != nil {
-		return nil, fmt.Errorf("create pod %s: one of a session by this name that was deleted has not gone yet", wanted.Name)
+		return nil, fmt.Errorf("create pod %s: %w", wanted.Name, errEnding)
 	}
 	if activationOf(&pod, session) == 0 {
 		return nil, fmt.Errorf("create pod %s: %w", wanted.Name, &refused{

@@ -161,7 +161,7 @@ func (r *AgentSessionReconciler) recordedPod(ctx context.Context, session *v1alp
 // the session did not make it.
 func activationOf(pod *corev1.Pod, session *v1alpha1.AgentSession) int32 {
 	n, err := strconv.ParseInt(pod.Labels[v1alpha1.LabelActivation], 10, 32)
-	if err != nil || !metav1.IsControlledBy(pod, session) || pod.Name != podName(session, int32(n)) {
+	if err != nil || !metav1.IsControlledBy(pod, session) || pod.Name != podName(session, int32(n)) && pod.Name != spareName(session, int32(n)) {
 		return 0
 	}
 	return int32(n)

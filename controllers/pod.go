@@ -26,6 +26,12 @@ func podName(session *v1alpha1.AgentSession, activation int32) string {
 	return session.Name + "-" + strconv.Itoa(int(activation))
 }
 
+// spareName is its name where an earlier session's pod has that one, and is still
+// ending. No session's name and number are that.
+func spareName(session *v1alpha1.AgentSession, activation int32) string {
+	return podName(session, activation) + "-x" + string(session.UID)[:min(len(session.UID), 5)]
+}
+
 // buildPod makes the pod of an activation from the session's template, with
 // what the contract needs and nothing else. With the token the operator asks the
 // agent what the pings do not tell.

@@ -330,6 +330,31 @@ var _ = Describe("A pod that is left", func() {
 		Expect(podNamed(ctx, namespace, "other-1")()).To(HaveField("DeletionTimestamp", BeNil()))
 	})
 
+	It("by a session that was deleted keeps none by its name waiting", func(ctx context.Context) {
+		startOperator(namespace)
+		session := newSession(namespace, "again", deaf(3600))
+		running(ctx, session)
+		Expect(api.Delete(ctx, session)).To(Succeed())
+		Eventually(podNamed(ctx, namespace, "again-1")).Should(HaveField("DeletionTimestamp", Not(BeNil())))
+		next := newSession(namespace, "again", deaf(3600))
+		running(ctx, next)
+		Expect(next.Status.Pod.Name).To(Equal("again-1-x" + string(next.UID)[:5]))
+		patchSpec(ctx, next, func(s *v1alpha1.AgentSessionSpec) { s.Activation = 2 })
+		Eventually(reading(ctx, next)).Should(And(HaveField("State", v1alpha1.StateIdle), HaveField("Pod.Name", "again-2")))
+
+		By("one with a volume of the same name, which waits")
+		third, other := newSession(namespace, "claimed", deaf(3600), withVolume), newSession(namespace, "claimed", deaf(3600), withVolume)
+		running(ctx, third)
+		Expect(api.Delete(ctx, third)).To(Succeed())
+		Eventually(podNamed(ctx, namespace, "claimed-1")).Should(HaveField("DeletionTimestamp", Not(BeNil())))
+		Expect(api.Create(ctx, other)).To(Succeed())
+		eventuallyState(ctx, other, v1alpha1.StateStarting)
+		Expect(other.Status.Pod).To(BeNil())
+		bury(ctx, namespace, "claimed-1")
+		eventuallyState(ctx, other, v1alpha1.StateIdle)
+		Expect(other.Status.Pod.Name).To(Equal("claimed-1"))
+	})
+
 	It("without its owner while its session stops keeps it from that no longer than it is there", func(ctx context.Context) {
 		startOperator(namespace)
 		session := newSession(namespace, "disowned", deaf(3600))
