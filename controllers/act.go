@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,9 +33,30 @@ func refusalOf(err error) *refused {
 	return refusal
 }
 
-// start creates the pod of an activation, of a runtime's version if the session
-// has a runtime. own is the session's spec as it was written.
-func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.AgentSession, own v1alpha1.AgentSessionSpec, activation int32,
+// start creates the pod of the activation that the verdict names, of a runtime's version
+// if the session has a runtime. own is the session's spec as it was written. What is
+// reported then is the outcome.
+func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.AgentSession, own v1alpha1.AgentSessionSpec, found *pods, o *outcome) error {
+	last := o.facts.LastStop.Reason
+	found.replace(nil)
+	pod, started, err := r.make(ctx, session, own, o.verdict.Activation, elsewhere(found.earlier, last))
+	found.compute = pod
+	o.pod, o.started, o.refusal = pod, started, refusalOf(err)
+	o.facts = r.observe(session, *found)
+	if err == nil {
+		o.verdict = lifecycle.Decide(o.now, o.facts)
+		return nil
+	}
+	// A quota may count the last pod until it has gone.
+	if ending := found.ending(o.now, o.facts.Policy.Lost); len(ending) > 0 && o.refusal != nil && o.refusal.reason == v1alpha1.ReasonPodRefused {
+		o.refusal, o.verdict.Wait.Message = nil, fmt.Sprintf("%s has not gone yet. %s", where(ending[0]), o.refusal.message)
+	}
+	return err
+}
+
+// make makes the pod of an activation that is to run on other nodes than some, if it
+// can.
+func (r *AgentSessionReconciler) make(ctx context.Context, session *v1alpha1.AgentSession, own v1alpha1.AgentSessionSpec, activation int32, not []string,
 ) (pod *corev1.Pod, started *v1alpha1.ActivationRuntime, err error) {
 	switch {
 	case session.Unreadable != "":
@@ -50,7 +72,7 @@ func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.Ag
 		}
 		session.Spec.Template = whole.Spec.Template
 	}
-	pod, err = r.create(ctx, session, activation, started)
+	pod, err = r.create(ctx, session, activation, started, not)
 	return pod, started, err
 }
 
@@ -71,17 +93,43 @@ func readWhole(ctx context.Context, live client.Reader, slim, whole client.Objec
 	return nil
 }
 
+// elsewhere are the nodes of a session's earlier pods, where its agent was lost or did
+// not answer: the scheduler may not know yet that one is gone.
+func elsewhere(earlier []*corev1.Pod, last v1alpha1.StopReason) (nodes []string) {
+	if last != v1alpha1.StopUnhealthy && last != v1alpha1.StopComputeLost {
+		return nil
+	}
+	for _, pod := range earlier {
+		if pod.Spec.NodeName != "" {
+			nodes = append(nodes, pod.Spec.NodeName)
+		}
+	}
+	return nodes
+}
+
 // create makes a pod. One by its name that is the session's own was created by
 // an operator that died before it could say so; any other is left alone.
-func (r *AgentSessionReconciler) create(ctx context.Context, session *v1alpha1.AgentSession, activation int32, started *v1alpha1.ActivationRuntime) (*corev1.Pod, error) {
+func (r *AgentSessionReconciler) create(ctx context.Context, session *v1alpha1.AgentSession, activation int32, started *v1alpha1.ActivationRuntime, not []string) (*corev1.Pod, error) {
 	pod := buildPod(session, activation, started, rand.Text())
+	avoid(pod, not)
+	return r.createAs(ctx, session, pod, pod.Name, spareName(session, activation))
+}
+
+// createAs makes a pod under a name, or under others where that is an earlier session's
+// whose pod is ending.
+func (r *AgentSessionReconciler) createAs(ctx context.Context, session *v1alpha1.AgentSession, pod *corev1.Pod, name string, spare ...string) (*corev1.Pod, error) {
+	pod.Name, pod.ResourceVersion = name, ""
 	err := r.Client.Create(ctx, pod)
 	switch {
 	case err == nil:
-		ctrl.LoggerFrom(ctx).Info("Created the compute", "pod", klog.KObj(pod), "activation", activation)
+		ctrl.LoggerFrom(ctx).Info("Created the compute", "pod", klog.KObj(pod), "activation", pod.Labels[v1alpha1.LabelActivation])
 		return pod, nil
 	case apierrors.IsAlreadyExists(err):
-		return r.adopt(ctx, session, pod)
+		made, err := r.adopt(ctx, session, pod)
+		if errors.Is(err, errEnding) && len(spare) > 0 && ownVolume(pod) == "" {
+			return r.createAs(ctx, session, pod, spare[0], spare[1:]...)
+		}
+		return made, err
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		return nil, fmt.Errorf("create pod %s: %w", pod.Name, &refused{v1alpha1.ReasonPodRefused, refusalWords(session, pod, err)})
 	}
@@ -98,13 +146,15 @@ func refusalWords(session *v1alpha1.AgentSession, pod *corev1.Pod, err error) st
 	return message
 }
 
+var errEnding = errors.New("one of a session by this name that was deleted has not gone yet")
+
 func (r *AgentSessionReconciler) adopt(ctx context.Context, session *v1alpha1.AgentSession, wanted *corev1.Pod) (*corev1.Pod, error) {
 	var pod corev1.Pod
 	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(wanted), &pod); err != nil {
 		return nil, fmt.Errorf("get pod %s: %w", wanted.Name, err)
 	}
 	if activationOf(&pod, session) == 0 && pod.DeletionTimestamp != nil {
-		return nil, fmt.Errorf("create pod %s: one of a session by this name that was deleted has not gone yet", wanted.Name)
+		return nil, fmt.Errorf("create pod %s: %w", wanted.Name, errEnding)
 	}
 	if activationOf(&pod, session) == 0 {
 		return nil, fmt.Errorf("create pod %s: %w", wanted.Name, &refused{
@@ -125,17 +175,29 @@ func (r *AgentSessionReconciler) askTasks(ctx context.Context, key client.Object
 	}
 }
 
-// remove deletes the pod or the session if that is the verdict. A pod is
-// deleted by its UID, a session by its version: never a successor.
-func (r *AgentSessionReconciler) remove(ctx context.Context, session *v1alpha1.AgentSession, pod *corev1.Pod, verdict lifecycle.Verdict) error {
-	switch verdict.Action {
-	case lifecycle.ActStop:
+// remove deletes the pod or the session if that is the verdict, and earlier pods that
+// nobody has told to go. A pod is deleted by its UID, a session by its version: never a
+// successor.
+func (r *AgentSessionReconciler) remove(ctx context.Context, session *v1alpha1.AgentSession, found pods, verdict lifecycle.Verdict) error {
+	if verdict.Action == lifecycle.ActStop {
 		r.forget(client.ObjectKeyFromObject(session))
-		if r.Node != "" {
-			return nil
+	}
+	if r.Node != "" {
+		return nil
+	}
+	for _, pod := range found.earlier {
+		if err := r.removeLeft(ctx, pod, "the session has another activation"); err != nil {
+			return err
 		}
+	}
+	switch pod := found.compute; verdict.Action {
+	case lifecycle.ActStop:
 		late := observeLateness(r.Clock.Now(), verdict.Stop)
-		err := r.Client.Delete(ctx, pod, client.Preconditions{UID: &pod.UID})
+		options := []client.DeleteOption{client.Preconditions{UID: &pod.UID}}
+		if found.unwatched { // no cache shows that it goes
+			options = append(options, client.DisableReadYourWritesConsistency)
+		}
+		err := r.Client.Delete(ctx, pod, options...)
 		if client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("delete pod %s: %w", pod.Name, err)
 		}
@@ -148,6 +210,52 @@ func (r *AgentSessionReconciler) remove(ctx context.Context, session *v1alpha1.A
 		}
 		ctrl.LoggerFrom(ctx).Info("Deleted the session", "stoppedFor", "spec.ttlSecondsAfterStopped")
 	case lifecycle.ActNone, lifecycle.ActStart:
+	}
+	return nil
+}
+
+// removeLeft deletes a pod that is no compute, unless it goes already.
+func (r *AgentSessionReconciler) removeLeft(ctx context.Context, pod *corev1.Pod, why string) error {
+	if pod.DeletionTimestamp != nil {
+		return nil
+	}
+	// Nothing waits for the cache to show that it goes.
+	err := r.Client.Delete(ctx, pod, client.Preconditions{UID: &pod.UID}, client.DisableReadYourWritesConsistency)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete pod %s: %w", pod.Name, err)
+	}
+	ctrl.LoggerFrom(ctx).Info("Deleted a pod that was left", "pod", klog.KObj(pod), "since", why)
+	return nil
+}
+
+// removeOrphans deletes the pods of a session that was deleted, at once: the garbage
+// collector, which would do it too, may take a minute with many.
+func (r *AgentSessionReconciler) removeOrphans(ctx context.Context, key client.ObjectKey) error {
+	if r.Node != "" {
+		return nil
+	}
+	var list corev1.PodList
+	if err := r.Client.List(ctx, &list, client.InNamespace(key.Namespace),
+		client.MatchingFields{ownerIndex: "AgentSession/" + key.Name}, client.DisableReadYourWritesConsistency); err != nil {
+		return fmt.Errorf("list the pods of session %s: %w", key, err)
+	}
+	for i := range list.Items {
+		pod := &list.Items[i]
+		if pod.DeletionTimestamp != nil {
+			continue
+		}
+		// The cache may not show yet a session that is new.
+		var session v1alpha1.AgentSession
+		err := r.Live.Get(ctx, key, &session)
+		switch owner := metav1.GetControllerOf(pod); {
+		case client.IgnoreNotFound(err) != nil:
+			return fmt.Errorf("get session %s: %w", key, err)
+		case owner.APIVersion != v1alpha1.GroupVersion.String() || err == nil && owner.UID == session.UID:
+			continue
+		}
+		if err := r.removeLeft(ctx, pod, "the session was deleted"); err != nil {
+			return err
+		}
 	}
 	return nil
 }

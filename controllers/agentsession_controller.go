@@ -27,8 +27,8 @@ import (
 // wrote it first: by then the cache has the other's write.
 const conflictRetry = 50 * time.Millisecond
 
-// unwatchedPeriod is how often a pod is looked at that lost our label, so that
-// no event tells of it.
+// unwatchedPeriod is how often a pod is looked at that lost our label or its owner, so
+// that no event tells of it.
 const unwatchedPeriod = 2 * time.Second
 
 // AgentSessionReconciler keeps each AgentSession's compute and status by the
@@ -77,60 +77,57 @@ type AgentSessionReconciler struct {
 
 // Reconcile observes a session, decides, does one thing, and reports it:
 //
-//  1. read the session and the pod that is its compute;
+//  1. read the session, the pod that is its compute, and what is left of earlier ones;
 //  2. gather the facts and decide;
 //  3. create the pod, if that is the verdict;
 //  4. write status and send an event, if something changed;
-//  5. delete the pod or the session, if that is the verdict: only after the
-//     status that says so was accepted on the version decided on.
+//  5. delete the pod or the session, if that is the verdict, and earlier pods: only
+//     after the status that says so was accepted on the version decided on.
 func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var session v1alpha1.AgentSession
 	if err := r.get(ctx, req.NamespacedName, &session); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+		if apierrors.IsNotFound(err) {
+			err = r.removeOrphans(ctx, req.NamespacedName)
+		}
+		return ctrl.Result{}, err
 	}
-	pod, unwatched, err := r.podOf(ctx, &session)
+	found, err := r.podsOf(ctx, &session)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if !r.ours(&session, pod) {
-		return r.leave(&session, pod), nil
+	if !r.ours(&session, found.compute) {
+		return r.leave(&session, found.compute), nil
 	}
 	own := session.Spec
-	started, err := r.startedWith(ctx, &session, pod)
+	started, err := r.startedWith(ctx, &session, found.compute)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	session.Spec = lifecycle.Govern(own, started) // from here on the spec as it is in force
-	refusal := r.track(&session, pod, started)
 
-	now := r.Clock.Now()
-	facts := r.observe(&session, pod)
-	if refusal != nil && facts.Compute.Phase == lifecycle.ComputePresent {
-		facts.Compute.Detail = refusal.message
+	o := outcome{pod: found.compute, started: started, now: r.Clock.Now(), blind: r.Prober == nil}
+	o.refusal = r.track(&session, o.pod, started)
+	o.facts = r.observe(&session, found)
+	if o.refusal != nil && o.facts.Compute.Phase == lifecycle.ComputePresent {
+		o.facts.Compute.Detail = o.refusal.message
 	}
-	verdict := lifecycle.Decide(now, facts)
-	if r.othersStop(verdict) {
+	o.verdict = lifecycle.Decide(o.now, o.facts)
+	if r.othersStop(o.verdict) {
 		return ctrl.Result{}, nil
 	}
 
 	var startErr error
-	if verdict.Action == lifecycle.ActStart {
-		if pod, started, startErr = r.start(ctx, &session, own, verdict.Activation); startErr == nil {
-			facts = r.observe(&session, pod)
-			verdict = lifecycle.Decide(now, facts)
-		}
-		refusal = refusalOf(startErr)
+	if o.verdict.Action == lifecycle.ActStart {
+		startErr = r.start(ctx, &session, own, &found, &o)
 	}
-	r.askTasks(ctx, req.NamespacedName, pod, verdict)
-	lookAgain, err := r.report(ctx, &session, outcome{
-		facts: facts, verdict: verdict, pod: pod, started: started, refusal: refusal, now: now,
-		told: r.told.at(req.NamespacedName), blind: r.Prober == nil,
-	})
+	r.askTasks(ctx, req.NamespacedName, o.pod, o.verdict)
+	o.told = r.told.at(req.NamespacedName)
+	lookAgain, err := r.report(ctx, &session, o)
 	if err == nil {
-		err = r.remove(ctx, &session, pod, verdict)
+		err = r.remove(ctx, &session, found, o.verdict)
 	}
-	if unwatched {
-		lookAgain = earliest(lookAgain, now.Add(unwatchedPeriod))
+	if found.unwatched {
+		lookAgain = earliest(lookAgain, o.now.Add(unwatchedPeriod))
 	}
 	return r.result(lookAgain, err, startErr)
 }

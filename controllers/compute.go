@@ -1,6 +1,8 @@
 package controllers
 
 import (
+	"cmp"
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,13 +25,16 @@ func computeOf(pod *corev1.Pod) lifecycle.Compute {
 	if pod == nil {
 		return lifecycle.Compute{}
 	}
-	compute := lifecycle.Compute{Phase: lifecycle.ComputePresent, CreatedAt: pod.CreationTimestamp.Time, StartedAt: startedAt(pod)}
+	compute := lifecycle.Compute{
+		Phase: lifecycle.ComputePresent, CreatedAt: pod.CreationTimestamp.Time, StartedAt: startedAt(pod), SilentSince: silentSince(pod),
+	}
 	disruption := condition(pod, corev1.DisruptionTarget)
 	failure, exit := failureOf(pod), exitOf(pod)
 	switch {
 	case pod.DeletionTimestamp != nil:
 		compute.Phase = lifecycle.ComputeLeaving
 		compute.Detail = "Somebody else deletes the pod"
+		compute.GoneBy, compute.Where, compute.Volume = pod.DeletionTimestamp.Time, where(pod), occupies(pod)
 	case pod.Status.Phase == corev1.PodFailed && (disruption != nil || lostReasons[pod.Status.Reason] || failure == "" && shutReasons[pod.Status.Reason]):
 		compute.Phase = lifecycle.ComputeLost
 		compute.Detail = "The pod was ended by the cluster: " + words(pod.Status.Reason, pod.Status.Message)
@@ -47,6 +52,47 @@ func computeOf(pod *corev1.Pod) lifecycle.Compute {
 		compute.Detail += " (" + words(disruption.Reason, disruption.Message) + ")"
 	}
 	return compute
+}
+
+// where names a pod and its node for people.
+func where(pod *corev1.Pod) string {
+	return fmt.Sprintf("The pod %s (node %s)", pod.Name, cmp.Or(pod.Spec.NodeName, "none yet"))
+}
+
+// occupies says which volume of a pod keeps another from running beside it; empty if
+// none does.
+func occupies(pod *corev1.Pod) string {
+	volume := ownVolume(pod)
+	if volume == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s has not gone yet, and no other may use its volume %q beside it", where(pod), volume)
+}
+
+// ownVolume names a volume that two pods made of one template would share, and might
+// not be able to; empty if there is none.
+func ownVolume(pod *corev1.Pod) string {
+	for i := range pod.Spec.Volumes {
+		source := pod.Spec.Volumes[i].VolumeSource
+		source.EmptyDir, source.Ephemeral, source.CSI, source.Image, source.GitRepo = nil, nil, nil, nil, nil // each pod has its own
+		source.ConfigMap, source.Secret, source.DownwardAPI, source.Projected = nil, nil, nil, nil            // nobody writes
+		if source != (corev1.VolumeSource{}) {
+			return pod.Spec.Volumes[i].Name
+		}
+	}
+	return ""
+}
+
+// silentSince is since when the API server has heard nothing of a pod's node; zero if
+// it hears of it. Kubernetes' node controller says so in the condition Ready alone,
+// which the kubelet changes with ContainersReady, but for readiness gates.
+func silentSince(pod *corev1.Pod) time.Time {
+	ready, containers := condition(pod, corev1.PodReady), condition(pod, corev1.ContainersReady)
+	if ready == nil || ready.Status != corev1.ConditionFalse || ready.Reason == "ReadinessGatesNotReady" ||
+		containers == nil || containers.Status != corev1.ConditionTrue {
+		return time.Time{}
+	}
+	return ready.LastTransitionTime.Time
 }
 
 // startedAt is when the agent's container started; zero unless it runs.

@@ -82,9 +82,19 @@ func slimPod(object any) (any, error) {
 	pod.ManagedFields, pod.Annotations = nil, nil
 	pod.Spec = corev1.PodSpec{
 		NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork,
-		Containers: []corev1.Container{slimAgent(pod)}, InitContainers: slimInit(pod),
+		Containers: []corev1.Container{slimAgent(pod)}, InitContainers: slimInit(pod), Volumes: slimVolumes(pod),
 	}
 	return pod, nil
+}
+
+// slimVolumes keep the name of the one that keeps other pods away.
+func slimVolumes(pod *corev1.Pod) []corev1.Volume {
+	name := ownVolume(pod)
+	if name == "" {
+		return nil
+	}
+	claim := corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{}}
+	return []corev1.Volume{{Name: name, VolumeSource: claim}}
 }
 
 // slimAgent keeps the agent's name and token, and that it has probes.

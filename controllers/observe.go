@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -20,15 +21,20 @@ import (
 	"github.com/agentsession/agentsession/internal/prober"
 )
 
-// ownerIndex finds pods by the UID of the controller that owns them.
-const ownerIndex = "ownerUID"
+// ownerIndex finds pods by the controller that owns them: by its UID, and by the name
+// that a session had.
+const ownerIndex = "owner"
+
+// cacheTimeout is how long a read waits for the cache to show a write. It never shows
+// one to a pod that has lost our label meanwhile.
+const cacheTimeout = 5 * time.Second
 
 func ownerOf(object client.Object) []string {
 	owner := metav1.GetControllerOf(object)
 	if owner == nil {
 		return nil
 	}
-	return []string{string(owner.UID)}
+	return []string{string(owner.UID), owner.Kind + "/" + owner.Name}
 }
 
 // get reads a session, and has the agent of one that is gone asked no more. The
@@ -74,40 +80,67 @@ func (r *AgentSessionReconciler) forget(key client.ObjectKey) {
 	}
 }
 
-// podOf returns the pod that is the session's compute, or nil. The owner's
-// UID is what makes a pod the session's, never its name or labels alone.
-// unwatched is a pod whose changes nobody tells.
-func (r *AgentSessionReconciler) podOf(ctx context.Context, session *v1alpha1.AgentSession) (pod *corev1.Pod, unwatched bool, err error) {
-	if recorded := session.Status.Pod; recorded != nil {
-		return r.recordedPod(ctx, session, recorded)
-	}
-	pod, err = r.unrecordedPod(ctx, session)
-	return pod, false, err
+// pods are those of a session that are there.
+type pods struct {
+	// compute is the session's compute; nil if there is none.
+	compute *corev1.Pod
+	// unwatched: nobody tells of changes of the compute.
+	unwatched bool
+	// earlier are those that status has gone past. They have to go, or are going.
+	earlier []*corev1.Pod
 }
 
-// unrecordedPod finds a pod that was created by an operator that died before
-// it could say so.
-func (r *AgentSessionReconciler) unrecordedPod(ctx context.Context, session *v1alpha1.AgentSession) (*corev1.Pod, error) {
-	var pods corev1.PodList
-	if err := r.Client.List(ctx, &pods, client.InNamespace(session.Namespace),
+// podsOf finds the pods of a session. The owner's UID is what makes a pod the
+// session's, never its name or labels alone.
+func (r *AgentSessionReconciler) podsOf(ctx context.Context, session *v1alpha1.AgentSession) (found pods, err error) {
+	var list corev1.PodList
+	if err := r.Client.List(ctx, &list, client.InNamespace(session.Namespace),
 		client.MatchingFields{ownerIndex: string(session.UID)}, client.DisableReadYourWritesConsistency); err != nil {
-		return nil, fmt.Errorf("list the session's pods: %w", err)
+		return pods{}, fmt.Errorf("list the session's pods: %w", err)
 	}
-	var newest *corev1.Pod
-	for i := range pods.Items {
-		activation := activationOf(&pods.Items[i], session)
-		if activation >= max(session.Status.Activation, 1) && (newest == nil || activation > activationOf(newest, session)) {
-			newest = &pods.Items[i]
+	var newest int32
+	for i := range list.Items {
+		pod := &list.Items[i]
+		switch activation := activationOf(pod, session); {
+		case activation == 0:
+		case lifecycle.Superseded(&session.Status, activation, pod):
+			found.earlier = append(found.earlier, pod)
+		case activation > newest: // unless it is recorded, an operator made it that died before it could say so
+			found.compute, newest = pod, activation
 		}
 	}
-	return newest, nil
+	if recorded := session.Status.Pod; recorded != nil {
+		found.compute, found.unwatched, err = r.recordedPod(ctx, session, recorded)
+	}
+	return found, err
+}
+
+// replace has another compute in the place of one that was told to go; nil if it could
+// not be had.
+func (p *pods) replace(with *corev1.Pod) {
+	if p.compute != nil {
+		p.earlier = append(p.earlier, p.compute)
+	}
+	p.compute, p.unwatched = with, false
+}
+
+// ending are those of the earlier pods that do not count as lost.
+func (p *pods) ending(now time.Time, lost time.Duration) (list []*corev1.Pod) {
+	for _, pod := range p.earlier {
+		if pod.DeletionTimestamp == nil || now.Before(pod.DeletionTimestamp.Add(lost)) {
+			list = append(list, pod)
+		}
+	}
+	return list
 }
 
 func (r *AgentSessionReconciler) recordedPod(ctx context.Context, session *v1alpha1.AgentSession, recorded *v1alpha1.PodStatus) (*corev1.Pod, bool, error) {
 	key := client.ObjectKey{Namespace: session.Namespace, Name: recorded.Name}
 	var pod corev1.Pod
-	err := r.Client.Get(ctx, key, &pod)
-	unwatched := apierrors.IsNotFound(err)
+	bounded, cancel := context.WithTimeout(ctx, cacheTimeout)
+	defer cancel()
+	err := r.Client.Get(bounded, key, &pod)
+	unwatched := apierrors.IsNotFound(err) || errors.Is(err, context.DeadlineExceeded)
 	if unwatched {
 		// The cache shows only pods with our label, and somebody may have
 		// taken it off: a pod is gone when the API server says so.
@@ -121,21 +154,22 @@ func (r *AgentSessionReconciler) recordedPod(ctx context.Context, session *v1alp
 	case pod.UID != recorded.UID:
 		return nil, false, nil
 	}
-	return &pod, unwatched, nil
+	return &pod, unwatched || !metav1.IsControlledBy(&pod, session), nil
 }
 
 // activationOf is the number of the activation that a pod was made for; 0 if
 // the session did not make it.
 func activationOf(pod *corev1.Pod, session *v1alpha1.AgentSession) int32 {
 	n, err := strconv.ParseInt(pod.Labels[v1alpha1.LabelActivation], 10, 32)
-	if err != nil || !metav1.IsControlledBy(pod, session) || pod.Name != podName(session, int32(n)) {
+	if err != nil || !metav1.IsControlledBy(pod, session) || pod.Name != podName(session, int32(n)) && pod.Name != spareName(session, int32(n)) {
 		return 0
 	}
 	return int32(n)
 }
 
 // observe gathers the facts.
-func (r *AgentSessionReconciler) observe(session *v1alpha1.AgentSession, pod *corev1.Pod) lifecycle.Facts {
+func (r *AgentSessionReconciler) observe(session *v1alpha1.AgentSession, found pods) lifecycle.Facts {
+	pod := found.compute
 	status := &session.Status
 	facts := lifecycle.Facts{
 		Policy:     lifecycle.PolicyOf(&session.Spec, r.TimeScale),
@@ -146,26 +180,41 @@ func (r *AgentSessionReconciler) observe(session *v1alpha1.AgentSession, pod *co
 		Activation: status.Activation,
 		Created:    status.Pod != nil,
 		Compute:    computeOf(pod),
+		Occupied:   occupied(found.earlier),
+		Blind:      r.Prober == nil,
 	}
+	facts.Ending = len(found.ending(r.Clock.Now(), facts.Policy.Lost))
 	remember(&facts, status)
 	if pod == nil {
 		return facts
 	}
-	if status.Pod == nil { // created, and the report was lost
+	reported := status.Pod != nil && status.Pod.UID == pod.UID
+	if !reported { // it is new, or the report was lost
 		facts.State, facts.Activation, facts.Created = v1alpha1.StateStarting, activationOf(pod, session), true
+		facts.Announced, facts.Traffic.InUseUntil = time.Time{}, time.Time{} // what was said of the last one
 	}
 	if r.Prober != nil {
 		key := client.ObjectKeyFromObject(session)
 		facts.Pulse, facts.Asked = r.Prober.Pulse(key, pod.UID)
 		facts.Work = r.Prober.Work(key, pod.UID)
 		facts.Outage = r.Prober.Outage(pod.UID)
-	} else if status.HealthyAt == nil {
+	} else if !reported || status.HealthyAt == nil {
 		facts.Asked = !startedAt(pod).IsZero() // by its node, which knows more of a start that fails
 	}
-	if facts.Pulse.HealthyAt.IsZero() && status.Pod != nil && status.HealthyAt != nil {
+	if facts.Pulse.HealthyAt.IsZero() && reported && status.HealthyAt != nil {
 		facts.Pulse = restore(status, time.Time{}) // healthy before, and not asked now
 	}
 	return facts
+}
+
+// occupied says which of a session's earlier pods keeps the next from running beside it.
+func occupied(earlier []*corev1.Pod) string {
+	for _, pod := range earlier {
+		if by := occupies(pod); by != "" {
+			return by
+		}
+	}
+	return ""
 }
 
 // remember adds what status says of what was.

@@ -26,6 +26,12 @@ func podName(session *v1alpha1.AgentSession, activation int32) string {
 	return session.Name + "-" + strconv.Itoa(int(activation))
 }
 
+// spareName is its name where an earlier session's pod has that one, and is still
+// ending. No session's name and number are that.
+func spareName(session *v1alpha1.AgentSession, activation int32) string {
+	return podName(session, activation) + "-x" + string(session.UID)[:min(len(session.UID), 5)]
+}
+
 // buildPod makes the pod of an activation from the session's template, with
 // what the contract needs and nothing else. With the token the operator asks the
 // agent what the pings do not tell.
@@ -74,6 +80,27 @@ func buildPod(session *v1alpha1.AgentSession, activation int32, started *v1alpha
 	agent := &pod.Spec.Containers[0]
 	agent.Env = environment(agent.Env, session, activation, token)
 	return pod
+}
+
+// avoid has a pod prefer other nodes than some. It may run there all the same, where
+// there is no other.
+func avoid(pod *corev1.Pod, nodes []string) {
+	if len(nodes) == 0 {
+		return
+	}
+	if pod.Spec.Affinity == nil {
+		pod.Spec.Affinity = &corev1.Affinity{}
+	}
+	if pod.Spec.Affinity.NodeAffinity == nil {
+		pod.Spec.Affinity.NodeAffinity = &corev1.NodeAffinity{}
+	}
+	var elsewhere []corev1.NodeSelectorRequirement
+	for _, node := range nodes { // the API takes one value for each
+		elsewhere = append(elsewhere, corev1.NodeSelectorRequirement{Key: "metadata.name", Operator: corev1.NodeSelectorOpNotIn, Values: []string{node}})
+	}
+	affinity := pod.Spec.Affinity.NodeAffinity
+	affinity.PreferredDuringSchedulingIgnoredDuringExecution = append(affinity.PreferredDuringSchedulingIgnoredDuringExecution,
+		corev1.PreferredSchedulingTerm{Weight: 100, Preference: corev1.NodeSelectorTerm{MatchFields: elsewhere}})
 }
 
 // defaultGrace is how long a pod has to end whose template does not say.

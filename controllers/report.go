@@ -54,7 +54,7 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 		return time.Time{}, fmt.Errorf("patch status: %w", err)
 	}
 	r.told.note(client.ObjectKeyFromObject(session), session.Status.State, o.now)
-	if session.Status.State == v1alpha1.StateStopped && old.Status.State != v1alpha1.StateStopped && session.Status.LastTermination != nil {
+	if recordsEnd(&old.Status, &session.Status) {
 		stopsTotal.WithLabelValues(string(session.Status.LastTermination.Reason)).Inc()
 	}
 	for _, e := range eventsOf(&old.Status, &session.Status) {
@@ -63,6 +63,11 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 			"state", session.Status.State, "activation", session.Status.Activation)
 	}
 	return lookAgain, nil
+}
+
+// recordsEnd tells whether a report is the one that records the end of an activation.
+func recordsEnd(old, next *v1alpha1.AgentSessionStatus) bool {
+	return len(next.History) > 0 && (len(old.History) == 0 || old.History[0].Activation != next.History[0].Activation)
 }
 
 // consistency has the session's next read wait until the cache shows a report, but on
@@ -124,6 +129,9 @@ func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.Age
 
 	switch next.State {
 	case v1alpha1.StateStarting, v1alpha1.StateActive, v1alpha1.StateIdle:
+		if old.State == v1alpha1.StateStopping { // woken before the last compute had gone
+			endStatus(&next, old, o)
+		}
 		livingStatus(&next, old, o)
 	case v1alpha1.StateStopping:
 		next.NextStop, next.IdleSince = nil, nil
@@ -161,17 +169,28 @@ func livingStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {
 func stoppedStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {
 	next.NextStop, next.IdleSince = nil, nil
 	next.Pod, next.PingStatus, next.PingStatusSince, next.HealthyAt = nil, "", nil, nil
-	if next.Traffic != nil { // or it would keep the next compute, which nobody calls
-		next.Traffic.InUseUntil = nil
-	}
 	if o.verdict.Stop.Reason == "" || old.State == v1alpha1.StateStopped {
 		return // never had a compute, or it was reported before
 	}
 	if old.State != v1alpha1.StateStopping {
 		next.LastTermination = terminationOf(old, o)
 	}
-	next.LastTermination.At = timePtr(o.now)
-	next.History = historyOf(old, next.LastTermination, o.now)
+	endStatus(next, old, o)
+}
+
+// endStatus records the end of an activation: its compute has gone or counts as lost, or
+// the next one begins beside it.
+func endStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {
+	if next.Traffic != nil { // or it would keep the next compute, which nobody calls
+		next.Traffic.InUseUntil = nil
+	}
+	last := next.LastTermination
+	last.At = timePtr(o.now)
+	if o.verdict.Remains != "" {
+		remains := ". " + o.verdict.Remains
+		last.Message = lifecycle.Cut(last.Message, maxMessage-len(remains)) + remains
+	}
+	next.History = historyOf(old, last, o.now)
 }
 
 func terminationOf(old *v1alpha1.AgentSessionStatus, o outcome) *v1alpha1.Termination {
@@ -221,14 +240,25 @@ func ready(next *v1alpha1.AgentSessionStatus, o outcome) metav1.Condition {
 			c.Status, c.Reason, c.Message = metav1.ConditionFalse, wait.Reason, wait.Message+"."
 		}
 	case v1alpha1.StateStopping:
-		c.Message = "The compute is being taken away."
+		c.Message = "The compute is being taken away." + delay(o.verdict.Wait)
 	case v1alpha1.StateStopped:
 		c.Message = "The session has no compute. " + howToWake(next)
+		if o.verdict.Wait.Message != "" {
+			c.Message = "The session has no compute." + delay(o.verdict.Wait)
+		}
 		if lifecycle.GivenUp(next) {
 			c.Message = "The session has no compute: " + next.LastTermination.Message + ". " + howToWake(next)
 		}
 	}
 	return c
+}
+
+// delay says what keeps a session that was woken from starting.
+func delay(wait lifecycle.Wait) string {
+	if wait.Message == "" {
+		return ""
+	}
+	return " The next one waits: " + wait.Message + "."
 }
 
 func howToWake(status *v1alpha1.AgentSessionStatus) string {

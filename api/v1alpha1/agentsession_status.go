@@ -16,9 +16,10 @@ const (
 	StateActive SessionState = "Active"
 	// StateIdle is a compute without work.
 	StateIdle SessionState = "Idle"
-	// StateStopping is a compute that is being taken away.
+	// StateStopping is a compute that is being taken away. The session can be woken.
 	StateStopping SessionState = "Stopping"
-	// StateStopped is a session without compute. It can be woken.
+	// StateStopped is a session without compute, or whose compute is lost. It can be
+	// woken.
 	StateStopped SessionState = "Stopped"
 )
 
@@ -34,7 +35,7 @@ const (
 	// StopRequested is a stop that spec.desiredState or spec.activation asked for.
 	StopRequested StopReason = "StopRequested"
 	// StopUnhealthy is an agent whose pings failed ping.failureThreshold times
-	// in a row.
+	// in a row, or for 30 s on a node that the API server hears nothing of.
 	StopUnhealthy StopReason = "Unhealthy"
 	// StopStartTimeout is an agent that was not healthy within 120 s of the start
 	// of its container.
@@ -178,7 +179,8 @@ type Termination struct {
 	// +required
 	Reason StopReason `json:"reason"`
 	// message says in words what led to it. Of an agent or an init container that
-	// failed it has the end of what it wrote last.
+	// failed it has the end of what it wrote last; of a compute that was told to go and
+	// is lost it says that its pod is still there, and on which node.
 	// +optional
 	Message string `json:"message,omitempty"`
 	// activation that ended.
@@ -190,7 +192,8 @@ type Termination struct {
 	// dueAt is the moment at which the rule wanted the stop.
 	// +optional
 	DueAt *metav1.Time `json:"dueAt,omitempty"`
-	// at is when the compute was gone. Empty while it is being taken away.
+	// at is when the compute was gone, or counted as lost, or the next one began beside
+	// it. Empty while it is being taken away.
 	// +optional
 	At *metav1.Time `json:"at,omitempty"`
 }
@@ -223,7 +226,8 @@ type PastActivation struct {
 	// from is when its compute was created. Empty if it never had one.
 	// +optional
 	From *metav1.Time `json:"from,omitempty"`
-	// until is when its compute was gone.
+	// until is when its compute was gone, or counted as lost, or the next one began
+	// beside it.
 	// +required
 	Until metav1.Time `json:"until"`
 	// activeSeconds is the time that it spent in state Active, in seconds: with an

@@ -117,7 +117,9 @@ type AgentSessionSpec struct {
 	// activation is the activation that should run, counted from 1. To wake a
 	// stopped session set it to status.activation + 1; as many as do so at
 	// once wake it once. Raised while a compute runs, it replaces that
-	// compute. It cannot be lowered. 1 to 1,000,000,000.
+	// compute. The next one does not wait for the pod of the last to go, unless the
+	// pod has a volume that the two would share. It cannot be lowered. 1 to
+	// 1,000,000,000.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000000000

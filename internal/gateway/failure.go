@@ -41,7 +41,8 @@ const (
 // x-amz-retry-after, for which AWS's clients for JavaScript, Python and Go wait instead
 // of the hundredths of a second that they would. They wait for 5 s more than those at
 // most, and try three times in all: 10 s, and with stopPatience at each try 19 s, which
-// is more than the 15 s that a pod has to end. Java's client tries four times.
+// is more than the 15 s that a pod has to end whose volume the next one waits for. Java's
+// client tries four times.
 const (
 	retryConflict  = 5 * time.Second
 	retryThrottled = time.Second

@@ -29,7 +29,9 @@ const (
 	// maxBaggage that of baggage: AgentCore's.
 	maxHeaderValue = 4096
 	maxBaggage     = 8192
-	dialTimeout    = 5 * time.Second
+	// dialTimeout is how long an address may take to be reached, and how long a compute
+	// may in all, however often a call tries.
+	dialTimeout = 5 * time.Second
 	// idleConnection is how long a connection to an agent is kept for the next call:
 	// half of gunicorn's 2 s, the shortest of the usual servers (uvicorn and Node have
 	// 5). A call on one that the agent is closing fails, and may not be repeated.
@@ -51,13 +53,37 @@ func (buffers) Put(b []byte) { bufferPool.Put((*[4 << 10]byte)(b)) }
 // agents carries requests to agents: straight to their pods, as they are.
 type agents struct{ *http.Transport }
 
+// reach is the time that a compute has to be reached by a call.
+type reach struct {
+	of compute
+	by time.Time
+}
+
+// reachBy is the key of a context that holds its end.
+type reachBy struct{}
+
+// within has all tries to reach a compute end together.
+func (r *reach) within(ctx context.Context, of compute) context.Context {
+	if r.of != of {
+		*r = reach{of, time.Now().Add(dialTimeout)}
+	}
+	return context.WithValue(ctx, reachBy{}, r.by)
+}
+
 func toAgents(allowLoopback bool) agents {
 	dialer := &net.Dialer{Timeout: dialTimeout, Control: refuseOwn} // the status that says where may be a tenant's
 	if allowLoopback {
 		dialer.Control = nil
 	}
 	return agents{&http.Transport{
-		DialContext:            dialer.DialContext,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if by, ok := ctx.Value(reachBy{}).(time.Time); ok {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithDeadline(ctx, by)
+				defer cancel()
+			}
+			return dialer.DialContext(ctx, network, addr)
+		},
 		DisableCompression:     true,
 		ReadBufferSize:         2 << 10, // as buffers: for as long as a stream is open
 		WriteBufferSize:        2 << 10,
@@ -97,6 +123,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, c *call) error 
 	defer limit.end()
 	waiting, stop := whileThere(work, r.Context())
 	defer stop()
+	var reach reach
 	for tries := 1; ; tries++ {
 		changed := g.changes.next(c.key())
 		session, release, err := g.acquireFor(waiting, c)
@@ -108,7 +135,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, c *call) error 
 			release()
 			return c.ended(waiting, err, "the agent had not been asked")
 		}
-		err = g.forward(w, r.WithContext(work), c, session, limit, g.onHangup(r.Context(), c, computeOf(session), limit.cancel), release)
+		err = g.forward(w, r.WithContext(reach.within(work, computeOf(session))), c, session, limit, g.onHangup(r.Context(), c, computeOf(session), limit.cancel), release)
 		if !unreached(err) || tries == maxTries {
 			return c.ended(work, err, "the agent had not answered")
 		}
@@ -184,9 +211,10 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, sessi
 	case answered, failed == nil:
 		return failed
 	}
-	if !unreached(failed) { // it may hold what the agent wrote
-		failed = errors.New(lifecycle.Printable(failed.Error()))
+	if unreached(failed) {
+		return errors.Join(runtimeError("Runtime health check failed or timed out: the agent could not be reached."), failed)
 	}
+	failed = errors.New(lifecycle.Printable(failed.Error())) // it may hold what the agent wrote
 	return errors.Join(runtimeError("Runtime health check failed or timed out: the agent closed the connection before it answered."), failed)
 }
 

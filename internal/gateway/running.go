@@ -22,14 +22,15 @@ type running struct {
 
 // run is one of them.
 type run struct {
-	pod     *v1alpha1.PodStatus
-	version string // of the session, when the call was let through
-	cut     func(why error)
+	activation int32
+	pod        *v1alpha1.PodStatus
+	version    string // of the session, when the call was let through
+	cut        func(why error)
 }
 
 // run has a call cut when its session's compute ends, until done.
 func (g *Gateway) run(ctx context.Context, session *v1alpha1.AgentSession, cut func(why error)) (done func()) {
-	key, one := client.ObjectKeyFromObject(session), &run{session.Status.Pod, session.ResourceVersion, cut}
+	key, one := client.ObjectKeyFromObject(session), &run{session.Status.Activation, session.Status.Pod, session.ResourceVersion, cut}
 	g.running.add(key, one)
 	// What was seen before that is in the cache, unless that is late: then it comes.
 	var now v1alpha1.AgentSession
@@ -70,7 +71,7 @@ func (r *running) saw(session *v1alpha1.AgentSession) {
 		if order, err := resourceversion.CompareResourceVersion(session.ResourceVersion, one.version); err == nil && order <= 0 {
 			continue
 		}
-		if reason := lifecycle.Ended(session, one.pod); reason != "" {
+		if reason := lifecycle.Ended(session, one.activation, one.pod); reason != "" {
 			one.cut(stopped(reason))
 		}
 	}

@@ -80,7 +80,7 @@ func (g *Gateway) acquire(ctx context.Context, c *call, started bool) (session *
 
 // advance has a session that is not ready start, or waits for it.
 func (g *Gateway) advance(ctx context.Context, c *call, changed <-chan struct{}, session *v1alpha1.AgentSession, phase lifecycle.Phase, started, live bool) (bool, error) {
-	if phase == lifecycle.PhaseStopped && !started {
+	if !started && (phase == lifecycle.PhaseStopped || lifecycle.Dropped(session)) {
 		started, err := g.begin(ctx, c, session)
 		if err == nil && !started {
 			err = waitFor(ctx, changed, conflictRetry)
@@ -129,7 +129,7 @@ func (c *call) runs(session *v1alpha1.AgentSession) {
 // await waits for a session that is not ready to change, unless that is not this
 // call's to wait for, or there is nothing to wait for.
 func (g *Gateway) await(ctx context.Context, c *call, changed <-chan struct{}, session *v1alpha1.AgentSession, phase lifecycle.Phase, started, live bool) error {
-	if phase == lifecycle.PhaseStopped {
+	if phase == lifecycle.PhaseStopped || lifecycle.Dropped(session) {
 		return startFailed(session)
 	}
 	if refusal := refusalOf(session); phase == lifecycle.PhaseStarting && refusal != nil {
@@ -141,18 +141,24 @@ func (g *Gateway) await(ctx context.Context, c *call, changed <-chan struct{}, s
 	if started || g.Conflict == ConflictWait {
 		return waitFor(ctx, changed, 0)
 	}
-	if phase == lifecycle.PhaseStopping {
-		if c.patience.IsZero() {
-			c.patience = time.Now().Add(stopPatience)
-		}
-		if left := time.Until(c.patience); left > 0 {
-			return waitFor(ctx, changed, left)
-		}
+	if left := c.bears(phase); left > 0 {
+		return waitFor(ctx, changed, left)
 	}
 	if live {
 		conflictsTotal.Inc()
 	}
 	return conflict()
+}
+
+// bears is how long a call waits yet for a session that stops, and may not be woken.
+func (c *call) bears(phase lifecycle.Phase) time.Duration {
+	if phase != lifecycle.PhaseStopping {
+		return 0
+	}
+	if c.patience.IsZero() {
+		c.patience = time.Now().Add(stopPatience)
+	}
+	return time.Until(c.patience)
 }
 
 // waitFor waits for a change, for as long as atMost if that is not zero.

@@ -1,7 +1,10 @@
 package lifecycle
 
 import (
+	"fmt"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
@@ -37,9 +40,12 @@ type Verdict struct {
 	Next Stop
 	// Stuck tells that the session has been busy for too long, and why.
 	Stuck Stuck
-	// Wait is what keeps a session that starts from being healthy, or one whose agent
-	// is silent in an outage from being stopped.
+	// Wait is what keeps a session that starts from being healthy, one that was woken
+	// from starting, or one whose agent is silent in an outage from being stopped.
 	Wait Wait
+	// Remains says of a compute that is lost that its pod is still there, and where;
+	// empty of any other.
+	Remains string
 	// Ask tells that the agent should be asked for its tasks.
 	Ask bool
 	// LookAgain is when to decide again if nothing happens before; zero: never.
@@ -53,7 +59,7 @@ func Decide(now time.Time, f Facts) Verdict {
 	case f.State == "" || f.State == v1alpha1.StateStopped:
 		return f.decideStopped(now)
 	case f.State == v1alpha1.StateStopping:
-		return f.decideStopping()
+		return f.decideStopping(now)
 	case f.Compute.Phase == ComputeAbsent && !f.Created:
 		return f.decideRefused(now)
 	case f.Compute.Phase == ComputeAbsent:
@@ -63,17 +69,31 @@ func Decide(now time.Time, f Facts) Verdict {
 	return f.decideLiving(now)
 }
 
-// decideStopped: no compute. A session is started by a higher activation, or
-// when the stop that desiredState had asked for is withdrawn.
-func (f Facts) decideStopped(now time.Time) Verdict {
+// wanted is the activation that is to run in the place of one that was stopped; 0 if
+// none is. A session is woken by a higher activation, or when the stop that
+// desiredState had asked for is withdrawn.
+func (f Facts) wanted() int32 {
 	wanted := max(f.Requested, 1)
 	if f.LastStop.Reason == v1alpha1.StopRequested || f.GivenUp {
 		wanted = max(wanted, f.Activation+1)
 	}
-	if f.Desired != v1alpha1.DesiredStopped && wanted > f.Activation && !f.Deleted {
+	if f.Desired == v1alpha1.DesiredStopped || f.Deleted || wanted <= f.Activation {
+		return 0
+	}
+	return wanted
+}
+
+// decideStopped: no compute.
+func (f Facts) decideStopped(now time.Time) Verdict {
+	wanted, held := f.wanted(), f.held()
+	if wanted > 0 && held == "" {
 		return f.start(wanted)
 	}
 	v := Verdict{State: v1alpha1.StateStopped, Activation: f.Activation, Stop: f.LastStop}
+	if wanted > 0 {
+		v.Wait.Message, v.LookAgain = held, now.Add(f.Policy.Lost)
+		return v
+	}
 	if f.Policy.TTL < 0 || f.Deleted || f.StoppedAt.IsZero() {
 		return v
 	}
@@ -96,20 +116,77 @@ func (f Facts) decideRefused(now time.Time) Verdict {
 		}
 		return Verdict{State: v1alpha1.StateStopped, Activation: f.Activation, Stop: d.Stop}
 	}
+	if held := f.held(); held != "" {
+		return Verdict{State: v1alpha1.StateStarting, Activation: f.Activation, Wait: Wait{Message: held}, LookAgain: now.Add(f.Policy.Lost)}
+	}
 	return f.start(f.Activation)
 }
 
-// decideStopping: the reason is recorded already; only the pod has to go.
-func (f Facts) decideStopping() Verdict {
+// decideStopping: the reason is recorded already; only the pod has to go. From the
+// moment at which it was told to, nobody asks or calls it, so the next activation does
+// not wait for it, unless it has a volume that the next one must not use beside it.
+func (f Facts) decideStopping(now time.Time) Verdict {
 	v := Verdict{State: v1alpha1.StateStopping, Activation: f.Activation, Stop: f.LastStop}
-	switch f.Compute.Phase {
-	case ComputeAbsent:
-		v.State = v1alpha1.StateStopped
-	case ComputePresent, ComputeExited, ComputeLost, ComputeFailed:
+	leaving := f.Compute.Phase == ComputeLeaving
+	if !leaving && f.Compute.Phase != ComputeAbsent {
 		v.Action = ActStop
-	case ComputeLeaving: // on its way
+		return v
+	}
+	wanted, held := f.wanted(), f.held()
+	switch lost := f.lostAt(now); {
+	case wanted > 0 && held == "":
+		return f.start(wanted)
+	case !leaving:
+		v.State = v1alpha1.StateStopped
+	case !now.Before(lost):
+		v.State, v.Remains = v1alpha1.StateStopped, f.Compute.Where+" is still there"
+	default:
+		v.LookAgain = lost
+	}
+	if wanted > 0 {
+		v.Wait.Message = held
 	}
 	return v
+}
+
+// held says which pods of the session that have not gone yet keep the next one from
+// starting; empty if none do.
+func (f Facts) held() string {
+	ending, leaving := f.Ending, f.Compute.Phase == ComputeLeaving
+	if leaving {
+		ending++
+	}
+	switch {
+	case f.Occupied != "":
+		return f.Occupied
+	case leaving && f.Compute.Volume != "":
+		return f.Compute.Volume
+	case ending > maxEnding:
+		return fmt.Sprintf("more than %d pods of the session have not gone yet", maxEnding)
+	}
+	return ""
+}
+
+// lostAt is when a compute that was told to go counts as lost: some time after its
+// grace, or at once if the API server hears nothing of its node.
+func (f Facts) lostAt(now time.Time) time.Time {
+	if !f.Compute.SilentSince.IsZero() {
+		return now
+	}
+	return f.Compute.GoneBy.Add(f.Policy.Lost)
+}
+
+// Superseded tells whether a pod of a session is none of its computes any more: status
+// has gone past it. Activations only grow and each has one pod, so also a status that is
+// out of date says it of no pod that is a compute or will be one.
+func Superseded(status *v1alpha1.AgentSessionStatus, activation int32, pod *corev1.Pod) bool {
+	switch {
+	case activation != status.Activation:
+		return activation < status.Activation
+	case status.Pod != nil:
+		return status.Pod.UID != pod.UID
+	}
+	return status.State == v1alpha1.StateStopped
 }
 
 func (f Facts) decideLiving(now time.Time) Verdict {

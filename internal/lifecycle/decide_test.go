@@ -6,6 +6,9 @@ import (
 
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/types"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apitypes "k8s.io/apimachinery/pkg/types"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -27,6 +30,20 @@ func TestDecide(t *testing.T) {
 		}
 		return f
 	}
+	going := func(change ...func(*lifecycle.Facts)) lifecycle.Facts {
+		f := living(now, inState(v1alpha1.StateStopping))
+		f.LastStop = lifecycle.Stop{At: at(95), Reason: v1alpha1.StopIdleTimeout, Message: "it was idle"}
+		for _, c := range change {
+			c(&f)
+		}
+		return f
+	}
+	asking := func(activation int32) func(*lifecycle.Facts) {
+		return func(f *lifecycle.Facts) { f.Requested = activation }
+	}
+	volume := func(f *lifecycle.Facts) { f.Compute.Volume = "the volume" }
+	ending := func(n int) func(*lifecycle.Facts) { return func(f *lifecycle.Facts) { f.Ending = n } }
+	occupied := func(f *lifecycle.Facts) { f.Occupied = "an earlier volume" }
 	fresh := lifecycle.Facts{Policy: lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1)}
 	refused := fresh
 	refused.State, refused.Activation = v1alpha1.StateStarting, 3
@@ -68,10 +85,46 @@ func TestDecide(t *testing.T) {
 		"a deleted session's compute goes":         {living(now, func(f *lifecycle.Facts) { f.Deleted = true }), And(verdict(v1alpha1.StateStopping, lifecycle.ActStop, 1), HaveField("Stop.Reason", v1alpha1.StopRequested))},
 
 		"stopping, the pod not deleted yet":        {living(now, inState(v1alpha1.StateStopping)), verdict(v1alpha1.StateStopping, lifecycle.ActStop, 1)},
-		"stopping, the pod on its way":             {living(now, inState(v1alpha1.StateStopping), compute(lifecycle.ComputeLeaving, "")), verdict(v1alpha1.StateStopping, lifecycle.ActNone, 1)},
+		"stopping, the pod on its way":             {going(leaving(at(110))), And(verdict(v1alpha1.StateStopping, lifecycle.ActNone, 1), HaveField("LookAgain", at(120)))},
 		"stopping, the agent has ended":            {living(now, inState(v1alpha1.StateStopping), compute(lifecycle.ComputeExited, "")), verdict(v1alpha1.StateStopping, lifecycle.ActStop, 1)},
-		"stopping, the pod gone":                   {living(now, inState(v1alpha1.StateStopping), compute(lifecycle.ComputeAbsent, "")), verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1)},
-		"56: woken while it stops, it stops first": {living(now, inState(v1alpha1.StateStopping), func(f *lifecycle.Facts) { f.Requested = 2 }), verdict(v1alpha1.StateStopping, lifecycle.ActStop, 1)},
+		"stopping, the pod gone":                   {going(compute(lifecycle.ComputeAbsent, "")), And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1), HaveField("Remains", ""))},
+		"stopping, not gone in its grace":          {going(leaving(at(90).Add(1))), And(verdict(v1alpha1.StateStopping, lifecycle.ActNone, 1), HaveField("LookAgain", at(100).Add(1)))},
+		"stopping, not gone 10 s after its grace":  {going(leaving(at(90))), And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1), HaveField("Stop.Reason", v1alpha1.StopIdleTimeout), HaveField("Remains", "pod a-1 on node n is still there"))},
+		"stopping, its node silent":                {going(leaving(at(900)), silent(at(99))), And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1), HaveField("Remains", "pod a-1 on node n is still there"))},
+		"a pod that was not told to go is told so": {going(compute(lifecycle.ComputePresent, ""), silent(at(10)), asking(2)), verdict(v1alpha1.StateStopping, lifecycle.ActStop, 1)},
+		"56: woken while its pod is on its way":    {going(leaving(at(110)), asking(2)), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
+		"woken when its pod is gone":               {going(compute(lifecycle.ComputeAbsent, ""), asking(2)), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
+		"woken when its pod is lost":               {going(leaving(at(10)), asking(5)), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 5)},
+		"its stop taken back while its pod is on its way": {
+			going(leaving(at(110)), func(f *lifecycle.Facts) { f.LastStop.Reason = v1alpha1.StopRequested }), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2),
+		},
+		"its stop stands, whatever activation is asked for": {
+			going(leaving(at(110)), asking(2), func(f *lifecycle.Facts) { f.Desired = v1alpha1.DesiredStopped }), verdict(v1alpha1.StateStopping, lifecycle.ActNone, 1),
+		},
+		"deleted while its pod is on its way": {
+			going(leaving(at(110)), asking(2), func(f *lifecycle.Facts) { f.Deleted = true }), verdict(v1alpha1.StateStopping, lifecycle.ActNone, 1),
+		},
+		"woken, its pod on its way with a volume": {
+			going(leaving(at(110)), asking(2), volume), And(verdict(v1alpha1.StateStopping, lifecycle.ActNone, 1), HaveField("Wait.Message", "the volume"), HaveField("LookAgain", at(120))),
+		},
+		"woken, its pod lost with a volume": {
+			going(leaving(at(90)), asking(2), volume), And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1), HaveField("Wait.Message", "the volume")),
+		},
+		"woken, its pod with a volume gone": {going(compute(lifecycle.ComputeAbsent, ""), asking(2), volume), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
+		"woken, an earlier pod with a volume there": {
+			going(leaving(at(110)), asking(2), occupied), And(verdict(v1alpha1.StateStopping, lifecycle.ActNone, 1), HaveField("Wait.Message", "an earlier volume")),
+		},
+		"woken, two pods on their way before it":   {going(leaving(at(110)), asking(2), ending(2)), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
+		"woken, three pods on their way before it": {going(leaving(at(110)), asking(2), ending(3)), And(verdict(v1alpha1.StateStopping, lifecycle.ActNone, 1), HaveField("Wait.Message", ContainSubstring("more than 3 pods")))},
+		"stopped, and woken, three pods there":     {stopped(v1alpha1.StopIdleTimeout, asking(2), ending(3)), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
+		"stopped, and woken, four pods there":      {stopped(v1alpha1.StopIdleTimeout, asking(2), ending(4)), And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1), HaveField("LookAgain", at(110)))},
+		"refused, four pods there":                 {with(refused, ending(4)), And(verdict(v1alpha1.StateStarting, lifecycle.ActNone, 3), HaveField("LookAgain", at(110)))},
+		"stopped, and woken, a lost pod with a volume there": {
+			stopped(v1alpha1.StopIdleTimeout, asking(2), occupied, func(f *lifecycle.Facts) { f.Policy.TTL = 0 }),
+			And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1), HaveField("Wait.Message", "an earlier volume")),
+		},
+		"stopped, a lost pod with a volume there": {stopped(v1alpha1.StopIdleTimeout, occupied), And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1), HaveField("Wait.Message", ""))},
+		"refused, a lost pod with a volume there": {with(refused, occupied), And(verdict(v1alpha1.StateStarting, lifecycle.ActNone, 3), HaveField("Wait.Message", "an earlier volume"))},
 
 		"a stopped session stays so":                        {stopped(v1alpha1.StopIdleTimeout), verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1)},
 		"a stopped session stays so at the same activation": {stopped(v1alpha1.StopIdleTimeout, func(f *lifecycle.Facts) { f.Requested = 1 }), verdict(v1alpha1.StateStopped, lifecycle.ActNone, 1)},
@@ -91,6 +144,40 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			NewWithT(t).Expect(lifecycle.Decide(now, row.facts)).To(row.want)
+		})
+	}
+}
+
+// TestSuperseded: a pod that is a compute, or will be one, is never called superseded,
+// by any status that was true before.
+func TestSuperseded(t *testing.T) {
+	at := func(state v1alpha1.SessionState, activation int32, pod string) *v1alpha1.AgentSessionStatus {
+		status := &v1alpha1.AgentSessionStatus{State: state, Activation: activation}
+		if pod != "" {
+			status.Pod = &v1alpha1.PodStatus{UID: apitypes.UID(pod)}
+		}
+		return status
+	}
+	for name, row := range map[string]struct {
+		status     *v1alpha1.AgentSessionStatus
+		activation int32
+		want       bool
+	}{
+		"of a session that has not begun":      {at("", 0, ""), 1, false},
+		"of an earlier activation":             {at("Idle", 3, "other"), 2, true},
+		"of an earlier one, while none runs":   {at("Starting", 3, ""), 2, true},
+		"the compute":                          {at("Idle", 3, "ours"), 3, false},
+		"the compute that is stopping":         {at("Stopping", 3, "ours"), 3, false},
+		"created, and not reported":            {at("Starting", 3, ""), 3, false},
+		"created beside one that is stopping":  {at("Stopping", 2, "other"), 3, false},
+		"created after a stop":                 {at("Stopped", 2, ""), 3, false},
+		"lost":                                 {at("Stopped", 3, ""), 3, true},
+		"of an activation that another is of":  {at("Idle", 3, "other"), 3, true},
+		"of a later activation than is known":  {at("Idle", 2, "other"), 3, false},
+		"of one that is stopping, and another": {at("Stopping", 3, "other"), 3, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(lifecycle.Superseded(row.status, row.activation, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "ours"}})).To(Equal(row.want))
 		})
 	}
 }

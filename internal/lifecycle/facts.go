@@ -37,6 +37,14 @@ type Facts struct {
 
 	// Refusal says why the compute could not be had so far; empty if nothing does.
 	Refusal string
+	// Occupied says which earlier pod of the session, that has not gone yet, has a
+	// volume that the next one must not use beside it; empty if none has.
+	Occupied string
+	// Ending is how many earlier pods have not gone yet, and do not count as lost.
+	Ending int
+	// Blind tells that nobody asks the agent here: its node's process does, if the node
+	// is there.
+	Blind bool
 	// Compute is the pod of the activation.
 	Compute Compute
 	// Asked tells that the agent's container has started, and that somebody asks it.
@@ -64,6 +72,16 @@ type Compute struct {
 	// Detail says for people why the agent exited or never ran, or why the pod was
 	// lost; and of one that is there why its agent is not asked.
 	Detail string
+	// Where names the pod and its node for people.
+	Where string
+	// GoneBy is when the grace of a pod that is leaving is over.
+	GoneBy time.Time
+	// SilentSince is since when the API server has heard nothing of the pod's node;
+	// zero if it hears of it.
+	SilentSince time.Time
+	// Volume names a volume of the pod that no other may use beside it; empty if it
+	// has none.
+	Volume string
 }
 
 // Wait is what keeps a session from starting.

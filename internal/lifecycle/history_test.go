@@ -10,6 +10,9 @@ import (
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
+// grace is what a pod has to end.
+const grace = 15 * time.Second
+
 // history is a session's life as the rules see it: an agent that does what it
 // likes, a gateway, a cluster, an operator that comes and goes. Every look
 // checks what must hold whatever happens.
@@ -22,6 +25,7 @@ type history struct {
 
 	reported  reported      // status
 	refused   bool          // the API server takes no pod
+	volume    string        // of each compute; empty if it has none
 	skew      time.Duration // of the node's clock
 	down      bool          // the operator
 	lastAlive time.Time
@@ -53,6 +57,7 @@ func newHistory(t *rapid.T) *history {
 		h.facts.Policy.StuckAfter = time.Duration(rapid.IntRange(60, 200).Draw(t, "stuck after")) * time.Second
 		h.facts.Policy.StuckAction = rapid.SampledFrom([]v1alpha1.StuckAction{v1alpha1.StuckReport, v1alpha1.StuckStop}).Draw(t, "action")
 	}
+	h.volume = rapid.SampledFrom([]string{"", "a volume"}).Draw(t, "volume")
 	h.agent.stamps = rapid.SampledFrom([]stamps{honest, honest, missing, milliseconds, future, advancing, frozen}).Draw(t, "stamps")
 	return h
 }
@@ -159,7 +164,7 @@ func (h *history) look() {
 		h.facts.LastStop = v.Stop
 	}
 	if v.State == v1alpha1.StateStopped {
-		h.facts.Created = false
+		h.leave()
 	}
 	if h.living() {
 		h.reported.write(h.facts.Pulse, v)
@@ -209,14 +214,24 @@ func (h *history) ask() {
 	}
 }
 
+// leave has the session have no compute. Its pod may be there, and have its volume.
+func (h *history) leave() {
+	if h.facts.Compute.Volume != "" && h.facts.Compute.Phase != lifecycle.ComputeAbsent {
+		h.facts.Occupied = h.facts.Compute.Volume
+	}
+	h.facts.Created, h.facts.Compute = false, lifecycle.Compute{}
+}
+
 // start makes the compute of a new activation, or has it refused.
 func (h *history) start() {
+	h.leave()
+	h.facts.Traffic.InUseUntil = zero
 	if h.refused {
-		h.facts.Created, h.lookAgain = false, h.now.Add(time.Minute)
+		h.lookAgain = h.now.Add(time.Minute)
 		return
 	}
 	h.facts.Created, h.facts.Asked, h.facts.Pulse, h.facts.Announced = true, false, lifecycle.Pulse{}, time.Time{}
-	h.facts.Compute = lifecycle.Compute{Phase: lifecycle.ComputePresent, CreatedAt: h.now.Truncate(time.Second)}
+	h.facts.Compute = lifecycle.Compute{Phase: lifecycle.ComputePresent, CreatedAt: h.now.Truncate(time.Second), Volume: h.volume}
 	h.agent = newAgent(h.facts.Compute.CreatedAt, h.agent.stamps)
 	h.facts.Work, h.asked, h.told, h.toldAt = lifecycle.Work{}, time.Time{}, agent{}, time.Time{}
 	h.reported, h.stops, h.seenIdle, h.unsure, h.errors = reported{}, 0, 0, 0, 0

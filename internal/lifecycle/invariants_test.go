@@ -59,6 +59,10 @@ func TestHistories(t *testing.T) {
 			"the agent exits":    func(*rapid.T) { h.seldom(func() { h.cluster(lifecycle.ComputeExited) }) },
 			"the node goes":      func(*rapid.T) { h.seldom(func() { h.cluster(lifecycle.ComputeLost) }) },
 			"the pod is deleted": func(*rapid.T) { h.seldom(func() { h.cluster(lifecycle.ComputeLeaving) }) },
+			"a node is silent":   func(*rapid.T) { h.seldom(func() { h.silence(true) }) },
+			"a node is heard of": func(*rapid.T) { h.silence(false); h.look() },
+			"an old pod goes":    func(*rapid.T) { h.facts.Occupied = ""; h.look() },
+			"old pods pile up":   func(t *rapid.T) { h.facts.Ending = rapid.IntRange(0, 4).Draw(t, "ending"); h.look() },
 			"the pod goes":       func(*rapid.T) { h.seldom(func() { h.cluster(lifecycle.ComputeAbsent) }) },
 			"a quota is full":    func(*rapid.T) { h.refused = true },
 			"a quota has room":   func(*rapid.T) { h.refused = false; h.look() },
@@ -104,6 +108,20 @@ func (h *history) cluster(phase lifecycle.ComputePhase) {
 		return
 	}
 	h.facts.Compute.Phase, h.facts.Compute.Detail = phase, "seen"
+	if phase == lifecycle.ComputeLeaving {
+		h.facts.Compute.GoneBy, h.facts.Compute.Where = h.now.Add(grace), "a pod"
+	}
+}
+
+// silence has the API server hear nothing of the node of the pod, whose agent answers
+// nobody then; or has it hear of it again.
+func (h *history) silence(silent bool) {
+	switch {
+	case !silent:
+		h.facts.Compute.SilentSince = zero
+	case h.facts.Compute.Phase != lifecycle.ComputeAbsent:
+		h.facts.Compute.SilentSince, h.agent.fails = h.now, lifecycle.FailureTimeout
+	}
 }
 
 // check holds for every verdict.
@@ -123,15 +141,40 @@ func (h *history) check(v lifecycle.Verdict) {
 	}
 	switch {
 	case f.State == v1alpha1.StateStopping:
-		if v.State != v1alpha1.StateStopping && v.State != v1alpha1.StateStopped || v.Stop != f.LastStop {
-			t.Fatalf("a stop was taken back or changed: %+v", v)
-		}
+		h.checkStopping(v)
 	case v.Action == lifecycle.ActStart:
-		if f.Compute.Phase != lifecycle.ComputeAbsent || f.Desired == v1alpha1.DesiredStopped || f.Deleted {
+		if f.Compute.Phase != lifecycle.ComputeAbsent || f.Desired == v1alpha1.DesiredStopped || f.Deleted || f.Occupied != "" || f.Ending > 3 {
 			t.Fatalf("started: %+v", f)
 		}
 	case h.living() && f.Compute.Phase != lifecycle.ComputeAbsent:
 		h.checkLiving(v)
+	}
+}
+
+// checkStopping: a stop is never taken back nor changed, and nothing runs beside a
+// compute that was not told to go, or whose volume it would use. So there are never two
+// that somebody asks or calls.
+func (h *history) checkStopping(v lifecycle.Verdict) {
+	t, f := h.t, h.facts
+	gone := f.Compute.Phase == lifecycle.ComputeAbsent
+	told := gone || f.Compute.Phase == lifecycle.ComputeLeaving
+	lost := told && !gone && (!f.Compute.SilentSince.IsZero() || !h.now.Before(f.Compute.GoneBy.Add(10*time.Second)))
+	switch v.State {
+	case v1alpha1.StateStarting:
+		alone := f.Occupied == "" && (gone && f.Ending <= 3 || !gone && f.Ending < 3 && f.Compute.Volume == "")
+		if !told || !alone || v.Action != lifecycle.ActStart || v.Activation <= f.Activation || f.Desired == v1alpha1.DesiredStopped || f.Deleted {
+			t.Fatalf("started beside %+v: %+v", f, v)
+		}
+	case v1alpha1.StateStopped:
+		if !gone && !lost || v.Stop != f.LastStop || lost != (v.Remains != "") {
+			t.Fatalf("stopped, and the compute is %+v: %+v", f.Compute, v)
+		}
+	case v1alpha1.StateStopping:
+		if gone || lost || v.Stop != f.LastStop || told != (v.Action == lifecycle.ActNone) || told && !v.LookAgain.Equal(f.Compute.GoneBy.Add(10*time.Second)) {
+			t.Fatalf("still stopping, and the compute is %+v: %+v", f.Compute, v)
+		}
+	default:
+		t.Fatalf("a stop was taken back: %+v", v)
 	}
 }
 
@@ -189,6 +232,10 @@ func (h *history) checkUnhealthy() {
 	patience := time.Duration(threshold) * period
 	switch silent := h.now.Sub(h.answeredAt) + h.back; {
 	case h.errors >= threshold:
+	case !f.Compute.SilentSince.IsZero():
+		if silent < min(patience, 30*time.Second) {
+			h.t.Fatalf("stopped with its node after %v", silent)
+		}
 	case h.now.Sub(f.Traffic.InUseUntil) < patience, h.now.Sub(f.Traffic.EndedAt) < patience:
 		h.t.Fatal("stopped as unhealthy in or soon after an invocation, and it answered no error")
 	case silent < patience, h.answered.busy && f.Pulse.Status == contract.HealthyBusy && silent < 15*time.Minute && h.counts():

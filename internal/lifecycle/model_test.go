@@ -158,6 +158,9 @@ func owed(now time.Time, f lifecycle.Facts) v1alpha1.StopReason {
 		return v1alpha1.StopStartFailed
 	case !started && running && reached(runs, policy.StartTimeout) && (!f.Asked || p.Failures > 0):
 		return v1alpha1.StopStartTimeout
+	case started && !f.Compute.SilentSince.IsZero() && reached(f.Compute.SilentSince, 0) && p.Failures >= min(policy.FailureThreshold, 15) &&
+		reached(p.FailingSince, min(threshold, 15*policy.Period)):
+		return v1alpha1.StopUnhealthy
 	case started && (ill(now, f) || reached(f.Outage, threshold) && dead(now, f, busy)):
 		return v1alpha1.StopUnhealthy
 	case !started, !fresh:

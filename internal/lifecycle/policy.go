@@ -34,6 +34,12 @@ const (
 	// mergeWindow is how long a change of ping status that was just reported
 	// stands before the next is, so that a flapping agent costs few writes.
 	mergeWindow = 4 * time.Second
+	// lostAfter is how long after its grace a compute that was told to go, and has not
+	// gone, counts as lost.
+	lostAfter = 10 * time.Second
+	// maxEnding is how many pods of a session may be ending while another starts: who
+	// stops and wakes a session by turns would else have any number.
+	maxEnding = 3
 	// tellWindow is how long what is told of a session that starts stands at least.
 	tellWindow = 10 * time.Second
 )
@@ -92,6 +98,8 @@ type Policy struct {
 	Merge time.Duration
 	// Tell is how long what is told of a session that starts stands at least.
 	Tell time.Duration
+	// Lost is how long after its grace a compute that has not gone counts as lost.
+	Lost time.Duration
 }
 
 // PolicyOf reads a spec. scale divides every duration; 1 leaves them.
@@ -108,6 +116,7 @@ func PolicyOf(spec *v1alpha1.AgentSessionSpec, scale int) Policy {
 		TTL:              -1,
 		Merge:            mergeWindow / time.Duration(scale),
 		Tell:             tellWindow / time.Duration(scale),
+		Lost:             lostAfter / time.Duration(scale),
 	}
 	if spec.ProvisioningTimeoutSeconds > 0 {
 		p.Provisioning = seconds(spec.ProvisioningTimeoutSeconds)

@@ -28,6 +28,7 @@ var rules = []func(now time.Time, f Facts) due{
 	computeLost,   // somebody else took the pod away
 	maxLifetime,   // nothing extends it
 	startTimeout,  // the agent has not started, or is not healthy
+	nodeSilent,    // pings failed, and nobody hears of the node either
 	unhealthy,     // pings failed in a row
 	stuckBusy,     // busy for too long, and the spec says stop
 	idleTimeout,   // without work for too long
@@ -77,6 +78,25 @@ func maxLifetime(_ time.Time, f Facts) due {
 		message += ", not even an agent that is HealthyBusy"
 	}
 	return due{Stop: Stop{f.Compute.CreatedAt.Add(f.Policy.Max), v1alpha1.StopMaxLifetime, message}}
+}
+
+// nodeSilent is for pings that fail while the API server hears nothing of the agent's
+// node. That is no fault of ours, and no invocation is at work there: neither an outage
+// nor a lease holds it back. Where nobody asks here, the node's process does, and is as
+// silent.
+func nodeSilent(_ time.Time, f Facts) due {
+	since, p := f.Compute.SilentSince, f.Pulse
+	threshold := min(f.Policy.FailureThreshold, DefaultFailureThreshold)
+	switch {
+	case since.IsZero() || f.starting():
+		return due{}
+	case f.Blind:
+		return due{Stop: Stop{since, v1alpha1.StopUnhealthy, "The API server hears nothing of the node that the agent is asked on"}, quiet: true}
+	case p.Failures < threshold:
+		return due{}
+	}
+	message := fmt.Sprintf("At least %d pings in a row failed, and the API server hears nothing of the agent's node: %s", threshold, p.LastFailure.Detail)
+	return due{Stop: Stop{latest(since, p.FailingSince.Add(time.Duration(threshold)*f.Policy.Period)), v1alpha1.StopUnhealthy, message}, quiet: true}
 }
 
 // unhealthy: an agent that answers errors is ill. One that does not answer may be at

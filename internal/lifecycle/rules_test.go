@@ -104,6 +104,18 @@ func compute(phase lifecycle.ComputePhase, detail string) func(*lifecycle.Facts)
 	return func(f *lifecycle.Facts) { f.Compute.Phase, f.Compute.Detail = phase, detail }
 }
 
+// leaving is a pod that was told to go, and whose grace is over at a moment.
+func leaving(goneBy time.Time) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) {
+		f.Compute.Phase, f.Compute.GoneBy, f.Compute.Where = lifecycle.ComputeLeaving, goneBy, "pod a-1 on node n"
+	}
+}
+
+// silent is a pod whose node the API server has heard nothing of since a moment.
+func silent(since time.Time) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) { f.Compute.SilentSince = since }
+}
+
 func stuckAfter(seconds int, action v1alpha1.StuckAction) func(*lifecycle.Facts) {
 	return func(f *lifecycle.Facts) {
 		f.Policy.StuckAfter, f.Policy.StuckAction = time.Duration(seconds)*time.Second, action
@@ -180,6 +192,13 @@ func TestRules(t *testing.T) {
 		"ill too seldom in an invocation":                                  {[]func(*lifecycle.Facts){failing(40, at(100)), erring(14, at(140)), inUse(at(5000))}, at(5030), v1alpha1.StopUnhealthy},
 		"ill as well as silent, the silence longer":                        {[]func(*lifecycle.Facts){failing(40, at(100)), erring(15, at(140))}, at(130), v1alpha1.StopUnhealthy},
 		"ill, in an outage":                                                {[]func(*lifecycle.Facts){failing(40, at(100)), erring(15, at(140)), inUse(at(5000)), outage(at(200))}, at(170), v1alpha1.StopUnhealthy},
+		"silent in an invocation, and its node too":                        {[]func(*lifecycle.Facts){failing(20, at(100)), inUse(at(5000)), silent(at(150))}, at(150), v1alpha1.StopUnhealthy},
+		"silent in an invocation, its node before":                         {[]func(*lifecycle.Facts){failing(20, at(100)), inUse(at(5000)), silent(at(90))}, at(130), v1alpha1.StopUnhealthy},
+		"silent after HealthyBusy, and its node too":                       {[]func(*lifecycle.Facts){failing(20, at(100)), said(contract.HealthyBusy, at(50), at(50)), silent(at(150))}, at(150), v1alpha1.StopUnhealthy},
+		"silent with its node, in an outage":                               {[]func(*lifecycle.Facts){failing(20, at(100)), silent(at(150)), outage(at(150))}, at(150), v1alpha1.StopUnhealthy},
+		"silent with its node, for a high threshold":                       {[]func(*lifecycle.Facts){failing(20, at(100)), silent(at(150)), func(f *lifecycle.Facts) { f.Policy.FailureThreshold = 1800 }}, at(150), v1alpha1.StopUnhealthy},
+		"silent with its node, for too short":                              {[]func(*lifecycle.Facts){failing(14, at(100)), silent(at(110))}, at(28800), v1alpha1.StopMaxLifetime},
+		"a silent node, asked by its own process":                          {[]func(*lifecycle.Facts){silent(at(150)), func(f *lifecycle.Facts) { f.Blind = true }}, at(150), v1alpha1.StopUnhealthy},
 		"a lower threshold":                                                {[]func(*lifecycle.Facts){failing(4, at(100)), ended(at(101)), func(f *lifecycle.Facts) { f.Policy.FailureThreshold = 4 }}, at(109), v1alpha1.StopUnhealthy},
 		"silent after HealthyBusy":                                         {[]func(*lifecycle.Facts){failing(500, at(100)), said(contract.HealthyBusy, at(50), at(50))}, at(1000), v1alpha1.StopUnhealthy},
 		"silent after HealthyBusy, and in an invocation":                   {[]func(*lifecycle.Facts){failing(500, at(100)), said(contract.HealthyBusy, at(50), at(50)), inUse(at(2000))}, at(2030), v1alpha1.StopUnhealthy},

@@ -24,24 +24,42 @@ const (
 // PhaseOf reads what a session is, and what was asked of it and not yet done.
 func PhaseOf(session *v1alpha1.AgentSession) Phase {
 	spec, status := &session.Spec, &session.Status
-	requested := max(spec.Activation, 1) > status.Activation
 	switch {
-	case session.DeletionTimestamp != nil, status.State == v1alpha1.StateStopping:
+	case session.DeletionTimestamp != nil:
 		return PhaseStopping
-	case spec.DesiredState == v1alpha1.DesiredStopped && Living(status.State):
+	case Living(status.State):
+		return livingPhase(spec, status)
+	case spec.DesiredState != v1alpha1.DesiredStopped && (requested(spec, status) || status.State == "" || StopAsked(status)):
+		return PhaseStarting // which does not wait for the last pod to go
+	case status.State == v1alpha1.StateStopping:
 		return PhaseStopping
+	}
+	return PhaseStopped
+}
+
+func livingPhase(spec *v1alpha1.AgentSessionSpec, status *v1alpha1.AgentSessionStatus) Phase {
+	switch {
 	case spec.DesiredState == v1alpha1.DesiredStopped:
-		return PhaseStopped
-	case status.State == v1alpha1.StateStopped && !requested && !StopAsked(status):
-		return PhaseStopped
-	case status.State == "", status.State == v1alpha1.StateStopped, status.State == v1alpha1.StateStarting:
+		return PhaseStopping
+	case status.State == v1alpha1.StateStarting:
 		return PhaseStarting
-	case requested || status.Pod == nil:
+	case requested(spec, status) || status.Pod == nil:
 		return PhaseStopping // a higher activation replaces the compute
 	case status.Pod.IP == "":
 		return PhaseStarting // its address was refused
 	}
 	return PhaseReady
+}
+
+// requested: a higher activation is asked for than there was.
+func requested(spec *v1alpha1.AgentSessionSpec, status *v1alpha1.AgentSessionStatus) bool {
+	return max(spec.Activation, 1) > status.Activation
+}
+
+// Dropped tells whether a session that is stopping may be woken as one that has
+// stopped: its compute was told to go, and is nobody's to ask or to call any more.
+func Dropped(session *v1alpha1.AgentSession) bool {
+	return PhaseOf(session) == PhaseStopping && session.Status.State == v1alpha1.StateStopping && session.DeletionTimestamp == nil
 }
 
 // Refuses tells whether a reason of the condition Ready says what keeps a compute
@@ -97,17 +115,20 @@ func Living(state v1alpha1.SessionState) bool {
 	return state == v1alpha1.StateStarting || state == v1alpha1.StateActive || state == v1alpha1.StateIdle
 }
 
-// Ended is why a compute of a session is told to end, or has ended; empty while it may
-// serve what it was asked. One that somebody else takes away has its grace for that.
-func Ended(session *v1alpha1.AgentSession, pod *v1alpha1.PodStatus) v1alpha1.StopReason {
-	status, last := &session.Status, v1alpha1.StopComputeLost
+// Ended is why a compute of a session, that of an activation, is told to end, or has
+// ended; empty while it may serve what it was asked. One that somebody else takes away
+// has its grace for that, whether the session was woken meanwhile or not.
+func Ended(session *v1alpha1.AgentSession, activation int32, pod *v1alpha1.PodStatus) v1alpha1.StopReason {
+	status, last := &session.Status, v1alpha1.Termination{Reason: v1alpha1.StopComputeLost}
 	if status.LastTermination != nil {
-		last = status.LastTermination.Reason
+		last = *status.LastTermination
 	}
+	taken := last.Reason == v1alpha1.StopComputeLost && last.Activation == activation && status.State != v1alpha1.StateStopped
 	switch {
-	case status.Pod == nil, status.Pod.UID != pod.UID, status.State == v1alpha1.StateStopping && last != v1alpha1.StopComputeLost:
-		return last
-	case PhaseOf(session) == PhaseStopping && status.State != v1alpha1.StateStopping, session.DeletionTimestamp != nil:
+	case taken && session.DeletionTimestamp == nil:
+	case !taken && (status.Pod == nil || status.Pod.UID != pod.UID || status.State == v1alpha1.StateStopping):
+		return last.Reason
+	case session.DeletionTimestamp != nil, PhaseOf(session) == PhaseStopping:
 		return v1alpha1.StopRequested
 	}
 	return ""

@@ -23,6 +23,8 @@ func TestPhaseOf(t *testing.T) {
 		status v1alpha1.AgentSessionStatus
 		gone   bool
 		want   lifecycle.Phase
+		// dropped: it is stopping, and may be woken
+		dropped bool
 	}{
 		"new":                       {want: lifecycle.PhaseStarting},
 		"new, not wanted":           {spec: v1alpha1.AgentSessionSpec{DesiredState: "Stopped"}, want: lifecycle.PhaseStopped},
@@ -33,7 +35,11 @@ func TestPhaseOf(t *testing.T) {
 		"idle, to be stopped":       {spec: v1alpha1.AgentSessionSpec{DesiredState: "Stopped"}, status: v1alpha1.AgentSessionStatus{State: "Idle", Activation: 1, Pod: pod}, want: lifecycle.PhaseStopping},
 		"idle, to be replaced":      {spec: v1alpha1.AgentSessionSpec{Activation: 2}, status: v1alpha1.AgentSessionStatus{State: "Idle", Activation: 1, Pod: pod}, want: lifecycle.PhaseStopping},
 		"idle, to be deleted":       {status: v1alpha1.AgentSessionStatus{State: "Idle", Activation: 1, Pod: pod}, gone: true, want: lifecycle.PhaseStopping},
-		"stopping":                  {status: v1alpha1.AgentSessionStatus{State: "Stopping", Activation: 1, Pod: pod}, want: lifecycle.PhaseStopping},
+		"stopping":                  {status: v1alpha1.AgentSessionStatus{State: "Stopping", Activation: 1, Pod: pod, LastTermination: stopped("IdleTimeout")}, want: lifecycle.PhaseStopping, dropped: true},
+		"stopping, woken":           {spec: v1alpha1.AgentSessionSpec{Activation: 2}, status: v1alpha1.AgentSessionStatus{State: "Stopping", Activation: 1, Pod: pod, LastTermination: stopped("IdleTimeout")}, want: lifecycle.PhaseStarting},
+		"stopping by hand":          {spec: v1alpha1.AgentSessionSpec{DesiredState: "Stopped", Activation: 2}, status: v1alpha1.AgentSessionStatus{State: "Stopping", Activation: 1, Pod: pod, LastTermination: stopped("StopRequested")}, want: lifecycle.PhaseStopping, dropped: true},
+		"stopping, taken back":      {status: v1alpha1.AgentSessionStatus{State: "Stopping", Activation: 1, Pod: pod, LastTermination: stopped("StopRequested")}, want: lifecycle.PhaseStarting},
+		"stopping, to be deleted":   {spec: v1alpha1.AgentSessionSpec{Activation: 2}, status: v1alpha1.AgentSessionStatus{State: "Stopping", Activation: 1, Pod: pod, LastTermination: stopped("StopRequested")}, gone: true, want: lifecycle.PhaseStopping},
 		"stopped":                   {status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 1, LastTermination: stopped("IdleTimeout")}, want: lifecycle.PhaseStopped},
 		"stopped, woken":            {spec: v1alpha1.AgentSessionSpec{Activation: 2}, status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 1}, want: lifecycle.PhaseStarting},
 		"stopped by hand":           {spec: v1alpha1.AgentSessionSpec{DesiredState: "Stopped"}, status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 1, LastTermination: stopped("StopRequested")}, want: lifecycle.PhaseStopped},
@@ -48,6 +54,7 @@ func TestPhaseOf(t *testing.T) {
 				session.DeletionTimestamp = new(metav1.Now())
 			}
 			NewWithT(t).Expect(lifecycle.PhaseOf(session)).To(Equal(row.want))
+			NewWithT(t).Expect(lifecycle.Dropped(session)).To(Equal(row.dropped))
 		})
 	}
 }
@@ -95,9 +102,15 @@ func TestEnded(t *testing.T) {
 			stopFor(s, "Stopping", "ComputeLost")
 			s.DeletionTimestamp = new(metav1.Now())
 		}, "StopRequested"},
-		"taken away, and gone":                  {func(s *v1alpha1.AgentSession) { stopFor(s, "Stopped", "ComputeLost"); s.Status.Pod = nil }, "ComputeLost"},
-		"stopped":                               {func(s *v1alpha1.AgentSession) { stopFor(s, "Stopped", "IdleTimeout"); s.Status.Pod = nil }, "IdleTimeout"},
-		"woken":                                 {func(s *v1alpha1.AgentSession) { stopFor(s, "Idle", "AgentExited"); s.Status.Pod.UID = "other" }, "AgentExited"},
+		"taken away, and gone":           {func(s *v1alpha1.AgentSession) { stopFor(s, "Stopped", "ComputeLost"); s.Status.Pod = nil }, "ComputeLost"},
+		"stopped":                        {func(s *v1alpha1.AgentSession) { stopFor(s, "Stopped", "IdleTimeout"); s.Status.Pod = nil }, "IdleTimeout"},
+		"woken":                          {func(s *v1alpha1.AgentSession) { stopFor(s, "Idle", "AgentExited"); s.Status.Pod.UID = "other" }, "AgentExited"},
+		"taken away, and woken":          {func(s *v1alpha1.AgentSession) { stopFor(s, "Idle", "ComputeLost"); s.Status.Pod.UID = "other" }, ""},
+		"taken away, woken, and refused": {func(s *v1alpha1.AgentSession) { stopFor(s, "Starting", "ComputeLost"); s.Status.Pod = nil }, ""},
+		"taken away, woken, and stopped again": {func(s *v1alpha1.AgentSession) {
+			stopFor(s, "Stopping", "ComputeLost")
+			s.Status.LastTermination.Activation, s.Status.Pod.UID = 3, "other"
+		}, "ComputeLost"},
 		"another's status, as nobody writes it": {func(s *v1alpha1.AgentSession) { s.Status.Pod = nil }, "ComputeLost"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -105,13 +118,13 @@ func TestEnded(t *testing.T) {
 				State: v1alpha1.StateIdle, Activation: 2, Pod: &v1alpha1.PodStatus{UID: "ours", IP: "10.0.0.1"},
 			}}
 			row.change(session)
-			NewWithT(t).Expect(lifecycle.Ended(session, &v1alpha1.PodStatus{UID: "ours"})).To(Equal(row.want))
+			NewWithT(t).Expect(lifecycle.Ended(session, 2, &v1alpha1.PodStatus{UID: "ours"})).To(Equal(row.want))
 		})
 	}
 }
 
 func stopFor(s *v1alpha1.AgentSession, state v1alpha1.SessionState, reason v1alpha1.StopReason) {
-	s.Status.State, s.Status.LastTermination = state, &v1alpha1.Termination{Reason: reason}
+	s.Status.State, s.Status.LastTermination = state, &v1alpha1.Termination{Reason: reason, Activation: 2}
 }
 
 func TestFree(t *testing.T) {

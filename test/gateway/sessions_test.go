@@ -80,7 +80,7 @@ var _ = Describe("A session", func() {
 		Expect(sessionOf(ctx, agent, session).Status.Activation).To(BeEquivalentTo(2))
 	})
 
-	It("answers 409 to others while it starts, and while it stops", func(ctx context.Context) {
+	It("answers 409 to others while it starts", func(ctx context.Context) {
 		doors := []*door{openDoor(), openDoor()}
 		agent, session := newRuntime(ctx, newNamespace(ctx), held), id()
 		refused := func() {
@@ -103,17 +103,59 @@ var _ = Describe("A session", func() {
 		refused()
 		letGo(ctx, agent)
 		Expect((<-first).code).To(Equal(http.StatusOK))
+	})
 
+	It("is served by the next compute while the last one is still ending", func(ctx context.Context) {
+		doors := []*door{openDoor(), openDoor()}
+		agent, session := newRuntime(ctx, newNamespace(ctx)), id()
+		first := doors[0].invoke(ctx, agent, session, ask{})
+		Expect(first.code).To(Equal(http.StatusOK), first.body)
 		bury := linger(ctx, agent)
 		Expect(doors[0].stop(ctx, agent, session, "").code).To(Equal(http.StatusOK))
-		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopping))
-		for _, d := range doors {
-			Eventually(func() int { return d.invoke(ctx, agent, session, ask{}).code }).Should(Equal(http.StatusConflict))
+		stopped := time.Now()
+		for i, d := range doors {
+			next := d.invoke(ctx, agent, session, ask{})
+			Expect(next.code).To(Equal(http.StatusOK), next.body)
+			Expect(next.told.Pod).NotTo(Equal(first.told.Pod))
+			Expect(next.told.Calls).To(BeEquivalentTo(i+1), "one compute for both")
 		}
-		refused()
+		pods := podsOf(ctx, agent)
+		Expect(pods).To(HaveLen(2))
+		Expect(pods[0].DeletionTimestamp.Time).To(BeTemporally(">", time.Now()), "the grace of the first is not over")
+		AddReportEntry("from the stop to two answers of the next compute", time.Since(stopped))
+		it := sessionOf(ctx, agent, session)
+		Expect(it.Status.Activation).To(BeEquivalentTo(2))
+		Expect(it.Status.LastTermination.Reason).To(Equal(v1alpha1.StopRequested))
 		bury()
-		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopped))
-		Expect(podsOf(ctx, agent)).To(BeEmpty(), "nobody was let through to it")
+		Eventually(func() []corev1.Pod { return podsOf(ctx, agent) }).Should(HaveLen(1))
+		Expect(doors[1].invoke(ctx, agent, session, ask{}).told.Calls).To(BeEquivalentTo(3))
+	})
+
+	It("waits for the last compute to be gone where both would use one volume", func(ctx context.Context) {
+		d := openDoor()
+		agent, session := newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) {
+			s.Template.Spec.Volumes = []corev1.Volume{{Name: "work", VolumeSource: corev1.VolumeSource{
+				PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "work"},
+			}}}
+		}), id()
+		Expect(d.invoke(ctx, agent, session, ask{}).code).To(Equal(http.StatusOK))
+		bury := linger(ctx, agent)
+		Expect(d.stop(ctx, agent, session, "").code).To(Equal(http.StatusOK))
+		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopping))
+		first := make(chan answer, 1)
+		go func() {
+			defer GinkgoRecover()
+			first <- d.invoke(ctx, agent, session, ask{})
+		}()
+		Eventually(func() int32 { return sessionOf(ctx, agent, session).Spec.Activation }).Should(BeEquivalentTo(2))
+		for range 2 { // they begin nothing
+			a := d.invoke(ctx, agent, session, ask{})
+			Expect(a.code).To(Equal(http.StatusConflict), a.body)
+			Expect(a.header).To(HaveKeyWithValue("Retry-After", []string{"5"}))
+		}
+		Expect(podsOf(ctx, agent)).To(HaveLen(1))
+		bury()
+		Expect((<-first).code).To(Equal(http.StatusOK))
 	})
 
 	It("idles out after its last call, and the next call wakes it", func(ctx context.Context) {

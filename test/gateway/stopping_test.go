@@ -109,6 +109,10 @@ var _ = Describe("A session that is told to stop", func() {
 		pod := podsOf(ctx, agent)[0]
 		Expect(api.Delete(ctx, &pod, client.GracePeriodSeconds(60))).To(Succeed())
 		expectStopping(ctx, agent, session)
+		By("calling it meanwhile, which wakes it")
+		other := d.invoke(ctx, agent, session, ask{})
+		Expect(other.code).To(Equal(http.StatusOK), other.body)
+		Expect(other.told.Pod).NotTo(Equal(pod.Name))
 		rest, err := io.ReadAll(body)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(string(rest)).To(ContainSubstring("data: 1"))

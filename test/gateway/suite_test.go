@@ -25,6 +25,7 @@ import (
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/test/echo"
 	"github.com/agentsession/agentsession/test/front"
+	"github.com/agentsession/agentsession/test/node"
 )
 
 const idle = front.Idle
@@ -213,15 +214,14 @@ func letGo(ctx context.Context, agent *v1alpha1.AgentRuntime) {
 // serves on meanwhile.
 func linger(ctx context.Context, agent *v1alpha1.AgentRuntime) (bury func()) {
 	GinkgoHelper()
-	change := func(finalizers ...string) {
+	pod := podsOf(ctx, agent)[0]
+	base := pod.DeepCopy()
+	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, node.Deaf, "yes")
+	Expect(api.Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
+	return func() {
 		GinkgoHelper()
-		pod := podsOf(ctx, agent)[0]
-		base := pod.DeepCopy()
-		pod.Finalizers = finalizers
-		Expect(api.Patch(ctx, &pod, client.MergeFrom(base))).To(Succeed())
+		Expect(api.Delete(ctx, &pod, client.GracePeriodSeconds(0), client.Preconditions{UID: &pod.UID})).To(Succeed())
 	}
-	change("agentsession.dev/held")
-	return func() { change() }
 }
 
 // id is a session id that nobody else has.

@@ -21,6 +21,10 @@ import (
 // Name is the node that the pods are bound to, unless Place says otherwise.
 const Name = "stand-in"
 
+// Deaf is an annotation of a pod that does not go when it is told to: its agent serves
+// on, until somebody deletes it without grace.
+const Deaf = "node/deaf"
+
 // workers is how many pods are handled at the same time.
 const workers = 8
 
@@ -120,6 +124,7 @@ func (n *Node) handle(ctx context.Context, kind watch.EventType, p *corev1.Pod) 
 		if ok {
 			n.agents.remove(known.addr)
 		}
+	case p.DeletionTimestamp != nil && p.Annotations[Deaf] != "":
 	case p.DeletionTimestamp != nil:
 		// As the kubelet ends a pod: with grace 0, and only this very pod.
 		_ = n.client.Delete(ctx, p, client.GracePeriodSeconds(0), client.Preconditions{UID: &p.UID})
@@ -156,7 +161,9 @@ func (n *Node) start(ctx context.Context, p *corev1.Pod) {
 	p.Status.PodIP = addr.String()
 	p.Status.PodIPs = []corev1.PodIP{{IP: addr.String()}}
 	p.Status.StartTime = new(metav1.Now())
-	p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue})
+	for _, kind := range []corev1.PodConditionType{corev1.PodReady, corev1.ContainersReady} {
+		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: kind, Status: corev1.ConditionTrue})
+	}
 	for _, c := range p.Spec.Containers {
 		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, n.container(p, &c))
 	}
