@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -8,9 +9,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -95,4 +98,34 @@ func TestNoCallOnAConnectionThatIsClosed(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// All tries to reach a compute end together, and another compute has its own time.
+func TestTheTimeToReachACompute(t *testing.T) {
+	g := NewWithT(t)
+	synctest.Test(t, func(*testing.T) {
+		var r reach
+		by := func(pod types.UID) any { return r.within(t.Context(), compute{pod: pod}).Value(reachBy{}) }
+		began := time.Now()
+		g.Expect(by("a")).To(Equal(began.Add(dialTimeout)))
+		time.Sleep(dialTimeout / 2)
+		g.Expect(by("a")).To(Equal(began.Add(dialTimeout)), "another try")
+		g.Expect(by("b")).To(Equal(time.Now().Add(dialTimeout)))
+	})
+
+	agent := httptest.NewServer(http.NotFoundHandler())
+	defer agent.Close()
+	for left, reached := range map[time.Duration]bool{time.Minute: true, -time.Second: false} {
+		ctx := context.WithValue(t.Context(), reachBy{}, time.Now().Add(left))
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, agent.URL, nil)
+		g.Expect(err).NotTo(HaveOccurred())
+		to := toAgents(true)
+		to.DisableKeepAlives = true
+		answer, err := to.RoundTrip(r)
+		if g.Expect(err == nil).To(Equal(reached)); reached {
+			g.Expect(answer.Body.Close()).To(Succeed())
+			continue
+		}
+		g.Expect(unreached(err)).To(BeTrue(), "%v", err)
+	}
 }
