@@ -66,6 +66,15 @@ func running(ctx context.Context, session *v1alpha1.AgentSession) *node.Agent {
 	return agentOf(ctx, session)
 }
 
+// inUse is a session with a call in flight, as a gateway writes it.
+func inUse(ctx context.Context, session *v1alpha1.AgentSession) {
+	GinkgoHelper()
+	base := session.DeepCopy()
+	session.Status.Traffic = &v1alpha1.Traffic{InUseUntil: new(metav1.NewMicroTime(time.Now().Add(time.Hour)))}
+	Expect(api.Status().Patch(ctx, session, client.MergeFrom(base))).To(Succeed())
+	eventuallyState(ctx, session, v1alpha1.StateActive)
+}
+
 var _ = Describe("A session whose last pod is still ending", func() {
 	var namespace string
 	var first *operator
@@ -89,6 +98,8 @@ var _ = Describe("A session whose last pod is still ending", func() {
 		wakes(ctx, session)
 		pings := old.Pings()
 		Expect(session.Status.Pod.Name).To(Equal("beside-2"))
+		Expect(session.Status.HealthyAt.Time).NotTo(BeTemporally("<", session.Status.Pod.CreatedAt.Time))
+		Expect(session.Status.Pod.IP).NotTo(Equal(pod.IP))
 		Expect(agentOf(ctx, session)).NotTo(BeIdenticalTo(old))
 		Expect(session.Status.LastTermination).To(And(HaveField("Reason", v1alpha1.StopRequested), HaveField("Activation", BeEquivalentTo(1)),
 			HaveField("At", Not(BeNil())), HaveField("Message", "spec.activation asks for activation 2")))
@@ -122,11 +133,13 @@ var _ = Describe("A session whose last pod is still ending", func() {
 	It("is woken beside it when the stop is taken back", func(ctx context.Context) {
 		session := newSession(namespace, "back", deaf(3600))
 		running(ctx, session)
+		inUse(ctx, session)
 		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredStopped })
 		eventuallyState(ctx, session, v1alpha1.StateStopping)
 		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredRunning })
 		wakes(ctx, session)
 		Expect(podsOf(ctx, session)).To(HaveLen(2))
+		Expect(session.Status.Traffic.InUseUntil).To(BeNil(), "what was in flight was the last one's")
 		Expect(session.Status.History).To(HaveLen(1))
 	})
 
@@ -212,14 +225,6 @@ var _ = Describe("A node that is gone", func() {
 		}
 		Expect(api.Status().Patch(ctx, pod, client.MergeFrom(base))).To(Succeed())
 	}
-	inUse := func(ctx context.Context, session *v1alpha1.AgentSession) {
-		GinkgoHelper()
-		base := session.DeepCopy()
-		session.Status.Traffic = &v1alpha1.Traffic{InUseUntil: new(metav1.NewMicroTime(time.Now().Add(time.Hour)))}
-		Expect(api.Status().Patch(ctx, session, client.MergeFrom(base))).To(Succeed())
-		eventuallyState(ctx, session, v1alpha1.StateActive)
-	}
-
 	It("ends its sessions with calls in flight, and does not wait for their pods to go", func(ctx context.Context) {
 		namespace := newNamespace(ctx)
 		startOperator(namespace)
