@@ -24,6 +24,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	crevent "sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -290,6 +291,7 @@ func (r *AgentRuntimeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			UpdateFunc: func(crevent.UpdateEvent) bool { return false },
 		})).
 		Watches(&v1alpha1.AgentSession{}, countLater()).
+		WithOptions(controller.Options{RateLimiter: newLimiter(errorRetry, errorMost)}).
 		Complete(r)
 }
 

@@ -23,10 +23,6 @@ import (
 	"github.com/agentsession/agentsession/internal/prober"
 )
 
-// conflictRetry is when a session is looked at again after somebody else
-// wrote it first: by then the cache has the other's write.
-const conflictRetry = 50 * time.Millisecond
-
 // unwatchedPeriod is how often a pod is looked at that lost our label or its owner, so
 // that no event tells of it.
 const unwatchedPeriod = 2 * time.Second
@@ -65,7 +61,8 @@ type AgentSessionReconciler struct {
 	// Concurrency is how many sessions are reconciled at once. Default: 16.
 	Concurrency int
 
-	told told // of sessions that start
+	told    told // of sessions that start
+	retries retries
 }
 
 // +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentsessions,verbs=get;list;watch;delete
@@ -87,6 +84,7 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	var session v1alpha1.AgentSession
 	if err := r.get(ctx, req.NamespacedName, &session); err != nil {
 		if apierrors.IsNotFound(err) {
+			r.retries.forget(req)
 			err = r.removeOrphans(ctx, req.NamespacedName)
 		}
 		return ctrl.Result{}, err
@@ -129,20 +127,7 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if found.unwatched {
 		lookAgain = earliest(lookAgain, o.now.Add(unwatchedPeriod))
 	}
-	return r.result(lookAgain, err, startErr)
-}
-
-// result is what follows from what could not be done.
-func (r *AgentSessionReconciler) result(lookAgain time.Time, err, startErr error) (ctrl.Result, error) {
-	switch {
-	case apierrors.IsConflict(err):
-		return ctrl.Result{RequeueAfter: conflictRetry}, nil
-	case err != nil:
-		return ctrl.Result{}, client.IgnoreNotFound(err) // deleted meanwhile
-	case startErr != nil:
-		return ctrl.Result{}, startErr
-	}
-	return r.lookAt(lookAgain), nil
+	return r.retries.result(req, r.lookAt(lookAgain), err, startErr)
 }
 
 // lookAt has a session looked at again at a moment; the zero time is never.
@@ -182,7 +167,7 @@ func (r *AgentSessionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("agentsession").
 		For(&v1alpha1.AgentSession{}).
 		Owns(&corev1.Pod{}).
-		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency})
+		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency, RateLimiter: newLimiter(errorRetry, errorMost)})
 	if r.Node == "" {
 		if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.AgentSession{}, runtimeIndex, runtimeNameOf); err != nil {
 			return fmt.Errorf("index sessions by runtime: %w", err)
@@ -208,6 +193,7 @@ func (r *AgentSessionReconciler) setDefaults() {
 	if r.Concurrency == 0 {
 		r.Concurrency = 16
 	}
+	r.retries = newRetries()
 }
 
 // pings runs the prober as a source of reconcile requests. The queue merges
