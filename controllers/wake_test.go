@@ -143,6 +143,15 @@ var _ = Describe("A session whose last pod is still ending", func() {
 		Expect(session.Status.History).To(HaveLen(1))
 	})
 
+	It("starts as any other beside it, whatever the last one was", func(ctx context.Context) {
+		session := newSession(namespace, "fresh", deaf(3600))
+		running(ctx, session)
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.Activation, s.Template.Annotations["pending"] = 2, "yes" })
+		Eventually(reading(ctx, session)).Should(HaveField("Activation", BeEquivalentTo(2)))
+		Expect(session.Status).To(And(HaveField("State", v1alpha1.StateStarting), HaveField("HealthyAt", BeNil()), HaveField("PingStatus", ""),
+			HaveField("Pod.IP", ""), HaveField("Usage", BeNil()), HaveField("NextStop.Reason", v1alpha1.StopStartFailed)))
+	})
+
 	It("waits for it where both would use one volume, and says so", func(ctx context.Context) {
 		session := newSession(namespace, "volume", deaf(3600), withVolume)
 		running(ctx, session)

@@ -138,7 +138,8 @@ type NextStop struct {
 
 // PodStatus names the pod that is the session's compute.
 type PodStatus struct {
-	// name of the pod: the session's name and the number of the activation.
+	// name of the pod: the session's name and the number of the activation, and five
+	// characters of its UID where the pod of another session had that name.
 	// +required
 	Name string `json:"name"`
 	// uid of the pod.
