@@ -25,7 +25,9 @@ func Kinds(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 		corev1.SchemeGroupVersion.WithKind("Secret"),
 		appsv1.SchemeGroupVersion.WithKind("ControllerRevision"),
 	} {
-		mapper.Add(kind, meta.RESTScopeNamespace)
+		plural, singular := meta.UnsafeGuessKindToResource(kind)
+		mapper.AddSpecific(kind.GroupVersion().WithKind(kind.Kind+"List"), plural, singular, meta.RESTScopeNamespace)
+		mapper.AddSpecific(kind, plural, singular, meta.RESTScopeNamespace)
 	}
 	return mapper, nil
 }

@@ -1,0 +1,33 @@
+package apiserver_test
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/apiserver"
+)
+
+func TestKinds(t *testing.T) {
+	g := NewWithT(t)
+	mapper, err := apiserver.Kinds(nil, nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	for resource, kind := range map[string]schema.GroupVersionKind{
+		"agentsessions":       v1alpha1.GroupVersion.WithKind("AgentSession"),
+		"agentruntimes":       v1alpha1.GroupVersion.WithKind("AgentRuntime"),
+		"pods":                corev1.SchemeGroupVersion.WithKind("Pod"),
+		"secrets":             corev1.SchemeGroupVersion.WithKind("Secret"),
+		"controllerrevisions": appsv1.SchemeGroupVersion.WithKind("ControllerRevision"),
+	} {
+		for _, name := range []string{kind.Kind, kind.Kind + "List"} {
+			g.Expect(mapper.RESTMapping(schema.GroupKind{Group: kind.Group, Kind: name}, kind.Version)).To(And(
+				HaveField("Resource", kind.GroupVersion().WithResource(resource)), HaveField("Scope", meta.RESTScopeNamespace)))
+		}
+		g.Expect(mapper.KindFor(kind.GroupVersion().WithResource(resource))).To(Equal(kind))
+	}
+}
