@@ -48,7 +48,7 @@ func TestRetries(t *testing.T) {
 			g.Expect(r.result(b, usual, row.err, row.startErr)).To(HaveField("RequeueAfter", row.first), "another session")
 			g.Expect(r.result(a, usual, nil, nil)).To(Equal(usual))
 			g.Expect(r.result(a, usual, row.err, row.startErr)).To(HaveField("RequeueAfter", row.first), "after it was done")
-			r.result(a, usual, row.err, row.startErr) //nolint:errcheck // as above
+			_, _ = r.result(a, usual, row.err, row.startErr)
 			r.forget(a)
 			g.Expect(r.result(a, usual, row.err, row.startErr)).To(HaveField("RequeueAfter", row.first), "of one that was deleted")
 		})

@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	"bytes"
 	stdjson "encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 
@@ -96,7 +97,7 @@ func checkQuantities(raw []byte) error {
 	if err := json.Unmarshal(raw, &spec); err != nil {
 		return err
 	}
-	return checkExponents("spec", spec, false)
+	return checkExponents("spec", spec)
 }
 
 // mayHaveExponent tells whether a string ends with an e, a sign or none, and four digits.
@@ -119,34 +120,45 @@ func mayHaveExponent(raw []byte) bool {
 // quantities are the fields of a pod that hold quantities: true, or a map of them.
 var quantities = map[string]bool{"limits": false, "requests": false, "overhead": false, "sizeLimit": true, "divisor": true}
 
-// checkExponents looks at what lies at a path, which is a quantity or a part of a spec.
-func checkExponents(path string, value any, quantity bool) error {
+// checkExponents looks for quantities in what lies at a path.
+func checkExponents(path string, value any) error {
 	switch value := value.(type) {
-	case string:
-		if quantity && exponent.MatchString(value) {
-			return fmt.Errorf("%s is %.40q: the exponent of a quantity has three digits at most", path, value)
-		}
 	case []any:
 		for i, v := range value {
-			if err := checkExponents(fmt.Sprintf("%s[%d]", path, i), v, false); err != nil {
+			if err := checkExponents(fmt.Sprintf("%s[%d]", path, i), v); err != nil {
 				return err
 			}
 		}
 	case map[string]any:
 		for key, v := range value {
-			one, known := quantities[key]
-			if all, isMap := v.(map[string]any); known && !one && isMap {
-				for name, v := range all {
-					if err := checkExponents(path+"."+key+"."+name, v, true); err != nil {
-						return err
-					}
-				}
-				continue
-			}
-			if err := checkExponents(path+"."+key, v, one); err != nil {
+			at := path + "." + key
+			if err := errors.Join(checkQuantity(at, key, v), checkExponents(at, v)); err != nil {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// checkQuantity looks at a field that may hold a quantity, or a map of them.
+func checkQuantity(path, field string, value any) error {
+	one, known := quantities[field]
+	if all, isMap := value.(map[string]any); known && !one && isMap {
+		for name, v := range all {
+			if err := checkExponent(path+"."+name, v); err != nil {
+				return err
+			}
+		}
+	}
+	if one {
+		return checkExponent(path, value)
+	}
+	return nil
+}
+
+func checkExponent(path string, value any) error {
+	if s, is := value.(string); is && exponent.MatchString(s) {
+		return fmt.Errorf("%s is %.40q: the exponent of a quantity has three digits at most", path, s)
 	}
 	return nil
 }

@@ -155,9 +155,7 @@ func run(o options) error {
 	}
 	if o.probe != probeNone {
 		reconciler.Prober = prober.New(prober.Options{Period: lifecycle.Period(o.timeScale), Observe: controllers.ObservePing})
-		if err := metrics.Registry.Register(controllers.NewOutageGauge(reconciler.Prober)); err != nil {
-			return fmt.Errorf("register the metric of outages: %w", err)
-		}
+		metrics.Registry.MustRegister(controllers.NewOutageGauge(reconciler.Prober))
 	}
 	if election != nil {
 		reconciler.LastLeader = election.predecessorSeen

@@ -27,8 +27,8 @@ const (
 	FailureBody Failure = "Body"
 )
 
-// Silent: the agent may only have been too busy to answer. Any other failure it has
-// answered.
+// Silent tells whether the agent said nothing: it may only have been too busy. Any other
+// failure it has answered.
 func (f Failure) Silent() bool { return f == FailureConnect || f == FailureTimeout }
 
 // Answer is what one ping brought.
