@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -48,7 +49,7 @@ func (buffers) Put(b []byte) { bufferPool.Put((*[4 << 10]byte)(b)) }
 type agents struct{ *http.Transport }
 
 func toAgents(allowLoopback bool) agents {
-	dialer := &net.Dialer{Timeout: dialTimeout, Control: refuseOwn} // the status that says where may be a tenant's
+	dialer := &net.Dialer{Timeout: dialTimeout, Control: notOwn}
 	if allowLoopback {
 		dialer.Control = nil
 	}
@@ -63,6 +64,10 @@ func toAgents(allowLoopback bool) agents {
 		Protocols:              http1(),
 	}}
 }
+
+// notOwn keeps a dialer from the gateway's own machine and link: the status that says
+// where an agent is may be a tenant's.
+func notOwn(_, address string, _ syscall.RawConn) error { return lifecycle.CheckDialed(address) }
 
 // RoundTrip returns an agent's answer and nothing else: what it says before the
 // answer and after it stays here.

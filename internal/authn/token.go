@@ -1,8 +1,7 @@
-package gateway
+package authn
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -59,7 +58,7 @@ func KubernetesTokens(config *rest.Config, client *http.Client) (Authenticator, 
 		who, known, err := authenticate.AuthenticateRequest(r)
 		if err != nil || !known {
 			// The API server says of a bad token what it says when it cannot be asked: an error.
-			return nil, errors.Join(unauthorized("The token is not one of this cluster", SchemeBearer), err)
+			return nil, unauthorized("The token is not one of this cluster", err)
 		}
 		may := func(ctx context.Context, agent *v1alpha1.AgentRuntime, right Right) (bool, error) {
 			decision, _, err := authorize.Authorize(ctx, authorizer.AttributesRecord{
