@@ -210,7 +210,7 @@ func authenticator(mgr ctrl.Manager, o options) (authn.Authenticator, error) {
 			}
 			schemes[authn.SchemeSigV4] = keys
 		case "kubernetes":
-			tokens, err := authn.KubernetesTokens(mgr.GetConfig(), mgr.GetHTTPClient())
+			tokens, err := authn.KubernetesTokens(mgr.GetConfig())
 			if err != nil {
 				return nil, err
 			}

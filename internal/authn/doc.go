@@ -14,7 +14,7 @@
 // May tells what rights he has to a runtime.
 //
 // Whoever is refused gets an *Error, whose Kind the gateway makes a status of. Any other
-// error says that it could not be found out who calls: it says nothing about the caller.
+// error is the gateway's own, and says nothing about the caller.
 //
 // What a caller sends is untrusted, and so is what an issuer answers. Both are bounded,
 // in size and in what they make this room ask of others.

@@ -8,6 +8,11 @@ const (
 	Denied Kind = iota + 1
 	// Unauthorized is one whose token is missing or not good: he may get another.
 	Unauthorized
+	// Throttled is one of too many: he may come again soon.
+	Throttled
+	// Unknown is one of whom nobody can tell who he is, as who knows it does not answer.
+	// He may come again too.
+	Unknown
 )
 
 // Error is what a caller is refused with.

@@ -32,13 +32,19 @@ func (g *Gateway) authenticate(ctx context.Context, r *http.Request, c *call, fo
 // are had, if that is what he lacks.
 func refused(err error, challenge string) error {
 	e, is := errors.AsType[*authn.Error](err)
-	switch {
-	case !is:
+	if !is {
 		return err
-	case e.Kind == authn.Unauthorized:
-		return errors.Join(unauthorized(e.Message, challenge), e.Cause)
 	}
-	return errors.Join(denied(e.Message), e.Cause)
+	told := denied(e.Message)
+	switch e.Kind {
+	case authn.Unauthorized:
+		told = unauthorized(e.Message, challenge)
+	case authn.Throttled:
+		told = throttled(e.Message)
+	case authn.Unknown:
+		told = away(e.Message + ", please retry")
+	}
+	return errors.Join(told, e.Cause)
 }
 
 // challenge is what tells a client where tokens are had (RFC 9728, as AgentCore

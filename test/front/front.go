@@ -183,7 +183,7 @@ func (f *Front) Door(change ...func(*gateway.Options)) (url string, shut func() 
 		if err != nil {
 			return "", nil, err
 		}
-		tokens, err := authn.KubernetesTokens(c.GetConfig(), c.GetHTTPClient())
+		tokens, err := authn.KubernetesTokens(c.GetConfig())
 		if err != nil {
 			return "", nil, err
 		}
