@@ -7,12 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -30,7 +28,6 @@ const (
 	// issuerTimeout is for one document of an issuer, and issuerBytes its size.
 	issuerTimeout = 10 * time.Second
 	issuerBytes   = 1 << 20
-	dialTimeout   = 5 * time.Second
 	// issuerPause is between two tries to reach an issuer that was not there.
 	issuerPause = 10 * time.Second
 )
@@ -46,19 +43,9 @@ type Issuers struct {
 // be.
 func NewIssuers(transport http.RoundTripper, allowLoopback bool) *Issuers {
 	if transport == nil {
-		transport = toIssuers(allowLoopback)
+		transport = newOutward(http.ProxyFromEnvironment, allowLoopback)
 	}
 	return &Issuers{transport, lru.New(maxIssuers)}
-}
-
-// toIssuers reaches what is not the gateway's own machine. An issuer may well be
-// in the cluster.
-func toIssuers(allowLoopback bool) http.RoundTripper {
-	dialer := &net.Dialer{Timeout: dialTimeout, Control: func(_, address string, _ syscall.RawConn) error { return lifecycle.CheckDialed(address) }}
-	if allowLoopback {
-		dialer.Control = nil
-	}
-	return &http.Transport{DialContext: dialer.DialContext, Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: issuerTimeout}
 }
 
 // issuer is one. It is discovered once, when it is needed; its keys are asked for

@@ -28,8 +28,8 @@ func TestIssuersAreAskedWithCare(t *testing.T) {
 		}
 		return err
 	}
-	g.Expect(get(&http.Client{Transport: toIssuers(false)}, server.URL)).To(MatchError(ContainSubstring("it is not called")))
-	g.Expect(get(&http.Client{Transport: toIssuers(false)}, "https://169.254.169.254/")).To(MatchError(ContainSubstring("it is not called")))
+	g.Expect(get(&http.Client{Transport: newOutward(http.ProxyFromEnvironment, false)}, server.URL)).To(MatchError(ContainSubstring("it is not called")))
+	g.Expect(get(&http.Client{Transport: newOutward(http.ProxyFromEnvironment, false)}, "https://169.254.169.254/")).To(MatchError(ContainSubstring("it is not called")))
 	sparingly := &http.Client{Transport: &sparing{server.Client().Transport, rate.NewLimiter(rate.Every(time.Hour), 2)}, Timeout: time.Minute}
 	g.Expect(get(sparingly, "http://127.0.0.1/")).To(MatchError(ContainSubstring("over https")))
 	for range 2 {

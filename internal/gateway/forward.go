@@ -67,7 +67,7 @@ func toAgents(allowLoopback bool) agents {
 
 // notOwn keeps a dialer from the gateway's own machine and link: the status that says
 // where an agent is may be a tenant's.
-func notOwn(_, address string, _ syscall.RawConn) error { return lifecycle.CheckDialed(address) }
+func notOwn(_, address string, _ syscall.RawConn) error { return lifecycle.CheckDialedPort(address) }
 
 // RoundTrip returns an agent's answer and nothing else: what it says before the
 // answer and after it stays here.

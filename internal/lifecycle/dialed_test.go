@@ -23,12 +23,18 @@ func TestCheckDialed(t *testing.T) {
 		"0.0.0.0:80":                  "0.0.0.0 is",
 		"[::]:80":                     ":: is",
 		"224.0.0.1:80":                "224.0.0.1 is",
+		"[64:ff9b::a9fe:a9fe]:80":     "169.254.169.254 is",
+		"[64:ff9b::7f00:1]:80":        "127.0.0.1 is loopback",
+		"[64:ff9b::808:808]:80":       "",
+		"[fd00:ec2::254]:80":          "fd00:ec2::254 is where a cloud",
+		"100.100.100.200:80":          "100.100.100.200 is where a cloud",
+		"100.100.100.201:80":          "",
 		"somewhere.example:443":       "parse the address",
 		"10.0.0.1":                    "parse the address",
 	} {
 		t.Run(address, func(t *testing.T) {
 			g := NewWithT(t)
-			err := lifecycle.CheckDialed(address)
+			err := lifecycle.CheckDialedPort(address)
 			if says == "" {
 				g.Expect(err).NotTo(HaveOccurred())
 				return
