@@ -98,7 +98,8 @@ type Gateway struct {
 	// starting are those of calls that start a session of a runtime with maxSessions.
 	starting lines
 	roster   roster
-	looks    *looks
+	looks    *looks[client.ObjectKey, *v1alpha1.AgentSession]
+	runtimes *looks[struct{}, []v1alpha1.AgentRuntime]
 	counts   *rate.Limiter // of sessions, past the cache
 	full     *lru.Cache    // when a runtime was last found to have all that it may
 	issuers  *authn.Issuers
@@ -137,7 +138,8 @@ func New(o Options) *Gateway {
 		counts: rate.NewLimiter(countsPerSecond, 1), full: lru.New(maxFull),
 		synced: func() bool { return true },
 	}
-	g.looks = newLooks(g.readLive)
+	g.looks = newLooks(rate.NewLimiter(looksPerSecond, looksPerSecond), g.readLive)
+	g.runtimes = newLooks(rate.NewLimiter(runtimeLooksPerSecond, runtimeLooksAtOnce), g.allRuntimes)
 	g.traffic.write = g.writeTraffic
 	return g
 }

@@ -58,19 +58,36 @@ func permitted(ctx context.Context, caller authn.Caller, right authn.Right, foun
 	return nil, refusal
 }
 
-// runtimesBy finds those that a request may mean, whoever sends it.
+// runtimesBy finds those that a request may mean, whoever sends it. What the cache does
+// not show may have been made a moment ago.
 func (g *Gateway) runtimesBy(ctx context.Context, label, account string) (found []v1alpha1.AgentRuntime, err error) {
 	if namespace, name, ok := strings.Cut(label, "/"); ok && !strings.HasPrefix(label, "arn:") {
 		found, err = g.runtimeNamed(ctx, client.ObjectKey{Namespace: namespace, Name: name})
 	} else {
 		found, err = g.runtimesWithID(ctx, label)
 	}
-	if err != nil {
+	if err == nil && len(found) == 0 {
+		found, err = g.runtimesLive(ctx, label)
+	}
+	if err != nil && !refuses(err) {
 		return nil, fmt.Errorf("find AgentRuntime %s: %w", label, err)
 	}
 	return slices.DeleteFunc(found, func(agent v1alpha1.AgentRuntime) bool {
 		return account != "" && !strings.Contains(agent.Status.AgentRuntimeArn, ":"+account+":")
-	}), nil
+	}), err
+}
+
+// runtimesLive finds them at the API server.
+func (g *Gateway) runtimesLive(ctx context.Context, label string) (found []v1alpha1.AgentRuntime, err error) {
+	all, err := g.runtimes.at(ctx, struct{}{})
+	for i := range all {
+		if agent := &all[i]; slices.Contains([]string{
+			agent.Namespace + "/" + agent.Name, agent.Status.AgentRuntimeArn, agent.Status.AgentRuntimeID,
+		}, label) {
+			found = append(found, *agent)
+		}
+	}
+	return found, err
 }
 
 func unknownRuntime() *failure {
