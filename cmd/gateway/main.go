@@ -32,6 +32,7 @@ import (
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/apiserver"
+	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
@@ -58,7 +59,7 @@ func main() {
 	flag.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz.")
 	flag.StringVar(&o.authentication, "authentication", "sigv4,kubernetes",
 		"How callers are known, a list with commas: sigv4 (AWS's Signature Version 4, against the access keys in the Secrets with the label "+
-			gateway.LabelAccessKey+"), kubernetes (bearer tokens of the cluster; who may create agentruntimes/invocations may call). Or none: everybody may call every runtime.")
+			authn.LabelAccessKey+"), kubernetes (bearer tokens of the cluster; who may create agentruntimes/invocations may call). Or none: everybody may call every runtime.")
 	flag.StringVar(&o.keyNamespace, "access-key-namespace", os.Getenv("POD_NAMESPACE"), "Namespace of those Secrets. Default: $POD_NAMESPACE.")
 	flag.BoolVar(&o.allowLoopback, "allow-loopback-agents", false, "Call agents and issuers on loopback addresses too: for tests on an API server without nodes.")
 	flag.StringVar(&o.conflict, "conflict", string(gateway.ConflictFail),
@@ -170,7 +171,7 @@ func managerOptions(o options) (ctrl.Options, error) {
 			return ctrl.Options{}, fmt.Errorf("make the scheme: %w", err)
 		}
 	}
-	key, err := labels.NewRequirement(gateway.LabelAccessKey, selection.Exists, nil)
+	key, err := labels.NewRequirement(authn.LabelAccessKey, selection.Exists, nil)
 	if err != nil {
 		return ctrl.Options{}, fmt.Errorf("select the access keys: %w", err)
 	}
@@ -198,28 +199,28 @@ func managerOptions(o options) (ctrl.Options, error) {
 }
 
 // authenticator knows callers in the ways that --authentication names.
-func authenticator(mgr ctrl.Manager, o options) (gateway.Authenticator, error) {
-	schemes := map[string]gateway.Authenticator{}
+func authenticator(mgr ctrl.Manager, o options) (authn.Authenticator, error) {
+	schemes := map[string]authn.Authenticator{}
 	for way := range strings.SplitSeq(o.authentication, ",") {
 		switch way {
 		case "none":
 			ctrl.Log.Info("CALLERS ARE NOT ASKED WHO THEY ARE: everybody who reaches this may call every runtime (--authentication=none)")
 			return nil, nil
 		case "sigv4":
-			keys, err := gateway.SigV4(mgr.GetCache())
+			keys, err := authn.SigV4(mgr.GetCache())
 			if err != nil {
 				return nil, err
 			}
-			schemes[gateway.SchemeSigV4] = keys
+			schemes[authn.SchemeSigV4] = keys
 		case "kubernetes":
-			tokens, err := gateway.KubernetesTokens(mgr.GetConfig(), mgr.GetHTTPClient())
+			tokens, err := authn.KubernetesTokens(mgr.GetConfig())
 			if err != nil {
 				return nil, err
 			}
-			schemes[gateway.SchemeBearer] = tokens
+			schemes[authn.SchemeBearer] = tokens
 		}
 	}
-	return gateway.ByScheme(schemes), nil
+	return authn.ByScheme(schemes), nil
 }
 
 func newGateway(mgr ctrl.Manager, o options, spans *trace.TracerProvider) (*gateway.Gateway, error) {

@@ -129,12 +129,14 @@ func runtimeError(message string) *failure {
 func internal(err error, id string) *failure {
 	_, unreached := errors.AsType[net.Error](err)
 	if unreached || apierrors.IsServiceUnavailable(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsTooManyRequests(err) {
-		return &failure{
-			Code: http.StatusServiceUnavailable, Type: internalError, RetryAfter: retryAway,
-			Message: "The API server of the cluster cannot be asked at the moment, please retry; the request id is " + id,
-		}
+		return away("The API server of the cluster cannot be asked at the moment, please retry; the request id is " + id)
 	}
 	return &failure{Code: http.StatusInternalServerError, Type: internalError, Message: "An internal error occurred; the request id is " + id}
+}
+
+// away is what a caller learns of who does not answer the gateway.
+func away(message string) *failure {
+	return &failure{Code: http.StatusServiceUnavailable, Type: internalError, RetryAfter: retryAway, Message: message}
 }
 
 // write sends f as it is told to its caller.

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -71,7 +72,7 @@ func (r *reach) within(ctx context.Context, of compute) context.Context {
 }
 
 func toAgents(allowLoopback bool) agents {
-	dialer := &net.Dialer{Timeout: dialTimeout, Control: refuseOwn} // the status that says where may be a tenant's
+	dialer := &net.Dialer{Timeout: dialTimeout, Control: notOwn}
 	if allowLoopback {
 		dialer.Control = nil
 	}
@@ -93,6 +94,10 @@ func toAgents(allowLoopback bool) agents {
 		Protocols:              http1(),
 	}}
 }
+
+// notOwn keeps a dialer from the gateway's own machine and link: the status that says
+// where an agent is may be a tenant's.
+func notOwn(_, address string, _ syscall.RawConn) error { return lifecycle.CheckDialedPort(address) }
 
 // RoundTrip returns an agent's answer and nothing else: what it says before the
 // answer and after it stays here.

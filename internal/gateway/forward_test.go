@@ -129,3 +129,13 @@ func TestTheTimeToReachACompute(t *testing.T) {
 		g.Expect(unreached(err)).To(BeTrue(), "%v", err)
 	}
 }
+
+func TestAgentsOnTheGatewaysOwnMachineAreNotCalled(t *testing.T) {
+	g := NewWithT(t)
+	for _, url := range []string{"http://127.0.0.1:1/", "http://[::ffff:169.254.169.254]/"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		g.Expect(err).NotTo(HaveOccurred())
+		_, err = toAgents(false).RoundTrip(r)
+		g.Expect(err).To(MatchError(ContainSubstring("it is not called")))
+	}
+}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -55,7 +56,7 @@ type Options struct {
 	Cluster *rest.Config
 	// Authenticate tells who calls. Nil: nobody is asked who he is, and everybody
 	// may call every runtime.
-	Authenticate Authenticator
+	Authenticate authn.Authenticator
 	// Issuers reaches the issuers of runtimes with an authorizer. Nil: as it should
 	// be; tests have them on loopback.
 	Issuers http.RoundTripper
@@ -97,10 +98,11 @@ type Gateway struct {
 	// starting are those of calls that start a session of a runtime with maxSessions.
 	starting lines
 	roster   roster
-	looks    *looks
+	looks    *looks[client.ObjectKey, *v1alpha1.AgentSession]
+	runtimes *looks[struct{}, []v1alpha1.AgentRuntime]
 	counts   *rate.Limiter // of sessions, past the cache
 	full     *lru.Cache    // when a runtime was last found to have all that it may
-	issuers  *issuers
+	issuers  *authn.Issuers
 	tracing  tracing
 	agents   http.RoundTripper
 	files    *semaphore.Weighted // bytes of payloads
@@ -115,7 +117,7 @@ func New(o Options) *Gateway {
 		o.Conflict = ConflictFail
 	}
 	if o.Authenticate == nil {
-		o.Authenticate = anybody
+		o.Authenticate = authn.Anybody
 	}
 	if o.RequestTimeout == 0 {
 		o.RequestTimeout = DefaultRequestTimeout
@@ -132,11 +134,12 @@ func New(o Options) *Gateway {
 	tracing := newTracing(o.Traces)
 	g := &Gateway{
 		Options: o, tracing: tracing, agents: tracing.asking(toAgents(o.AllowLoopback)), files: semaphore.NewWeighted(maxInFiles),
-		issuers: newIssuers(o.Issuers, o.AllowLoopback), changes: changes{seed: maphash.MakeSeed()},
+		issuers: authn.NewIssuers(o.Issuers, o.AllowLoopback), changes: changes{seed: maphash.MakeSeed()},
 		counts: rate.NewLimiter(countsPerSecond, 1), full: lru.New(maxFull),
 		synced: func() bool { return true },
 	}
-	g.looks = newLooks(g.readLive)
+	g.looks = newLooks(rate.NewLimiter(looksPerSecond, looksPerSecond), g.readLive)
+	g.runtimes = newLooks(rate.NewLimiter(runtimeLooksPerSecond, runtimeLooksAtOnce), g.allRuntimes)
 	g.traffic.write = g.writeTraffic
 	return g
 }
@@ -146,7 +149,7 @@ type call struct {
 	op        operation
 	label     string // what its path names
 	id        string // of the request
-	caller    Caller
+	caller    authn.Caller
 	payload   *Payload
 	runtime   *v1alpha1.AgentRuntime
 	qualifier string
@@ -239,19 +242,15 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 	if err != nil {
 		return err
 	}
-	authenticate := g.Authenticate
-	if agent := withAuthorizer(found); agent != nil {
-		authenticate = g.bearer(c, agent)
-	}
-	proof, err := authenticate(r.Context(), r)
+	proof, err := g.authenticate(r.Context(), r, c, found)
 	if err != nil {
 		return err
 	}
 	if c.payload, err = g.spool(w, r); err != nil {
 		return err
 	}
-	if c.caller, err = proof(c.payload); err != nil {
-		return err
+	if c.caller, err = proof(c.payload.Hash); err != nil {
+		return refused(err, "")
 	}
 	if !c.op.ofRuntime() {
 		return nil

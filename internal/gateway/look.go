@@ -16,55 +16,58 @@ import (
 const (
 	// lookTimeout is for one look at a session.
 	lookTimeout = 10 * time.Second
-	// looksPerSecond is how many a gateway makes at most.
-	looksPerSecond = 500
+	// looksPerSecond is how many a gateway makes at most, and runtimeLooksPerSecond how
+	// often it asks for all runtimes, after the first few times.
+	looksPerSecond        = 500
+	runtimeLooksPerSecond = 1
+	runtimeLooksAtOnce    = 5
 	// countsPerSecond is how often all sessions of a runtime are counted at most, and
 	// maxFull of how many runtimes it is remembered that they have all they may.
 	countsPerSecond = 5
 	maxFull         = 10000
 )
 
-// looks are those at sessions past the cache, which a gateway takes before it refuses
-// a call: what the cache shows may be older than what another gateway has answered.
-// All who want to look at a session while a look at it waits for its turn share that
-// one. So however many are refused, at most one look at each session waits.
-type looks struct {
-	read func(context.Context, client.ObjectKey) (*v1alpha1.AgentSession, error)
+// looks are those past the cache, which a gateway takes before it refuses a call: what
+// the cache shows may be older than what another gateway has answered. All who want to
+// look at one thing while a look at it waits for its turn share that one. So however many
+// are refused, at most one look at each thing waits.
+type looks[K comparable, V any] struct {
+	read func(context.Context, K) (V, error)
 	pace *rate.Limiter
 
 	mu      sync.Mutex
-	waiting map[client.ObjectKey]*look
+	waiting map[K]*look[V]
 }
 
-func newLooks(read func(context.Context, client.ObjectKey) (*v1alpha1.AgentSession, error)) *looks {
-	return &looks{read: read, pace: rate.NewLimiter(looksPerSecond, looksPerSecond), waiting: map[client.ObjectKey]*look{}}
+func newLooks[K comparable, V any](pace *rate.Limiter, read func(context.Context, K) (V, error)) *looks[K, V] {
+	return &looks[K, V]{read: read, pace: pace, waiting: map[K]*look[V]{}}
 }
 
-type look struct {
-	done    chan struct{}
-	session *v1alpha1.AgentSession
-	err     error
+type look[V any] struct {
+	done chan struct{}
+	seen V
+	err  error
 }
 
-// at returns a session as it is at a moment that has not come yet.
-func (l *looks) at(ctx context.Context, key client.ObjectKey) (*v1alpha1.AgentSession, error) {
+// at returns a thing as it is at a moment that has not come yet. Others get the same.
+func (l *looks[K, V]) at(ctx context.Context, key K) (seen V, err error) {
 	l.mu.Lock()
 	one := l.waiting[key]
 	if one == nil {
-		one = &look{done: make(chan struct{})}
+		one = &look[V]{done: make(chan struct{})}
 		l.waiting[key] = one
 		go l.take(context.WithoutCancel(ctx), key, one)
 	}
 	l.mu.Unlock()
 	select {
 	case <-one.done:
-		return one.session.DeepCopy(), one.err
+		return one.seen, one.err
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return seen, context.Cause(ctx)
 	}
 }
 
-func (l *looks) take(ctx context.Context, key client.ObjectKey, one *look) {
+func (l *looks[K, V]) take(ctx context.Context, key K, one *look[V]) {
 	defer close(one.done)
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
@@ -76,7 +79,7 @@ func (l *looks) take(ctx context.Context, key client.ObjectKey, one *look) {
 		one.err = throttled("Too many calls are to be refused. Please retry.")
 		return
 	}
-	one.session, one.err = l.read(ctx, key)
+	one.seen, one.err = l.read(ctx, key)
 }
 
 // read reads a session, past the cache if it is to be live. One that is not there has
@@ -84,6 +87,7 @@ func (l *looks) take(ctx context.Context, key client.ObjectKey, one *look) {
 func (g *Gateway) read(ctx context.Context, key client.ObjectKey, live bool) (session *v1alpha1.AgentSession, err error) {
 	if live {
 		session, err = g.looks.at(ctx, key)
+		session = session.DeepCopy()
 	} else {
 		session = &v1alpha1.AgentSession{}
 		err = g.Client.Get(ctx, key, session)
@@ -100,4 +104,12 @@ func (g *Gateway) read(ctx context.Context, key client.ObjectKey, live bool) (se
 func (g *Gateway) readLive(ctx context.Context, key client.ObjectKey) (*v1alpha1.AgentSession, error) {
 	session := &v1alpha1.AgentSession{}
 	return session, g.Live.Get(ctx, key, session)
+}
+
+// allRuntimes are those of the cluster, past the cache. A call may name one by what only
+// its status says, so all are asked for, which answers all who wait at once.
+func (g *Gateway) allRuntimes(ctx context.Context, _ struct{}) ([]v1alpha1.AgentRuntime, error) {
+	var list v1alpha1.AgentRuntimeList
+	err := g.Live.List(ctx, &list)
+	return list.Items, err
 }

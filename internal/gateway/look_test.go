@@ -37,8 +37,7 @@ func TestALookIsLaterThanItsQuestion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
 		var changes, reads atomic.Int64
-		l := newLooks(slowly(&changes, &reads))
-		l.pace = rate.NewLimiter(50, 1)
+		l := newLooks(rate.NewLimiter(50, 1), slowly(&changes, &reads))
 		var all sync.WaitGroup
 		for range 10000 {
 			all.Go(func() {
@@ -60,7 +59,7 @@ func TestALookIsLaterThanItsQuestion(t *testing.T) {
 func TestALookEndsWithItsCallerAndFailsForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
-		l := newLooks(func(ctx context.Context, _ client.ObjectKey) (*v1alpha1.AgentSession, error) {
+		l := newLooks(rate.NewLimiter(1, 1), func(ctx context.Context, _ client.ObjectKey) (*v1alpha1.AgentSession, error) {
 			<-ctx.Done()
 			return nil, errors.New("silent")
 		})
@@ -117,4 +116,51 @@ func TestAQuotaIsCountedBeforeItRefuses(t *testing.T) {
 	waits.any = true
 	g.Expect(one.quota(t.Context(), waits)).NotTo(Succeed())
 	g.Expect(counts.Load()).To(BeEquivalentTo(1), "it waits for its turn, and is not refused")
+}
+
+// Whoever calls runtimes that are not there has all of them asked for, and no more often
+// for many names than for one.
+func TestARuntimeThatTheCacheDoesNotShowIsLookedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		scheme := runtime.NewScheme()
+		g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+		const arn, id = "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/shop-abcdefghij", "shop-abcdefghij"
+		there := &v1alpha1.AgentRuntime{
+			ObjectMeta: metav1.ObjectMeta{Namespace: shop.Namespace, Name: shop.Name},
+			Status:     v1alpha1.AgentRuntimeStatus{AgentRuntimeArn: arn, AgentRuntimeID: id},
+		}
+		var lists atomic.Int64
+		live := fake.NewClientBuilder().WithScheme(scheme).WithObjects(there).WithInterceptorFuncs(interceptor.Funcs{
+			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+				lists.Add(1)
+				return c.List(ctx, list, opts...)
+			},
+		}).Build()
+		one := New(Options{Client: fake.NewClientBuilder().WithScheme(scheme).WithIndex(&v1alpha1.AgentRuntime{}, IDIndex, IDOf).Build(), Live: live})
+		for _, label := range []string{arn, id, "a/shop"} {
+			found, err := one.runtimesBy(t.Context(), label, "")
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(found).To(HaveLen(1), label)
+		}
+		g.Expect(one.runtimesBy(t.Context(), arn, "000000000000")).To(BeEmpty(), "it is of another account")
+		lists.Store(0)
+		time.Sleep(runtimeLooksAtOnce * time.Second)
+		began := time.Now()
+		var all sync.WaitGroup
+		for n := range 1000 {
+			all.Go(func() {
+				found, err := one.runtimesBy(t.Context(), "a/invented-"+strconv.Itoa(n), "")
+				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(found).To(BeEmpty())
+			})
+			time.Sleep(10 * time.Millisecond)
+		}
+		all.Wait()
+		g.Expect(lists.Load()).To(BeNumerically("~", runtimeLooksAtOnce+10, 2), "ten seconds of them")
+		g.Expect(time.Since(began)).To(BeNumerically("<=", 11*time.Second), "nobody waits for long")
+		found, err := one.runtimesBy(t.Context(), "a/shop", "")
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(found).To(HaveLen(1))
+	})
 }

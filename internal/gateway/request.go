@@ -13,6 +13,7 @@ import (
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -29,7 +30,7 @@ func IDOf(object client.Object) []string {
 
 // runtime finds the one that a request names by its ARN, by its id, or by its
 // namespace and name. One that the caller may not call is not there for him.
-func (g *Gateway) runtime(ctx context.Context, caller Caller, right Right, label, account string) (*v1alpha1.AgentRuntime, error) {
+func (g *Gateway) runtime(ctx context.Context, caller authn.Caller, right authn.Right, label, account string) (*v1alpha1.AgentRuntime, error) {
 	found, err := g.runtimesBy(ctx, label, account)
 	if err != nil {
 		return nil, err
@@ -39,10 +40,10 @@ func (g *Gateway) runtime(ctx context.Context, caller Caller, right Right, label
 
 // permitted is the first that the caller has a right to. One that he may invoke only
 // is denied him, not hidden.
-func permitted(ctx context.Context, caller Caller, right Right, found []v1alpha1.AgentRuntime) (*v1alpha1.AgentRuntime, error) {
+func permitted(ctx context.Context, caller authn.Caller, right authn.Right, found []v1alpha1.AgentRuntime) (*v1alpha1.AgentRuntime, error) {
 	refusal := unknownRuntime()
 	for i := range found {
-		for _, r := range []Right{right, rightToInvoke} {
+		for _, r := range []authn.Right{right, authn.ToInvoke} {
 			may, err := caller.May(ctx, &found[i], r)
 			switch {
 			case err != nil:
@@ -57,19 +58,36 @@ func permitted(ctx context.Context, caller Caller, right Right, found []v1alpha1
 	return nil, refusal
 }
 
-// runtimesBy finds those that a request may mean, whoever sends it.
+// runtimesBy finds those that a request may mean, whoever sends it. What the cache does
+// not show may have been made a moment ago.
 func (g *Gateway) runtimesBy(ctx context.Context, label, account string) (found []v1alpha1.AgentRuntime, err error) {
 	if namespace, name, ok := strings.Cut(label, "/"); ok && !strings.HasPrefix(label, "arn:") {
 		found, err = g.runtimeNamed(ctx, client.ObjectKey{Namespace: namespace, Name: name})
 	} else {
 		found, err = g.runtimesWithID(ctx, label)
 	}
-	if err != nil {
+	if err == nil && len(found) == 0 {
+		found, err = g.runtimesLive(ctx, label)
+	}
+	if err != nil && !refuses(err) {
 		return nil, fmt.Errorf("find AgentRuntime %s: %w", label, err)
 	}
 	return slices.DeleteFunc(found, func(agent v1alpha1.AgentRuntime) bool {
 		return account != "" && !strings.Contains(agent.Status.AgentRuntimeArn, ":"+account+":")
-	}), nil
+	}), err
+}
+
+// runtimesLive finds them at the API server.
+func (g *Gateway) runtimesLive(ctx context.Context, label string) (found []v1alpha1.AgentRuntime, err error) {
+	all, err := g.runtimes.at(ctx, struct{}{})
+	for i := range all {
+		if agent := &all[i]; slices.Contains([]string{
+			agent.Namespace + "/" + agent.Name, agent.Status.AgentRuntimeArn, agent.Status.AgentRuntimeID,
+		}, label) {
+			found = append(found, *agent)
+		}
+	}
+	return found, err
 }
 
 func unknownRuntime() *failure {

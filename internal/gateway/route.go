@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/agentsession/agentsession/internal/authn"
 )
 
 // operation is one of AgentCore's data plane.
@@ -29,11 +31,11 @@ func (op operation) ofRuntime() bool {
 }
 
 // right is what a caller needs.
-func (op operation) right() Right {
+func (op operation) right() authn.Right {
 	if op == opCommand {
-		return rightToCommand
+		return authn.ToCommand
 	}
-	return rightToInvoke
+	return authn.ToInvoke
 }
 
 // operations are the paths behind /runtimes/{agentRuntimeArn}.

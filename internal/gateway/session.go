@@ -219,6 +219,9 @@ func (g *Gateway) create(ctx context.Context, c *call) (first bool, err error) {
 		return false, errors.Join(notFound("The namespace of the runtime is being deleted, and takes no more sessions"), err)
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
 		return false, errors.Join(overQuota("The namespace of the runtime may have no more AgentSessions: a ResourceQuota is used up"), err)
+	case apierrors.IsConflict(err), // two were counted at once
+		(apierrors.IsForbidden(err) || apierrors.IsInternalError(err)) && strings.Contains(err.Error(), "quota"):
+		return false, errors.Join(throttled("A ResourceQuota of the runtime's namespace is being counted. Please retry."), err)
 	}
 	return false, fmt.Errorf("create session %s: %w", c.key(), err)
 }

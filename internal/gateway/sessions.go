@@ -21,6 +21,7 @@ import (
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -154,7 +155,7 @@ func orderOf(session *v1alpha1.AgentSession) string { return session.Namespace +
 
 // find returns the sessions that are meant and that the caller has a right to, in
 // order, and the token with which the rest is asked for.
-func (g *Gateway) find(ctx context.Context, c *call, right Right, s selection) (all []found, nextToken string, err error) {
+func (g *Gateway) find(ctx context.Context, c *call, right authn.Right, s selection) (all []found, nextToken string, err error) {
 	matches, err := s.match()
 	if err != nil {
 		return nil, "", err
@@ -185,7 +186,7 @@ func (g *Gateway) find(ctx context.Context, c *call, right Right, s selection) (
 }
 
 // runtimesFor are those of a selection that a caller has a right to.
-func (g *Gateway) runtimesFor(ctx context.Context, caller Caller, right Right, s selection) (map[client.ObjectKey]*v1alpha1.AgentRuntime, error) {
+func (g *Gateway) runtimesFor(ctx context.Context, caller authn.Caller, right authn.Right, s selection) (map[client.ObjectKey]*v1alpha1.AgentRuntime, error) {
 	if s.AgentRuntimeArn != "" {
 		agent, err := g.runtime(ctx, caller, right, s.AgentRuntimeArn, "")
 		if err != nil {
@@ -224,7 +225,7 @@ func (g *Gateway) list(w http.ResponseWriter, r *http.Request, c *call) error {
 	if err != nil {
 		return err
 	}
-	all, nextToken, err := g.find(r.Context(), c, rightToSee, s)
+	all, nextToken, err := g.find(r.Context(), c, authn.ToSee, s)
 	if err != nil {
 		return err
 	}
@@ -247,7 +248,7 @@ func (g *Gateway) describe(w http.ResponseWriter, r *http.Request, c *call) erro
 	if session.Spec.RuntimeRef == nil { // or it is not there
 		return notFound("Session not found")
 	}
-	agent, err := g.runtime(r.Context(), c.caller, rightToSee, namespace+"/"+session.Spec.RuntimeRef.Name, "")
+	agent, err := g.runtime(r.Context(), c.caller, authn.ToSee, namespace+"/"+session.Spec.RuntimeRef.Name, "")
 	if f, ok := errors.AsType[*failure](err); ok && f.Code == http.StatusNotFound {
 		return notFound("Session not found")
 	}
@@ -266,7 +267,7 @@ func (g *Gateway) stopMany(w http.ResponseWriter, r *http.Request, c *call) erro
 	if cmp.Or(s.AgentRuntimeArn, s.Namespace, string(s.State), s.PingStatus, s.LabelSelector) == "" {
 		return unparsable("The request must say which sessions are to be stopped: agentRuntimeArn, namespace, state, pingStatus or labelSelector")
 	}
-	all, nextToken, err := g.find(r.Context(), c, rightToStop, s)
+	all, nextToken, err := g.find(r.Context(), c, authn.ToStop, s)
 	if err != nil {
 		return err
 	}

@@ -427,7 +427,7 @@ clients do not make, or their patience: they are in ` + "`test/gateway`" + `, wi
 boto3 checks itself. What is of the operator alone (37, 38, 41 to 50, 53 to 55, 57) is in
 ` + "`internal/lifecycle`" + `, ` + "`controllers`" + ` and ` + "`test/e2e`" + `, under these numbers where a row has
 one. What the signers of other clients send (Java, Rust, aws4fetch, awscurl,
-requests-aws4auth, curl) is recorded in ` + "`internal/gateway/testdata/signed`" + `.
+requests-aws4auth, curl) is recorded in ` + "`internal/authn/testdata/signed`" + `.
 
 A conflict (409) is tried again by these clients by themselves, after the 5 s that the
 gateway asks for in ` + "`x-amz-retry-after`" + `; they wait no longer, and try three times.

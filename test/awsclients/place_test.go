@@ -19,7 +19,7 @@ import (
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
-	"github.com/agentsession/agentsession/internal/gateway"
+	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/test/caller"
 	"github.com/agentsession/agentsession/test/front"
 )
@@ -60,7 +60,7 @@ func newPlace(t *testing.T) *place {
 		p.api, p.port, p.url = plane.API, plane.Port, url
 	}
 	key := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: keys, Name: "checks", Labels: map[string]string{gateway.LabelAccessKey: ""}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: keys, Name: "checks", Labels: map[string]string{authn.LabelAccessKey: ""}},
 		StringData: map[string]string{"accessKeyId": accessKey, "secretAccessKey": secretKey, "namespaces": "*", "rights": "*"},
 	}
 	g.Expect(p.api.Create(t.Context(), key)).To(Succeed())

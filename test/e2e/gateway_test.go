@@ -30,7 +30,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
-	"github.com/agentsession/agentsession/internal/gateway"
+	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/test/caller"
 )
 
@@ -47,7 +47,7 @@ func installGateway(ctx context.Context) {
 			client.MatchingLabels{"app.kubernetes.io/component": "gateway"}, client.GracePeriodSeconds(0))).To(Succeed())
 	})
 	key := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "e2e", Labels: map[string]string{gateway.LabelAccessKey: ""}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "e2e", Labels: map[string]string{authn.LabelAccessKey: ""}},
 		StringData: map[string]string{"accessKeyId": "AKIDEXAMPLE", "secretAccessKey": "example", "namespaces": "*", "rights": "*"},
 	}
 	Expect(api.Create(ctx, key)).To(Succeed())

@@ -22,6 +22,7 @@ import (
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/prober"
@@ -162,7 +163,7 @@ func (f *Front) Runtime(ctx context.Context, agent *v1alpha1.AgentRuntime) error
 }
 
 // Authenticated has a gateway ask for access keys and tokens.
-func Authenticated(o *gateway.Options) { o.Authenticate = gateway.ByScheme(nil) }
+func Authenticated(o *gateway.Options) { o.Authenticate = authn.ByScheme(nil) }
 
 // Door starts a gateway, and returns its URL.
 func (f *Front) Door(change ...func(*gateway.Options)) (url string, shut func() error, err error) {
@@ -178,16 +179,16 @@ func (f *Front) Door(change ...func(*gateway.Options)) (url string, shut func() 
 		f(&o)
 	}
 	if o.Authenticate != nil {
-		keys, err := gateway.SigV4(c.GetCache())
+		keys, err := authn.SigV4(c.GetCache())
 		if err != nil {
 			return "", nil, err
 		}
-		tokens, err := gateway.KubernetesTokens(c.GetConfig(), c.GetHTTPClient())
+		tokens, err := authn.KubernetesTokens(c.GetConfig())
 		if err != nil {
 			return "", nil, err
 		}
-		o.Authenticate = gateway.ByScheme(map[string]gateway.Authenticator{
-			gateway.SchemeSigV4: keys, gateway.SchemeBearer: tokens,
+		o.Authenticate = authn.ByScheme(map[string]authn.Authenticator{
+			authn.SchemeSigV4: keys, authn.SchemeBearer: tokens,
 		})
 	}
 	g := gateway.New(o)

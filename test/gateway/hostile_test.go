@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
-	"github.com/agentsession/agentsession/internal/gateway"
+	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/test/caller"
 	"github.com/agentsession/agentsession/test/echo"
 	"github.com/agentsession/agentsession/test/front"
@@ -228,7 +228,7 @@ var _ = Describe("A caller who", func() {
 		agent := newRuntime(ctx, theirs)
 		live := warm(ctx, agent)
 		Expect(api.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: ours, Name: "key", Labels: map[string]string{gateway.LabelAccessKey: ""}},
+			ObjectMeta: metav1.ObjectMeta{Namespace: ours, Name: "key", Labels: map[string]string{authn.LabelAccessKey: ""}},
 			StringData: map[string]string{"accessKeyId": "AK" + ours, "secretAccessKey": "secret", "namespaces": ours},
 		})).To(Succeed())
 		d := openDoor(front.Authenticated)

@@ -5,17 +5,21 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/go-jose/go-jose/v4"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/gateway"
+	"github.com/agentsession/agentsession/test/front"
 )
 
 // late is a client whose cache shows some sessions as they were.
 type late struct {
 	client.Client
+
+	noRuntimes bool // shows none
 
 	mu   sync.Mutex
 	were map[client.ObjectKey]*v1alpha1.AgentSession
@@ -30,6 +34,13 @@ func (l *late) Get(ctx context.Context, key client.ObjectKey, object client.Obje
 		return nil
 	}
 	return l.Client.Get(ctx, key, object, opts...)
+}
+
+func (l *late) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	if _, of := list.(*v1alpha1.AgentRuntimeList); of && l.noRuntimes {
+		return nil
+	}
+	return l.Client.List(ctx, list, opts...)
 }
 
 func (l *late) shows(session *v1alpha1.AgentSession) {
@@ -73,6 +84,22 @@ var _ = Describe("A gateway whose cache is late", func() {
 		}
 		By("stopping it, which one that starts cannot be")
 		Expect(second.stop(ctx, agent, session, "").code).To(Equal(http.StatusOK))
+	})
+
+	It("looks for a runtime before it says that it is not there", func(ctx context.Context) {
+		issuer := newIDP()
+		d, cache := openLateDoor(front.Authenticated)
+		opened, empty := openLateDoor(func(o *gateway.Options) { o.Issuers = issuer.Client().Transport })
+		cache.noRuntimes, empty.noRuntimes = true, true
+		agent := newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) { s.AuthorizerConfiguration = issuer.authorizes() })
+		Expect(opened.invoke(ctx, newRuntime(ctx, agent.Namespace), id(), ask{}).code).To(Equal(http.StatusOK))
+		By("knowing how it is called, before it says who may")
+		Expect(d.invoke(ctx, agent, id(), ask{}).header.Get("WWW-Authenticate")).To(ContainSubstring("resource_metadata"))
+		r := opened.request(ctx, path(agent, "invocations"), id(), ask{})
+		r.Header.Set("Authorization", "Bearer "+sign(jose.ES256, issuer.key, "first", issuer.claims(nil)))
+		Expect(send(r).code).To(Equal(http.StatusOK))
+		Expect(api.Delete(ctx, agent)).To(Succeed())
+		Eventually(func() int { return opened.invoke(ctx, agent, id(), ask{}).code }).Should(Equal(http.StatusNotFound))
 	})
 
 	It("does not say of a session that runs that it is stopped", func(ctx context.Context) {

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/internal/gateway"
 )
 
@@ -208,7 +209,7 @@ var _ = Describe("An error", func() {
 		a := send(d.request(ctx, path(agent, "invocations")+"?qualifier=NONE", id(), message("tools/call", ask{})))
 		Expect(a.code).To(Equal(http.StatusNotFound))
 		Expect(a.failed.Message).NotTo(BeEmpty())
-		strict := openDoor(func(o *gateway.Options) { o.Authenticate = gateway.ByScheme(nil) })
+		strict := openDoor(func(o *gateway.Options) { o.Authenticate = authn.ByScheme(nil) })
 		Expect(strict.call(ctx, agent, message("tools/call", ask{})).code).To(Equal(http.StatusForbidden))
 	})
 })

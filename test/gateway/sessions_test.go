@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/test/caller"
 	"github.com/agentsession/agentsession/test/echo"
@@ -622,7 +623,7 @@ var _ = Describe("A call", func() {
 		agent := newRuntime(ctx, namespace)
 		for name, of := range map[string]string{"ours": namespace, "theirs": "other, another"} {
 			Expect(api.Create(ctx, &corev1.Secret{
-				ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{gateway.LabelAccessKey: ""}},
+				ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{authn.LabelAccessKey: ""}},
 				StringData: map[string]string{"accessKeyId": "AK" + namespace + name, "secretAccessKey": "secret-" + name, "namespaces": of},
 			})).To(Succeed())
 		}

@@ -23,7 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
-	"github.com/agentsession/agentsession/internal/gateway"
+	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/test/front"
 )
 
@@ -65,7 +65,7 @@ func (b *bench) start(ctx context.Context) (err error) {
 		return err
 	}
 	if err := b.API.Create(ctx, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "caller", Labels: map[string]string{gateway.LabelAccessKey: ""}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "caller", Labels: map[string]string{authn.LabelAccessKey: ""}},
 		StringData: map[string]string{"accessKeyId": accessKey, "secretAccessKey": secretKey, "namespaces": "*"},
 	}); err != nil {
 		return fmt.Errorf("make an access key: %w", err)

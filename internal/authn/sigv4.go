@@ -1,4 +1,4 @@
-package gateway
+package authn
 
 import (
 	"crypto/hmac"
@@ -26,11 +26,11 @@ const (
 )
 
 // mustBeSigned are the headers that say who calls and for whom, beside those
-// whose names begin with x-amz-: whoever sends one has to sign it. The session's id
+// whose names begin with x-amz- or x-agentsession-: whoever sends one has to sign it. The session's id
 // may come unsigned, as Signature Version 4 has it: awscurl and requests-aws4auth
 // sign host and x-amz-* only. Whoever could change it on its way could as well repeat
 // the whole request: against both there is TLS.
-var mustBeSigned = []string{"host", "x-amz-date", "x-amzn-bedrock-agentcore-runtime-user-id", strings.ToLower(headerRouting)}
+var mustBeSigned = []string{"host", "x-amz-date", "x-amzn-bedrock-agentcore-runtime-user-id"}
 
 // signature is what a request's Authorization says.
 type signature struct {
@@ -83,7 +83,8 @@ func authorizationOf(r *http.Request) (map[string]string, error) {
 func (s signature) covers(r *http.Request) error {
 	for name := range r.Header {
 		name = strings.ToLower(name)
-		if (slices.Contains(mustBeSigned, name) || strings.HasPrefix(name, "x-amz-")) && !slices.Contains(s.headers, name) {
+		must := slices.Contains(mustBeSigned, name) || strings.HasPrefix(name, "x-amz-") || strings.HasPrefix(name, "x-agentsession-")
+		if must && !slices.Contains(s.headers, name) {
 			return denied("The header " + name + " must be signed")
 		}
 	}

@@ -1,4 +1,4 @@
-package gateway
+package authn
 
 import (
 	"context"
@@ -20,28 +20,29 @@ type Caller struct {
 // verb on a subresource of agentruntimes.
 type Right struct{ Verb, Subresource string }
 
+// The rights that there are.
 var (
-	rightToInvoke  = Right{"create", "invocations"}
-	rightToCommand = Right{"create", "commands"}
-	rightToSee     = Right{"get", "sessions"}
-	rightToStop    = Right{"delete", "sessions"}
+	ToInvoke  = Right{"create", "invocations"}
+	ToCommand = Right{"create", "commands"}
+	ToSee     = Right{"get", "sessions"}
+	ToStop    = Right{"delete", "sessions"}
 )
 
 // Authenticator tells who calls, in two steps: what the head of a request shows
 // is looked at before its body is read, so that strangers cannot send gigabytes.
 type Authenticator func(context.Context, *http.Request) (Proof, error)
 
-// Proof is the second step, with the body.
-type Proof func(*Payload) (Caller, error)
+// Proof is the second step, with the SHA-256 of the body, in hex.
+type Proof func(payloadHash string) (Caller, error)
 
-// anybody may call every runtime.
-func anybody(context.Context, *http.Request) (Proof, error) {
+// Anybody may call every runtime.
+func Anybody(context.Context, *http.Request) (Proof, error) {
 	return proven(Caller{Name: "anybody", May: func(context.Context, *v1alpha1.AgentRuntime, Right) (bool, error) { return true, nil }}), nil
 }
 
 // proven is a caller who is known without the body.
 func proven(c Caller) Proof {
-	return func(*Payload) (Caller, error) { return c, nil }
+	return func(string) (Caller, error) { return c, nil }
 }
 
 // The schemes of the header Authorization.

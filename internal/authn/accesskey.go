@@ -1,4 +1,4 @@
-package gateway
+package authn
 
 import (
 	"context"
@@ -94,7 +94,7 @@ func (k *accessKeys) add(secret *corev1.Secret) {
 	id := keyIn(secret, "accessKeyId")
 	key := accessKey{
 		name: secret.Name, secret: keyIn(secret, "secretAccessKey"),
-		namespaces: listOf(string(secret.Data["namespaces"])), runtimes: list{"*"}, rights: list{rightToInvoke.Subresource},
+		namespaces: listOf(string(secret.Data["namespaces"])), runtimes: list{"*"}, rights: list{ToInvoke.Subresource},
 	}
 	if id == "" || key.secret == "" {
 		return
@@ -135,8 +135,8 @@ func (k *accessKeys) authenticate(_ context.Context, r *http.Request) (Proof, er
 	if !ok {
 		return nil, denied("The security token included in the request is invalid")
 	}
-	return func(p *Payload) (Caller, error) {
-		if err := signature.verify(r, key.secret, p.Hash); err != nil {
+	return func(payloadHash string) (Caller, error) {
+		if err := signature.verify(r, key.secret, payloadHash); err != nil {
 			return Caller{}, err
 		}
 		return Caller{Name: key.name, May: func(_ context.Context, agent *v1alpha1.AgentRuntime, right Right) (bool, error) {

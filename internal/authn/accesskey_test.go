@@ -1,10 +1,7 @@
-package gateway
+package authn
 
 import (
-	"context"
-	"errors"
 	"maps"
-	"net/http"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -39,7 +36,7 @@ func TestAccessKeys(t *testing.T) {
 	g.Expect(there("AK2")).To(BeEmpty())
 	key, _ := keys.of("AK1")
 	for namespace, want := range map[string]bool{"a": true, "b": true, "c": false, "": false, "a, b": false} {
-		g.Expect(key.may(agent(namespace, "any"), rightToInvoke)).To(Equal(want), namespace)
+		g.Expect(key.may(agent(namespace, "any"), ToInvoke)).To(Equal(want), namespace)
 	}
 
 	second := secret("second", "AK1", "two", "*")
@@ -48,15 +45,15 @@ func TestAccessKeys(t *testing.T) {
 	keys.replace(toolscache.DeletedFinalStateUnknown{Obj: first}, nil)
 	g.Expect(there("AK1")).To(Equal("two"))
 	key, _ = keys.of("AK1")
-	g.Expect(key.may(agent("anything", "any"), rightToInvoke)).To(BeTrue())
+	g.Expect(key.may(agent("anything", "any"), ToInvoke)).To(BeTrue())
 
 	rotated := secret("second", "AK3", "three", "")
 	keys.replace(second, rotated)
 	g.Expect(there("AK1")).To(BeEmpty())
 	g.Expect(there("AK3")).To(Equal("three"))
 	key, _ = keys.of("AK3")
-	g.Expect(key.may(agent("a", "any"), rightToInvoke)).To(BeFalse())
-	g.Expect(key.may(agent("", "any"), rightToInvoke)).To(BeFalse())
+	g.Expect(key.may(agent("a", "any"), ToInvoke)).To(BeFalse())
+	g.Expect(key.may(agent("", "any"), ToInvoke)).To(BeFalse())
 
 	for _, none := range []any{secret("empty", "", "x", "*"), secret("open", "AK4", "", "*"), &corev1.Pod{}} {
 		keys.replace(nil, none)
@@ -70,15 +67,15 @@ func agent(namespace, name string) *v1alpha1.AgentRuntime {
 }
 
 func TestAnAccessKeyMayWhatItSays(t *testing.T) {
-	all := []Right{rightToInvoke, rightToCommand, rightToSee, rightToStop}
+	all := []Right{ToInvoke, ToCommand, ToSee, ToStop}
 	for name, row := range map[string]struct {
 		data    map[string][]byte
 		runtime string
 		want    []Right
 	}{
-		"nothing more said":   {nil, "one", []Right{rightToInvoke}},
-		"one right":           {map[string][]byte{"rights": []byte("commands")}, "one", []Right{rightToCommand}},
-		"rights":              {map[string][]byte{"rights": []byte(" invocations,sessions ")}, "one", []Right{rightToInvoke, rightToSee, rightToStop}},
+		"nothing more said":   {nil, "one", []Right{ToInvoke}},
+		"one right":           {map[string][]byte{"rights": []byte("commands")}, "one", []Right{ToCommand}},
+		"rights":              {map[string][]byte{"rights": []byte(" invocations,sessions ")}, "one", []Right{ToInvoke, ToSee, ToStop}},
 		"every right":         {map[string][]byte{"rights": []byte("*")}, "one", all},
 		"no right":            {map[string][]byte{"rights": []byte("")}, "one", nil},
 		"one of its runtimes": {map[string][]byte{"runtimes": []byte("two, one"), "rights": []byte("*")}, "one", all},
@@ -156,27 +153,4 @@ func TestAKeyWhoseSecretIsUpdatedIsThereAllTheTime(t *testing.T) {
 			g.Expect(there).To(BeTrue())
 		}
 	}
-}
-
-func TestWhoMayInvokeIsToldThatHeMayNoMore(t *testing.T) {
-	g := NewWithT(t)
-	key := accessKey{namespaces: list{"a"}, runtimes: list{"one"}, rights: list{"invocations"}}
-	caller := Caller{May: func(_ context.Context, agent *v1alpha1.AgentRuntime, right Right) (bool, error) {
-		return key.may(agent, right), nil
-	}}
-	code := func(right Right, found ...v1alpha1.AgentRuntime) int {
-		_, err := permitted(t.Context(), caller, right, found)
-		if f, ok := errors.AsType[*failure](err); ok {
-			return f.Code
-		}
-		return 0
-	}
-	g.Expect(code(rightToInvoke, *agent("a", "one"))).To(Equal(0))
-	g.Expect(code(rightToCommand, *agent("a", "one"))).To(Equal(http.StatusForbidden))
-	g.Expect(code(rightToCommand, *agent("b", "one"))).To(Equal(http.StatusNotFound), "it is hidden from him")
-	g.Expect(code(rightToCommand, *agent("b", "one"), *agent("a", "one"))).To(Equal(http.StatusForbidden))
-	g.Expect(code(rightToCommand)).To(Equal(http.StatusNotFound))
-	key.rights = list{"commands"}
-	g.Expect(code(rightToCommand, *agent("a", "one"))).To(Equal(0))
-	g.Expect(code(rightToInvoke, *agent("a", "one"))).To(Equal(http.StatusNotFound))
 }

@@ -1,4 +1,4 @@
-package gateway
+package authn
 
 import (
 	"cmp"
@@ -7,14 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -27,7 +23,6 @@ import (
 )
 
 const (
-	discoveryPath = "/.well-known/openid-configuration"
 	// maxIssuers is how many issuers are remembered.
 	maxIssuers = 1000
 	// issuerTimeout is for one document of an issuer, and issuerBytes its size.
@@ -37,41 +32,20 @@ const (
 	issuerPause = 10 * time.Second
 )
 
-// issuers verify the tokens of runtimes with an authorizer. What they ask for is
+// Issuers verify the tokens of runtimes with an authorizer. What they ask for is
 // where tenants say, so it is asked for with care.
-type issuers struct {
+type Issuers struct {
 	transport http.RoundTripper
 	known     *lru.Cache // by the URL of their discovery
 }
 
-func newIssuers(transport http.RoundTripper, allowLoopback bool) *issuers {
+// NewIssuers makes those of a gateway. Without a transport they are asked as they should
+// be.
+func NewIssuers(transport http.RoundTripper, allowLoopback bool) *Issuers {
 	if transport == nil {
-		transport = toIssuers(allowLoopback)
+		transport = newOutward(http.ProxyFromEnvironment, allowLoopback)
 	}
-	return &issuers{transport, lru.New(maxIssuers)}
-}
-
-// toIssuers reaches what is not the gateway's own machine. An issuer may well be
-// in the cluster.
-func toIssuers(allowLoopback bool) http.RoundTripper {
-	dialer := &net.Dialer{Timeout: dialTimeout, Control: refuseOwn}
-	if allowLoopback {
-		dialer.Control = nil
-	}
-	return &http.Transport{DialContext: dialer.DialContext, Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: issuerTimeout}
-}
-
-// refuseOwn keeps a dialer from the gateway's own machine and from its link, where
-// clouds have their metadata.
-func refuseOwn(_, address string, _ syscall.RawConn) error {
-	to, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return fmt.Errorf("parse the address: %w", err)
-	}
-	if ip := to.Addr().Unmap(); ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast() {
-		return fmt.Errorf("%s is loopback, link-local, multicast or unspecified: it is not called", ip)
-	}
-	return nil
+	return &Issuers{transport, lru.New(maxIssuers)}
 }
 
 // issuer is one. It is discovered once, when it is needed; its keys are asked for
@@ -96,7 +70,7 @@ func (d *discovery) stands() bool {
 	return d != nil && (d.err == nil || time.Since(d.at) < issuerPause)
 }
 
-func (i *issuers) at(url string) *issuer {
+func (i *Issuers) at(url string) *issuer {
 	if known, ok := i.known.Get(url); ok {
 		return known.(*issuer) //nolint:forcetypeassert // nothing else is put there
 	}
@@ -221,31 +195,29 @@ func (i *issuer) get(ctx context.Context, document any) error {
 	return nil
 }
 
-// bearer authenticates callers of a runtime with an authorizer.
-func (g *Gateway) bearer(c *call, agent *v1alpha1.AgentRuntime) Authenticator {
+// Of has callers of a runtime with an authorizer known by the tokens of its issuer.
+// They may invoke and stop, no more.
+func (i *Issuers) Of(agent *v1alpha1.AgentRuntime) Authenticator {
+	authorizer := &agent.Spec.AuthorizerConfiguration.CustomJWTAuthorizer
 	return func(ctx context.Context, r *http.Request) (Proof, error) {
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		switch given := len(r.Header.Values("Authorization")); {
 		case given == 1 && !strings.EqualFold(scheme, SchemeBearer):
 			return nil, denied("The runtime is called with a bearer token of its issuer")
 		case given != 1:
-			return nil, unauthorized("The request must have one bearer token", g.challenge(r, c))
+			return nil, unauthorized("The request must have one bearer token", nil)
 		}
-		authorizer := &agent.Spec.AuthorizerConfiguration.CustomJWTAuthorizer
-		claims, by, wrong, err := g.issuers.at(authorizer.DiscoveryURL).verify(ctx, token)
+		claims, by, wrong, err := i.at(authorizer.DiscoveryURL).verify(ctx, token)
 		if err != nil {
-			return nil, errors.Join(unauthorized(wrong, g.challenge(r, c)), err)
+			return nil, unauthorized(wrong, err)
 		}
 		if why := refusal(authorizer, by, claims, time.Now()); why != "" {
-			return nil, unauthorized(notMeant+why, g.challenge(r, c))
-		}
-		if c.op.right() != rightToInvoke {
-			return nil, denied("Callers with a token of the runtime's issuer may invoke and stop")
+			return nil, unauthorized(notMeant+why, nil)
 		}
 		return proven(Caller{
 			Name: lifecycle.Printable(claims.Subject),
 			May: func(_ context.Context, of *v1alpha1.AgentRuntime, right Right) (bool, error) {
-				return of.UID == agent.UID && right == rightToInvoke, nil
+				return of.UID == agent.UID && right == ToInvoke, nil
 			},
 		}), nil
 	}
@@ -304,67 +276,4 @@ func (w *words) UnmarshalJSON(raw []byte) error {
 	err := json.Unmarshal(raw, &list)
 	*w = list
 	return err
-}
-
-// challenge is what tells a client where tokens are had (RFC 9728, as AgentCore
-// has it).
-func (g *Gateway) challenge(r *http.Request, c *call) string {
-	return `Bearer resource_metadata="` + lifecycle.InvocationsURL(g.reached(r), c.label) + metadataPath + `?qualifier=` + url.QueryEscape(qualifierIn(r)) + `"`
-}
-
-// reached is the gateway's own URL, as the caller knows it. What he says of it goes
-// to nobody else.
-func (g *Gateway) reached(r *http.Request) string {
-	if g.PublicURL != "" {
-		return g.PublicURL
-	}
-	scheme := "http"
-	if r.Header.Get("X-Forwarded-Proto") == "https" { // what stands before the gateway has TLS
-		scheme = "https"
-	}
-	return scheme + "://" + r.Host
-}
-
-const metadataPath = "/.well-known/oauth-protected-resource"
-
-// metadata is GetRuntimeProtectedResourceMetadata, for everybody.
-func (g *Gateway) metadata(w http.ResponseWriter, r *http.Request, c *call) error {
-	found, err := g.named(r, c)
-	if err != nil {
-		return err
-	}
-	agent := withAuthorizer(found)
-	if agent == nil {
-		return unknownRuntime()
-	}
-	authorizer := &agent.Spec.AuthorizerConfiguration.CustomJWTAuthorizer
-	return writeJSON(w, struct {
-		Resource string   `json:"resource"`
-		Servers  []string `json:"authorization_servers"`
-		Scopes   []string `json:"scopes_supported,omitempty"`
-		Methods  []string `json:"bearer_methods_supported"`
-	}{
-		lifecycle.InvocationsURL(g.reached(r), c.label) + "?qualifier=" + url.QueryEscape(qualifierIn(r)),
-		[]string{strings.TrimSuffix(authorizer.DiscoveryURL, discoveryPath)},
-		authorizer.AllowedScopes,
-		[]string{"header"},
-	})
-}
-
-// named are the runtimes that a call may mean.
-func (g *Gateway) named(r *http.Request, c *call) ([]v1alpha1.AgentRuntime, error) {
-	if !c.op.ofRuntime() {
-		return nil, nil
-	}
-	return g.runtimesBy(r.Context(), c.label, r.URL.Query().Get("accountId"))
-}
-
-// withAuthorizer is the one of them that has an authorizer of its own.
-func withAuthorizer(found []v1alpha1.AgentRuntime) *v1alpha1.AgentRuntime {
-	for i := range found {
-		if found[i].Spec.AuthorizerConfiguration != nil {
-			return &found[i]
-		}
-	}
-	return nil
 }
