@@ -3,6 +3,7 @@ package controllers_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -220,6 +221,20 @@ func (c onePod) Create(ctx context.Context, object client.Object, opts ...client
 	return c.Client.Create(ctx, object, opts...)
 }
 
+// unseen is a client whose cache shows no sessions yet.
+type unseen struct {
+	client.Client
+	asked *atomic.Int64
+}
+
+func (c unseen) Get(ctx context.Context, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+	if _, is := object.(*v1alpha1.AgentSession); is {
+		c.asked.Add(1)
+		return apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("agentsessions").GroupResource(), key.Name)
+	}
+	return c.Client.Get(ctx, key, object, opts...)
+}
+
 var _ = Describe("A node that is gone", func() {
 	// What Kubernetes' node controller writes when it has heard nothing of a node.
 	silence := func(ctx context.Context, session *v1alpha1.AgentSession) {
@@ -342,6 +357,23 @@ var _ = Describe("A pod that is left", func() {
 		Expect(api.Delete(ctx, session)).To(Succeed())
 		Eventually(gone(ctx, namespace, "deleted-1")).Should(BeTrue()) // no garbage collector runs here
 		Expect(podNamed(ctx, namespace, "other-1")()).To(HaveField("DeletionTimestamp", BeNil()))
+	})
+
+	It("is not one whose session the cache does not show yet", func(ctx context.Context) {
+		first := startOperator(namespace)
+		session := newSession(namespace, "unseen", deaf(3600))
+		running(ctx, session)
+		first.end()
+		late := unseen{asked: new(atomic.Int64)}
+		startOperator(namespace, func(r *controllers.AgentSessionReconciler) { late.Client = r.Client; r.Client = late })
+		Eventually(late.asked.Load).Should(BeNumerically(">", 0))
+		pod, err := podNamed(ctx, namespace, "unseen-1")()
+		Expect(err).NotTo(HaveOccurred())
+		base := pod.DeepCopy()
+		pod.Labels["look"] = "again"
+		Expect(api.Patch(ctx, pod, client.MergeFrom(base))).To(Succeed())
+		Eventually(late.asked.Load).Should(BeNumerically(">", 1), "when the second look begins, the first has ended")
+		Expect(podNamed(ctx, namespace, "unseen-1")()).To(HaveField("DeletionTimestamp", BeNil()))
 	})
 
 	It("by a session that was deleted keeps none by its name waiting", func(ctx context.Context) {
