@@ -9,6 +9,7 @@
 //	cluster kubeconfig           print the path of its kubeconfig
 //	cluster status               say what runs
 //	cluster assets               print a directory with kube-apiserver, etcd and kubectl for envtest
+//	cluster binaries NAME...     build programs of Kubernetes, and print their directory
 //	cluster down                 take it away and leave nothing behind
 //
 // With USE_CLUSTER=current the cluster of the current kubeconfig is used, and
@@ -52,6 +53,8 @@ func run(ctx context.Context, args []string) error {
 	switch command {
 	case "assets":
 		return printLine(assets(ctx))
+	case "binaries":
+		return printLine(needBinaries(ctx, rest...))
 	case "image", "image-stock":
 		return image(ctx, command, rest)
 	}
@@ -86,7 +89,7 @@ func image(ctx context.Context, command string, rest []string) error {
 	return errors.New("image-stock wants a tag and a directory, for example: image-stock agentsession/stock-agents:dev test/e2e/stock")
 }
 
-const commands = "up, image, image-stock, load, kubeconfig, status, assets, down"
+const commands = "up, image, image-stock, load, kubeconfig, status, assets, binaries, down"
 
 // chosen picks the kind of cluster. One that is there already wins.
 func chosen(ctx context.Context) (cluster, error) {
