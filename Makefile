@@ -122,10 +122,8 @@ cluster-down: ## Take the cluster away.
 	@$(CLUSTER) down
 
 .PHONY: image
-image: ## Build the images of the operator, the gateway and the example agents.
-	@$(CLUSTER) image $(OPERATOR_IMG) ./cmd/operator
-	@$(CLUSTER) image $(GATEWAY_IMG) ./cmd/gateway
-	@$(CLUSTER) image $(AGENTS_IMG) ./examples/agents
+image: ## Build the images of the operator, the gateway and the example agents, for the cluster (cluster-up).
+	@$(CLUSTER) image $(OPERATOR_IMG) ./cmd/operator $(GATEWAY_IMG) ./cmd/gateway $(AGENTS_IMG) ./examples/agents
 
 .PHONY: image-load
 image-load: image ## Build the images and make them usable on the cluster.

@@ -3,9 +3,9 @@
 // this very machine, its control plane built from Go modules.
 //
 //	cluster up                   make it, or find it running
-//	cluster image TAG PACKAGE    build an image from a Go program of this repo
+//	cluster image TAG PACKAGE... build images from Go programs of this repo
 //	cluster image-stock TAG DIR  build the one of agents that nobody here wrote
-//	cluster load TAG...          make images usable on its node
+//	cluster load TAG...          make images usable on its nodes
 //	cluster kubeconfig           print the path of its kubeconfig
 //	cluster status               say what runs
 //	cluster assets               print a directory with kube-apiserver, etcd and kubectl for envtest
@@ -29,6 +29,8 @@ import (
 // cluster is where sessions can live. Its three kinds are the user's own, kind,
 // and a node on this machine.
 type cluster interface {
+	// builder is what builds the images that load loads.
+	builder(ctx context.Context) builder
 	up(ctx context.Context) error
 	load(ctx context.Context, tags []string) error
 	kubeconfig() (string, error)
@@ -55,8 +57,6 @@ func run(ctx context.Context, args []string) error {
 		return printLine(assets(ctx))
 	case "binaries":
 		return printLine(needBinaries(ctx, rest...))
-	case "image", "image-stock":
-		return image(ctx, command, rest)
 	}
 	c, err := chosen(ctx)
 	if err != nil {
@@ -65,6 +65,14 @@ func run(ctx context.Context, args []string) error {
 	switch command {
 	case "up":
 		return c.up(ctx)
+	case "image":
+		images, err := imagesOf(rest)
+		if err != nil {
+			return err
+		}
+		return c.builder(ctx).buildImages(ctx, images...)
+	case "image-stock":
+		return c.builder(ctx).buildStockImage(ctx, rest)
 	case "load":
 		return c.load(ctx, rest)
 	case "kubeconfig":
@@ -77,21 +85,10 @@ func run(ctx context.Context, args []string) error {
 	return fmt.Errorf("unknown command %q: say one of %s", command, commands)
 }
 
-func image(ctx context.Context, command string, rest []string) error {
-	switch {
-	case command == "image" && len(rest) == 2:
-		return buildImage(ctx, rest[0], rest[1])
-	case command == "image":
-		return errors.New("image wants a tag and a package, for example: image agentsession/operator:dev ./cmd/operator")
-	case len(rest) == 2:
-		return buildStockImage(ctx, rest[0], rest[1])
-	}
-	return errors.New("image-stock wants a tag and a directory, for example: image-stock agentsession/stock-agents:dev test/e2e/stock")
-}
-
 const commands = "up, image, image-stock, load, kubeconfig, status, assets, binaries, down"
 
-// chosen picks the kind of cluster. One that is there already wins.
+// chosen picks the kind of cluster. One that was made already wins, also while
+// its engine is stopped.
 func chosen(ctx context.Context) (cluster, error) {
 	switch use := os.Getenv("USE_CLUSTER"); use {
 	case "current":
@@ -104,8 +101,9 @@ func chosen(ctx context.Context) (cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !n.exists() && hasDocker(ctx) && onPath("kind") {
-		return kind{dir: n.dir}, nil
+	k := kind{dir: n.dir}
+	if !n.exists() && (k.made() || hasDocker(ctx) && onPath("kind")) {
+		return k, nil
 	}
 	return n, nil
 }
