@@ -18,7 +18,7 @@ func tools(t *testing.T, does map[string]string) (calls func() []string) {
 	log := filepath.Join(dir, "calls")
 	for name, line := range does {
 		script := "#!/bin/sh\necho " + name + " \"$@\" >>" + log + "\n" + line + "\n"
-		g.Expect(os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700)).To(Succeed()) //nolint:gosec // it is run
+		g.Expect(os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700)).To(Succeed())
 	}
 	t.Setenv("PATH", dir)
 	t.Setenv("USE_CLUSTER", "")

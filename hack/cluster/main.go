@@ -63,8 +63,6 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	switch command {
-	case "up":
-		return c.up(ctx)
 	case "image":
 		images, err := imagesOf(rest)
 		if err != nil {
@@ -75,6 +73,15 @@ func run(ctx context.Context, args []string) error {
 		return c.builder(ctx).buildStockImage(ctx, rest)
 	case "load":
 		return c.load(ctx, rest)
+	}
+	return lifecycle(ctx, c, command)
+}
+
+// lifecycle is what needs no more than the cluster.
+func lifecycle(ctx context.Context, c cluster, command string) error {
+	switch command {
+	case "up":
+		return c.up(ctx)
 	case "kubeconfig":
 		return printLine(c.kubeconfig())
 	case "status":

@@ -61,17 +61,22 @@ func (b builder) buildStockImage(ctx context.Context, args []string) error {
 		}
 		progress("That does not work here: %v", tail(pulled.Error(), 3))
 	}
-	if err := needPackages(ctx, "debootstrap"); err != nil {
+	if err := linkStockBase(ctx, cache, dir, build); err != nil {
 		return errors.Join(pulled, err)
+	}
+	return b.onBase(ctx, tag, build, "debian")
+}
+
+// linkStockBase puts the base that is made here into the build context.
+func linkStockBase(ctx context.Context, cache, dir, build string) error {
+	if err := needPackages(ctx, "debootstrap"); err != nil {
+		return err
 	}
 	base, err := stockBase(ctx, cache, dir)
 	if err != nil {
 		return err
 	}
-	if err := os.Link(base, filepath.Join(build, "rootfs.tar")); err != nil {
-		return err
-	}
-	return b.onBase(ctx, tag, build, "debian")
+	return os.Link(base, filepath.Join(build, "rootfs.tar"))
 }
 
 // onBase builds it on one of the two bases of its Dockerfile.
