@@ -1,46 +1,38 @@
-# One Dockerfile for all images.
+# One Dockerfile for all images; the last stage is the operator's.
 #   docker build -t agentsession/operator:dev .
-#   docker build -t agentsession/gateway:dev --target gateway --build-arg PROGRAM=./cmd/gateway .
-#   docker build -t agentsession/agents:dev --target agents --build-arg PROGRAM=./examples/agents .
-# Where no registry is in reach, BINARY=prebuilt takes a static binary named
-# "program" from the build context instead (hack/cluster does that).
-ARG BINARY=built
-
+#   docker build -t agentsession/gateway:dev --target gateway .
+#   docker build -t agentsession/agents:dev --target agents .
+# All programs are built at once, so that only the first of these takes long. Where
+# Go is there, `make image` builds them itself and packs each by its stage below.
 FROM golang:1.26 AS built
 WORKDIR /src
 COPY go.mod go.sum ./
 COPY agent-runtime/go.mod agent-runtime/go.sum agent-runtime/
 RUN go mod download
 COPY . .
-ARG PROGRAM=./cmd/operator
-RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /program ${PROGRAM}
-
-FROM scratch AS prebuilt
-COPY program /program
-
-FROM ${BINARY} AS binary
+RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/ ./cmd/... ./examples/agents ./test/echo/echo-agent ./hack/cluster/pause
 
 FROM scratch AS agents
-COPY --from=binary /program /agents
+COPY --from=built /out/agents /agents
 USER 65532:65532
 ENTRYPOINT ["/agents"]
 
 FROM scratch AS echo-agent
-COPY --from=binary /program /echo-agent
+COPY --from=built /out/echo-agent /echo-agent
 USER 65532:65532
 ENTRYPOINT ["/echo-agent"]
 
 FROM scratch AS pause
-COPY --from=binary /program /pause
+COPY --from=built /out/pause /pause
 USER 65535:65535
 ENTRYPOINT ["/pause"]
 
 FROM scratch AS gateway
-COPY --from=binary /program /gateway
+COPY --from=built /out/gateway /gateway
 USER 65532:65532
 ENTRYPOINT ["/gateway"]
 
 FROM scratch AS operator
-COPY --from=binary /program /operator
+COPY --from=built /out/operator /operator
 USER 65532:65532
 ENTRYPOINT ["/operator"]

@@ -75,9 +75,9 @@ fuzz: ## Fuzz what reads hostile input, and the rules, 30 s each.
 	go test -run='^$$' -fuzz=FuzzDecide -fuzztime=30s ./internal/lifecycle
 
 .PHONY: e2e
-e2e: cluster-up image-load image-stock image-echo ## The end-to-end suite, on the cluster of hack/cluster.
+e2e: cluster-up image-load image-stock image-echo ## The end-to-end suite, on the cluster of hack/cluster. E2E_ARGS="-ginkgo.focus=..." runs a part.
 	@python=$$(go run ./test/conformance python) && KUBECONFIG=$$($(CLUSTER) kubeconfig) AGENTSESSION_PYTHON=$$python \
-	  go test -v -count=1 -timeout=40m ./test/e2e -ginkgo.v -ginkgo.no-color
+	  go test -v -count=1 -timeout=40m ./test/e2e -ginkgo.v -ginkgo.no-color $(E2E_ARGS)
 
 .PHONY: conformance
 conformance: ## The container contract beside AWS's SDK for Python, and AWS's clients against the gateway.
@@ -122,10 +122,8 @@ cluster-down: ## Take the cluster away.
 	@$(CLUSTER) down
 
 .PHONY: image
-image: ## Build the images of the operator, the gateway and the example agents.
-	@$(CLUSTER) image $(OPERATOR_IMG) ./cmd/operator
-	@$(CLUSTER) image $(GATEWAY_IMG) ./cmd/gateway
-	@$(CLUSTER) image $(AGENTS_IMG) ./examples/agents
+image: ## Build the images of the operator, the gateway and the example agents, for the cluster (cluster-up).
+	@$(CLUSTER) image $(OPERATOR_IMG) ./cmd/operator $(GATEWAY_IMG) ./cmd/gateway $(AGENTS_IMG) ./examples/agents
 
 .PHONY: image-load
 image-load: image ## Build the images and make them usable on the cluster.

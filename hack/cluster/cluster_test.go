@@ -95,5 +95,6 @@ func TestChosen(t *testing.T) {
 	_, err := chosen(t.Context())
 	g.Expect(err).To(MatchError(ContainSubstring(`USE_CLUSTER is "mine"`)))
 	g.Expect(run(t.Context(), nil)).To(MatchError(ContainSubstring("say one of up")))
-	g.Expect(run(t.Context(), []string{"image", "only-a-tag"})).To(MatchError(ContainSubstring("a tag and a package")))
+	t.Setenv("USE_CLUSTER", "current")
+	g.Expect(run(t.Context(), []string{"image", "only-a-tag"})).To(MatchError(ContainSubstring("pairs of a tag and a package")))
 }

@@ -27,7 +27,7 @@ const (
 func (n node) writeConfigs() error {
 	values := map[string]any{
 		"Dir": n.dir, "Run": n.run, "Socket": n.socket(), "Address": address, "Port": port, "Node": nodeName, "Bridge": bridge,
-		"Pause": reference(pauseTag),
+		"Pause": reference(pauseTag), "Cgroup": cgroup,
 	}
 	for name, target := range map[string]string{
 		"containerd.toml": "containerd.toml", "kubelet.yaml": "kubelet.yaml", "kube-proxy.yaml": "kube-proxy.yaml",

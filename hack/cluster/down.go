@@ -32,7 +32,7 @@ func (n node) down(ctx context.Context) error {
 		}
 		failed = errors.Join(failed, n.stop(c.name))
 	}
-	failed = errors.Join(failed, n.unmount(ctx), n.restoreHost(ctx), n.dropCgroups())
+	failed = errors.Join(failed, n.unmount(ctx), n.restoreHost(ctx), dropCgroups(cgroups))
 	if failed != nil {
 		return fmt.Errorf("take the node away: %w", failed)
 	}
@@ -98,55 +98,40 @@ func (n node) shims() []int {
 			pids = append(pids, pid)
 		}
 	}
-	return append(pids, podProcesses()...)
-}
-
-// podProcesses are in the cgroup that a kubelet makes for pods. There is one
-// kubelet on a machine.
-func podProcesses() []int {
-	var pids []int
-	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, entry os.DirEntry, err error) error {
-		if err != nil || entry.Name() != "cgroup.procs" || !strings.Contains(path, "/kubepods") {
-			return nil //nolint:nilerr // cgroups come and go
-		}
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			return nil //nolint:nilerr // cgroups come and go
-		}
-		for id := range strings.FieldsSeq(string(raw)) {
-			if pid, err := strconv.Atoi(id); err == nil && !slices.Contains(pids, pid) {
-				pids = append(pids, pid)
-			}
-		}
-		return nil
-	})
-	return pids
+	return append(pids, processesIn(cgroups)...)
 }
 
 // unmount takes the mounts below our directories away, the innermost first.
 func (n node) unmount(ctx context.Context) error {
+	ours := append(n.ownStrays(), n.dir, n.run)
 	for range 3 { // a mount may hide another
 		raw, err := os.ReadFile("/proc/self/mounts")
 		if err != nil {
 			return fmt.Errorf("read the mounts: %w", err)
 		}
-		var ours []string
-		for line := range strings.Lines(string(raw)) {
-			if target := strings.Fields(line)[1]; strings.HasPrefix(target, n.dir+"/") || strings.HasPrefix(target, n.run+"/") || strings.HasPrefix(target, "/var/lib/kubelet/") {
-				ours = append(ours, target)
-			}
-		}
-		if len(ours) == 0 {
+		targets := mountsBelow(string(raw), ours)
+		if len(targets) == 0 {
 			return nil
 		}
-		slices.Sort(ours)
-		for _, target := range slices.Backward(ours) {
+		for _, target := range slices.Backward(targets) {
 			if _, err := output(ctx, "umount", "--lazy", target); err != nil { // not syscall.Unmount, which macOS has not
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// mountsBelow are the mounts of /proc/self/mounts below some directories, sorted.
+func mountsBelow(mounts string, dirs []string) (targets []string) {
+	for line := range strings.Lines(mounts) {
+		target := strings.Fields(line)[1]
+		if slices.ContainsFunc(dirs, func(dir string) bool { return strings.HasPrefix(target, dir+"/") }) {
+			targets = append(targets, target)
+		}
+	}
+	slices.Sort(targets)
+	return targets
 }
 
 // restoreHost puts network and directories back as they were.
@@ -165,18 +150,28 @@ func (n node) restoreHost(ctx context.Context) error {
 	if err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("restore ip_forward: %w", err)
 	}
-	here, err := os.ReadFile(n.path("strays-before"))
-	if err != nil {
-		return nil //nolint:nilerr // up failed before it started anything
-	}
-	for _, dir := range strays {
-		if !slices.Contains(strings.Split(string(here), "\n"), dir) {
-			if err := os.RemoveAll(dir); err != nil {
-				return fmt.Errorf("remove %s: %w", dir, err)
-			}
+	for _, dir := range n.ownStrays() {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("remove %s: %w", dir, err)
 		}
 	}
 	return nil
+}
+
+// ownStrays are those that were not there before the node: another kubelet of
+// this machine may have its own there.
+func (n node) ownStrays() (own []string) {
+	here, err := os.ReadFile(n.path("strays-before"))
+	if err != nil {
+		return nil // up failed before it started anything
+	}
+	before := strings.Split(string(here), "\n")
+	for _, dir := range strays {
+		if !slices.Contains(before, dir) {
+			own = append(own, dir)
+		}
+	}
+	return own
 }
 
 // dropChains removes the chains of kube-proxy and the kubelet, and the rules
@@ -201,27 +196,4 @@ func dropChains(ctx context.Context, iptables, table string) {
 			try(ctx, iptables, "-w", "-t", table, flag, chain)
 		}
 	}
-}
-
-// dropCgroups removes the empty cgroups of the pods, the innermost first.
-func (n node) dropCgroups() error {
-	var dirs []string
-	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, entry os.DirEntry, err error) error {
-		if err == nil && entry.IsDir() && strings.Contains(path, "/kubepods") {
-			dirs = append(dirs, path)
-		}
-		return nil
-	})
-	for _, dir := range slices.Backward(dirs) {
-		for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-			err := os.Remove(dir)
-			if err == nil || os.IsNotExist(err) {
-				break
-			}
-			if time.Now().After(deadline) {
-				return fmt.Errorf("remove the cgroup: %w", err)
-			}
-		}
-	}
-	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -69,6 +70,16 @@ func slowly(ctx context.Context, what string, command *exec.Cmd) error {
 			progress("%s, for %d s", what, int(time.Since(started).Seconds()))
 		}
 	}
+}
+
+// shown runs a command whose own words are for the user.
+func shown(ctx context.Context, what string, command *exec.Cmd) error {
+	progress("%s ...", what)
+	command.Stdout, command.Stderr = os.Stderr, os.Stderr
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("%s: %w", what, errors.Join(err, context.Cause(ctx)))
+	}
+	return nil
 }
 
 // tail is the end of a text.

@@ -3,12 +3,13 @@
 // this very machine, its control plane built from Go modules.
 //
 //	cluster up                   make it, or find it running
-//	cluster image TAG PACKAGE    build an image from a Go program of this repo
+//	cluster image TAG PACKAGE... build images from Go programs of this repo
 //	cluster image-stock TAG DIR  build the one of agents that nobody here wrote
-//	cluster load TAG...          make images usable on its node
+//	cluster load TAG...          make images usable on its nodes
 //	cluster kubeconfig           print the path of its kubeconfig
 //	cluster status               say what runs
 //	cluster assets               print a directory with kube-apiserver, etcd and kubectl for envtest
+//	cluster binaries NAME...     build programs of Kubernetes, and print their directory
 //	cluster down                 take it away and leave nothing behind
 //
 // With USE_CLUSTER=current the cluster of the current kubeconfig is used, and
@@ -28,6 +29,8 @@ import (
 // cluster is where sessions can live. Its three kinds are the user's own, kind,
 // and a node on this machine.
 type cluster interface {
+	// builder is what builds the images that load loads.
+	builder(ctx context.Context) builder
 	up(ctx context.Context) error
 	load(ctx context.Context, tags []string) error
 	kubeconfig() (string, error)
@@ -52,18 +55,33 @@ func run(ctx context.Context, args []string) error {
 	switch command {
 	case "assets":
 		return printLine(assets(ctx))
-	case "image", "image-stock":
-		return image(ctx, command, rest)
+	case "binaries":
+		return printLine(needBinaries(ctx, rest...))
 	}
 	c, err := chosen(ctx)
 	if err != nil {
 		return err
 	}
 	switch command {
-	case "up":
-		return c.up(ctx)
+	case "image":
+		images, err := imagesOf(rest)
+		if err != nil {
+			return err
+		}
+		return c.builder(ctx).buildImages(ctx, images...)
+	case "image-stock":
+		return c.builder(ctx).buildStockImage(ctx, rest)
 	case "load":
 		return c.load(ctx, rest)
+	}
+	return lifecycle(ctx, c, command)
+}
+
+// lifecycle is what needs no more than the cluster.
+func lifecycle(ctx context.Context, c cluster, command string) error {
+	switch command {
+	case "up":
+		return c.up(ctx)
 	case "kubeconfig":
 		return printLine(c.kubeconfig())
 	case "status":
@@ -74,21 +92,10 @@ func run(ctx context.Context, args []string) error {
 	return fmt.Errorf("unknown command %q: say one of %s", command, commands)
 }
 
-func image(ctx context.Context, command string, rest []string) error {
-	switch {
-	case command == "image" && len(rest) == 2:
-		return buildImage(ctx, rest[0], rest[1])
-	case command == "image":
-		return errors.New("image wants a tag and a package, for example: image agentsession/operator:dev ./cmd/operator")
-	case len(rest) == 2:
-		return buildStockImage(ctx, rest[0], rest[1])
-	}
-	return errors.New("image-stock wants a tag and a directory, for example: image-stock agentsession/stock-agents:dev test/e2e/stock")
-}
+const commands = "up, image, image-stock, load, kubeconfig, status, assets, binaries, down"
 
-const commands = "up, image, image-stock, load, kubeconfig, status, assets, down"
-
-// chosen picks the kind of cluster. One that is there already wins.
+// chosen picks the kind of cluster. One that was made already wins, also while
+// its engine is stopped.
 func chosen(ctx context.Context) (cluster, error) {
 	switch use := os.Getenv("USE_CLUSTER"); use {
 	case "current":
@@ -101,8 +108,9 @@ func chosen(ctx context.Context) (cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !n.exists() && hasDocker(ctx) && onPath("kind") {
-		return kind{dir: n.dir}, nil
+	k := kind{dir: n.dir}
+	if !n.exists() && (k.made() || hasDocker(ctx) && onPath("kind")) {
+		return k, nil
 	}
 	return n, nil
 }

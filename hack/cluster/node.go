@@ -66,6 +66,15 @@ func (n node) kubectl(ctx context.Context, args ...string) (string, error) {
 	return output(ctx, filepath.Join(dir, "kubectl"), append([]string{"--kubeconfig", n.path("config", "admin.kubeconfig")}, args...)...)
 }
 
+// builder is Docker only while there is no node to load into: who asks for
+// images alone, and has Docker, looks for them there.
+func (n node) builder(ctx context.Context) builder {
+	if !n.exists() && hasDocker(ctx) {
+		return docker
+	}
+	return buildah
+}
+
 func (n node) load(ctx context.Context, tags []string) error {
 	if n.pid("containerd") == 0 {
 		return errors.New("there is no cluster: run cluster up")
@@ -169,11 +178,10 @@ func (n node) make(ctx context.Context, bin string) error {
 	if _, err := output(ctx, "ip", "address", "replace", address+"/32", "dev", "lo"); err != nil {
 		return fmt.Errorf("give the node an address: %w", err)
 	}
-	top, err := repo(ctx)
-	if err != nil {
+	if err := makeCgroups(cgroups); err != nil {
 		return err
 	}
-	if err := bud(ctx, top, pauseTag, "./hack/cluster/pause"); err != nil {
+	if err := buildah.buildImages(ctx, image{pauseTag, "./hack/cluster/pause"}); err != nil {
 		return err
 	}
 	for _, c := range n.components(bin) {
@@ -192,7 +200,7 @@ func (n node) make(ctx context.Context, bin string) error {
 	if err := n.await(ctx, "kubelet", func() error { return n.nodeReady(ctx) }); err != nil {
 		return err
 	}
-	_, err = n.kubectl(ctx, "wait", "--for=create", "serviceaccount/default", "--timeout=60s")
+	_, err := n.kubectl(ctx, "wait", "--for=create", "serviceaccount/default", "--timeout=60s")
 	return err
 }
 

@@ -26,10 +26,14 @@ var recipe = []string{"install.sh", "requirements.txt", "package.json", "package
 var hostFiles = []string{"/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt"}
 
 // buildStockImage builds the image of agents that nobody here wrote, in Python and
-// in Node.js: dir has its Dockerfile, the recipe of its base, the agents and their
-// clients. Without Docker its base is made here, of Debian's packages, PyPI's and
-// npm's, since no registry may be in reach.
-func buildStockImage(ctx context.Context, tag, dir string) error {
+// in Node.js: its directory has its Dockerfile, the recipe of its base, the agents
+// and their clients. Where no registry is in reach, its base is made here, of
+// Debian's packages, PyPI's and npm's.
+func (b builder) buildStockImage(ctx context.Context, args []string) error {
+	if len(args) != 2 {
+		return errors.New("image-stock wants a tag and a directory, for example: image-stock agentsession/stock-agents:dev test/e2e/stock")
+	}
+	tag, dir := args[0], args[1]
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return err
@@ -46,23 +50,48 @@ func buildStockImage(ctx context.Context, tag, dir string) error {
 	if err := os.CopyFS(build, os.DirFS(dir)); err != nil {
 		return err
 	}
-	if hasDocker(ctx) {
-		return slowly(ctx, "Building the image "+tag+" with docker", exec.CommandContext(ctx, "docker", "build", "-t", tag, build))
+	archive, err := archiveName(dir)
+	if err != nil {
+		return err
 	}
-	if err := needPackages(ctx, "buildah", "debootstrap"); err != nil {
+	var pulled error
+	if _, err := os.Stat(filepath.Join(cache, archive)); b == docker && errors.Is(err, fs.ErrNotExist) {
+		if pulled = b.onBase(ctx, tag, build, "docker"); pulled == nil {
+			return nil
+		}
+		progress("That does not work here: %v", tail(pulled.Error(), 3))
+	}
+	if err := linkStockBase(ctx, cache, dir, build); err != nil {
+		return errors.Join(pulled, err)
+	}
+	return b.onBase(ctx, tag, build, "debian")
+}
+
+// linkStockBase puts the base that is made here into the build context.
+func linkStockBase(ctx context.Context, cache, dir, build string) error {
+	if err := needPackages(ctx, "debootstrap"); err != nil {
 		return err
 	}
 	base, err := stockBase(ctx, cache, dir)
 	if err != nil {
 		return err
 	}
-	if err := os.Link(base, filepath.Join(build, "rootfs.tar")); err != nil {
+	return os.Link(base, filepath.Join(build, "rootfs.tar"))
+}
+
+// onBase builds it on one of the two bases of its Dockerfile.
+func (b builder) onBase(ctx context.Context, tag, build, base string) error {
+	file := filepath.Join(build, "Dockerfile")
+	raw, err := os.ReadFile(file)
+	if err != nil {
 		return err
 	}
-	image := exec.CommandContext(ctx, "buildah", "--storage-driver", "vfs", "bud", "--isolation", "chroot", "--layers=false",
-		"-q", "--build-arg", "BASE=debian", "-t", reference(tag), build)
-	defer try(ctx, "buildah", "--storage-driver", "vfs", "rmi", "--prune", "--force") // the stages in between
-	return slowly(ctx, "Building the image "+tag+" with buildah", image)
+	other := map[string]string{"docker": "debian", "debian": "docker"}[base]
+	only := file + "." + base
+	if err := os.WriteFile(only, []byte(without(string(raw), other)), 0o600); err != nil {
+		return err
+	}
+	return b.build(ctx, tag, build, "--file", only, "--build-arg", "BASE="+base)
 }
 
 func copyFile(from, to string) error {

@@ -32,5 +32,6 @@ func TestTheStockBaseIsFoundAgain(t *testing.T) {
 
 func TestImageStockWantsItsArguments(t *testing.T) {
 	g := NewWithT(t)
+	t.Setenv("USE_CLUSTER", "current")
 	g.Expect(run(t.Context(), []string{"image-stock", "only-a-tag"})).To(MatchError(ContainSubstring("a tag and a directory")))
 }

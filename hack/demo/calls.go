@@ -23,6 +23,7 @@ const (
 	calledSession = "the-session-that-the-demo-calls-three-times"
 	calledKey     = "AKIDEMO"
 	calledSecret  = "of-the-demo"
+	accessKey     = "demo" // the name of its Secret
 	gatewayName   = "agentsession-gateway"
 )
 
@@ -72,7 +73,7 @@ func (c *caller) install(ctx context.Context) error {
 	}
 	key := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "Secret",
-		"metadata":   map[string]any{"name": "demo", "namespace": operator.Namespace, "labels": map[string]any{"runtime.agentsession.dev/access-key": ""}},
+		"metadata":   map[string]any{"name": accessKey, "namespace": operator.Namespace, "labels": map[string]any{"runtime.agentsession.dev/access-key": ""}},
 		"stringData": map[string]any{"accessKeyId": calledKey, "secretAccessKey": calledSecret, "namespaces": namespace},
 	}}
 	return c.api.Apply(ctx, client.ApplyConfigurationFromUnstructured(key), fieldOwner, client.ForceOwnership)

@@ -34,6 +34,7 @@ type cluster struct {
 	config     *rest.Config
 	kubeconfig string // its path; empty if it is the user's current one
 	top        string // of this repository
+	changed    []changed
 }
 
 const fieldOwner = client.FieldOwner("demo")
@@ -46,7 +47,7 @@ func connect(ctx context.Context) (*cluster, error) {
 	}
 	c := &cluster{top: top}
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	if os.Getenv("USE_CLUSTER") != "current" {
+	if !borrowed() {
 		if c.kubeconfig, err = output(ctx, top, "go", "run", "./hack/cluster", "kubeconfig"); err != nil {
 			return nil, fmt.Errorf("find the cluster (make cluster-up makes it): %w", err)
 		}
@@ -95,11 +96,14 @@ func (c *cluster) apply(ctx context.Context, file string, change func(*unstructu
 		case object.Object == nil:
 			continue
 		}
+		if err := c.note(ctx, &object); err != nil {
+			return err
+		}
 		if err := change(&object); err != nil {
 			return err
 		}
-		if err := c.api.Apply(ctx, client.ApplyConfigurationFromUnstructured(&object), fieldOwner, client.ForceOwnership); err != nil {
-			return fmt.Errorf("apply %s %s: %w", object.GetKind(), object.GetName(), err)
+		if err := c.applyObject(ctx, &object); err != nil {
+			return err
 		}
 	}
 }

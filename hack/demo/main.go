@@ -6,6 +6,7 @@
 //	story.go, plots.go   what should happen: a state machine over observed statuses
 //	view.go, summary.go  what it looks like: pure
 //	calls.go             the second act
+//	giveback.go          what becomes of a cluster that is the user's own
 //	play.go, cluster.go, operator.go, screen.go  the outside
 package main
 
@@ -42,7 +43,7 @@ func main() {
 	klog.SetOutput(io.Discard)
 	ctrl.SetLogger(klog.Background())
 	err := run(ctx, *scale)
-	code, says := ending(err, ctx.Err() != nil)
+	code, says := ending(err, ctx.Err() != nil, borrowed())
 	stop()
 	if says != "" {
 		fmt.Fprintln(os.Stderr, says)
@@ -51,12 +52,14 @@ func main() {
 }
 
 // ending is the exit status, and what is left to say.
-func ending(err error, interrupted bool) (code int, says string) {
+func ending(err error, interrupted, borrowed bool) (code int, says string) {
 	switch {
 	case err == nil:
 		return 0, ""
+	case interrupted && borrowed:
+		return 130, "Interrupted."
 	case interrupted:
-		return 130, "Interrupted. The cluster stays up; make demo-down takes it away."
+		return 130, "Interrupted. The cluster stays up; " + demoDown + " takes it away."
 	case errors.Is(err, errViolated):
 		return 1, ""
 	}
@@ -77,7 +80,7 @@ const (
 	longestLife = 480 * time.Second
 )
 
-func run(ctx context.Context, scale int) error {
+func run(ctx context.Context, scale int) (err error) {
 	out := newScreen(ctx, os.Stdout)
 	out.print(line{{bold, "AgentSession, live"}, {plain, ": three sessions on a real cluster"}})
 	if scale > 1 {
@@ -86,13 +89,14 @@ func run(ctx context.Context, scale int) error {
 	}
 	out.print(nil)
 	var c *cluster
-	err := out.doing(ctx, "Finding the cluster", func(ctx context.Context) (err error) {
+	err = out.doing(ctx, "Finding the cluster", func(ctx context.Context) (err error) {
 		c, err = connect(ctx)
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, c.giveBack(ctx, out)) }()
 	deadline := patience + longestLife/time.Duration(scale)
 	ctx, cancel := context.WithTimeoutCause(ctx, deadline, errLate)
 	defer cancel()
@@ -107,7 +111,7 @@ func run(ctx context.Context, scale int) error {
 	if err := calls(ctx, out, c, scale); err != nil {
 		return err
 	}
-	out.print(acted.goOn(c.shellSetup())...)
+	out.print(acted.goOn(c.shellSetup(), borrowed())...)
 	return nil
 }
 
@@ -117,6 +121,7 @@ func setUp(ctx context.Context, out *screen, c *cluster, scale int) error {
 		says string
 		do   func(context.Context) error
 	}{
+		{"Looking for sessions that others have here", func(ctx context.Context) error { return c.spare(ctx, scale) }},
 		{"Removing sessions of an earlier demo", c.clear},
 		{"Applying dist/install.yaml", func(ctx context.Context) error { return c.apply(ctx, "dist/install.yaml", withTimeScale(scale)) }},
 		{"Making the namespace " + namespace + ", Pod Security restricted", c.makeNamespace},

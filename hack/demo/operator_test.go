@@ -76,18 +76,20 @@ func TestEnding(t *testing.T) {
 	for name, row := range map[string]struct {
 		err         error
 		interrupted bool
+		borrowed    bool
 		code        int
 		says        string
 	}{
-		"all went well":      {nil, false, 0, ""},
-		"a story gone wrong": {errViolated, false, 1, ""},
-		"no cluster":         {errors.New("no cluster"), false, 1, "demo: no cluster"},
-		"Ctrl-C":             {context.Canceled, true, 130, "Interrupted. The cluster stays up; make demo-down takes it away."},
-		"Ctrl-C at the end":  {nil, true, 0, ""},
+		"all went well":      {nil, false, false, 0, ""},
+		"a story gone wrong": {errViolated, false, false, 1, ""},
+		"no cluster":         {errors.New("no cluster"), false, false, 1, "demo: no cluster"},
+		"Ctrl-C":             {context.Canceled, true, false, 130, "Interrupted. The cluster stays up; make demo-down takes it away."},
+		"Ctrl-C, borrowed":   {context.Canceled, true, true, 130, "Interrupted."},
+		"Ctrl-C at the end":  {nil, true, false, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			code, says := ending(row.err, row.interrupted)
+			code, says := ending(row.err, row.interrupted, row.borrowed)
 			g.Expect(code).To(Equal(row.code))
 			g.Expect(says).To(Equal(row.says))
 		})

@@ -100,10 +100,16 @@ func termination(last *v1alpha1.Termination) string {
 		int(last.At.Sub(last.DueAt.Time).Seconds()))
 }
 
+// demoDown takes away what make demo has made, and nobody's own cluster.
+const demoDown = "make demo-down"
+
 // goOn are the commands to go on with. setup are those that a shell needs
 // first.
-func (v view) goOn(setup []string) []line {
+func (v view) goOn(setup []string, borrowed bool) []line {
 	lines := []line{{{bold, "The cluster stays up"}}, nil}
+	if borrowed {
+		lines = []line{{{bold, "The sessions stay"}}, nil}
+	}
 	next := int32(2)
 	if p := v.story.plot("research"); p != nil && p.seen != nil {
 		next = p.seen.Status.Activation + 1
@@ -115,8 +121,11 @@ func (v view) goOn(setup []string) []line {
 		{"kubectl get ags -A -w", "watch them"},
 		{"kubectl -n " + namespace + " describe ags forgetful", "why, and when"},
 		{kubectlPatch("research", fmt.Sprintf(`{"spec":{"activation":%d}}`, next)), "wake it"},
-		{"make demo-down", "take the cluster away"},
+		{demoDown, "take the cluster away"},
 	} {
+		if borrowed && c.command == demoDown {
+			continue
+		}
 		l := line{{plain, "  " + c.command}, {dim, "   # " + c.does}}
 		if len(c.command) > 70 {
 			l = l[:1] // the terminal breaks it anyhow

@@ -77,7 +77,12 @@ func TestView(t *testing.T) {
 func TestSummary(t *testing.T) {
 	g := NewWithT(t)
 	v := viewAt(len(lives), 46)
-	golden(g, "summary.txt", rendered(append(append(v.summary(), nil), v.goOn([]string{"export KUBECONFIG=..."})...), false))
+	golden(g, "summary.txt", rendered(append(append(v.summary(), nil), v.goOn([]string{"export KUBECONFIG=..."}, false)...), false))
+}
+
+func TestABorrowedClusterIsNotTakenAway(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(rendered(viewAt(len(lives), 46).goOn(nil, true), false)).To(And(ContainSubstring("The sessions stay"), Not(ContainSubstring(demoDown))))
 }
 
 func TestFailure(t *testing.T) {
