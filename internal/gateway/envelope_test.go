@@ -58,7 +58,7 @@ func TestEnvelopes(t *testing.T) {
 			t.Run(fmt.Sprintf("%s %d", protocol, f.Code), func(t *testing.T) {
 				g := NewWithT(t)
 				body := `{"params":{"id":1},"id":"seven"}`
-				c := call{op: opInvoke, protocol: protocol, payload: &Payload{memory: []byte(body)}, runtime: &v1alpha1.AgentRuntime{}}
+				c := call{op: opInvoke, protocol: protocol, payload: payloadOf(body), runtime: &v1alpha1.AgentRuntime{}}
 				expected := plain(f.Code)
 				if row := rows[f.Code]; row != nil {
 					expected = row

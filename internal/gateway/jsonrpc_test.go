@@ -13,7 +13,7 @@ import (
 )
 
 func messageOf(body string) *rpc {
-	c := call{payload: &Payload{memory: []byte(body), Size: int64(len(body))}}
+	c := call{payload: payloadOf(body)}
 	return c.message()
 }
 

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -34,7 +36,7 @@ type Payload struct {
 	// Size is its length in bytes.
 	Size int64
 
-	memory []byte
+	memory atomic.Pointer[[]byte] // nil when it was given up
 	file   *os.File
 	free   func() // gives the file up; nil if there is none
 }
@@ -49,7 +51,8 @@ func (g *Gateway) spool(w http.ResponseWriter, r *http.Request) (*Payload, error
 	p := &Payload{}
 	var memory bytes.Buffer
 	n, err := io.CopyN(&memory, body, inMemory)
-	p.Size, p.memory = n, memory.Bytes()
+	p.Size = n
+	p.memory.Store(new(memory.Bytes()))
 	if err == nil {
 		err = g.spill(r, p, body)
 	}
@@ -60,6 +63,9 @@ func (g *Gateway) spool(w http.ResponseWriter, r *http.Request) (*Payload, error
 		}
 		if _, is := errors.AsType[*http.MaxBytesError](err); is {
 			return nil, tooLarge(contract.MaxPayloadBytes)
+		}
+		if _, is := errors.AsType[*fs.PathError](err); is {
+			return nil, errors.Join(throttled("The gateway has no room for the payload now. Please retry."), err)
 		}
 		return nil, unparsable("The request's body could not be read to its end")
 	}
@@ -107,30 +113,49 @@ func (g *Gateway) spill(r *http.Request, p *Payload, rest io.Reader) error {
 
 // open returns the body from its beginning.
 func (p *Payload) open() io.ReadCloser {
-	if p.file == nil {
-		return io.NopCloser(bytes.NewReader(p.memory))
+	memory := p.memory.Load()
+	switch {
+	case memory == nil:
+		return io.NopCloser(io.NewSectionReader(givenUp{}, 0, p.Size))
+	case p.file == nil:
+		return io.NopCloser(bytes.NewReader(*memory))
 	}
-	return io.NopCloser(io.MultiReader(bytes.NewReader(p.memory), io.NewSectionReader(p.file, 0, p.Size-int64(len(p.memory)))))
+	return io.NopCloser(io.MultiReader(bytes.NewReader(*memory), io.NewSectionReader(p.file, 0, p.Size-int64(len(*memory)))))
 }
 
-// send is open for an agent: when it has read all, the file is given up. The agent
+// givenUp is what is left of a payload that was given up: nobody may take it for one
+// that is empty.
+type givenUp struct{}
+
+func (givenUp) ReadAt([]byte, int64) (int, error) { return 0, os.ErrClosed }
+
+// send is open for an agent: when it has read all, the payload is given up. The agent
 // may take an hour to answer.
-func (p *Payload) send() io.ReadCloser { return sending{p.open(), p} }
+func (p *Payload) send() io.ReadCloser { return &sending{body: p.open(), payload: p} }
 
 type sending struct {
-	io.ReadCloser
+	mu      sync.Mutex // a transport may close what it is reading
+	body    io.ReadCloser
 	payload *Payload
 }
 
-func (s sending) Read(b []byte) (int, error) {
-	n, err := s.ReadCloser.Read(b)
+func (s *sending) Read(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, err := s.body.Read(b)
 	if errors.Is(err, io.EOF) {
+		s.body = http.NoBody
 		s.payload.close()
 	}
 	return n, err
 }
 
+// Close does nothing: the call gives the payload up at its end.
+func (s *sending) Close() error { return nil }
+
+// close gives the payload up.
 func (p *Payload) close() {
+	p.memory.Store(nil)
 	if p.free != nil {
 		p.free()
 	}

@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -57,4 +59,37 @@ func TestPayloadThatIsTooLargeIsNotRead(t *testing.T) {
 	_, err := New(Options{}).spool(httptest.NewRecorder(), r)
 	e.Expect(err).To(And(HaveField("Code", http.StatusRequestEntityTooLarge), HaveField("Type", "ValidationException")))
 	e.Expect(body.Len()).To(Equal(1))
+}
+
+// A disk that is full is not the caller's fault.
+func TestPayloadWithoutADisk(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir()+"/gone")
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(strings.Repeat("x", 2*inMemory)))
+	g := New(Options{})
+	_, err := g.spool(httptest.NewRecorder(), r)
+	e := NewWithT(t)
+	f, is := errors.AsType[*failure](err)
+	e.Expect(is).To(BeTrue(), "%v", err)
+	e.Expect(f).To(And(HaveField("Code", http.StatusTooManyRequests), HaveField("RetryAfter", retryThrottled)))
+	e.Expect(err).To(MatchError(os.ErrNotExist), "for the log")
+	e.Expect(g.files.TryAcquire(maxInFiles)).To(BeTrue(), "its room is given back")
+}
+
+func payloadOf(body string) *Payload {
+	p := &Payload{Size: int64(len(body))}
+	p.memory.Store(new([]byte(body)))
+	return p
+}
+
+// What an agent has read costs nothing while it works, and is not sent again as nothing.
+func TestWhatWasSentIsGivenUp(t *testing.T) {
+	e := NewWithT(t)
+	p := payloadOf("a payload")
+	again := p.send()
+	e.Expect(io.ReadAll(p.send())).To(BeEquivalentTo("a payload"))
+	e.Expect(p.memory.Load()).To(BeNil())
+	_, err := io.ReadAll(p.send())
+	e.Expect(err).To(MatchError(os.ErrClosed))
+	e.Expect(io.ReadAll(again)).To(BeEquivalentTo("a payload"), "what was being sent is sent to its end")
+	e.Expect(again.(*sending).body).To(BeIdenticalTo(http.NoBody))
 }
