@@ -53,6 +53,7 @@ func TestBadInputIsRefusedWithASentence(t *testing.T) {
 		"host IPC":                      {`template: {spec: {hostIPC: true, containers: [{name: a, image: a}]}}`, []string{"template.spec.hostIPC must not be true"}},
 		"restarts":                      {`template: {spec: {restartPolicy: Always, containers: [{name: a, image: a}]}}`, []string{"template.spec.restartPolicy must be Never or absent"}},
 		"restarts of a failed agent":    {`template: {spec: {restartPolicy: OnFailure, containers: [{name: a, image: a}]}}`, []string{"template.spec.restartPolicy must be Never or absent"}},
+		"a grace of a year":             {`template: {spec: {terminationGracePeriodSeconds: 31536000, containers: [{name: a, image: a}]}}`, []string{"template.spec.terminationGracePeriodSeconds must be 3600 at most"}},
 		"a fraction of a second":        {`ttlSecondsAfterStopped: 1.5`, []string{"spec.ttlSecondsAfterStopped", "type integer"}},
 		"an empty id":                   {`runtimeSessionId: ""`, []string{"spec.runtimeSessionId", "33"}},
 		"a misspelt field":              {`idleTimeout: 60`, []string{`unknown field "spec.idleTimeout"`}},
@@ -127,6 +128,7 @@ func TestGoodInputIsTaken(t *testing.T) {
 		"runtimeSessionId: " + strings.Repeat("i", 33),
 		"runtimeSessionId: " + strings.Repeat("i", 256),
 		"template: {spec: {restartPolicy: Never, hostNetwork: false, containers: [{name: a, image: a}]}}",
+		"template: {spec: {terminationGracePeriodSeconds: 3600, containers: [{name: a, image: a}]}}",
 	} {
 		t.Run(spec, func(t *testing.T) {
 			NewWithT(t).Expect(api.Create(t.Context(), manifest(t, spec), client.FieldValidation(metav1.FieldValidationStrict))).To(Succeed())

@@ -74,10 +74,11 @@ func trim(file string) error {
 
 // rules are for the fields of a pod's spec.
 var rules = map[string]apiextensionsv1.ValidationRule{
-	"hostNetwork":   {Rule: "!self", Message: "template.spec.hostNetwork must not be true: the agent is asked on an address of its own"},
-	"hostPID":       {Rule: "!self", Message: "template.spec.hostPID must not be true: a session is isolated from its node"},
-	"hostIPC":       {Rule: "!self", Message: "template.spec.hostIPC must not be true: a session is isolated from its node"},
-	"restartPolicy": {Rule: "self == 'Never'", Message: "template.spec.restartPolicy must be Never or absent: an agent that died has lost its session's memory"},
+	"hostNetwork":                   {Rule: "!self", Message: "template.spec.hostNetwork must not be true: the agent is asked on an address of its own"},
+	"hostPID":                       {Rule: "!self", Message: "template.spec.hostPID must not be true: a session is isolated from its node"},
+	"hostIPC":                       {Rule: "!self", Message: "template.spec.hostIPC must not be true: a session is isolated from its node"},
+	"terminationGracePeriodSeconds": {Rule: "self <= 3600", Message: "template.spec.terminationGracePeriodSeconds must be 3600 at most: it is life beyond the maximal lifetime, and no call lasts longer"},
+	"restartPolicy":                 {Rule: "self == 'Never'", Message: "template.spec.restartPolicy must be Never or absent: an agent that died has lost its session's memory"},
 }
 
 func constrain(template *apiextensionsv1.JSONSchemaProps) error {

@@ -181,6 +181,27 @@ var _ = Describe("The gateway", Ordered, func() {
 		Expect(eventuallyState(ctx, found(ctx, agent), v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopRequested))
 	})
 
+	It("wakes a session beside its pod that takes its time to go", func(ctx context.Context) {
+		agent, port := runtimeOf(ctx, newNamespace(ctx), "echo"), reach(&gateways(ctx)[0], 8080)
+		base := agent.DeepCopy()
+		agent.Spec.Template.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 20}}}
+		Expect(api.Patch(ctx, agent, client.MergeFrom(base))).To(Succeed())
+		Eventually(func() (int64, error) {
+			err := api.Get(ctx, client.ObjectKeyFromObject(agent), agent)
+			return agent.Status.AgentRuntimeVersion, err
+		}).Should(BeEquivalentTo(2))
+		Expect(text(call(ctx, port, agent, "invocations", session, struct{}{}))).To(ContainSubstring(`"invocations":1`))
+		last := found(ctx, agent).Status.Pod
+		Expect(call(ctx, port, agent, "stopruntimesession", session, struct{}{}).StatusCode).To(Equal(http.StatusOK))
+		Eventually(func() int { return call(ctx, port, agent, "invocations", session, struct{}{}).StatusCode }).Should(Equal(http.StatusOK))
+		Expect(found(ctx, agent).Status.Pod.UID).NotTo(Equal(last.UID))
+		var pod corev1.Pod
+		Expect(api.Get(ctx, client.ObjectKey{Namespace: agent.Namespace, Name: last.Name}, &pod)).To(Succeed())
+		Expect(pod.DeletionTimestamp).NotTo(BeNil())
+		Eventually(func() bool { return apierrors.IsNotFound(api.Get(ctx, client.ObjectKeyFromObject(&pod), &pod)) }).Should(BeTrue())
+		Expect(found(ctx, agent).Status.Pod.UID).NotTo(Equal(last.UID))
+	})
+
 	It("keeps a session while it streams, and leaves it to its clocks when it is killed in mid-call", func(ctx context.Context) {
 		agent, pods := runtimeOf(ctx, newNamespace(ctx), "stream"), gateways(ctx)
 		port := reach(&pods[0], 8080)
