@@ -35,8 +35,10 @@ func refused(err error, challenge string) error {
 	if !is {
 		return err
 	}
-	told := denied(e.Message)
+	var told *failure
 	switch e.Kind {
+	case authn.Denied:
+		told = denied(e.Message)
 	case authn.Unauthorized:
 		told = unauthorized(e.Message, challenge)
 	case authn.Throttled:

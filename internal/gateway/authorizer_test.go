@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -62,8 +63,10 @@ func TestTooManyInventedTokensAreThrottled(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(&authenticationv1.TokenReview{Status: authenticationv1.TokenReviewStatus{Error: "invalid bearer token"}})
 	}))
 	t.Cleanup(cluster.Close)
-	g, answers := guarded(t, cluster.URL), make(chan *httptest.ResponseRecorder)
-	for n := range 60 { // ten more than are looked at at once
+	letGo := sync.OnceFunc(func() { close(answer) })
+	t.Cleanup(letGo)
+	g, answers := guarded(t, cluster.URL), make(chan *httptest.ResponseRecorder, 60)
+	for n := range 60 { // ten more than are reviewed at once
 		go func() { answers <- callWith(t, g, fmt.Sprint("invented-", n)) }()
 	}
 	for range 10 {
@@ -73,7 +76,7 @@ func TestTooManyInventedTokensAreThrottled(t *testing.T) {
 		e.Expect(w.Header().Get("Retry-After")).To(Equal("1"))
 		e.Expect(w.Header().Get("X-Amz-Retry-After")).To(Equal("1000"))
 	}
-	close(answer)
+	letGo()
 	for range 50 {
 		w := <-answers
 		e.Expect(w.Code).To(Equal(http.StatusUnauthorized), w.Body.String())
