@@ -23,7 +23,7 @@ const (
 	calledSession = "the-session-that-the-demo-calls-three-times"
 	calledKey     = "AKIDEMO"
 	calledSecret  = "of-the-demo"
-	accessKey     = "demo" // the name of its Secret
+	accessKey     = "agentsession-demo" // the name of its Secret
 	gatewayName   = "agentsession-gateway"
 )
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
@@ -31,11 +32,14 @@ func newOutward(proxy func(*http.Request) (*url.URL, error), allowLoopback bool)
 		guarded.Control = nil
 	}
 	free := &net.Dialer{Timeout: dialTimeout}
-	return &outward{
-		proxy:    proxy,
-		direct:   &http.Transport{DialContext: guarded.DialContext, TLSHandshakeTimeout: issuerTimeout},
-		proxied:  &http.Transport{DialContext: free.DialContext, TLSHandshakeTimeout: issuerTimeout, Proxy: proxy},
-		anywhere: allowLoopback,
+	return &outward{proxy: proxy, direct: frugal(guarded, nil), proxied: frugal(free, proxy), anywhere: allowLoopback}
+}
+
+// frugal is a transport of which no issuer, and no number of them, takes much.
+func frugal(dialer *net.Dialer, proxy func(*http.Request) (*url.URL, error)) *http.Transport {
+	return &http.Transport{
+		DialContext: dialer.DialContext, Proxy: proxy, TLSHandshakeTimeout: issuerTimeout,
+		IdleConnTimeout: 30 * time.Second, MaxIdleConns: 100, MaxResponseHeaderBytes: 64 << 10,
 	}
 }
 
@@ -62,6 +66,9 @@ func (o *outward) RoundTrip(r *http.Request) (*http.Response, error) {
 func checkHost(ctx context.Context, host string) error {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return lifecycle.CheckDialed(ip)
+	}
+	if strings.ContainsFunc(host, func(c rune) bool { return c > unicode.MaxASCII }) { // it would be mapped to another
+		return fmt.Errorf("%s is not in ASCII: it is not called", lifecycle.Printable(host))
 	}
 	if last := host[strings.LastIndexByte(strings.TrimSuffix(host, "."), '.')+1:]; last == "" || '0' <= last[0] && last[0] <= '9' {
 		return fmt.Errorf("%s is neither a name nor an address as it is usually written: it is not called", lifecycle.Printable(host))

@@ -50,13 +50,14 @@ func TestAProxyIsNotAskedForTheGatewaysOwnMachine(t *testing.T) {
 	}
 	guarded := newOutward(http.ProxyURL(through), false)
 	for url, says := range map[string]string{
-		"https://127.0.0.1/":                 "127.0.0.1 is loopback",
-		"https://[::1]/":                     "::1 is loopback",
-		"https://169.254.169.254/":           "169.254.169.254 is",
-		"https://localhost/":                 "is loopback",
-		"https://127.1/":                     "neither a name nor an address",
-		"https://2130706433/":                "neither a name nor an address",
-		"https://0x7f000001/":                "neither a name nor an address",
+		"https://127.0.0.1/":       "127.0.0.1 is loopback",
+		"https://[::1]/":           "::1 is loopback",
+		"https://169.254.169.254/": "169.254.169.254 is",
+		"https://localhost/":       "is loopback",
+		"https://127.1/":           "neither a name nor an address",
+		"https://2130706433/":      "neither a name nor an address",
+		"https://0x7f000001/":      "neither a name nor an address",
+		"https://１６９．２５４．１６９．２５４/":           "not in ASCII",
 		"https://metadata.0x7f.1./":          "neither a name nor an address",
 		"https://[fd00:ec2::254]/":           "where a cloud has its metadata",
 		"https://[::ffff:169.254.169.254]:1": "169.254.169.254 is",

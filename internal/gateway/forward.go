@@ -33,6 +33,9 @@ const (
 	// dialTimeout is how long an address may take to be reached, and how long a compute
 	// may in all, however often a call tries.
 	dialTimeout = 5 * time.Second
+	// agentBuffer is what is read, and written, at once, for as long as a stream is open:
+	// small, as buffers are.
+	agentBuffer = 2 << 10
 	// idleConnection is how long a connection to an agent is kept for the next call:
 	// half of gunicorn's 2 s, the shortest of the usual servers (uvicorn and Node have
 	// 5). A call on one that the agent is closing fails, and may not be repeated.
@@ -86,8 +89,8 @@ func toAgents(allowLoopback bool) agents {
 			return dialer.DialContext(ctx, network, addr)
 		},
 		DisableCompression:     true,
-		ReadBufferSize:         2 << 10, // as buffers: for as long as a stream is open
-		WriteBufferSize:        2 << 10,
+		ReadBufferSize:         agentBuffer,
+		WriteBufferSize:        agentBuffer,
 		MaxResponseHeaderBytes: maxHeaders,
 		MaxIdleConnsPerHost:    4,
 		IdleConnTimeout:        idleConnection,

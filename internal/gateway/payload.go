@@ -129,8 +129,10 @@ type givenUp struct{}
 
 func (givenUp) ReadAt([]byte, int64) (int, error) { return 0, os.ErrClosed }
 
-// send is open for an agent: when it has read all, the payload is given up. The agent
-// may take an hour to answer.
+// send is open for an agent: when all was sent, a payload that is no smaller than the
+// buffer of the connection is given up, since the agent may take an hour to answer. A
+// smaller one may lie in that buffer when it has been read to its end, and be sent again
+// on another connection.
 func (p *Payload) send() io.ReadCloser { return &sending{body: p.open(), payload: p} }
 
 type sending struct {
@@ -143,7 +145,7 @@ func (s *sending) Read(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n, err := s.body.Read(b)
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) && s.payload.Size > agentBuffer {
 		s.body = http.NoBody
 		s.payload.close()
 	}

@@ -84,12 +84,17 @@ func payloadOf(body string) *Payload {
 // What an agent has read costs nothing while it works, and is not sent again as nothing.
 func TestWhatWasSentIsGivenUp(t *testing.T) {
 	e := NewWithT(t)
-	p := payloadOf("a payload")
+	large := strings.Repeat("x", agentBuffer+1)
+	p := payloadOf(large)
 	again := p.send()
-	e.Expect(io.ReadAll(p.send())).To(BeEquivalentTo("a payload"))
+	e.Expect(io.ReadAll(p.send())).To(BeEquivalentTo(large))
 	e.Expect(p.memory.Load()).To(BeNil())
 	_, err := io.ReadAll(p.send())
 	e.Expect(err).To(MatchError(os.ErrClosed))
-	e.Expect(io.ReadAll(again)).To(BeEquivalentTo("a payload"), "what was being sent is sent to its end")
+	e.Expect(io.ReadAll(again)).To(BeEquivalentTo(large), "what was being sent is sent to its end")
 	e.Expect(again.(*sending).body).To(BeIdenticalTo(http.NoBody))
+
+	p = payloadOf(large[1:])
+	e.Expect(io.ReadAll(p.send())).To(BeEquivalentTo(large[1:]))
+	e.Expect(io.ReadAll(p.send())).To(BeEquivalentTo(large[1:]), "the connection's buffer may have held it, and was lost")
 }

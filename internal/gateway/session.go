@@ -220,10 +220,16 @@ func (g *Gateway) create(ctx context.Context, c *call) (first bool, err error) {
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
 		return false, errors.Join(overQuota("The namespace of the runtime may have no more AgentSessions: a ResourceQuota is used up"), err)
 	case apierrors.IsConflict(err), // two were counted at once
-		(apierrors.IsForbidden(err) || apierrors.IsInternalError(err)) && strings.Contains(err.Error(), "quota"):
+		(apierrors.IsForbidden(err) || apierrors.IsInternalError(err)) && uncounted(err):
 		return false, errors.Join(throttled("A ResourceQuota of the runtime's namespace is being counted. Please retry."), err)
 	}
 	return false, fmt.Errorf("create session %s: %w", c.key(), err)
+}
+
+// uncounted tells whether an error is the API server's for a quota that it could not
+// count yet. It says so in words only.
+func uncounted(err error) bool {
+	return strings.Contains(err.Error(), "status unknown for quota: ") || strings.Contains(err.Error(), "resource quota evaluation timed out")
 }
 
 func (g *Gateway) wake(ctx context.Context, c *call, session *v1alpha1.AgentSession) (first bool, err error) {

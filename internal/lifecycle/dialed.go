@@ -21,7 +21,7 @@ var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 // CheckDialed tells why an address, which a tenant may have chosen, is not connected to:
 // it is of the gateway's own machine, or where clouds have their metadata.
 func CheckDialed(ip netip.Addr) error {
-	ip = ip.Unmap()
+	ip = ip.Unmap().WithZone("") // which is no part of an address that is not link-local
 	if nat64.Contains(ip) {
 		whole := ip.As16()
 		ip = netip.AddrFrom4([4]byte(whole[12:]))

@@ -184,7 +184,8 @@ var _ = Describe("The gateway", Ordered, func() {
 	It("wakes a session beside its pod that takes its time to go", func(ctx context.Context) {
 		agent, port := runtimeOf(ctx, newNamespace(ctx), "echo"), reach(&gateways(ctx)[0], 8080)
 		base := agent.DeepCopy()
-		agent.Spec.Template.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 20}}}
+		agent.Spec.Template.Spec.TerminationGracePeriodSeconds = new(int64(600))
+		agent.Spec.Template.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 600}}}
 		Expect(api.Patch(ctx, agent, client.MergeFrom(base))).To(Succeed())
 		Eventually(func() (int64, error) {
 			err := api.Get(ctx, client.ObjectKeyFromObject(agent), agent)
@@ -198,6 +199,7 @@ var _ = Describe("The gateway", Ordered, func() {
 		var pod corev1.Pod
 		Expect(api.Get(ctx, client.ObjectKey{Namespace: agent.Namespace, Name: last.Name}, &pod)).To(Succeed())
 		Expect(pod.DeletionTimestamp).NotTo(BeNil())
+		Expect(api.Delete(ctx, &pod, client.GracePeriodSeconds(0))).To(Succeed())
 		Eventually(func() bool { return apierrors.IsNotFound(api.Get(ctx, client.ObjectKeyFromObject(&pod), &pod)) }).Should(BeTrue())
 		Expect(found(ctx, agent).Status.Pod.UID).NotTo(Equal(last.UID))
 	})
