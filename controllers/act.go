@@ -185,11 +185,14 @@ func (r *AgentSessionReconciler) remove(ctx context.Context, session *v1alpha1.A
 	if r.Node != "" {
 		return nil
 	}
+	err := r.removeNow(ctx, session, found, verdict)
 	for _, pod := range found.earlier {
-		if err := r.removeLeft(ctx, pod, "the session has another activation"); err != nil {
-			return err
-		}
+		err = errors.Join(err, r.removeLeft(ctx, pod, "the session has another activation"))
 	}
+	return err
+}
+
+func (r *AgentSessionReconciler) removeNow(ctx context.Context, session *v1alpha1.AgentSession, found pods, verdict lifecycle.Verdict) error {
 	switch pod := found.compute; verdict.Action {
 	case lifecycle.ActStop:
 		late := observeLateness(r.Clock.Now(), verdict.Stop)

@@ -94,6 +94,7 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		return ctrl.Result{}, err
 	}
 	if !r.ours(&session, found.compute) {
+		r.retries.forget(req)
 		return r.leave(&session, found.compute), nil
 	}
 	own := session.Spec
@@ -111,6 +112,7 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	}
 	o.verdict = lifecycle.Decide(o.now, o.facts)
 	if r.othersStop(o.verdict) {
+		r.retries.forget(req)
 		return ctrl.Result{}, nil
 	}
 

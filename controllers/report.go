@@ -126,17 +126,17 @@ func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.Age
 		return next
 	}
 	next.State, next.Activation = o.verdict.State, o.verdict.Activation
+	if old.State == v1alpha1.StateStopping && next.Activation != old.Activation { // woken before the last compute had gone
+		endStatus(&next, old, o)
+	}
 
 	switch next.State {
 	case v1alpha1.StateStarting, v1alpha1.StateActive, v1alpha1.StateIdle:
-		if old.State == v1alpha1.StateStopping { // woken before the last compute had gone
-			endStatus(&next, old, o)
-		}
 		livingStatus(&next, old, o)
 	case v1alpha1.StateStopping:
 		next.NextStop, next.IdleSince = nil, nil
 		next.Pod = podStatusOf(o)
-		if old.State != v1alpha1.StateStopping {
+		if !stopping(old, &next) {
 			next.LastTermination = terminationOf(old, o)
 		}
 	case v1alpha1.StateStopped:
@@ -172,10 +172,15 @@ func stoppedStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {
 	if o.verdict.Stop.Reason == "" || old.State == v1alpha1.StateStopped {
 		return // never had a compute, or it was reported before
 	}
-	if old.State != v1alpha1.StateStopping {
+	if !stopping(old, next) {
 		next.LastTermination = terminationOf(old, o)
 	}
 	endStatus(next, old, o)
+}
+
+// stopping tells whether the stop of an activation was reported before.
+func stopping(old, next *v1alpha1.AgentSessionStatus) bool {
+	return old.State == v1alpha1.StateStopping && old.Activation == next.Activation
 }
 
 // endStatus records the end of an activation: its compute has gone or counts as lost, or

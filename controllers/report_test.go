@@ -5,6 +5,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -66,4 +67,53 @@ func TestPingContract(t *testing.T) {
 	g.Expect(tell(told(v1alpha1.ReasonTimestampAdvances, "")).Status).To(Equal(metav1.ConditionFalse))
 	status.State = v1alpha1.StateStarting
 	g.Expect(tell(told("", ""))).To(And(HaveField("Status", metav1.ConditionUnknown), HaveField("Reason", v1alpha1.ReasonPingUnknown)))
+}
+
+// A pod that an operator made and did not report may have ended before it is found: the
+// end of the activation before it, and why it is stopped itself, are two things.
+func TestAnActivationThatEndsUnreported(t *testing.T) {
+	g := NewWithT(t)
+	now := time.Unix(1795423194, 0)
+	session := &v1alpha1.AgentSession{Status: v1alpha1.AgentSessionStatus{
+		State: v1alpha1.StateStopping, Activation: 4,
+		Pod:             &v1alpha1.PodStatus{Name: "a-4", UID: "four", CreatedAt: metav1.NewTime(now.Add(-time.Hour))},
+		LastTermination: &v1alpha1.Termination{Reason: v1alpha1.StopRequested, Activation: 4},
+	}}
+	next := statusOf(session, outcome{
+		now: now, pod: &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a-5", UID: "five"}},
+		facts:   lifecycle.Facts{Policy: lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1)},
+		verdict: lifecycle.Verdict{State: v1alpha1.StateStopping, Activation: 5, Stop: lifecycle.Stop{At: now, Reason: v1alpha1.StopAgentExited}},
+	}, 1)
+	g.Expect(next.History).To(ConsistOf(And(
+		HaveField("Activation", BeEquivalentTo(4)), HaveField("Reason", v1alpha1.StopRequested), HaveField("From", HaveValue(Equal(session.Status.Pod.CreatedAt))))))
+	g.Expect(next.LastTermination).To(HaveValue(And(HaveField("Activation", BeEquivalentTo(5)), HaveField("Reason", v1alpha1.StopAgentExited))))
+	g.Expect(next.Pod.Name).To(Equal("a-5"))
+
+	session.Status = next
+	next = statusOf(session, outcome{
+		now: now, facts: lifecycle.Facts{Policy: lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1)},
+		verdict: lifecycle.Verdict{State: v1alpha1.StateStopped, Activation: 5, Stop: lifecycle.Stop{At: now, Reason: v1alpha1.StopAgentExited}},
+	}, 1)
+	g.Expect(next.History).To(HaveExactElements(HaveField("Activation", BeEquivalentTo(5)), HaveField("Activation", BeEquivalentTo(4))))
+}
+
+// Who refuses a pod in other words each time is reported now and then.
+func TestARefusalInOtherWords(t *testing.T) {
+	g := NewWithT(t)
+	now := time.Unix(1795423194, 0)
+	session := &v1alpha1.AgentSession{}
+	refuse := func(words string, told time.Time) v1alpha1.AgentSessionStatus {
+		return statusOf(session, outcome{
+			now: now, told: told, refusal: &refused{v1alpha1.ReasonPodRefused, words},
+			facts:   lifecycle.Facts{Policy: lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1)},
+			verdict: lifecycle.Verdict{State: v1alpha1.StateStarting, Activation: 1},
+		}, 1)
+	}
+	words := func(status v1alpha1.AgentSessionStatus) string {
+		return meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady).Message
+	}
+	session.Status = refuse("request 1 is denied", time.Time{})
+	g.Expect(words(session.Status)).To(ContainSubstring("request 1"))
+	g.Expect(words(refuse("request 2 is denied", now.Add(-9*time.Second)))).To(ContainSubstring("request 1"))
+	g.Expect(words(refuse("request 2 is denied", now.Add(-10*time.Second)))).To(ContainSubstring("request 2"))
 }

@@ -69,11 +69,20 @@ func tellAt(old *v1alpha1.AgentSessionStatus, o outcome) time.Time {
 	return last.Add(o.facts.Policy.Tell)
 }
 
+// refusedAgain: for a reason that was told a moment ago. Who refuses may say it in other
+// words each time, and each write is a reason to look again.
+func (o outcome) refusedAgain(reason string) bool {
+	return o.refusal != nil && o.refusal.reason == reason && o.now.Before(o.told.Add(o.facts.Policy.Tell))
+}
+
 // quiet takes back what alone is worth no write while a session starts: its next
 // stop, and the words of the condition Ready unless another thing keeps it.
 func quiet(old *v1alpha1.AgentSessionStatus, next v1alpha1.AgentSessionStatus, o outcome) v1alpha1.AgentSessionStatus {
 	was := meta.FindStatusCondition(old.Conditions, v1alpha1.ConditionReady)
-	if was == nil || old.State != v1alpha1.StateStarting || next.State != v1alpha1.StateStarting || o.refusal != nil || lifecycle.Refuses(was.Reason) {
+	if was == nil || old.State != v1alpha1.StateStarting || next.State != v1alpha1.StateStarting {
+		return next
+	}
+	if refused := o.refusal != nil || lifecycle.Refuses(was.Reason); refused && !o.refusedAgain(was.Reason) {
 		return next
 	}
 	if at := tellAt(old, o); !at.IsZero() && !o.now.Before(at) {

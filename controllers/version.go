@@ -167,7 +167,7 @@ func (r *AgentSessionReconciler) sessionsWaitingFor(ctx context.Context, runtime
 	var requests []reconcile.Request
 	for i := range sessions.Items {
 		ready := meta.FindStatusCondition(sessions.Items[i].Status.Conditions, v1alpha1.ConditionReady)
-		if ready != nil && ready.Reason == v1alpha1.ReasonRuntimeNotFound {
+		if ready != nil && (ready.Reason == v1alpha1.ReasonRuntimeNotFound || ready.Reason == v1alpha1.ReasonUnreadable) {
 			requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{
 				Namespace: sessions.Items[i].Namespace, Name: sessions.Items[i].Name,
 			}})

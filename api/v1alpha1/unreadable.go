@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/json"
@@ -17,6 +18,7 @@ func (s *AgentSession) UnmarshalJSON(raw []byte) error {
 	type agentSession AgentSession
 	err := json.Unmarshal(raw, (*agentSession)(s))
 	if err == nil {
+		s.Unreadable = ""
 		return nil
 	}
 	*s = AgentSession{Unreadable: err.Error()}
@@ -36,6 +38,7 @@ func (r *AgentRuntime) UnmarshalJSON(raw []byte) error {
 	type agentRuntime AgentRuntime
 	err := json.Unmarshal(raw, (*agentRuntime)(r))
 	if err == nil {
+		r.Unreadable = ""
 		return nil
 	}
 	*r = AgentRuntime{Unreadable: err.Error()}
@@ -100,17 +103,16 @@ func checkQuantities(raw []byte) error {
 	return checkExponents("spec", spec)
 }
 
-// mayHaveExponent tells whether a string ends with an e, a sign or none, and four digits.
+// mayHaveExponent tells whether a string ends with an e, a sign or none, four digits, and
+// maybe white space.
 func mayHaveExponent(raw []byte) bool {
 	for i, c := range raw {
-		if c != '"' {
+		if c != 'e' && c != 'E' {
 			continue
 		}
-		head := bytes.TrimRight(raw[:i], "0123456789")
-		if i-len(head) < 4 {
-			continue
-		}
-		if head = bytes.TrimRight(head, "+-"); bytes.HasSuffix(head, []byte("e")) || bytes.HasSuffix(head, []byte("E")) {
+		rest := bytes.TrimLeft(raw[i+1:], "+-")
+		after := bytes.TrimLeft(rest, "0123456789")
+		if len(rest)-len(after) >= 4 && len(after) > 0 && bytes.IndexByte([]byte("\" \\"), after[0]) >= 0 {
 			return true
 		}
 	}
@@ -157,7 +159,7 @@ func checkQuantity(path, field string, value any) error {
 }
 
 func checkExponent(path string, value any) error {
-	if s, is := value.(string); is && exponent.MatchString(s) {
+	if s, is := value.(string); is && exponent.MatchString(strings.TrimSpace(s)) {
 		return fmt.Errorf("%s is %.40q: the exponent of a quantity has three digits at most", path, s)
 	}
 	return nil

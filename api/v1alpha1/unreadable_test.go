@@ -25,6 +25,8 @@ func TestOneThatCannotBeReadHarmsNoOther(t *testing.T) {
 		"a port that is no int32":          {`"ports": [{"containerPort": 3000000000}]`, "int32"},
 		"a quantity that is none":          {`"resources": {"limits": {"cpu": "1e1.5"}}`, "quantities must match"},
 		"a quantity that never ends":       {`"resources": {"limits": {"cpu": "1e-999999999"}}`, `spec.template.spec.containers[0].resources.limits.cpu is "1e-999999999"`},
+		"one with white space":             {`"resources": {"limits": {"cpu": "1e-999999999\t "}}`, "limits.cpu"},
+		"one with a line's end":            {`"resources": {"limits": {"cpu": "1e-999999999\n"}}`, "limits.cpu"},
 		"one that is asked for":            {`"resources": {"requests": {"memory": "+.5E0099999"}}`, "requests.memory"},
 		"one of a field":                   {`"env": [{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1e9999"}}}]`, "divisor"},
 		"a value that looks like one":      {`"env": [{"name": "A", "value": "1e-999999999"}]`, ""},

@@ -39,8 +39,10 @@ type outage struct {
 	failed int // agents whose last ping failed
 	all    crowd
 	spaces map[string]crowd // by namespace
-	began  time.Time        // zero while there is none
-	ended  time.Time
+	// lasting is whether there is one, that began and ended then: the last one, or
+	// several that came one soon after the other.
+	lasting      bool
+	began, ended time.Time
 }
 
 // move takes in that the pulse of one agent in a namespace is another now. The
@@ -52,12 +54,16 @@ func (o *outage) move(namespace string, before, after lifecycle.Pulse, now time.
 	if o.all == was {
 		return
 	}
-	switch lasts := o.lasts(); {
-	case lasts && o.began.IsZero():
+	lasts := o.lasts()
+	switch {
+	case lasts == o.lasting:
+		return
+	case !lasts:
+		o.ended = now
+	case o.began.IsZero() || now.Sub(o.ended) > outageLimit:
 		o.began = now
-	case !lasts && !o.began.IsZero():
-		o.began, o.ended = time.Time{}, now
 	}
+	o.lasting = lasts
 }
 
 func (o *outage) count(namespace string, p lifecycle.Pulse, by int) {
@@ -88,7 +94,7 @@ func (o *outage) lasts() bool {
 	}
 	var worst crowd
 	for _, space := range o.spaces {
-		if space.silent > worst.silent {
+		if space.silent > worst.silent || space.silent == worst.silent && space.known < worst.known {
 			worst = space
 		}
 	}
@@ -99,13 +105,14 @@ func (o *outage) lasts() bool {
 // last is the last moment of an outage that protects the agent of a pod; zero if
 // there was none.
 func (o *outage) last(uid types.UID, now time.Time) time.Time {
-	if o.began.IsZero() {
-		return o.ended
+	at := o.ended
+	if o.lasting {
+		at = now
 	}
-	if end := o.began.Add(outageLimit + share(uid)); end.Before(now) {
+	if end := o.began.Add(outageLimit + share(uid)); end.Before(at) {
 		return end
 	}
-	return now
+	return at
 }
 
 // share is the part of outageSpread that a pod has for itself.

@@ -165,6 +165,48 @@ func TestAnOutageProtectsForAWhile(t *testing.T) {
 	g.Expect(o.last(agent(0).UID, began.Add(time.Hour))).To(BeTemporally("==", began.Add(10*time.Minute+share(agent(0).UID))), "its failures count from then on")
 }
 
+// One agent that comes and goes does not make an outage begin anew all the time.
+func TestAnOutageThatComesAndGoes(t *testing.T) {
+	g := NewWithT(t)
+	var o outage
+	began := time.Unix(1000, 0)
+	silent, fine := lifecycle.Pulse{HealthyAt: began, Failures: 3, LastFailure: refused}, lifecycle.Pulse{HealthyAt: began}
+	for range 10 {
+		o.move("team", lifecycle.Pulse{}, silent, began)
+		o.move("team", lifecycle.Pulse{}, fine, began)
+	}
+	uid := agent(0).UID
+	end := began.Add(10*time.Minute + share(uid))
+	now := began
+	for range 60 {
+		o.move("team", fine, silent, now)
+		o.move("team", silent, fine, now.Add(30*time.Second))
+		now = now.Add(time.Minute)
+	}
+	g.Expect(o.last(uid, now)).To(BeTemporally("==", end))
+	now = now.Add(time.Hour)
+	o.move("team", fine, silent, now)
+	g.Expect(o.last(uid, now)).To(Equal(now), "another one, long after")
+}
+
+// Where two namespaces have as many silent agents, the one with fewer others is looked
+// away from: which one is not left to chance.
+func TestNamespacesThatTie(t *testing.T) {
+	for range 50 {
+		var o outage
+		began := time.Unix(1000, 0)
+		for namespace, fine := range map[string]int{"a": 0, "b": 10} {
+			for range 6 {
+				o.move(namespace, lifecycle.Pulse{}, lifecycle.Pulse{HealthyAt: began, Failures: 3, LastFailure: refused}, began)
+			}
+			for range fine {
+				o.move(namespace, lifecycle.Pulse{}, lifecycle.Pulse{HealthyAt: began}, began)
+			}
+		}
+		NewWithT(t).Expect(o.lasts()).To(BeFalse())
+	}
+}
+
 // The counters are kept step by step; they must be what a count would give.
 func TestOutageCountersHold(t *testing.T) {
 	g := NewWithT(t)
@@ -195,11 +237,11 @@ func TestOutageCountersHold(t *testing.T) {
 			want.count(e.target.Key.Namespace, e.pulse, 1)
 		}
 		got := p.outage
-		g.Expect(!got.began.IsZero()).To(Equal(want.lasts()))
+		g.Expect(got.lasting).To(Equal(want.lasts()))
 		if len(got.spaces) == 0 {
 			got.spaces = nil
 		}
-		got.began, got.ended = time.Time{}, time.Time{}
+		got.lasting, got.began, got.ended = false, time.Time{}, time.Time{}
 		g.Expect(got).To(Equal(want))
 	}
 }

@@ -220,7 +220,7 @@ func (p *Prober) Outage(uid types.UID) time.Time {
 func (p *Prober) InOutage() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.outage.began.IsZero()
+	return p.outage.lasting
 }
 
 // Len returns how many agents are tracked.
