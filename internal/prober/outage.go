@@ -48,12 +48,11 @@ type outage struct {
 // move takes in that the pulse of one agent in a namespace is another now. The
 // zero Pulse stands for an agent that is not tracked.
 func (o *outage) move(namespace string, before, after lifecycle.Pulse, now time.Time) {
-	was := o.all
-	o.count(namespace, before, -1)
-	o.count(namespace, after, 1)
-	if o.all == was {
+	if sortOf(before) == sortOf(after) { // as after nearly every ping
 		return
 	}
+	o.count(namespace, before, -1)
+	o.count(namespace, after, 1)
 	lasts := o.lasts()
 	switch {
 	case lasts == o.lasting:
@@ -66,11 +65,19 @@ func (o *outage) move(namespace string, before, after lifecycle.Pulse, now time.
 	o.lasting = lasts
 }
 
+// sort is what of a pulse is counted.
+type sort struct{ failed, known, silent bool }
+
+func sortOf(p lifecycle.Pulse) sort {
+	return sort{p.Failures > 0, !p.HealthyAt.IsZero(), p.Failures >= outageFailures && p.LastFailure.Failure.Silent()}
+}
+
 func (o *outage) count(namespace string, p lifecycle.Pulse, by int) {
-	if p.Failures > 0 {
+	is := sortOf(p)
+	if is.failed {
 		o.failed += by
 	}
-	if p.HealthyAt.IsZero() {
+	if !is.known {
 		return
 	}
 	if o.spaces == nil {
@@ -79,7 +86,7 @@ func (o *outage) count(namespace string, p lifecycle.Pulse, by int) {
 	space := o.spaces[namespace]
 	for _, c := range []*crowd{&o.all, &space} {
 		c.known += by
-		if p.Failures >= outageFailures && p.LastFailure.Failure.Silent() {
+		if is.silent {
 			c.silent += by
 		}
 	}
