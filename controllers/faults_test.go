@@ -361,7 +361,7 @@ var _ = Describe("A flapping agent", func() {
 			if _, err := reading(ctx, session)(); err == nil && session.ResourceVersion != last {
 				writes, last = writes+1, session.ResourceVersion
 			}
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(10 * time.Millisecond) // between two looks; the agent's pings are the clock
 		}
 		Expect(writes).To(And(BeNumerically(">", 1), BeNumerically("<=", 25)), "40 changes are reported together, two by two at least")
 		agent.Say(contract.Healthy)
