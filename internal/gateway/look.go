@@ -103,7 +103,11 @@ func (g *Gateway) read(ctx context.Context, key client.ObjectKey, live bool) (se
 
 func (g *Gateway) readLive(ctx context.Context, key client.ObjectKey) (*v1alpha1.AgentSession, error) {
 	session := &v1alpha1.AgentSession{}
-	return session, g.Live.Get(ctx, key, session)
+	if err := g.Live.Get(ctx, key, session); err != nil {
+		return session, err
+	}
+	g.roster.told(session.DeepCopy())
+	return session, nil
 }
 
 // allRuntimes are those of the cluster, past the cache. A call may name one by what only

@@ -81,8 +81,9 @@ func (r *roster) saw(session *v1alpha1.AgentSession) {
 	r.take(session)
 }
 
-// wrote takes up what this gateway has written, unless the session has gone since.
-func (r *roster) wrote(session *v1alpha1.AgentSession) {
+// told takes up what the API server said of a session, when this gateway wrote it or
+// read it past the cache, unless the session has gone since.
+func (r *roster) told(session *v1alpha1.AgentSession) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.known[client.ObjectKeyFromObject(session)] != nil {

@@ -207,7 +207,7 @@ func (g *Gateway) create(ctx context.Context, c *call) (first bool, err error) {
 	err = g.Client.Create(ctx, session)
 	switch {
 	case err == nil:
-		g.roster.wrote(session)
+		g.roster.told(session)
 		startsTotal.WithLabelValues("created").Inc()
 		return true, nil
 	case apierrors.IsAlreadyExists(err): // the cache will show it
@@ -242,7 +242,7 @@ func (g *Gateway) wake(ctx context.Context, c *call, session *v1alpha1.AgentSess
 	case err != nil:
 		return false, fmt.Errorf("wake session %s: %w", c.key(), err)
 	}
-	g.roster.wrote(session)
+	g.roster.told(session)
 	startsTotal.WithLabelValues("woken").Inc()
 	return true, nil
 }

@@ -227,7 +227,7 @@ func (g *Gateway) patchTraffic(ctx context.Context, session *v1alpha1.AgentSessi
 		return seen, time.Time{}, fmt.Errorf("write the traffic of session %s: %w", client.ObjectKeyFromObject(session), err)
 	}
 	trafficWritesTotal.Inc()
-	g.roster.wrote(session)
+	g.roster.told(session)
 	return lifecycle.SeenOf(session), held, nil
 }
 
