@@ -37,7 +37,8 @@ type Options struct {
 	Protocol Protocol
 	// GracePeriod is how long whoever sends SIGTERM waits before SIGKILL: the
 	// pod's terminationGracePeriodSeconds. Run returns before it is over.
-	// Default: DefaultGracePeriod.
+	// Default: what AGENTSESSION_TERMINATION_GRACE_PERIOD says in seconds, which
+	// AgentSession's operator sets, else DefaultGracePeriod.
 	GracePeriod time.Duration
 	// BusyWhileInvoking makes the automatic ping status HealthyBusy while an
 	// invocation is in flight too. It is for clusters without a gateway, where
@@ -88,6 +89,9 @@ func New(o Options) *App {
 		panic(fmt.Sprintf("agentruntime.New: Options.Protocol is %q, and must be HTTP, MCP, A2A or AGUI", o.Protocol))
 	}
 	o.Addr = cmp.Or(o.Addr, "0.0.0.0:"+strconv.Itoa(endpoint.port))
+	if told, err := strconv.ParseUint(os.Getenv(contract.EnvGracePeriod), 10, 16); err == nil {
+		o.GracePeriod = cmp.Or(o.GracePeriod, time.Duration(told)*time.Second)
+	}
 	o.GracePeriod = cmp.Or(o.GracePeriod, DefaultGracePeriod)
 	o.Token = cmp.Or(o.Token, os.Getenv(contract.EnvToken))
 	if o.Logger == nil {

@@ -78,7 +78,7 @@ func buildPod(session *v1alpha1.AgentSession, activation int32, started *v1alpha
 		c.Env = slices.DeleteFunc(c.Env, named(contract.EnvToken)) // it tells the agent from the others
 	}
 	agent := &pod.Spec.Containers[0]
-	agent.Env = environment(agent.Env, session, activation, token)
+	agent.Env = environment(agent, session, activation, token, *pod.Spec.TerminationGracePeriodSeconds)
 	return pod
 }
 
@@ -126,8 +126,9 @@ func keepLastWords(c *corev1.Container) {
 // environment adds the session to the agent's variables. Ours win over a
 // template's of the same name, except DOCKER_CONTAINER: without it the Python
 // SDK listens on loopback in a container that is not Docker's, where no ping
-// reaches it.
-func environment(given []corev1.EnvVar, session *v1alpha1.AgentSession, activation int32, token string) []corev1.EnvVar {
+// reaches it. What a preStop hook leaves of the grace nobody knows.
+func environment(agent *corev1.Container, session *v1alpha1.AgentSession, activation int32, token string, grace int64) []corev1.EnvVar {
+	given := agent.Env
 	limits := lifecycle.LimitsOf(session.Spec.LifecycleConfiguration)
 	ours := []corev1.EnvVar{
 		{Name: contract.EnvToken, Value: token},
@@ -135,6 +136,9 @@ func environment(given []corev1.EnvVar, session *v1alpha1.AgentSession, activati
 		{Name: contract.EnvActivation, Value: strconv.Itoa(int(activation))},
 		{Name: contract.EnvIdleTimeout, Value: strconv.Itoa(int(limits.Idle.Seconds()))},
 		{Name: contract.EnvMaxLifetime, Value: strconv.Itoa(int(limits.Max.Seconds()))},
+	}
+	if agent.Lifecycle == nil || agent.Lifecycle.PreStop == nil {
+		ours = append(ours, corev1.EnvVar{Name: contract.EnvGracePeriod, Value: strconv.FormatInt(grace, 10)})
 	}
 	for _, v := range ours {
 		given = slices.DeleteFunc(given, named(v.Name))

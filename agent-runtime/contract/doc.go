@@ -56,6 +56,9 @@ const (
 	// compute was made, in seconds. A time scale is not in them.
 	EnvIdleTimeout = "AGENTSESSION_IDLE_RUNTIME_SESSION_TIMEOUT"
 	EnvMaxLifetime = "AGENTSESSION_MAX_LIFETIME"
+	// EnvGracePeriod is the pod's terminationGracePeriodSeconds, unless a preStop hook
+	// of the agent's takes its part of that.
+	EnvGracePeriod = "AGENTSESSION_TERMINATION_GRACE_PERIOD"
 	// EnvToken is the token for TasksPath and EventsPath, which the operator
 	// shows as "Authorization: Bearer TOKEN".
 	EnvToken = "AGENTSESSION_TOKEN"

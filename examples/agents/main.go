@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	agentruntime "github.com/agentsession/agentsession/agent-runtime"
 )
@@ -72,7 +71,7 @@ type server struct {
 func newServer(name string) *server {
 	s := &server{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError)}
 	s.StringVar(&s.options.Addr, "addr", "0.0.0.0:8080", "`address` to listen on")
-	s.DurationVar(&s.options.GracePeriod, "grace", 15*time.Second, "`time` from SIGTERM to SIGKILL: the pod's terminationGracePeriodSeconds")
+	s.DurationVar(&s.options.GracePeriod, "grace", 0, "`time` from SIGTERM to SIGKILL. Default: the pod's terminationGracePeriodSeconds, as the operator says it, else 15s")
 	return s
 }
 

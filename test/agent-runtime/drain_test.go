@@ -47,9 +47,12 @@ func TestDrain(t *testing.T) {
 	}
 	for name, row := range map[string]struct {
 		work func(context.Context, *agentruntime.App)
+		told string // by the operator
 		took time.Duration
 		err  string
 	}{
+		"a longer grace":   {work: in(untilTold), told: "600", took: 8 * time.Minute},
+		"no such grace":    {work: in(untilTold), told: "-600", took: 12 * time.Second},
 		"nothing runs":     {work: func(context.Context, *agentruntime.App) {}},
 		"ends by itself":   {work: in(wait(5 * time.Second)), took: 5 * time.Second},
 		"ends when told":   {work: in(untilTold), took: 12 * time.Second},
@@ -58,6 +61,7 @@ func TestDrain(t *testing.T) {
 		"forgotten in two": {work: forget("f", "e"), took: 14 * time.Second, err: "stopped with work unfinished: task e, task f"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Setenv("AGENTSESSION_TERMINATION_GRACE_PERIOD", row.told)
 			synctest.Test(t, func(t *testing.T) {
 				g := NewWithT(t)
 				app, _ := newApp(agentruntime.Options{})
