@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/lifecycle"
@@ -177,7 +177,12 @@ func (r *AgentSessionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		of = of.Watches(&v1alpha1.AgentRuntime{}, handler.EnqueueRequestsFromMapFunc(r.sessionsWaitingFor))
 	}
 	if r.Prober != nil {
-		of = of.WatchesRawSource(pings(r.Prober))
+		news := make(pings, 1)
+		of = of.WatchesRawSource(news)
+		// The manager waits for it at its end, and starts it once it leads.
+		if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return news.from(ctx, r.Prober) })); err != nil {
+			return fmt.Errorf("add the prober: %w", err)
+		}
 	}
 	return of.Complete(r)
 }
@@ -198,13 +203,25 @@ func (r *AgentSessionReconciler) setDefaults() {
 	r.retries = newRetries()
 }
 
-// pings runs the prober as a source of reconcile requests. The queue merges
-// equal keys and never blocks, so there is no channel in between.
-func pings(p *prober.Prober) source.Source {
-	return source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-		go p.Start(ctx, func(key types.NamespacedName) { //nolint:errcheck // it ends with ctx and returns nothing else
+// pings is the source of the reconcile requests that a prober makes: it hands the
+// queue over. The queue merges equal keys and never blocks, so there is no channel
+// of requests in between.
+type pings chan workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// Start implements source.Source.
+func (p pings) Start(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	p <- queue
+	return nil
+}
+
+// from runs the prober until ctx ends.
+func (p pings) from(ctx context.Context, asks *prober.Prober) error {
+	select {
+	case queue := <-p:
+		return asks.Start(ctx, func(key types.NamespacedName) {
 			queue.Add(reconcile.Request{NamespacedName: key})
 		})
+	case <-ctx.Done():
 		return nil
-	})
+	}
 }

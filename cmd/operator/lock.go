@@ -1,13 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
@@ -16,32 +23,79 @@ const leaseName = "agentsession-operator"
 
 // lock is the lease, and remembers when its last other holder renewed it:
 // until then somebody was asking the agents. Time after that is unknown time,
-// which the rules take neither for idleness nor for failure.
+// which the rules take neither for idleness nor for failure. A holder whose process
+// the API server knows to have ended is not waited for.
 type lock struct {
 	resourcelock.Interface
+	pods        typedcorev1.PodInterface
 	predecessor atomic.Pointer[time.Time]
 }
 
 func newLock(config *rest.Config, o options) (*lock, error) {
-	host, err := os.Hostname()
+	identity, err := o.identity()
 	if err != nil {
 		return nil, fmt.Errorf("name the candidate for the lease: %w", err)
 	}
 	lease, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.leaderNamespace, leaseName,
-		resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())}, config, o.renewDeadline)
+		resourcelock.ResourceLockConfig{Identity: identity}, config, o.renewDeadline)
 	if err != nil {
 		return nil, fmt.Errorf("make the lease: %w", err)
 	}
-	return &lock{Interface: lease}, nil
+	config = rest.CopyConfig(config)
+	config.Timeout = o.renewDeadline / 2 // as the lease's own client
+	core, err := typedcorev1.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("make the client of the candidates' pods: %w", err)
+	}
+	return &lock{Interface: lease, pods: core.Pods(o.leaderNamespace)}, nil
 }
 
-// Get reads the lease.
+// identity is the name, the UID and a process of a pod, or a host and a process.
+func (o *options) identity() (string, error) {
+	process := string(uuid.NewUUID())
+	if o.podName != "" && o.podUID != "" {
+		return strings.Join([]string{o.podName, o.podUID, process}, "_"), nil
+	}
+	host, err := os.Hostname()
+	return host + "_" + process, err
+}
+
+// Get reads the lease. One whose holder has ended is nobody's.
 func (l *lock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
 	record, raw, err := l.Interface.Get(ctx)
 	if err == nil && record.HolderIdentity != l.Identity() {
 		l.predecessor.Store(&record.RenewTime.Time)
+		if l.ended(ctx, record) {
+			record.HolderIdentity = ""
+		}
 	}
 	return record, raw, err
+}
+
+// ended tells whether the holder of the lease is a process of a pod that has ended, as
+// far as the API server knows: of a node that is silent it does not.
+func (l *lock) ended(ctx context.Context, record *resourcelock.LeaderElectionRecord) bool {
+	holder := strings.Split(record.HolderIdentity, "_")
+	if len(holder) != 3 {
+		return false
+	}
+	pod, err := l.pods.Get(ctx, holder[0], metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return true
+	case err != nil:
+		return false
+	case string(pod.UID) != holder[1], pod.Status.Phase == corev1.PodFailed, pod.Status.Phase == corev1.PodSucceeded:
+		return true
+	}
+	// What the kubelet says may be late: of an end before the lease was taken it is that
+	// of a process before this one. Whichever of several containers is the operator's,
+	// it is among all.
+	running := slices.ContainsFunc(pod.Status.ContainerStatuses, func(status corev1.ContainerStatus) bool {
+		last := cmp.Or(status.State.Terminated, status.LastTerminationState.Terminated)
+		return last == nil || !last.FinishedAt.After(record.AcquireTime.Time)
+	})
+	return len(pod.Status.ContainerStatuses) > 0 && !running
 }
 
 // predecessorSeen is when another operator was last known alive; the zero time
