@@ -3,6 +3,7 @@ package controllers
 import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -56,6 +57,8 @@ func managerOptions(pods, sessions fields.Selector) ctrl.Options {
 				&v1alpha1.AgentSession{}: {Field: sessions},
 				// of all controllers' revisions only those of runtimes
 				&appsv1.ControllerRevision{}: {Label: labels.NewSelector().Add(*versions)},
+				// of all policies only our own
+				&networkingv1.NetworkPolicy{}: {Field: fields.OneTermEqualSelector("metadata.name", NetworkPolicyName)},
 			},
 		},
 		Client: client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: new(true)}},

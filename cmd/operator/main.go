@@ -17,6 +17,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -51,6 +52,8 @@ type options struct {
 	metricsAddress, healthAddress             string
 	leaderElect                               bool
 	leaderNamespace                           string
+	podName, podUID                           string // empty: it runs in none
+	isolateAgents                             bool
 	leaseDuration, renewDeadline, retryPeriod time.Duration
 	probe                                     probe
 	nodeName                                  string
@@ -62,16 +65,16 @@ type options struct {
 }
 
 func main() {
-	var o options
+	o := options{podName: os.Getenv("POD_NAME"), podUID: os.Getenv("POD_UID")}
 	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443",
 		"Address of the metrics, served over HTTPS to callers that may get the path /metrics. 0 turns them off.")
 	flag.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz.")
 	flag.BoolVar(&o.leaderElect, "leader-elect", false, "Work only while holding the lease: for more than one replica, and for restarts that keep the idle clocks.")
 	flag.StringVar(&o.leaderNamespace, "leader-election-namespace", os.Getenv("POD_NAMESPACE"),
 		"Namespace of the lease. Default: $POD_NAMESPACE.")
-	flag.DurationVar(&o.leaseDuration, "leader-election-lease-duration", 15*time.Second, "How long others wait for a leader that went silent.")
+	flag.DurationVar(&o.leaseDuration, "leader-election-lease-duration", 15*time.Second, "How long others wait for a leader that went silent with its node. One that has ended, as its pod says ($POD_NAME and $POD_UID), is not waited for.")
 	flag.DurationVar(&o.renewDeadline, "leader-election-renew-deadline", 10*time.Second, "How long a leader tries to renew before it gives up.")
-	flag.DurationVar(&o.retryPeriod, "leader-election-retry-period", 2*time.Second, "Time between two tries.")
+	flag.DurationVar(&o.retryPeriod, "leader-election-retry-period", time.Second, "Time between two renewals by the leader, and between two tries of others (which take up to 2.2 times as long).")
 	flag.StringVar((*string)(&o.probe), "probe", string(probeCentral),
 		"Who asks the agents: central (this operator), node (this process asks those on its own node and reports what they say, as a DaemonSet), "+
 			"or none (processes with --probe=node do; this operator does the rest).")
@@ -84,6 +87,9 @@ func main() {
 		"The region in the ARNs of runtimes, by the pattern of AWS's. Clients may sign for any. A change changes all ARNs, and callers must be told.")
 	flag.StringVar(&o.gatewayURL, "gateway-url", "",
 		"Where callers reach the gateway, as https://agents.example: agents that speak A2A are told their own URL there (AGENTCORE_RUNTIME_URL). Default: they are not told.")
+	flag.BoolVar(&o.isolateAgents, "isolate-agents", true,
+		"Make a NetworkPolicy in each namespace with sessions, by which agents take connections from the operator, the processes of --probe=node and the gateway only. "+
+			"It needs $POD_NAMESPACE, where all of these are, and a network that enforces policies. Policies that stand already are left when this is false.")
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	if os.Getenv("GOGC") == "" {
@@ -164,14 +170,30 @@ func run(o options) error {
 		return fmt.Errorf("set up the controller: %w", err)
 	}
 	if o.probe != probeNode { // which knows only its own sessions
-		if err := (&controllers.AgentRuntimeReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Region: o.region}).SetupWithManager(mgr); err != nil {
-			return fmt.Errorf("set up the controller of runtimes: %w", err)
-		}
-		if err := metrics.Registry.Register(controllers.SessionCollector{Reader: mgr.GetCache()}); err != nil {
-			return fmt.Errorf("register the sessions' metrics: %w", err)
+		if err := addOthers(mgr, o); err != nil {
+			return err
 		}
 	}
 	return apiserver.Start(ctrl.SetupSignalHandler(), mgr)
+}
+
+// addOthers adds what an operator does that is not for one node only.
+func addOthers(mgr ctrl.Manager, o options) error {
+	if err := (&controllers.AgentRuntimeReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Region: o.region}).SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("set up the controller of runtimes: %w", err)
+	}
+	if namespace := os.Getenv("POD_NAMESPACE"); o.isolateAgents && namespace != "" {
+		if err := (&controllers.NetworkPolicyReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: namespace}).SetupWithManager(mgr); err != nil {
+			return fmt.Errorf("set up the controller of network policies: %w", err)
+		}
+	}
+	// Of several operators the one that leads tells of the sessions.
+	if err := mgr.Add(manager.RunnableFunc(func(context.Context) error {
+		return metrics.Registry.Register(controllers.SessionCollector{Reader: mgr.GetCache()})
+	})); err != nil {
+		return fmt.Errorf("add the sessions' metrics: %w", err)
+	}
+	return nil
 }
 
 func newManager(config *rest.Config, o options) (ctrl.Manager, *lock, error) {

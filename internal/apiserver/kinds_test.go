@@ -6,6 +6,7 @@ import (
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -22,11 +23,17 @@ func TestKinds(t *testing.T) {
 		"agentruntimes":       v1alpha1.GroupVersion.WithKind("AgentRuntime"),
 		"pods":                corev1.SchemeGroupVersion.WithKind("Pod"),
 		"secrets":             corev1.SchemeGroupVersion.WithKind("Secret"),
+		"namespaces":          corev1.SchemeGroupVersion.WithKind("Namespace"),
 		"controllerrevisions": appsv1.SchemeGroupVersion.WithKind("ControllerRevision"),
+		"networkpolicies":     networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"),
 	} {
+		scope := meta.RESTScopeNamespace
+		if kind.Kind == "Namespace" {
+			scope = meta.RESTScopeRoot
+		}
 		for _, name := range []string{kind.Kind, kind.Kind + "List"} {
 			g.Expect(mapper.RESTMapping(schema.GroupKind{Group: kind.Group, Kind: name}, kind.Version)).To(And(
-				HaveField("Resource", kind.GroupVersion().WithResource(resource)), HaveField("Scope", meta.RESTScopeNamespace)))
+				HaveField("Resource", kind.GroupVersion().WithResource(resource)), HaveField("Scope", scope)))
 		}
 		g.Expect(mapper.KindFor(kind.GroupVersion().WithResource(resource))).To(Equal(kind))
 	}

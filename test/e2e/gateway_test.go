@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
@@ -92,6 +91,15 @@ func create(ctx context.Context, agent *v1alpha1.AgentRuntime) {
 	}).ShouldNot(BeEmpty())
 }
 
+// sessionOf is the session of a runtime by its id there.
+func sessionOf(ctx context.Context, agent *v1alpha1.AgentRuntime, id string) *v1alpha1.AgentSession {
+	GinkgoHelper()
+	var list v1alpha1.AgentSessionList
+	Expect(api.List(ctx, &list, client.InNamespace(agent.Namespace), client.MatchingFields{"spec.runtimeSessionId": id})).To(Succeed())
+	Expect(list.Items).To(HaveLen(1))
+	return &list.Items[0]
+}
+
 // commandRun is what the events of a command say.
 type commandRun struct {
 	Stdout, Stderr, Status string
@@ -129,17 +137,26 @@ func ranBy(response *http.Response) (ran commandRun) {
 // call asks a gateway that is reached on a local port.
 func call(ctx context.Context, port uint16, agent *v1alpha1.AgentRuntime, operation, session string, payload any) *http.Response {
 	GinkgoHelper()
+	response, err := try(ctx, fmt.Sprintf("127.0.0.1:%d", port), agent, operation, session, payload)
+	Expect(err).NotTo(HaveOccurred())
+	return response
+}
+
+// try asks a gateway at an address, on a connection of its own.
+func try(ctx context.Context, address string, agent *v1alpha1.AgentRuntime, operation, session string, payload any) (*http.Response, error) {
+	GinkgoHelper()
 	raw, err := json.Marshal(payload)
 	Expect(err).NotTo(HaveOccurred())
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost,
-		fmt.Sprintf("http://127.0.0.1:%d/runtimes/%s/%s", port, url.PathEscape(agent.Status.AgentRuntimeArn), operation), bytes.NewReader(raw))
+		fmt.Sprintf("http://%s/runtimes/%s/%s", address, url.PathEscape(agent.Status.AgentRuntimeArn), operation), bytes.NewReader(raw))
 	Expect(err).NotTo(HaveOccurred())
 	r.Header.Set("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id", session)
 	Expect(caller.Sign(r, "AKIDEXAMPLE", "example")).To(Succeed())
 	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(response.Body.Close)
-	return response
+	if err == nil {
+		DeferCleanup(response.Body.Close)
+	}
+	return response, err
 }
 
 func text(response *http.Response) string {
@@ -153,10 +170,7 @@ var _ = Describe("The gateway", Ordered, func() {
 	const session = "a-session-that-somebody-calls-again-and-again"
 	found := func(ctx context.Context, agent *v1alpha1.AgentRuntime) *v1alpha1.AgentSession {
 		GinkgoHelper()
-		var list v1alpha1.AgentSessionList
-		Expect(api.List(ctx, &list, client.InNamespace(agent.Namespace), client.MatchingFields{"spec.runtimeSessionId": session})).To(Succeed())
-		Expect(list.Items).To(HaveLen(1))
-		return &list.Items[0]
+		return sessionOf(ctx, agent, session)
 	}
 
 	BeforeAll(func(ctx context.Context) {
@@ -216,13 +230,7 @@ var _ = Describe("The gateway", Ordered, func() {
 		Expect(found(ctx, agent).Status.State).To(Equal(v1alpha1.StateActive))
 		Expect(found(ctx, agent).Status.Activation).To(BeEquivalentTo(1))
 
-		if pid := processOf("/gateway", string(pods[0].UID)); pid != 0 {
-			By(fmt.Sprintf("killing the gateway's process %d with SIGKILL", pid))
-			Expect(syscall.Kill(pid, syscall.SIGKILL)).To(Succeed())
-		} else {
-			By("deleting the gateway's pod with grace 0")
-			Expect(api.Delete(ctx, &pods[0], client.GracePeriodSeconds(0))).To(Succeed())
-		}
+		kill(ctx, "/gateway", &pods[0])
 		killed := time.Now()
 		for lines.Scan() { // to the end of what had come
 		}

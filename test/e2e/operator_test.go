@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -22,15 +24,19 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
 	"github.com/agentsession/agentsession/test/forward"
 	"github.com/agentsession/agentsession/test/ontime"
 )
 
-var _ = Describe("The operator's pod", func() {
+var _ = Describe("The operator's pod", Ordered, func() {
+	BeforeAll(func(ctx context.Context) { runOperator(ctx, "--time-scale=12") })
+
 	It("serves its metrics only to whom may read them", func(ctx context.Context) {
 		code, _ := scrape(ctx, "")
 		Expect(code).To(Equal(http.StatusUnauthorized))
@@ -38,6 +44,26 @@ var _ = Describe("The operator's pod", func() {
 		Expect(code).To(Equal(http.StatusOK))
 		Expect(body).To(ContainSubstring("agentsession_ping_cadence_error_seconds_count"))
 		Expect(body).To(ContainSubstring(`agentsession_sessions{state="Idle"}`))
+	})
+
+	It("has another beside it, which stops what is due when it is killed", func(ctx context.Context) {
+		session := example(newNamespace(ctx), "echo")
+		session.Spec.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 60} // 5 s
+		Expect(api.Create(ctx, session)).To(Succeed())
+		status := eventuallyState(ctx, session, v1alpha1.StateIdle)
+		killed := operatorPod(ctx)
+		killOperator(ctx)
+		began := time.Now()
+		Eventually(func() types.UID { return operatorPod(ctx).UID }).ShouldNot(Equal(killed.UID))
+		took := time.Since(began)
+		Eventually(reading(ctx, session)).Should(HaveField("State", BeElementOf(v1alpha1.StateStopping, v1alpha1.StateStopped)))
+		late := time.Since(status.NextStop.At.Time)
+		AddReportEntry("takeover", fmt.Sprintf("another leads %.1f s after the leader was killed; the session was stopped %.1f s after it was due",
+			took.Seconds(), late.Seconds()), ReportEntryVisibilityAlways)
+		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination).To(And(
+			HaveField("Reason", v1alpha1.StopIdleTimeout), HaveField("DueAt.Time", BeTemporally("==", status.NextStop.At.Time))))
+		// Moments in status are whole seconds.
+		Expect(late).To(BeNumerically("<", 6*time.Second+3*canary()))
 	})
 
 	It("lets nobody have a pod through a session who may not have one himself", func(ctx context.Context) {
@@ -64,17 +90,20 @@ func editor(ctx context.Context, namespace string) client.Client {
 	return eve
 }
 
-// operatorPod is the pod of the operator that works.
-func operatorPod(ctx context.Context) corev1.Pod {
+// operatorPod is the pod of the operator that leads.
+func operatorPod(ctx context.Context) (leader corev1.Pod) {
 	GinkgoHelper()
-	var pods corev1.PodList
-	Expect(api.List(ctx, &pods, client.InNamespace(systemNamespace), client.MatchingLabels{"app.kubernetes.io/component": "operator"})).To(Succeed())
-	Expect(pods.Items).To(HaveLen(1))
-	return pods.Items[0]
+	Eventually(func(g Gomega) {
+		var pods corev1.PodList
+		g.Expect(api.List(ctx, &pods, client.InNamespace(systemNamespace), client.MatchingLabels{"app.kubernetes.io/component": "operator"})).To(Succeed())
+		at := slices.IndexFunc(pods.Items, leads(ctx, g))
+		g.Expect(at).NotTo(Equal(-1), "nobody leads")
+		leader = pods.Items[at]
+	}).Should(Succeed())
+	return leader
 }
 
-// killOperator kills the operator's process with SIGKILL where the node's
-// processes are ours to see, and else has the API server force its pod out.
+// killOperator kills the leader's process.
 func killOperator(ctx context.Context) {
 	GinkgoHelper()
 	pod := operatorPod(ctx)
@@ -82,13 +111,20 @@ func killOperator(ctx context.Context) {
 		Expect(client.IgnoreNotFound(api.Delete(ctx, &pod))).To(Succeed())
 		awaitOperator(ctx)
 	})
-	if pid := processOf("/operator", string(pod.UID)); pid != 0 {
-		By(fmt.Sprintf("killing the operator's process %d with SIGKILL", pid))
+	kill(ctx, "/operator", &pod)
+}
+
+// kill kills a pod's process with SIGKILL where the node's processes are ours to see,
+// and else has the API server force the pod out.
+func kill(ctx context.Context, program string, pod *corev1.Pod) {
+	GinkgoHelper()
+	if pid := processOf(program, string(pod.UID)); pid != 0 {
+		By(fmt.Sprintf("killing process %d of %s with SIGKILL", pid, pod.Name))
 		Expect(syscall.Kill(pid, syscall.SIGKILL)).To(Succeed())
 		return
 	}
-	By("deleting the operator's pod with grace 0")
-	Expect(api.Delete(ctx, &pod, client.GracePeriodSeconds(0))).To(Succeed())
+	By(fmt.Sprintf("deleting %s with grace 0", pod.Name))
+	Expect(api.Delete(ctx, pod, client.GracePeriodSeconds(0))).To(Succeed())
 }
 
 // processOf finds a program's process by the pod's UID in its cgroup.

@@ -8,18 +8,21 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -107,25 +110,34 @@ func runOperator(ctx context.Context, args ...string) {
 	awaitOperator(ctx)
 }
 
-// awaitOperator waits until one pod of the operator, and no other, is there
-// and works. The status of the Deployment may still speak of a pod that was
-// just deleted, so the pod itself is looked at too.
+// awaitOperator waits until the operator's pods, and no others, are there and ready, and
+// one of them leads. The status of the Deployment may still speak of a pod that was
+// just deleted, so the pods themselves are looked at too.
 func awaitOperator(ctx context.Context) {
 	GinkgoHelper()
 	var deployment appsv1.Deployment
 	Eventually(func(g Gomega) {
 		g.Expect(api.Get(ctx, client.ObjectKey{Namespace: systemNamespace, Name: operatorName}, &deployment)).To(Succeed())
-		g.Expect(deployment.Status.ObservedGeneration).To(Equal(deployment.Generation))
-		g.Expect(deployment.Status.UpdatedReplicas).To(BeEquivalentTo(1))
-		g.Expect(deployment.Status.AvailableReplicas).To(BeEquivalentTo(1))
-		g.Expect(deployment.Status.Replicas).To(BeEquivalentTo(1))
+		replicas := deployment.Spec.Replicas
+		g.Expect(deployment.Status).To(And(
+			HaveField("ObservedGeneration", deployment.Generation), HaveField("UpdatedReplicas", *replicas),
+			HaveField("AvailableReplicas", *replicas), HaveField("Replicas", *replicas)))
 		var pods corev1.PodList
 		g.Expect(api.List(ctx, &pods, client.InNamespace(systemNamespace), client.MatchingLabels{"app.kubernetes.io/component": "operator"})).To(Succeed())
-		g.Expect(pods.Items).To(HaveLen(1))
-		g.Expect(pods.Items[0].DeletionTimestamp).To(BeNil())
-		g.Expect(pods.Items[0].Status.Conditions).To(ContainElement(And(
-			HaveField("Type", corev1.PodReady), HaveField("Status", corev1.ConditionTrue))))
+		g.Expect(pods.Items).To(HaveLen(int(*replicas)))
+		g.Expect(pods.Items).To(HaveEach(And(
+			HaveField("DeletionTimestamp", BeNil()),
+			HaveField("Status.Conditions", ContainElement(And(HaveField("Type", corev1.PodReady), HaveField("Status", corev1.ConditionTrue)))))))
+		g.Expect(pods.Items).To(ContainElement(Satisfy(leads(ctx, g))))
 	}).Should(Succeed())
+}
+
+// leads tells whether a pod of the operator holds the lease, as of now.
+func leads(ctx context.Context, g Gomega) func(corev1.Pod) bool {
+	var lease coordinationv1.Lease
+	g.Expect(api.Get(ctx, client.ObjectKey{Namespace: systemNamespace, Name: operatorName}, &lease)).To(Succeed())
+	holder := ptr.Deref(lease.Spec.HolderIdentity, "")
+	return func(pod corev1.Pod) bool { return strings.HasPrefix(holder, pod.Name+"_"+string(pod.UID)+"_") }
 }
 
 // newNamespace makes a namespace as strict as Kubernetes has them.
