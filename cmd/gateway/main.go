@@ -186,7 +186,6 @@ func managerOptions(o options) (ctrl.Options, error) {
 				&corev1.Secret{}: {Namespaces: map[string]cache.Config{o.keyNamespace: {LabelSelector: labels.NewSelector().Add(*key)}}},
 			},
 		},
-		Client:                  client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: new(true)}},
 		HealthProbeBindAddress:  o.healthAddress,
 		GracefulShutdownTimeout: &forever,
 		Metrics: metricsserver.Options{

@@ -148,7 +148,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, c *call) error 
 			return c.ended(work, err, "the agent had not answered")
 		}
 		// The compute went, and the cache does not show it yet.
-		if err := waitFor(waiting, changed, conflictRetry); err != nil {
+		if err := waitFor(waiting, changed, conflictRetry); err != nil && !errors.Is(err, errUnchanged) {
 			return c.ended(waiting, err, "the agent was not there")
 		}
 	}
