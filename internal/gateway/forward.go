@@ -116,6 +116,9 @@ func (a agents) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	bare := *answer // the trailers come with the body's end, and go to the answer that net/http made
 	bare.Trailer = nil
+	if endsWithConnection(answer) {
+		bare.Body = &untilClosed{answer.Body, textOf(answer.Header.Get("Content-Type")), func() bool { return a.there(r) }}
+	}
 	return &bare, nil
 }
 
