@@ -55,6 +55,8 @@ type Options struct {
 	// Live reads past the cache, after a write that was refused, before a call is, and
 	// where one has waited for a while.
 	Live client.Reader
+	// Clock is what leases go by. Nil: this machine's, as it is now.
+	Clock *Clock
 	// Cluster is how commands are run in pods.
 	Cluster *rest.Config
 	// Authenticate tells who calls. Nil: nobody is asked who he is, and everybody
@@ -123,6 +125,9 @@ func New(o Options) *Gateway {
 	if o.Authenticate == nil {
 		o.Authenticate = authn.Anybody
 	}
+	if o.Clock == nil {
+		o.Clock = NewClock(o.Log)
+	}
 	if o.RequestTimeout == 0 {
 		o.RequestTimeout = DefaultRequestTimeout
 	}
@@ -144,7 +149,7 @@ func New(o Options) *Gateway {
 	}
 	g.looks = newLooks(rate.NewLimiter(looksPerSecond, looksPerSecond), g.readLive)
 	g.runtimes = newLooks(rate.NewLimiter(runtimeLooksPerSecond, runtimeLooksAtOnce), g.allRuntimes)
-	g.traffic.write = g.writeTraffic
+	g.traffic.write, g.traffic.now = g.writeTraffic, g.Clock.Now
 	return g
 }
 

@@ -111,7 +111,7 @@ func (g *Gateway) acquireAny(ctx context.Context, c *call) (session *v1alpha1.Ag
 		case err == nil:
 			key, end := c.key(), release
 			return session, func() {
-				g.roster.gives(key, time.Now())
+				g.roster.gives(key, g.Clock.Now())
 				end()
 			}, nil
 		case !errors.Is(err, errTaken):
@@ -185,7 +185,7 @@ func transient(err error) bool {
 // free finds, among the sessions that such calls have made, the free one that was used
 // last, so that those that are not needed idle out. soon tells that one will be free.
 func (g *Gateway) free(c *call) (session *v1alpha1.AgentSession, soon bool) {
-	session, soon = g.roster.free(c.endpoint(), time.Now(), func(session *v1alpha1.AgentSession) bool {
+	session, soon = g.roster.free(c.endpoint(), g.Clock.Now(), func(session *v1alpha1.AgentSession) bool {
 		return !g.traffic.busy(computeOf(session))
 	})
 	return session.DeepCopy(), soon

@@ -30,6 +30,7 @@ const (
 // traffic is what this gateway knows of the sessions that it uses.
 type traffic struct {
 	write func(compute, lifecycle.Use) (sight, time.Time, error)
+	now   func() time.Time
 
 	mu   sync.Mutex
 	uses map[compute]*use
@@ -72,9 +73,9 @@ func (u *use) learn(seen sight) {
 
 // wrote takes up what was written. The lease that stands may be another's by now: that
 // of a claim, which is the gateway's own too, or of another gateway.
-func (u *use) wrote(seen sight, held time.Time) {
+func (u *use) wrote(now time.Time, seen sight, held time.Time) {
 	u.learn(seen)
-	if u.Use = u.Pay(time.Now(), seen.Seen); !u.Held.Equal(u.seen.Traffic.InUseUntil) {
+	if u.Use = u.Pay(now, seen.Seen); !u.Held.Equal(u.seen.Traffic.InUseUntil) {
 		u.Held = held
 	}
 }
@@ -82,7 +83,7 @@ func (u *use) wrote(seen sight, held time.Time) {
 // use notes that an invocation of a session begins. Near its idle stop, or to have
 // it alone, it writes so first; a conflict means that somebody else was first.
 func (g *Gateway) use(ctx context.Context, session *v1alpha1.AgentSession, alone bool) (release func(), err error) {
-	of, seen, now := computeOf(session), sightOf(session), time.Now()
+	of, seen, now := computeOf(session), sightOf(session), g.Clock.Now()
 	if alone && (seen.InUse(now) || g.traffic.busy(of)) {
 		return nil, errTaken
 	}
@@ -121,7 +122,7 @@ func (t *traffic) begin(of compute, seen sight, now time.Time, alone bool) (end 
 	return func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		u.Use = u.End(time.Now().Truncate(time.Microsecond)) // what the API holds
+		u.Use = u.End(t.now().Truncate(time.Microsecond)) // what the API holds
 		t.plan(of, u)
 	}
 }
@@ -131,7 +132,7 @@ func (t *traffic) heard(of compute) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if u := t.uses[of]; u != nil {
-		u.HeardAt = time.Now()
+		u.HeardAt = t.now()
 	}
 }
 
@@ -161,7 +162,7 @@ func (t *traffic) wrote(of compute, seen sight, held time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if u := t.uses[of]; u != nil {
-		u.wrote(seen, held)
+		u.wrote(t.now(), seen, held)
 		t.plan(of, u)
 	}
 }
@@ -175,10 +176,14 @@ func (t *traffic) plan(of compute, u *use) {
 	if u.writing != nil || t.uses[of] != u {
 		return // it plans anew when it is done; or the compute is gone
 	}
+	now := t.now()
+	if u.BeganAt.After(now) {
+		u.BeganAt = now // the clock was set
+	}
 	at := u.WriteAt(u.seen.Seen)
-	switch unpaid := time.Until(u.PaidAt); {
+	switch unpaid := u.PaidAt.Sub(now); {
 	case !at.IsZero():
-		u.timer = time.AfterFunc(time.Until(at), func() { t.tell(of, u) })
+		u.timer = time.AfterFunc(at.Sub(now), func() { t.tell(of, u) })
 	case unpaid > 0:
 		u.timer = time.AfterFunc(unpaid, func() { t.forget(of, u) })
 	default:
@@ -216,7 +221,7 @@ func (t *traffic) tell(of compute, u *use) {
 	case err != nil:
 		u.timer = time.AfterFunc(retryAfter, func() { t.tell(of, u) })
 	default:
-		u.wrote(seen, held)
+		u.wrote(t.now(), seen, held)
 		t.plan(of, u)
 	}
 }
@@ -248,7 +253,7 @@ func (g *Gateway) writeTraffic(of compute, u lifecycle.Use) (seen sight, held ti
 
 // patchTraffic writes onto exactly this version of a session.
 func (g *Gateway) patchTraffic(ctx context.Context, session *v1alpha1.AgentSession, u lifecycle.Use) (seen sight, held time.Time, err error) {
-	next, held := u.Record(time.Now(), lifecycle.SeenOf(session))
+	next, held := u.Record(g.Clock.Now(), lifecycle.SeenOf(session))
 	base := session.DeepCopy()
 	session.Status.Traffic = &v1alpha1.Traffic{LastInvocationAt: microTime(next.EndedAt), InUseUntil: microTime(next.InUseUntil)}
 	patch := client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})

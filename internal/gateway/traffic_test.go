@@ -36,7 +36,7 @@ func TestAnEventThatOvertakesAnAnswerStands(t *testing.T) {
 		g, session := NewWithT(t), sessionNo(1, unused)
 		leases := 0
 		var tr *traffic
-		tr = &traffic{write: func(_ compute, u lifecycle.Use) (sight, time.Time, error) {
+		tr = &traffic{now: time.Now, write: func(_ compute, u lifecycle.Use) (sight, time.Time, error) {
 			seen, held, err := written(session, u)
 			if leases++; leases == 1 { // another gateway takes a longer one at once
 				version(7)(session)
@@ -62,7 +62,7 @@ func TestALeaseThatAClaimTookIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, session := NewWithT(t), sessionNo(1, unused)
 		answers := make(chan struct{})
-		tr := &traffic{write: func(_ compute, u lifecycle.Use) (sight, time.Time, error) {
+		tr := &traffic{now: time.Now, write: func(_ compute, u lifecycle.Use) (sight, time.Time, error) {
 			seen, held, err := written(session, u)
 			<-answers
 			return seen, held, err
@@ -89,7 +89,7 @@ func TestFlushWaitsForTheWriteOnItsWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, session := NewWithT(t), sessionNo(1, unused)
 		writes := 0
-		tr := &traffic{write: func(_ compute, u lifecycle.Use) (sight, time.Time, error) {
+		tr := &traffic{now: time.Now, write: func(_ compute, u lifecycle.Use) (sight, time.Time, error) {
 			writes++
 			time.Sleep(5 * time.Second)
 			return written(session, u)
@@ -123,7 +123,7 @@ func TestFlushEndsWithTheAPIServersSilence(t *testing.T) {
 				g := NewWithT(t)
 				var mu sync.Mutex
 				told := 0
-				tr := &traffic{write: func(_ compute, u lifecycle.Use) (sight, time.Time, error) {
+				tr := &traffic{now: time.Now, write: func(_ compute, u lifecycle.Use) (sight, time.Time, error) {
 					ctx, cancel := context.WithTimeout(t.Context(), writeTimeout)
 					defer cancel()
 					if row.answers == 0 {

@@ -176,13 +176,15 @@ func (f *Front) Door(change ...func(*gateway.Options)) (url string, shut func() 
 func (f *Front) DoorThrough(way transport.WrapperFunc, change ...func(*gateway.Options)) (url string, shut func() error, err error) {
 	config := rest.CopyConfig(f.config)
 	config.Wrap(way)
+	clock := gateway.NewClock(f.log)
+	config.Wrap(clock.Through)
 	c, err := cluster.New(config, func(o *cluster.Options) {
 		o.Scheme = f.API.Scheme()
 	})
 	if err != nil {
 		return "", nil, fmt.Errorf("make a cache: %w", err)
 	}
-	o := gateway.Options{Client: c.GetClient(), Live: c.GetAPIReader(), Cluster: c.GetConfig(), AllowLoopback: true, Log: f.log}
+	o := gateway.Options{Client: c.GetClient(), Live: c.GetAPIReader(), Clock: clock, Cluster: c.GetConfig(), AllowLoopback: true, Log: f.log}
 	for _, f := range change {
 		f(&o)
 	}
