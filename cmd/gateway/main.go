@@ -131,6 +131,8 @@ func run(o options) error {
 		return fmt.Errorf("find the cluster: %w", err)
 	}
 	config = apiserver.Watched(config, ctrl.Log)
+	clock := gateway.NewClock(ctrl.Log)
+	config.Wrap(clock.Through)
 	config.QPS = -1 // the API server's priority and fairness decides
 	opts, err := managerOptions(o)
 	if err != nil {
@@ -147,7 +149,7 @@ func run(o options) error {
 	if spans != nil {
 		defer flush(spans)
 	}
-	g, err := newGateway(mgr, o, spans)
+	g, err := newGateway(mgr, o, clock, spans)
 	if err != nil {
 		return err
 	}
@@ -186,7 +188,6 @@ func managerOptions(o options) (ctrl.Options, error) {
 				&corev1.Secret{}: {Namespaces: map[string]cache.Config{o.keyNamespace: {LabelSelector: labels.NewSelector().Add(*key)}}},
 			},
 		},
-		Client:                  client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: new(true)}},
 		HealthProbeBindAddress:  o.healthAddress,
 		GracefulShutdownTimeout: &forever,
 		Metrics: metricsserver.Options{
@@ -223,9 +224,9 @@ func authenticator(mgr ctrl.Manager, o options) (authn.Authenticator, error) {
 	return authn.ByScheme(schemes), nil
 }
 
-func newGateway(mgr ctrl.Manager, o options, spans *trace.TracerProvider) (*gateway.Gateway, error) {
+func newGateway(mgr ctrl.Manager, o options, clock *gateway.Clock, spans *trace.TracerProvider) (*gateway.Gateway, error) {
 	opts := gateway.Options{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Cluster: mgr.GetConfig(), AllowLoopback: o.allowLoopback, Conflict: gateway.Conflict(o.conflict),
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock, Cluster: mgr.GetConfig(), AllowLoopback: o.allowLoopback, Conflict: gateway.Conflict(o.conflict),
 		RequestTimeout: o.requestTimeout, StreamTimeout: o.streamTimeout, QueueLength: o.queueLength, QueueTimeout: o.queueTimeout,
 		ShutdownDelay: o.shutdownDelay, PublicURL: o.publicURL, Log: ctrl.Log.WithName("gateway"),
 	}

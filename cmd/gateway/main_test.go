@@ -7,6 +7,14 @@ import (
 	. "github.com/onsi/gomega"
 )
 
+// Reads that wait for writes have a call wait for those of others.
+func TestReadsWaitForNoWrites(t *testing.T) {
+	g := NewWithT(t)
+	opts, err := managerOptions(options{keyNamespace: "system"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(opts.Client.Cache).To(BeNil())
+}
+
 func TestValidate(t *testing.T) {
 	for name, row := range map[string]struct {
 		change func(*options)

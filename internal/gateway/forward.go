@@ -116,6 +116,9 @@ func (a agents) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	bare := *answer // the trailers come with the body's end, and go to the answer that net/http made
 	bare.Trailer = nil
+	if endsWithConnection(answer) {
+		bare.Body = &untilClosed{answer.Body, textOf(answer.Header.Get("Content-Type")), func() bool { return a.there(r) }}
+	}
 	return &bare, nil
 }
 
@@ -148,7 +151,7 @@ func (g *Gateway) invoke(w http.ResponseWriter, r *http.Request, c *call) error 
 			return c.ended(work, err, "the agent had not answered")
 		}
 		// The compute went, and the cache does not show it yet.
-		if err := waitFor(waiting, changed, conflictRetry); err != nil {
+		if err := waitFor(waiting, changed, conflictRetry); err != nil && !errors.Is(err, errUnchanged) {
 			return c.ended(waiting, err, "the agent was not there")
 		}
 	}

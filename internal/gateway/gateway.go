@@ -48,10 +48,15 @@ const (
 
 // Options are what a gateway needs.
 type Options struct {
-	// Client reads from a cache and writes; its reads see its own writes.
+	// Client reads from a cache and writes. Its reads must not wait for its writes
+	// (client.CacheOptions.EnableReadYourWritesConsistency): a call would wait for those
+	// of others, as long as the watch is late.
 	Client client.Client
-	// Live reads past the cache, after a write that was refused, and before a call is.
+	// Live reads past the cache, after a write that was refused, before a call is, and
+	// where one has waited for a while.
 	Live client.Reader
+	// Clock is what leases go by. Nil: this machine's, as it is now.
+	Clock *Clock
 	// Cluster is how commands are run in pods.
 	Cluster *rest.Config
 	// Authenticate tells who calls. Nil: nobody is asked who he is, and everybody
@@ -96,19 +101,20 @@ type Gateway struct {
 	finishing finishing
 	lines     lines // of calls for any free session
 	// starting are those of calls that start a session of a runtime with maxSessions.
-	starting lines
-	roster   roster
-	looks    *looks[client.ObjectKey, *v1alpha1.AgentSession]
-	runtimes *looks[struct{}, []v1alpha1.AgentRuntime]
-	counts   *rate.Limiter // of sessions, past the cache
-	full     *lru.Cache    // when a runtime was last found to have all that it may
-	issuers  *authn.Issuers
-	tracing  tracing
-	agents   http.RoundTripper
-	files    *semaphore.Weighted // bytes of payloads
-	calls    sync.WaitGroup      // that are being served
-	ready    atomic.Bool         // for calls
-	synced   func() bool         // the roster has all that the cache has
+	starting   lines
+	beginnings beginnings
+	roster     roster
+	looks      *looks[client.ObjectKey, *v1alpha1.AgentSession]
+	runtimes   *looks[struct{}, []v1alpha1.AgentRuntime]
+	counts     *rate.Limiter // of sessions, past the cache
+	full       *lru.Cache    // when a runtime was last found to have all that it may
+	issuers    *authn.Issuers
+	tracing    tracing
+	agents     http.RoundTripper
+	files      *semaphore.Weighted // bytes of payloads
+	calls      sync.WaitGroup      // that are being served
+	ready      atomic.Bool         // for calls
+	synced     func() bool         // the roster has all that the cache has
 }
 
 // New makes a gateway. Watch has it see the sessions.
@@ -118,6 +124,9 @@ func New(o Options) *Gateway {
 	}
 	if o.Authenticate == nil {
 		o.Authenticate = authn.Anybody
+	}
+	if o.Clock == nil {
+		o.Clock = NewClock(o.Log)
 	}
 	if o.RequestTimeout == 0 {
 		o.RequestTimeout = DefaultRequestTimeout
@@ -140,7 +149,7 @@ func New(o Options) *Gateway {
 	}
 	g.looks = newLooks(rate.NewLimiter(looksPerSecond, looksPerSecond), g.readLive)
 	g.runtimes = newLooks(rate.NewLimiter(runtimeLooksPerSecond, runtimeLooksAtOnce), g.allRuntimes)
-	g.traffic.write = g.writeTraffic
+	g.traffic.write, g.traffic.now = g.writeTraffic, g.Clock.Now
 	return g
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -83,14 +84,13 @@ func (l *looks[K, V]) take(ctx context.Context, key K, one *look[V]) {
 }
 
 // read reads a session, past the cache if it is to be live. One that is not there has
-// no UID.
+// no UID. It waits for no write: what this gateway wrote it knows.
 func (g *Gateway) read(ctx context.Context, key client.ObjectKey, live bool) (session *v1alpha1.AgentSession, err error) {
 	if live {
 		session, err = g.looks.at(ctx, key)
 		session = session.DeepCopy()
 	} else {
-		session = &v1alpha1.AgentSession{}
-		err = g.Client.Get(ctx, key, session)
+		session, err = g.readKnown(ctx, key)
 	}
 	switch {
 	case apierrors.IsNotFound(err):
@@ -99,6 +99,21 @@ func (g *Gateway) read(ctx context.Context, key client.ObjectKey, live bool) (se
 		return nil, fmt.Errorf("get session %s: %w", key, err)
 	}
 	return session, err
+}
+
+// readKnown reads what the cache shows, or what this gateway knows and the cache does not
+// show yet.
+func (g *Gateway) readKnown(ctx context.Context, key client.ObjectKey) (*v1alpha1.AgentSession, error) {
+	ahead := g.roster.ahead(key) // before the cache, which may catch up meanwhile
+	session := &v1alpha1.AgentSession{}
+	err := g.Client.Get(ctx, key, session)
+	if ahead == nil || client.IgnoreNotFound(err) != nil {
+		return session, err
+	}
+	if order, e := resourceversion.CompareResourceVersion(session.ResourceVersion, ahead.ResourceVersion); err == nil && e == nil && order > 0 {
+		return session, nil
+	}
+	return ahead.DeepCopy(), nil
 }
 
 func (g *Gateway) readLive(ctx context.Context, key client.ObjectKey) (*v1alpha1.AgentSession, error) {

@@ -164,3 +164,64 @@ func TestARuntimeThatTheCacheDoesNotShowIsLookedFor(t *testing.T) {
 		g.Expect(found).To(HaveLen(1))
 	})
 }
+
+// Of the calls that want one session to begin, one at a time writes that, and what the API
+// server says is said to all. What one is refused, or does not wait for, is his own.
+func TestASessionIsBegunOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		scheme := runtime.NewScheme()
+		g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+		var writes atomic.Int64
+		var fails error
+		one := New(Options{Client: fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{
+			Create: func(ctx context.Context, _ client.WithWatch, _ client.Object, _ ...client.CreateOption) error {
+				writes.Add(1)
+				select {
+				case <-time.After(time.Second):
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+				return fails
+			},
+		}).Build()})
+		agent := &v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Namespace: shop.Namespace, Name: shop.Name, UID: counter.runtime}}
+		all := func(ctx context.Context) (begun, failed int) {
+			writes.Store(0)
+			var mu sync.Mutex
+			var calls sync.WaitGroup
+			for n := range 100 {
+				calls.Go(func() {
+					time.Sleep(time.Duration(n) * time.Millisecond)
+					within := t.Context()
+					if n == 0 {
+						within = ctx
+					}
+					first, err := one.begin(within, &call{runtime: agent, qualifier: v1alpha1.DefaultQualifier, session: "one"}, &v1alpha1.AgentSession{})
+					mu.Lock()
+					defer mu.Unlock()
+					if first {
+						begun++
+					}
+					if err != nil {
+						failed++
+					}
+				})
+			}
+			calls.Wait()
+			return begun, failed
+		}
+		begun, failed := all(t.Context())
+		g.Expect([]int{begun, failed, int(writes.Load())}).To(Equal([]int{1, 0, 1}))
+
+		fails = errors.New("silent")
+		_, failed = all(t.Context())
+		g.Expect([]int{failed, int(writes.Load())}).To(Equal([]int{100, 1}))
+
+		leaves, leave := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer leave()
+		_, failed = all(leaves)
+		g.Expect([]int{failed, int(writes.Load())}).To(Equal([]int{1, 1}), "the others look anew")
+		g.Expect(one.beginnings.all).To(BeEmpty())
+	})
+}

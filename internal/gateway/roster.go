@@ -29,8 +29,19 @@ type listed struct {
 	session *v1alpha1.AgentSession // nil while it is being made
 	runtime client.ObjectKey
 	pool    endpoint // empty: it is in none
+	ahead   bool     // of the cache: the API server said it to this gateway alone
 	in      *queue   // of its pool; nil: in none
 	place   int      // in that
+}
+
+// stays tells whether a session is no news: what was written here comes back later than
+// its answer, or sooner.
+func (l *listed) stays(session *v1alpha1.AgentSession, ahead bool) bool {
+	if l == nil || l.session == nil {
+		return false
+	}
+	order, err := resourceversion.CompareResourceVersion(session.ResourceVersion, l.session.ResourceVersion)
+	return err == nil && (order < 0 || order == 0 && ahead)
 }
 
 // pool has the sessions of an endpoint that calls for any free session share.
@@ -78,7 +89,7 @@ func (q *queue) Pop() any {
 func (r *roster) saw(session *v1alpha1.AgentSession) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.take(session)
+	r.take(session, false)
 }
 
 // told takes up what the API server said of a session, when this gateway wrote it or
@@ -87,8 +98,18 @@ func (r *roster) told(session *v1alpha1.AgentSession) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.known[client.ObjectKeyFromObject(session)] != nil {
-		r.take(session)
+		r.take(session, true)
 	}
+}
+
+// ahead is a session as told took it up, as long as no event has shown that; else nil.
+func (r *roster) ahead(key client.ObjectKey) *v1alpha1.AgentSession {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if entry := r.known[key]; entry != nil && entry.ahead {
+		return entry.session
+	}
+	return nil
 }
 
 // makes counts a session that is about to be made among those with a compute.
@@ -116,19 +137,17 @@ func (r *roster) gone(key client.ObjectKey) {
 	r.remove(key)
 }
 
-func (r *roster) take(session *v1alpha1.AgentSession) {
+func (r *roster) take(session *v1alpha1.AgentSession, ahead bool) {
 	key := client.ObjectKeyFromObject(session)
-	if entry := r.known[key]; entry != nil && entry.session != nil {
-		if order, err := resourceversion.CompareResourceVersion(session.ResourceVersion, entry.session.ResourceVersion); err == nil && order < 0 {
-			return // what was written here comes back later than its answer
-		}
+	if r.known[key].stays(session, ahead) {
+		return
 	}
 	given := r.remove(key)
 	ref := session.Spec.RuntimeRef
 	if ref == nil {
 		return
 	}
-	entry := &listed{session: session, runtime: client.ObjectKey{Namespace: session.Namespace, Name: ref.Name}, pool: poolOf(session)}
+	entry := &listed{session: session, runtime: client.ObjectKey{Namespace: session.Namespace, Name: ref.Name}, pool: poolOf(session), ahead: ahead}
 	r.add(key, entry, lifecycle.HasCompute(session))
 	if entry.pool == (endpoint{}) {
 		return

@@ -111,7 +111,7 @@ func (g *Gateway) acquireAny(ctx context.Context, c *call) (session *v1alpha1.Ag
 		case err == nil:
 			key, end := c.key(), release
 			return session, func() {
-				g.roster.gives(key, time.Now())
+				g.roster.gives(key, g.Clock.Now())
 				end()
 			}, nil
 		case !errors.Is(err, errTaken):
@@ -136,12 +136,14 @@ func (g *Gateway) takeOrBegin(ctx context.Context, c *call) (session *v1alpha1.A
 	for {
 		changed := g.changes.next(client.ObjectKeyFromObject(c.runtime))
 		free, soon := g.free(c)
+		lost := false
 		switch {
 		case free != nil:
 			c.session = free.Spec.RuntimeSessionID
 			if release, err = g.use(ctx, free, true); err == nil {
 				return free, release, nil
 			}
+			lost = apierrors.IsConflict(err)
 		case soon:
 		default:
 			stopped := g.idle(c)
@@ -150,15 +152,28 @@ func (g *Gateway) takeOrBegin(ctx context.Context, c *call) (session *v1alpha1.A
 			if begun, err = g.begin(ctx, c, stopped); begun {
 				return nil, nil, nil
 			}
+			lost = err == nil
 		}
 		if err != nil && !transient(err) {
 			return nil, nil, err
 		}
-		// A lease that lapses is no change that could be seen.
-		if err := waitFor(ctx, changed, conflictRetry); err != nil {
+		if err := g.pause(ctx, c, changed, lost); err != nil {
 			return nil, nil, err
 		}
 	}
+}
+
+// pause waits for a moment: a lease that lapses is no change that could be seen. A session
+// that was lost to somebody else is looked at if the cache has not shown that.
+func (g *Gateway) pause(ctx context.Context, c *call, changed <-chan struct{}, lost bool) error {
+	err := waitFor(ctx, changed, conflictRetry)
+	if !errors.Is(err, errUnchanged) {
+		return err
+	}
+	if lost {
+		_, _ = g.looks.at(ctx, c.key()) // the roster is told, or it is tried again
+	}
+	return nil
 }
 
 // transient tells of an error that other calls are the reason for.
@@ -170,7 +185,7 @@ func transient(err error) bool {
 // free finds, among the sessions that such calls have made, the free one that was used
 // last, so that those that are not needed idle out. soon tells that one will be free.
 func (g *Gateway) free(c *call) (session *v1alpha1.AgentSession, soon bool) {
-	session, soon = g.roster.free(c.endpoint(), time.Now(), func(session *v1alpha1.AgentSession) bool {
+	session, soon = g.roster.free(c.endpoint(), g.Clock.Now(), func(session *v1alpha1.AgentSession) bool {
 		return !g.traffic.busy(computeOf(session))
 	})
 	return session.DeepCopy(), soon

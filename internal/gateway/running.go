@@ -34,7 +34,7 @@ func (g *Gateway) run(ctx context.Context, session *v1alpha1.AgentSession, cut f
 	g.running.add(key, one)
 	// What was seen before that is in the cache, unless that is late: then it comes.
 	var now v1alpha1.AgentSession
-	if err := g.Client.Get(ctx, key, &now, client.DisableReadYourWritesConsistency); err == nil {
+	if err := g.Client.Get(ctx, key, &now); err == nil {
 		g.running.saw(&now)
 	}
 	return func() { g.running.remove(key, one) }

@@ -24,13 +24,20 @@ import (
 // runtimeField selects the sessions of a runtime by its name.
 const runtimeField = "spec.runtimeRef.name"
 
-// conflictRetry is when a session is looked at again that somebody else wrote
-// first, if no change has shown it before.
-const conflictRetry = 50 * time.Millisecond
+const (
+	// conflictRetry is when a session is looked at again that somebody else wrote
+	// first, if no change has shown it before.
+	conflictRetry = 50 * time.Millisecond
+	// stopPatience is how long a call to a session that stops waits, before it is told of
+	// a conflict.
+	stopPatience = 3 * time.Second
+	// lookAgain is how long a call that waits for a session goes by the cache, which may
+	// stand still, before it looks past it.
+	lookAgain = 5 * time.Second
+)
 
-// stopPatience is how long a call to a session that stops waits, before it is told of
-// a conflict.
-const stopPatience = 3 * time.Second
+// errUnchanged means that no change was seen in the time for one.
+var errUnchanged = errors.New("no change was seen")
 
 // nameOf is the name of the AgentSession of a runtime, endpoint and session id:
 // whoever is asked for the session makes the same object, which is there once.
@@ -59,23 +66,35 @@ func (c *call) means(session *v1alpha1.AgentSession) bool {
 // it is in use until release. started says that this call has begun to start it,
 // or one that it waited for.
 func (g *Gateway) acquire(ctx context.Context, c *call, started bool) (session *v1alpha1.AgentSession, release func(), err error) {
-	for live := false; ; {
+	for live, late := false, false; ; {
 		changed := g.changes.next(c.key())
 		session, phase, err := g.look(ctx, c, live)
+		if err != nil && late { // what the cache shows is enough to wait on
+			live = false
+			session, phase, err = g.look(ctx, c, live)
+		}
 		if err == nil && phase == lifecycle.PhaseReady {
 			if release, err = g.use(ctx, session, c.any); !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
 				return session, release, err
 			}
-			// Somebody was first: see what it is when the cache shows it.
+			// Somebody was first: see what it is when the cache shows it, or past it.
 			err = waitFor(ctx, changed, conflictRetry)
 		} else if err == nil {
 			started, err = g.advance(ctx, c, changed, session, phase, started, live)
 		}
-		// What the cache shows is enough to let a call through, and not to refuse it.
-		if live = refuses(err) && !live; err != nil && !live {
+		if live, late, err = again(err, live); err != nil {
 			return nil, nil, err
 		}
 	}
+}
+
+// again tells how a session is looked at next: what the cache shows is enough to let a
+// call through, and not to refuse it. late: it has shown nothing new.
+func again(err error, live bool) (past, late bool, _ error) {
+	if late = errors.Is(err, errUnchanged); late || refuses(err) && !live {
+		return true, late, nil
+	}
+	return false, false, err
 }
 
 // advance has a session that is not ready start, or waits for it.
@@ -139,7 +158,7 @@ func (g *Gateway) await(ctx context.Context, c *call, changed <-chan struct{}, s
 		return refusal
 	}
 	if started || g.Conflict == ConflictWait {
-		return waitFor(ctx, changed, 0)
+		return waitFor(ctx, changed, lookAgain)
 	}
 	if left := c.bears(phase); left > 0 {
 		return waitFor(ctx, changed, left)
@@ -161,23 +180,43 @@ func (c *call) bears(phase lifecycle.Phase) time.Duration {
 	return time.Until(c.patience)
 }
 
-// waitFor waits for a change, for as long as atMost if that is not zero.
+// waitFor waits for a change. It is errUnchanged if none has come in time.
 func waitFor(ctx context.Context, changed <-chan struct{}, atMost time.Duration) error {
-	var over <-chan time.Time
-	if atMost > 0 {
-		over = time.After(atMost)
-	}
 	select {
 	case <-changed:
-	case <-over:
+		return nil
+	case <-time.After(atMost):
+		return errUnchanged
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	return nil
 }
 
 // begin creates a session, or wakes it, unless somebody else was first.
 func (g *Gateway) begin(ctx context.Context, c *call, session *v1alpha1.AgentSession) (first bool, err error) {
+	one, mine := g.beginnings.of(c.key())
+	if !mine {
+		select {
+		case <-one.done:
+			return false, one.err
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
+	defer func() {
+		shared := err
+		if refuses(err) || ctx.Err() != nil { // that is for this call alone
+			shared = nil
+		}
+		g.beginnings.end(c.key(), shared)
+		if first { // the roster shows it
+			g.changes.tell(c.key())
+		}
+	}()
+	return g.beginAlone(ctx, c, session)
+}
+
+func (g *Gateway) beginAlone(ctx context.Context, c *call, session *v1alpha1.AgentSession) (first bool, err error) {
 	if c.runtime.Spec.MaxSessions != nil {
 		// One after the other, or all would count before the first has begun.
 		done, err := g.starting.wait(ctx, endpoint{runtime: c.runtime.UID}, math.MaxInt)
@@ -204,7 +243,9 @@ func (g *Gateway) begin(ctx context.Context, c *call, session *v1alpha1.AgentSes
 func (g *Gateway) create(ctx context.Context, c *call) (first bool, err error) {
 	session := newSession(c)
 	g.roster.makes(c.key(), client.ObjectKeyFromObject(c.runtime))
-	err = g.Client.Create(ctx, session)
+	within, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	err = g.Client.Create(within, session)
 	switch {
 	case err == nil:
 		g.roster.told(session)
@@ -235,16 +276,26 @@ func uncounted(err error) bool {
 func (g *Gateway) wake(ctx context.Context, c *call, session *v1alpha1.AgentSession) (first bool, err error) {
 	base := session.DeepCopy()
 	session.Spec.Activation, session.Spec.DesiredState = lifecycle.Wake(session), v1alpha1.DesiredRunning
-	err = g.Client.Patch(ctx, session, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
+	err = g.patchSpec(ctx, session, base)
 	switch {
 	case apierrors.IsConflict(err):
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("wake session %s: %w", c.key(), err)
 	}
-	g.roster.told(session)
 	startsTotal.WithLabelValues("woken").Inc()
 	return true, nil
+}
+
+// patchSpec writes onto exactly the version of a session that base is.
+func (g *Gateway) patchSpec(ctx context.Context, session, base *v1alpha1.AgentSession) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	if err := g.Client.Patch(ctx, session, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})); err != nil {
+		return err
+	}
+	g.roster.told(session)
+	return nil
 }
 
 // withdraw stops a session that this call has begun and that cannot start: nobody

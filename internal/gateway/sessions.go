@@ -241,9 +241,9 @@ func (g *Gateway) list(w http.ResponseWriter, r *http.Request, c *call) error {
 
 func (g *Gateway) describe(w http.ResponseWriter, r *http.Request, c *call) error {
 	namespace, name, _ := strings.Cut(c.label, "/")
-	var session v1alpha1.AgentSession
-	if err := g.Client.Get(r.Context(), client.ObjectKey{Namespace: namespace, Name: name}, &session); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("get session %s: %w", c.label, err)
+	session, err := g.read(r.Context(), client.ObjectKey{Namespace: namespace, Name: name}, false)
+	if err != nil {
+		return err
 	}
 	if session.Spec.RuntimeRef == nil { // or it is not there
 		return notFound("Session not found")
@@ -255,7 +255,7 @@ func (g *Gateway) describe(w http.ResponseWriter, r *http.Request, c *call) erro
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, viewOf(&session, agent))
+	return writeJSON(w, viewOf(session, agent))
 }
 
 // stopMany stops what a selection means and has a compute.

@@ -70,7 +70,7 @@ func (g *Gateway) askToStop(ctx context.Context, key client.ObjectKey, token str
 			session.Annotations = map[string]string{}
 		}
 		session.Annotations[AnnotationStopToken] = token
-		err = g.Client.Patch(ctx, session, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
+		err = g.patchSpec(ctx, session, base)
 		switch {
 		case apierrors.IsConflict(err):
 			continue // the operator or another gateway wrote meanwhile

@@ -7,9 +7,11 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -21,11 +23,14 @@ const (
 	writeTimeout = 10 * time.Second
 	// retryAfter is when a write that failed is tried again.
 	retryAfter = time.Second
+	// flushAtOnce is how many writes a gateway makes at once when it ends.
+	flushAtOnce = 50
 )
 
 // traffic is what this gateway knows of the sessions that it uses.
 type traffic struct {
-	write func(compute, lifecycle.Use) (lifecycle.Seen, time.Time, error)
+	write func(compute, lifecycle.Use) (sight, time.Time, error)
+	now   func() time.Time
 
 	mu   sync.Mutex
 	uses map[compute]*use
@@ -41,18 +46,44 @@ func computeOf(session *v1alpha1.AgentSession) compute {
 	return compute{client.ObjectKeyFromObject(session), session.Status.Pod.UID}
 }
 
+// sight is what a session's status says at a version of it.
+type sight struct {
+	lifecycle.Seen
+	version string
+}
+
+func sightOf(session *v1alpha1.AgentSession) sight {
+	return sight{lifecycle.SeenOf(session), session.ResourceVersion}
+}
+
 // use is what is known of one compute.
 type use struct {
 	lifecycle.Use
-	seen    lifecycle.Seen
+	seen    sight
 	timer   *time.Timer
-	writing bool
+	writing chan struct{} // closed when the write on its way is over; nil: there is none
+}
+
+// learn takes up what a status says, unless what is known is later.
+func (u *use) learn(seen sight) {
+	if order, err := resourceversion.CompareResourceVersion(seen.version, u.seen.version); err != nil || order > 0 {
+		u.seen = seen
+	}
+}
+
+// wrote takes up what was written. The lease that stands may be another's by now: that
+// of a claim, which is the gateway's own too, or of another gateway.
+func (u *use) wrote(now time.Time, seen sight, held time.Time) {
+	u.learn(seen)
+	if u.Use = u.Pay(now, seen.Seen); !u.Held.Equal(u.seen.Traffic.InUseUntil) {
+		u.Held = held
+	}
 }
 
 // use notes that an invocation of a session begins. Near its idle stop, or to have
 // it alone, it writes so first; a conflict means that somebody else was first.
 func (g *Gateway) use(ctx context.Context, session *v1alpha1.AgentSession, alone bool) (release func(), err error) {
-	of, seen, now := computeOf(session), lifecycle.SeenOf(session), time.Now()
+	of, seen, now := computeOf(session), sightOf(session), g.Clock.Now()
 	if alone && (seen.InUse(now) || g.traffic.busy(of)) {
 		return nil, errTaken
 	}
@@ -60,6 +91,8 @@ func (g *Gateway) use(ctx context.Context, session *v1alpha1.AgentSession, alone
 		return g.traffic.begin(of, seen, now, alone), nil
 	}
 	claim := lifecycle.Use{InFlight: 1, BeganAt: now}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	written, held, err := g.patchTraffic(ctx, session, claim)
 	if err != nil {
 		return nil, err
@@ -70,7 +103,7 @@ func (g *Gateway) use(ctx context.Context, session *v1alpha1.AgentSession, alone
 }
 
 // begin counts an invocation in, until the function that it returns is called.
-func (t *traffic) begin(of compute, seen lifecycle.Seen, now time.Time, alone bool) (end func()) {
+func (t *traffic) begin(of compute, seen sight, now time.Time, alone bool) (end func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.uses == nil {
@@ -81,15 +114,15 @@ func (t *traffic) begin(of compute, seen lifecycle.Seen, now time.Time, alone bo
 		u = &use{}
 		t.uses[of] = u
 	}
-	u.seen = seen
-	if u.Use = u.Begin(now, seen); u.InFlight == 1 {
+	u.learn(seen)
+	if u.Use = u.Begin(now, u.seen.Seen); u.InFlight == 1 {
 		u.Alone = alone
 	}
 	t.plan(of, u)
 	return func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		u.Use = u.End(time.Now().Truncate(time.Microsecond)) // what the API holds
+		u.Use = u.End(t.now().Truncate(time.Microsecond)) // what the API holds
 		t.plan(of, u)
 	}
 }
@@ -99,7 +132,7 @@ func (t *traffic) heard(of compute) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if u := t.uses[of]; u != nil {
-		u.HeardAt = time.Now()
+		u.HeardAt = t.now()
 	}
 }
 
@@ -119,18 +152,17 @@ func (t *traffic) saw(session *v1alpha1.AgentSession) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if u := t.uses[computeOf(session)]; u != nil {
-		u.seen = lifecycle.SeenOf(session)
+		u.learn(sightOf(session))
 		t.plan(computeOf(session), u)
 	}
 }
 
-// wrote takes up what was written.
-func (t *traffic) wrote(of compute, seen lifecycle.Seen, held time.Time) {
+// wrote takes up what a call wrote.
+func (t *traffic) wrote(of compute, seen sight, held time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if u := t.uses[of]; u != nil {
-		u.seen, u.Use = seen, u.Pay(time.Now(), seen)
-		u.Held = held
+		u.wrote(t.now(), seen, held)
 		t.plan(of, u)
 	}
 }
@@ -141,13 +173,17 @@ func (t *traffic) plan(of compute, u *use) {
 	if u.timer != nil {
 		u.timer.Stop()
 	}
-	if u.writing || t.uses[of] != u {
+	if u.writing != nil || t.uses[of] != u {
 		return // it plans anew when it is done; or the compute is gone
 	}
-	at := u.WriteAt(u.seen)
-	switch unpaid := time.Until(u.PaidAt); {
+	now := t.now()
+	if u.BeganAt.After(now) {
+		u.BeganAt = now // the clock was set
+	}
+	at := u.WriteAt(u.seen.Seen)
+	switch unpaid := u.PaidAt.Sub(now); {
 	case !at.IsZero():
-		u.timer = time.AfterFunc(time.Until(at), func() { t.tell(of, u) })
+		u.timer = time.AfterFunc(at.Sub(now), func() { t.tell(of, u) })
 	case unpaid > 0:
 		u.timer = time.AfterFunc(unpaid, func() { t.forget(of, u) })
 	default:
@@ -162,14 +198,14 @@ func (t *traffic) forget(of compute, u *use) {
 	t.plan(of, u)
 }
 
-// tell writes what is known of a compute.
+// tell writes what is known of a compute, unless a write of it is on its way.
 func (t *traffic) tell(of compute, u *use) {
 	t.mu.Lock()
-	if u.writing || t.uses[of] != u {
+	if u.writing != nil || t.uses[of] != u {
 		t.mu.Unlock()
 		return
 	}
-	u.writing = true
+	u.writing = make(chan struct{})
 	now := u.Use
 	t.mu.Unlock()
 
@@ -177,17 +213,15 @@ func (t *traffic) tell(of compute, u *use) {
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	u.writing = false
+	close(u.writing)
+	u.writing = nil
 	switch {
 	case apierrors.IsNotFound(err):
 		delete(t.uses, of) // the compute is gone
 	case err != nil:
 		u.timer = time.AfterFunc(retryAfter, func() { t.tell(of, u) })
 	default:
-		u.seen, u.Use = seen, u.Pay(time.Now(), seen)
-		if !u.Held.Equal(seen.Traffic.InUseUntil) { // or a claim took that meanwhile
-			u.Held = held
-		}
+		u.wrote(t.now(), seen, held)
 		t.plan(of, u)
 	}
 }
@@ -195,19 +229,19 @@ func (t *traffic) tell(of compute, u *use) {
 // writeTraffic writes what is known of a compute onto the newest version of its
 // session, and tells what stands there then, and the lease that is held. It is an
 // error "not found" if the compute is going or gone.
-func (g *Gateway) writeTraffic(of compute, u lifecycle.Use) (seen lifecycle.Seen, held time.Time, err error) {
+func (g *Gateway) writeTraffic(of compute, u lifecycle.Use) (seen sight, held time.Time, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
 	// A cache that lags is no reason to wait: what it holds is good enough or refused.
-	for reader := client.Reader(g.Client); ; reader = g.Live {
-		var session v1alpha1.AgentSession
-		if err := reader.Get(ctx, of.session, &session, client.DisableReadYourWritesConsistency); err != nil {
+	for read := g.readKnown; ; read = g.readLive {
+		session, err := read(ctx, of.session)
+		if err != nil {
 			return seen, held, err
 		}
 		if pod := session.Status.Pod; pod == nil || pod.UID != of.pod || session.Status.State == v1alpha1.StateStopping {
 			return seen, held, apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("agentsessions").GroupResource(), of.session.Name)
 		}
-		seen, held, err = g.patchTraffic(ctx, &session, u)
+		seen, held, err = g.patchTraffic(ctx, session, u)
 		if err != nil {
 			g.Log.Info("Could not write what is in flight", "session", of.session, "error", err.Error())
 		}
@@ -218,8 +252,8 @@ func (g *Gateway) writeTraffic(of compute, u lifecycle.Use) (seen lifecycle.Seen
 }
 
 // patchTraffic writes onto exactly this version of a session.
-func (g *Gateway) patchTraffic(ctx context.Context, session *v1alpha1.AgentSession, u lifecycle.Use) (seen lifecycle.Seen, held time.Time, err error) {
-	next, held := u.Record(time.Now(), lifecycle.SeenOf(session))
+func (g *Gateway) patchTraffic(ctx context.Context, session *v1alpha1.AgentSession, u lifecycle.Use) (seen sight, held time.Time, err error) {
+	next, held := u.Record(g.Clock.Now(), lifecycle.SeenOf(session))
 	base := session.DeepCopy()
 	session.Status.Traffic = &v1alpha1.Traffic{LastInvocationAt: microTime(next.EndedAt), InUseUntil: microTime(next.InUseUntil)}
 	patch := client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})
@@ -228,7 +262,7 @@ func (g *Gateway) patchTraffic(ctx context.Context, session *v1alpha1.AgentSessi
 	}
 	trafficWritesTotal.Inc()
 	g.roster.told(session)
-	return lifecycle.SeenOf(session), held, nil
+	return sightOf(session), held, nil
 }
 
 func microTime(t time.Time) *metav1.MicroTime {
@@ -238,13 +272,66 @@ func microTime(t time.Time) *metav1.MicroTime {
 	return &metav1.MicroTime{Time: t.Truncate(time.Microsecond)}
 }
 
-// flush writes what is left to tell.
+// flush writes what is left to tell, of many computes at once. It gives up when the API
+// server has taken nothing for as long as one write may take.
 func (t *traffic) flush() {
+	silence := make(chan struct{})
+	silent := time.AfterFunc(writeTimeout, func() { close(silence) })
+	defer silent.Stop()
 	t.mu.Lock()
-	left := map[compute]*use{}
-	maps.Copy(left, t.uses)
+	left := maps.Clone(t.uses)
 	t.mu.Unlock()
-	for of, u := range left {
-		t.tell(of, u)
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		var all errgroup.Group
+		all.SetLimit(flushAtOnce)
+		for of, u := range left {
+			all.Go(func() error {
+				if t.finish(of, u, silence) && silent.Stop() { // it is not over
+					silent.Reset(writeTimeout)
+				}
+				return nil
+			})
+		}
+		_ = all.Wait() // none fails
+	}()
+	select {
+	case <-told:
+	case <-silence:
+	}
+}
+
+// finish writes what is left to tell of a compute when the write on its way is over. It
+// tells whether all of it is told.
+func (t *traffic) finish(of compute, u *use, silence <-chan struct{}) bool {
+	for tried := false; ; {
+		t.mu.Lock()
+		onItsWay, untold := u.writing, t.uses[of] == u && !u.WriteAt(u.seen.Seen).IsZero()
+		t.mu.Unlock()
+		switch {
+		case onItsWay != nil:
+			select {
+			case <-onItsWay:
+			case <-silence:
+				return false
+			}
+		case !untold:
+			return true
+		case tried || isClosed(silence):
+			return false
+		default:
+			t.tell(of, u)
+			tried = true
+		}
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }

@@ -169,7 +169,10 @@ func (e *Agent) write(w http.ResponseWriter, r *http.Request, do Ask) {
 	}
 	defer conn.Close()                  //nolint:errcheck // nothing to be done about it
 	_, _ = io.WriteString(conn, do.Raw) // the caller may have gone
-	_, _ = conn.Read(make([]byte, 1))   // as above
+	if do.Die {
+		return
+	}
+	_, _ = conn.Read(make([]byte, 1)) // as above
 	e.Gone <- r.Header.Get(contract.HeaderSessionID)
 }
 

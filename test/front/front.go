@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/transport"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
@@ -167,14 +169,22 @@ func Authenticated(o *gateway.Options) { o.Authenticate = authn.ByScheme(nil) }
 
 // Door starts a gateway, and returns its URL.
 func (f *Front) Door(change ...func(*gateway.Options)) (url string, shut func() error, err error) {
-	c, err := cluster.New(f.config, func(o *cluster.Options) {
+	return f.DoorThrough(func(way http.RoundTripper) http.RoundTripper { return way }, change...)
+}
+
+// DoorThrough starts a gateway that reaches the API server in a way of the test's.
+func (f *Front) DoorThrough(way transport.WrapperFunc, change ...func(*gateway.Options)) (url string, shut func() error, err error) {
+	config := rest.CopyConfig(f.config)
+	config.Wrap(way)
+	clock := gateway.NewClock(f.log)
+	config.Wrap(clock.Through)
+	c, err := cluster.New(config, func(o *cluster.Options) {
 		o.Scheme = f.API.Scheme()
-		o.Client.Cache = &client.CacheOptions{EnableReadYourWritesConsistency: new(true)}
 	})
 	if err != nil {
 		return "", nil, fmt.Errorf("make a cache: %w", err)
 	}
-	o := gateway.Options{Client: c.GetClient(), Live: c.GetAPIReader(), Cluster: c.GetConfig(), AllowLoopback: true, Log: f.log}
+	o := gateway.Options{Client: c.GetClient(), Live: c.GetAPIReader(), Clock: clock, Cluster: c.GetConfig(), AllowLoopback: true, Log: f.log}
 	for _, f := range change {
 		f(&o)
 	}

@@ -48,6 +48,16 @@ var _ = Describe("An agent that", func() {
 		})
 	}
 
+	It("ends its answer with its connection has it cut where it broke off", func(ctx context.Context) {
+		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx)), id()
+		const head = "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
+		a := d.invoke(ctx, agent, session, ask{Raw: head + `{"a": 1}`, Die: true})
+		Expect(a.err).NotTo(HaveOccurred())
+		Expect(a.code).To(Equal(http.StatusOK), a.body)
+		Expect(a.body).To(Equal(`{"a": 1}`))
+		Expect(d.invoke(ctx, agent, session, ask{Raw: head + `{"a": 1`, Die: true}).err).To(MatchError(io.ErrUnexpectedEOF))
+	})
+
 	It("has trailers keeps them for itself", func(ctx context.Context) {
 		d, agent := openDoor(), newRuntime(ctx, newNamespace(ctx))
 		for _, announced := range []string{"", "Trailer: X-Late\r\n"} {
