@@ -89,7 +89,7 @@ func mergeUntil(old *v1alpha1.AgentSessionStatus, o outcome) time.Time {
 	case old.PingStatus == "", state != v1alpha1.StateActive && state != v1alpha1.StateIdle:
 		return time.Time{}
 	case old.PingStatus != string(pulse.Status):
-		return timeOf(old.PingStatusSince).Add(o.facts.Policy.Merge)
+		return lifecycle.Until(o.now, timeOf(old.PingStatusSince), o.facts.Policy.Merge)
 	case old.State == v1alpha1.StateIdle && state == v1alpha1.StateActive:
 		if leased := o.facts.LeasedAt(); !leased.After(o.now) { // or the timeout was another then
 			return leased.Add(o.facts.Policy.Merge)
@@ -308,6 +308,8 @@ func stuck(next *v1alpha1.AgentSessionStatus, session *v1alpha1.AgentSession, o 
 		c.Reason, c.Message = v1alpha1.ReasonDetectionOff, "spec.stuckDetection is not set."
 	case (next.State == v1alpha1.StateStopping || next.State == v1alpha1.StateStopped) && known != nil:
 		return *known
+	case known != nil && o.facts.Pulse.Restored:
+		return *known // nobody knows whether it was busy while nobody looked
 	case known != nil && stands(known, next, o):
 		return *known
 	case o.verdict.Stuck != lifecycle.Stuck{}:

@@ -329,12 +329,16 @@ func TestStaleAnswerIsMissed(t *testing.T) {
 					return healthy
 				})})
 				p.Track(inSlot(0, 0), lifecycle.Pulse{})
+				begun := time.Now()
 				stop := start(t, p, ignore)
 				time.Sleep(row.took + time.Millisecond/2)
 				good, failed, _ := s.counts()
 				g.Expect([]int{good, failed}).To(Equal([]int{row.good, 0}))
 				pulse, _ := p.Pulse(inSlot(0, 0).Key, inSlot(0, 0).UID)
 				g.Expect(pulse.AnsweredAt.IsZero()).To(Equal(row.good == 0))
+				if row.good > 0 {
+					g.Expect(pulse.AnsweredAt).To(BeTemporally("==", begun), "it is as old as its question")
+				}
 				stop()
 			})
 		})
