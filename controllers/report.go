@@ -240,7 +240,7 @@ func ready(next *v1alpha1.AgentSessionStatus, o outcome) metav1.Condition {
 	case v1alpha1.StateStarting:
 		c.Reason, c.Message = cmp.Or(o.verdict.Wait.Reason, c.Reason), cmp.Or(o.verdict.Wait.Message, "The compute is about to be made")+"."
 	case v1alpha1.StateActive, v1alpha1.StateIdle:
-		c.Status, c.Message = metav1.ConditionTrue, "The agent answers pings."
+		c.Status, c.Message = metav1.ConditionTrue, "The agent answers pings."+leftOut(o.facts.LeftOut)
 		if wait := o.verdict.Wait; wait.Reason != "" {
 			c.Status, c.Reason, c.Message = metav1.ConditionFalse, wait.Reason, wait.Message+"."
 		}
@@ -256,6 +256,14 @@ func ready(next *v1alpha1.AgentSessionStatus, o outcome) metav1.Condition {
 		}
 	}
 	return c
+}
+
+// leftOut says why the stops of a session come later than its moments say.
+func leftOut(by time.Duration) string {
+	if by == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" The cluster's clock was set forward by %s since the compute was created: that counts for none of its timeouts.", by.Round(time.Second))
 }
 
 // delay says what keeps a session that was woken from starting.

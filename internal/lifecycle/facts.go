@@ -57,6 +57,9 @@ type Facts struct {
 	Work Work
 	// Outage is the last moment at which most of all agents failed at once.
 	Outage time.Time
+	// LeftOut is time by which the cluster's clock was set forward since the compute
+	// was created, and that did not pass: the moments above have it in them.
+	LeftOut time.Duration
 }
 
 // Compute is what is known of the pod of the current activation.

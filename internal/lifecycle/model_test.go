@@ -139,7 +139,10 @@ func owed(now time.Time, f lifecycle.Facts) v1alpha1.StopReason {
 	threshold := time.Duration(policy.FailureThreshold) * policy.Period
 	running := !f.Compute.StartedAt.IsZero()
 	runs := later(f.Compute.CreatedAt, f.Compute.StartedAt)
-	if runs.After(now) { // no clock that is right says so
+	switch { // no clock that is right says so
+	case f.Compute.CreatedAt.After(now):
+		runs = earlier(now, f.Compute.StartedAt)
+	case runs.After(now):
 		runs = later(f.Compute.CreatedAt, earlier(now, f.Compute.CreatedAt.Add(policy.Provisioning)))
 	}
 

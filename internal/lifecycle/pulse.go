@@ -65,11 +65,12 @@ type Pulse struct {
 	// agent has answered: Stamp is not known yet.
 	Restored bool
 
-	seen       finding // what the last answer looked like,
-	seenFor    int     // how many in a row were of that breach,
-	sameFor    int     // and how many of that detail too
-	frozen     bool    // the last change of status left the stamp behind
-	advances   int     // moves of the stamp without a change of status
+	seen       finding   // what the last answer looked like,
+	seenFor    int       // how many in a row were of that breach,
+	sameFor    int       // and how many of that detail too
+	sent       time.Time // LastStamp as it was sent, also when the clock was set back since
+	frozen     bool      // the last change of status left the stamp behind
+	advances   int       // moves of the stamp without a change of status
 	advancedAt time.Time
 }
 
@@ -92,7 +93,7 @@ func (p Pulse) Observe(a Answer, now time.Time, period time.Duration) Pulse {
 	p.Status, p.AnsweredAt, p.Restored = a.Ping.Status, asked, false
 	p.Failures, p.FailingSince = 0, time.Time{}
 	p.Errors, p.ErringSince = 0, time.Time{}
-	return p.settle(p.findingOf(a, now))
+	return p.settle(p.findingOf(a))
 }
 
 // setBack is for a clock that was set back: what it said before counts from now. Else
@@ -168,22 +169,38 @@ func (p Pulse) stamp(ping contract.Ping, now time.Time, period time.Duration) Pu
 	if changed {
 		p.frozen, p.advances = false, 0
 	}
-	if ping.Stamp != contract.StampSeconds || ping.UpdatedAt.After(now.Add(clockSkew)) {
-		p.Stamp, p.advances = time.Time{}, 0
+	stamp := p.usable(ping, now)
+	if stamp.IsZero() {
+		p.Stamp, p.advances = stamp, 0
 		return p
 	}
-	switch moved := ping.UpdatedAt.After(p.LastStamp); {
+	switch moved := stamp.After(p.LastStamp); {
 	case changed && !moved:
-		p.frozen = ping.UpdatedAt.Before(p.AnsweredAt.Add(-clockSkew))
+		p.frozen = stamp.Before(p.AnsweredAt.Add(-clockSkew))
 	case !changed && moved && !p.Stamp.IsZero():
 		p.advances, p.advancedAt = p.advances+1, now
 	}
 	if now.Sub(p.advancedAt) > 2*period+time.Second { // stamps count whole seconds
 		p.advances = 0
 	}
-	p.LastStamp = latest(p.LastStamp, ping.UpdatedAt)
+	if stamp.After(p.LastStamp) {
+		p.LastStamp, p.sent = stamp, stamp
+	}
 	p.Stamp = p.LastStamp
 	return p
+}
+
+// usable is the stamp of an answer; zero if it is of no use. One that was of use before
+// the clock was set back is so still.
+func (p Pulse) usable(ping contract.Ping, now time.Time) time.Time {
+	stamp := ping.UpdatedAt
+	if stamp.Equal(p.sent) {
+		stamp = p.LastStamp
+	}
+	if ping.Stamp != contract.StampSeconds || stamp.After(now.Add(clockSkew)) {
+		return time.Time{}
+	}
+	return stamp
 }
 
 // settle takes over a finding: the first at once, a different one only when it

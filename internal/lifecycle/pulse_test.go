@@ -336,6 +336,10 @@ func TestPulseAfterTheClockWasSetBack(t *testing.T) {
 			lifecycle.Pulse{}.Observe(answer(contract.Healthy, at(hour+10)), at(hour+10), period), answer(contract.Healthy, at(29)),
 			And(HaveField("Stamp", at(30)), HaveField("LastStamp", at(30))),
 		},
+		"its stamp still does": {
+			lifecycle.Pulse{}.Observe(answer(contract.Healthy, at(hour+10)), at(hour+10), period), answer(contract.Healthy, at(hour+10)),
+			And(HaveField("Stamp", at(30)), HaveField("Breach", BeEquivalentTo(v1alpha1.ReasonPingConforms))),
+		},
 		"another operator's clock was ahead": {
 			lifecycle.Pulse{Status: contract.Healthy, Since: at(5), HealthyAt: at(5), AnsweredAt: at(hour), Restored: true},
 			answer(contract.Healthy, zero), And(HaveField("Since", at(5)), HaveField("Unseen", 25*time.Second)),

@@ -345,6 +345,28 @@ func TestStaleAnswerIsMissed(t *testing.T) {
 	}
 }
 
+// Pulses have the time that they are told, whatever the machine says, and the cadence has
+// not.
+func TestPulsesGoByOneClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		var l log
+		p := New(Options{Pinger: l.ping(func(context.Context, Target) lifecycle.Answer { return healthy })})
+		begun, ahead := time.Now(), 24*time.Hour
+		p.GoBy(func() time.Time { return time.Now().Add(ahead) })
+		target := inSlot(0, 0)
+		p.Track(target, lifecycle.Pulse{})
+		stop := start(t, p, ignore)
+		time.Sleep(4*time.Second + time.Millisecond)
+		synctest.Wait()
+		expectCadence(g, l.of(target), 2*time.Second)
+		pulse, _ := p.Pulse(target.Key, target.UID)
+		g.Expect(pulse.AnsweredAt).To(BeTemporally("==", begun.Add(ahead+4*time.Second)))
+		g.Expect(pulse.Fresh(time.Now().Add(ahead), 2*time.Second)).To(BeTrue())
+		stop()
+	})
+}
+
 func TestWheelCounts(t *testing.T) {
 	g := NewWithT(t)
 	p := New(Options{})

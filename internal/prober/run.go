@@ -124,9 +124,9 @@ func (p *Prober) round() int {
 // be asked again. err is context.Canceled if nobody waits for it any more, and
 // else a reason of our own for which the agent could not be asked.
 func (p *Prober) answered(e *entry, answer lifecycle.Answer, err error, due, begun time.Time) {
-	took, now := time.Since(begun), wallNow()
+	took, now := time.Since(begun), p.now()
 	cancelled := errors.Is(err, context.Canceled)
-	answer.Took = max(took, now.Sub(begun.Round(0))) // the machine may have slept
+	answer.Took = max(took, wallNow().Sub(begun.Round(0))) // the machine may have slept
 	missed := err != nil || answer.Took > p.opts.Timeout+starved
 
 	p.mu.Lock()
