@@ -28,6 +28,8 @@ type outcome struct {
 	started *v1alpha1.ActivationRuntime
 	refusal *refused
 	now     time.Time
+	// counted is until when the session's usage was counted.
+	counted time.Time
 	// told is when something was last told of a session that starts; zero if nobody
 	// knows.
 	told time.Time
@@ -39,6 +41,9 @@ type outcome struct {
 // and then sends the events. It returns when to look at the session again.
 func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.AgentSession, o outcome) (time.Time, error) {
 	old := session.DeepCopy()
+	if usage := old.Status.Usage; usage != nil {
+		o.counted = r.Clock.Past(usage.CountedAt.Time)
+	}
 	session.Status = statusOf(old, o, r.TimeScale)
 	lookAgain := o.verdict.LookAgain
 	for _, until := range []time.Time{mergeUntil(&old.Status, o), tellAt(&old.Status, o)} {
@@ -142,7 +147,7 @@ func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.Age
 	case v1alpha1.StateStopped:
 		stoppedStatus(&next, old, o)
 	}
-	next.Usage = usageOf(old, next.State, o.now)
+	next.Usage = usageOf(old, next.State, o.counted, o.now)
 	setConditions(&next, session, o)
 	return quiet(old, next, o)
 }
@@ -195,7 +200,7 @@ func endStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {
 		remains := ". " + o.verdict.Remains
 		last.Message = lifecycle.Cut(last.Message, maxMessage-len(remains)) + remains
 	}
-	next.History = historyOf(old, last, o.now)
+	next.History = historyOf(old, last, o.counted, o.now)
 }
 
 func terminationOf(old *v1alpha1.AgentSessionStatus, o outcome) *v1alpha1.Termination {

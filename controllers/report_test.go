@@ -169,3 +169,28 @@ func TestARefusalInOtherWords(t *testing.T) {
 	g.Expect(words(refuse("request 2 is denied", now.Add(-9*time.Second)))).To(ContainSubstring("request 1"))
 	g.Expect(words(refuse("request 2 is denied", now.Add(-10*time.Second)))).To(ContainSubstring("request 2"))
 }
+
+// Time that the cluster's clock says and that did not pass is nobody's: Ready says why a
+// session is stopped later than its moments say, and it is in no usage.
+func TestTimeThatDidNotPass(t *testing.T) {
+	g := NewWithT(t)
+	now := time.Unix(1795423194, 0)
+	old := &v1alpha1.AgentSession{Status: v1alpha1.AgentSessionStatus{
+		State: v1alpha1.StateIdle, Activation: 1, PingStatus: string(contract.Healthy), PingStatusSince: new(metav1.NewTime(now.Add(-2 * time.Hour))),
+		Usage: &v1alpha1.Usage{CountedAt: metav1.NewTime(now.Add(-time.Hour - 10*time.Second)), IdleSeconds: 5},
+	}}
+	o := outcome{
+		now: now, counted: now.Add(-10 * time.Second),
+		facts: lifecycle.Facts{
+			Policy: lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1), Pulse: lifecycle.Pulse{Status: contract.HealthyBusy, HealthyAt: now}, LeftOut: time.Hour,
+		},
+		verdict: lifecycle.Verdict{State: v1alpha1.StateActive, Activation: 1},
+	}
+	next := statusOf(old, o, 1)
+	g.Expect(next.Usage).To(HaveValue(And(HaveField("IdleSeconds", BeEquivalentTo(15)), HaveField("CountedAt.Time", now))))
+	ready := meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionReady)
+	g.Expect(ready.Message).To(Equal("The agent answers pings. The cluster's clock was set forward by 1h0m0s since the compute was created: that counts for none of its timeouts."))
+	o.facts.LeftOut = 0
+	next = statusOf(old, o, 1)
+	g.Expect(meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionReady).Message).To(Equal("The agent answers pings."))
+}

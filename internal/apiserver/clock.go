@@ -52,6 +52,13 @@ func (c *Clock) Read(f lifecycle.Facts, now time.Time) lifecycle.Facts {
 	return c.known.Read(f, now)
 }
 
+// Past is a moment that somebody wrote, as long ago as has passed since.
+func (c *Clock) Past(t time.Time) time.Time {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.known.Past(t)
+}
+
 // Skew is by how much the machine's clock is ahead, as of the API server's last answer.
 func (c *Clock) Skew() time.Duration {
 	c.mu.RLock()

@@ -86,8 +86,8 @@ func (c Clock) backward(by time.Duration) Clock {
 	return c
 }
 
-// moved is a moment that somebody wrote, as long ago as has passed since.
-func (c Clock) moved(t time.Time) time.Time {
+// Past is a moment that somebody wrote, as long ago as has passed since.
+func (c Clock) Past(t time.Time) time.Time {
 	if t.IsZero() {
 		return t
 	}
@@ -99,13 +99,13 @@ func (c Clock) moved(t time.Time) time.Time {
 	return t
 }
 
-// made is moved for a moment at which the API server made something, or we did: where it
+// made is Past for a moment at which the API server made something, or we did: where it
 // lies in the future, that was before the clock was set back.
 func (c Clock) made(t, now time.Time) time.Time {
 	if t.After(now.Add(clockSkew)) {
 		return t.Add(-c.back)
 	}
-	return c.moved(t)
+	return c.Past(t)
 }
 
 // Read returns facts whose moments are as long ago as has passed since. Since when an
@@ -115,19 +115,19 @@ func (c Clock) Read(f Facts, now time.Time) Facts {
 	if len(c.steps) == 0 && c.back == 0 {
 		return f
 	}
-	f.LeftOut = max(c.moved(f.Compute.CreatedAt).Sub(f.Compute.CreatedAt), 0)
+	f.LeftOut = max(c.Past(f.Compute.CreatedAt).Sub(f.Compute.CreatedAt), 0)
 	f.Compute.CreatedAt, f.StoppedAt = c.made(f.Compute.CreatedAt, now), c.made(f.StoppedAt, now)
 	for _, t := range []*time.Time{
 		&f.Announced, &f.Compute.StartedAt, &f.Compute.GoneBy, &f.Traffic.EndedAt,
 		&f.Pulse.Stamp, &f.Pulse.LastStamp, &f.Pulse.FailingSince, &f.Pulse.ErringSince, &f.Outage,
 	} {
-		*t = c.moved(*t)
+		*t = c.Past(*t)
 	}
 	if leased := f.LeasedAt(); !f.Traffic.InUseUntil.IsZero() {
-		f.Traffic.InUseUntil = c.moved(leased).Add(f.Policy.Lease)
+		f.Traffic.InUseUntil = c.Past(leased).Add(f.Policy.Lease)
 	}
 	if !f.Pulse.Restored {
-		f.Pulse.HealthyAt = c.moved(f.Pulse.HealthyAt)
+		f.Pulse.HealthyAt = c.Past(f.Pulse.HealthyAt)
 	}
 	return f
 }
