@@ -128,6 +128,7 @@ var _ = Describe("Clocks", func() {
 		for _, s := range sessions {
 			status := eventuallyState(ctx, s, v1alpha1.StateStopped)
 			Expect(time.Now()).To(BeTemporally(">=", due[s].Add(-2*time.Second)), "%s: whole seconds are said", s.Name)
+			Expect(status.History[0].ActiveSeconds+status.History[0].IdleSeconds).To(BeNumerically("<", 600), "of the hour nothing was used")
 			Expect(status.LastTermination.Reason).To(Equal(map[bool]v1alpha1.StopReason{true: v1alpha1.StopMaxLifetime, false: v1alpha1.StopIdleTimeout}[s == busy]))
 		}
 	})
