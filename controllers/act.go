@@ -42,7 +42,7 @@ func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.Ag
 	pod, started, err := r.make(ctx, session, own, o.verdict.Activation, elsewhere(found.earlier, last))
 	found.compute = pod
 	o.pod, o.started, o.refusal = pod, started, refusalOf(err)
-	o.facts = r.observe(session, *found)
+	o.facts = r.observe(session, *found, o.now)
 	if err == nil {
 		o.verdict = lifecycle.Decide(o.now, o.facts)
 		return nil

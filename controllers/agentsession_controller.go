@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -19,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/prober"
 )
@@ -45,8 +47,9 @@ type AgentSessionReconciler struct {
 	Node string
 	// Recorder sends the events.
 	Recorder events.EventRecorder
-	// Clock tells the time that the rules are given. Default: the real one.
-	Clock clock.PassiveClock
+	// Clock tells the time, to the rules and to the prober. Default: one that begins with
+	// the machine's time and hears nothing.
+	Clock *apiserver.Clock
 	// TimeScale divides every duration of the rules. Default: 1.
 	TimeScale int
 	// AllowLoopback lets agents on loopback addresses be asked, for tests on
@@ -106,7 +109,7 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 
 	o := outcome{pod: found.compute, started: started, now: r.Clock.Now(), blind: r.Prober == nil}
 	o.refusal = r.track(&session, o.pod, started)
-	o.facts = r.observe(&session, found)
+	o.facts = r.observe(&session, found, o.now)
 	if o.refusal != nil && o.facts.Compute.Phase == lifecycle.ComputePresent {
 		o.facts.Compute.Detail = o.refusal.message
 	}
@@ -189,7 +192,7 @@ func (r *AgentSessionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 
 func (r *AgentSessionReconciler) setDefaults() {
 	if r.Clock == nil {
-		r.Clock = clock.RealClock{}
+		r.Clock = apiserver.NewClock(clock.RealClock{}, logr.Discard())
 	}
 	if r.TimeScale == 0 {
 		r.TimeScale = 1
@@ -199,6 +202,9 @@ func (r *AgentSessionReconciler) setDefaults() {
 	}
 	if r.Concurrency == 0 {
 		r.Concurrency = 16
+	}
+	if r.Prober != nil {
+		r.Prober.GoBy(r.Clock.Now)
 	}
 	r.retries = newRetries()
 }

@@ -18,23 +18,23 @@ const (
 
 // usageOf counts the time that was spent in the state that ends. While nothing
 // changes nothing is counted.
-func usageOf(old *v1alpha1.AgentSessionStatus, state v1alpha1.SessionState, now time.Time) *v1alpha1.Usage {
+func usageOf(old *v1alpha1.AgentSessionStatus, state v1alpha1.SessionState, since, now time.Time) *v1alpha1.Usage {
 	switch {
 	case state == v1alpha1.StateStarting || state == v1alpha1.StateStopped:
 		return nil
 	case old.State == state:
 		return old.Usage
 	}
-	return counted(old, now)
+	return counted(old, since, now)
 }
 
-// counted is the usage up to a moment.
-func counted(old *v1alpha1.AgentSessionStatus, now time.Time) *v1alpha1.Usage {
+// counted is the usage up to a moment, after it was counted up to another.
+func counted(old *v1alpha1.AgentSessionStatus, since, now time.Time) *v1alpha1.Usage {
 	usage := v1alpha1.Usage{CountedAt: metav1.Time{Time: now.Truncate(time.Second)}}
 	if old.Usage == nil {
 		return &usage
 	}
-	spent := max(0, int64(usage.CountedAt.Sub(old.Usage.CountedAt.Time).Seconds()))
+	spent := max(0, int64(usage.CountedAt.Sub(since).Seconds()))
 	usage.ActiveSeconds, usage.IdleSeconds = old.Usage.ActiveSeconds, old.Usage.IdleSeconds
 	switch old.State {
 	case v1alpha1.StateActive:
@@ -47,8 +47,8 @@ func counted(old *v1alpha1.AgentSessionStatus, now time.Time) *v1alpha1.Usage {
 }
 
 // historyOf adds the activation that has ended.
-func historyOf(old *v1alpha1.AgentSessionStatus, ended *v1alpha1.Termination, now time.Time) []v1alpha1.PastActivation {
-	usage := counted(old, now)
+func historyOf(old *v1alpha1.AgentSessionStatus, ended *v1alpha1.Termination, since, now time.Time) []v1alpha1.PastActivation {
+	usage := counted(old, since, now)
 	past := v1alpha1.PastActivation{
 		Reason: ended.Reason, Message: lifecycle.Cut(ended.Message, maxHistoryMessage), Activation: ended.Activation,
 		Until: *ended.At, ActiveSeconds: usage.ActiveSeconds, IdleSeconds: usage.IdleSeconds,

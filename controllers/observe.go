@@ -167,8 +167,12 @@ func activationOf(pod *corev1.Pod, session *v1alpha1.AgentSession) int32 {
 	return int32(n)
 }
 
-// observe gathers the facts.
-func (r *AgentSessionReconciler) observe(session *v1alpha1.AgentSession, found pods) lifecycle.Facts {
+// observe gathers the facts as they are at now.
+func (r *AgentSessionReconciler) observe(session *v1alpha1.AgentSession, found pods, now time.Time) lifecycle.Facts {
+	return r.Clock.Read(r.gather(session, found, now), now)
+}
+
+func (r *AgentSessionReconciler) gather(session *v1alpha1.AgentSession, found pods, now time.Time) lifecycle.Facts {
 	pod := found.compute
 	status := &session.Status
 	facts := lifecycle.Facts{
@@ -183,7 +187,7 @@ func (r *AgentSessionReconciler) observe(session *v1alpha1.AgentSession, found p
 		Occupied:   occupied(found.earlier),
 		Blind:      r.Prober == nil,
 	}
-	facts.Ending = len(found.ending(r.Clock.Now(), facts.Policy.Lost))
+	facts.Ending = len(found.ending(now, facts.Policy.Lost))
 	remember(&facts, status)
 	if pod == nil {
 		return facts

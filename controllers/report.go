@@ -28,6 +28,8 @@ type outcome struct {
 	started *v1alpha1.ActivationRuntime
 	refusal *refused
 	now     time.Time
+	// counted is until when the session's usage was counted.
+	counted time.Time
 	// told is when something was last told of a session that starts; zero if nobody
 	// knows.
 	told time.Time
@@ -39,6 +41,9 @@ type outcome struct {
 // and then sends the events. It returns when to look at the session again.
 func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.AgentSession, o outcome) (time.Time, error) {
 	old := session.DeepCopy()
+	if usage := old.Status.Usage; usage != nil {
+		o.counted = r.Clock.Past(usage.CountedAt.Time)
+	}
 	session.Status = statusOf(old, o, r.TimeScale)
 	lookAgain := o.verdict.LookAgain
 	for _, until := range []time.Time{mergeUntil(&old.Status, o), tellAt(&old.Status, o)} {
@@ -89,7 +94,7 @@ func mergeUntil(old *v1alpha1.AgentSessionStatus, o outcome) time.Time {
 	case old.PingStatus == "", state != v1alpha1.StateActive && state != v1alpha1.StateIdle:
 		return time.Time{}
 	case old.PingStatus != string(pulse.Status):
-		return timeOf(old.PingStatusSince).Add(o.facts.Policy.Merge)
+		return lifecycle.Until(o.now, timeOf(old.PingStatusSince), o.facts.Policy.Merge)
 	case old.State == v1alpha1.StateIdle && state == v1alpha1.StateActive:
 		if leased := o.facts.LeasedAt(); !leased.After(o.now) { // or the timeout was another then
 			return leased.Add(o.facts.Policy.Merge)
@@ -142,7 +147,7 @@ func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.Age
 	case v1alpha1.StateStopped:
 		stoppedStatus(&next, old, o)
 	}
-	next.Usage = usageOf(old, next.State, o.now)
+	next.Usage = usageOf(old, next.State, o.counted, o.now)
 	setConditions(&next, session, o)
 	return quiet(old, next, o)
 }
@@ -195,7 +200,7 @@ func endStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {
 		remains := ". " + o.verdict.Remains
 		last.Message = lifecycle.Cut(last.Message, maxMessage-len(remains)) + remains
 	}
-	next.History = historyOf(old, last, o.now)
+	next.History = historyOf(old, last, o.counted, o.now)
 }
 
 func terminationOf(old *v1alpha1.AgentSessionStatus, o outcome) *v1alpha1.Termination {
@@ -240,7 +245,7 @@ func ready(next *v1alpha1.AgentSessionStatus, o outcome) metav1.Condition {
 	case v1alpha1.StateStarting:
 		c.Reason, c.Message = cmp.Or(o.verdict.Wait.Reason, c.Reason), cmp.Or(o.verdict.Wait.Message, "The compute is about to be made")+"."
 	case v1alpha1.StateActive, v1alpha1.StateIdle:
-		c.Status, c.Message = metav1.ConditionTrue, "The agent answers pings."
+		c.Status, c.Message = metav1.ConditionTrue, "The agent answers pings."+leftOut(o.facts.LeftOut)
 		if wait := o.verdict.Wait; wait.Reason != "" {
 			c.Status, c.Reason, c.Message = metav1.ConditionFalse, wait.Reason, wait.Message+"."
 		}
@@ -256,6 +261,14 @@ func ready(next *v1alpha1.AgentSessionStatus, o outcome) metav1.Condition {
 		}
 	}
 	return c
+}
+
+// leftOut says why the stops of a session come later than its moments say.
+func leftOut(by time.Duration) string {
+	if by == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" The cluster's clock was set forward by %s since the compute was created: that counts for none of its timeouts.", by.Round(time.Second))
 }
 
 // delay says what keeps a session that was woken from starting.
@@ -308,6 +321,8 @@ func stuck(next *v1alpha1.AgentSessionStatus, session *v1alpha1.AgentSession, o 
 		c.Reason, c.Message = v1alpha1.ReasonDetectionOff, "spec.stuckDetection is not set."
 	case (next.State == v1alpha1.StateStopping || next.State == v1alpha1.StateStopped) && known != nil:
 		return *known
+	case known != nil && o.facts.Pulse.Restored:
+		return *known // nobody knows whether it was busy while nobody looked
 	case known != nil && stands(known, next, o):
 		return *known
 	case o.verdict.Stuck != lifecycle.Stuck{}:

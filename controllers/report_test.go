@@ -42,6 +42,58 @@ func TestMergeUntil(t *testing.T) {
 	}
 }
 
+// A clock that was set back by an hour: what was reported before lies in the future, and
+// holds nothing back.
+func TestReportsAfterTheClockWasSetBack(t *testing.T) {
+	g := NewWithT(t)
+	now := time.Unix(1795423194, 0)
+	ahead := now.Add(time.Hour)
+	policy := lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1)
+	old := &v1alpha1.AgentSessionStatus{State: v1alpha1.StateIdle, PingStatus: string(contract.Healthy), PingStatusSince: new(metav1.NewTime(ahead))}
+	busy := outcome{
+		facts:   lifecycle.Facts{Policy: policy, Pulse: lifecycle.Pulse{Status: contract.HealthyBusy}},
+		verdict: lifecycle.Verdict{State: v1alpha1.StateActive}, now: now,
+	}
+	g.Expect(now.Before(mergeUntil(old, busy))).To(BeFalse())
+
+	session := &v1alpha1.AgentSession{}
+	wait := func(told, created time.Time, reason string) outcome {
+		return outcome{
+			now: now, told: told, facts: lifecycle.Facts{Policy: policy, Compute: lifecycle.Compute{CreatedAt: created}},
+			verdict: lifecycle.Verdict{State: v1alpha1.StateStarting, Activation: 1, Wait: lifecycle.Wait{Reason: reason, Message: "it waits"}},
+		}
+	}
+	session.Status = statusOf(session, wait(time.Time{}, now, ""), 1)
+	for _, o := range []outcome{wait(ahead, now, v1alpha1.ReasonUnschedulable), wait(time.Time{}, ahead, v1alpha1.ReasonUnschedulable)} {
+		next := statusOf(session, o, 1)
+		g.Expect(meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionReady).Reason).To(Equal(v1alpha1.ReasonUnschedulable))
+	}
+	again := wait(ahead, now, "")
+	again.refusal = &refused{v1alpha1.ReasonPodRefused, "the quota is full"}
+	g.Expect(again.refusedAgain(v1alpha1.ReasonPodRefused)).To(BeFalse())
+}
+
+// A session that was reported stuck, or not, stands as that until the agent has answered
+// the next operator: it may have been idle meanwhile.
+func TestStuckOverARestart(t *testing.T) {
+	g := NewWithT(t)
+	now := time.Unix(1795423194, 0)
+	session := &v1alpha1.AgentSession{Spec: v1alpha1.AgentSessionSpec{StuckDetection: &v1alpha1.StuckDetection{AfterSeconds: 60}}}
+	next := &v1alpha1.AgentSessionStatus{State: v1alpha1.StateActive}
+	tell := func(restored bool) string {
+		pulse := lifecycle.Pulse{Status: contract.HealthyBusy, Since: now.Add(-time.Hour), HealthyAt: now.Add(-time.Hour), AnsweredAt: now, Restored: restored}
+		facts := lifecycle.Facts{Policy: lifecycle.PolicyOf(&session.Spec, 1), State: v1alpha1.StateActive, Created: true, Pulse: pulse}
+		facts.Compute = lifecycle.Compute{Phase: lifecycle.ComputePresent, CreatedAt: now.Add(-time.Hour)}
+		c := stuck(next, session, outcome{now: now, facts: facts, verdict: lifecycle.Decide(now, facts)})
+		meta.SetStatusCondition(&next.Conditions, c)
+		return c.Reason
+	}
+	meta.SetStatusCondition(&next.Conditions, metav1.Condition{Type: v1alpha1.ConditionStuck, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNotStuck})
+	g.Expect(tell(true)).To(Equal(v1alpha1.ReasonNotStuck))
+	g.Expect(tell(false)).To(Equal(v1alpha1.ReasonBusyTooLong))
+	g.Expect(tell(true)).To(Equal(v1alpha1.ReasonBusyTooLong))
+}
+
 // What was answered is told once: an operator that starts again does not know it, and
 // leaves what stands there until it does.
 func TestPingContract(t *testing.T) {
@@ -116,4 +168,29 @@ func TestARefusalInOtherWords(t *testing.T) {
 	g.Expect(words(session.Status)).To(ContainSubstring("request 1"))
 	g.Expect(words(refuse("request 2 is denied", now.Add(-9*time.Second)))).To(ContainSubstring("request 1"))
 	g.Expect(words(refuse("request 2 is denied", now.Add(-10*time.Second)))).To(ContainSubstring("request 2"))
+}
+
+// Time that the cluster's clock says and that did not pass is nobody's: Ready says why a
+// session is stopped later than its moments say, and it is in no usage.
+func TestTimeThatDidNotPass(t *testing.T) {
+	g := NewWithT(t)
+	now := time.Unix(1795423194, 0)
+	old := &v1alpha1.AgentSession{Status: v1alpha1.AgentSessionStatus{
+		State: v1alpha1.StateIdle, Activation: 1, PingStatus: string(contract.Healthy), PingStatusSince: new(metav1.NewTime(now.Add(-2 * time.Hour))),
+		Usage: &v1alpha1.Usage{CountedAt: metav1.NewTime(now.Add(-time.Hour - 10*time.Second)), IdleSeconds: 5},
+	}}
+	o := outcome{
+		now: now, counted: now.Add(-10 * time.Second),
+		facts: lifecycle.Facts{
+			Policy: lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1), Pulse: lifecycle.Pulse{Status: contract.HealthyBusy, HealthyAt: now}, LeftOut: time.Hour,
+		},
+		verdict: lifecycle.Verdict{State: v1alpha1.StateActive, Activation: 1},
+	}
+	next := statusOf(old, o, 1)
+	g.Expect(next.Usage).To(HaveValue(And(HaveField("IdleSeconds", BeEquivalentTo(15)), HaveField("CountedAt.Time", now))))
+	ready := meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionReady)
+	g.Expect(ready.Message).To(Equal("The agent answers pings. The cluster's clock was set forward by 1h0m0s since the compute was created: that counts for none of its timeouts."))
+	o.facts.LeftOut = 0
+	next = statusOf(old, o, 1)
+	g.Expect(meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionReady).Message).To(Equal("The agent answers pings."))
 }

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/prober"
 	"github.com/agentsession/agentsession/test/node"
@@ -107,6 +109,13 @@ func startOperator(namespace string, adjust ...func(*controllers.AgentSessionRec
 
 func start(config *rest.Config, opts ctrl.Options, namespace string, adjust ...func(*controllers.AgentSessionReconciler)) *operator {
 	GinkgoHelper()
+	return startBy(apiserver.NewClock(clock.RealClock{}, GinkgoLogr), config, opts, namespace, adjust...)
+}
+
+// startBy runs it by a clock that hears what the API server answers.
+func startBy(now *apiserver.Clock, config *rest.Config, opts ctrl.Options, namespace string, adjust ...func(*controllers.AgentSessionReconciler)) *operator {
+	GinkgoHelper()
+	config = now.Listen(config)
 	opts.Metrics = metricsserver.Options{BindAddress: "0"}
 	opts.Cache.DefaultNamespaces = map[string]cache.Config{namespace: {}}
 	opts.Controller.SkipNameValidation = new(true) // one name, many runs
@@ -114,7 +123,7 @@ func start(config *rest.Config, opts ctrl.Options, namespace string, adjust ...f
 	Expect(err).NotTo(HaveOccurred())
 	reconciler := &controllers.AgentSessionReconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("agentsession"),
-		TimeScale: scale, AllowLoopback: true,
+		TimeScale: scale, AllowLoopback: true, Clock: now,
 		Prober: prober.New(prober.Options{Period: lifecycle.Period(scale), Observe: controllers.ObservePing}),
 	}
 	for _, change := range adjust {

@@ -66,13 +66,13 @@ func tellAt(old *v1alpha1.AgentSessionStatus, o outcome) time.Time {
 	if created := o.facts.Compute.CreatedAt; created.After(last) {
 		last = created
 	}
-	return last.Add(o.facts.Policy.Tell)
+	return lifecycle.Until(o.now, last, o.facts.Policy.Tell)
 }
 
 // refusedAgain: for a reason that was told a moment ago. Who refuses may say it in other
 // words each time, and each write is a reason to look again.
 func (o outcome) refusedAgain(reason string) bool {
-	return o.refusal != nil && o.refusal.reason == reason && o.now.Before(o.told.Add(o.facts.Policy.Tell))
+	return o.refusal != nil && o.refusal.reason == reason && o.now.Before(lifecycle.Until(o.now, o.told, o.facts.Policy.Tell))
 }
 
 // quiet takes back what alone is worth no write while a session starts: its next

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -142,7 +143,8 @@ func run(o options) error {
 	if err != nil {
 		return fmt.Errorf("find the cluster: %w", err)
 	}
-	config = apiserver.Watched(config, ctrl.Log)
+	clusterTime := apiserver.NewClock(clock.RealClock{}, ctrl.Log)
+	config = clusterTime.Listen(apiserver.Watched(config, ctrl.Log))
 	config.QPS = -1 // the API server's priority and fairness decides
 	mgr, election, err := newManager(config, o)
 	if err != nil {
@@ -155,7 +157,9 @@ func run(o options) error {
 		TimeScale:     o.timeScale,
 		AllowLoopback: o.allowLoopback,
 		GatewayURL:    o.gatewayURL,
+		Clock:         clusterTime,
 	}
+	metrics.Registry.MustRegister(controllers.NewClockSeries(clusterTime)...)
 	if o.probe == probeNode {
 		reconciler.Node = o.nodeName
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -42,6 +43,8 @@ type Answer struct {
 	// Detail says for people what was answered or what failed, if that is worth a
 	// word: a phrase of its own, printable, 200 characters at most.
 	Detail string
+	// Took is how long before it was read it was asked for: it shows what was then.
+	Took time.Duration
 }
 
 // alive is what an answer counts for that does not tell a status.

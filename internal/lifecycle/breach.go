@@ -1,8 +1,6 @@
 package lifecycle
 
 import (
-	"time"
-
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
@@ -19,14 +17,14 @@ type finding struct {
 
 // findingOf judges a good answer; p has taken it in already. A stamp that moves on
 // every ping comes first: it alone decides when the session ends.
-func (p Pulse) findingOf(a Answer, now time.Time) finding {
+func (p Pulse) findingOf(a Answer) finding {
 	if a.Breach != "" && !p.Advancing() {
 		return finding{a.Breach, a.Detail}
 	}
-	return finding{breach: p.breachOf(a.Ping, now)}
+	return finding{breach: p.breachOf(a.Ping)}
 }
 
-func (p Pulse) breachOf(ping contract.Ping, now time.Time) Breach {
+func (p Pulse) breachOf(ping contract.Ping) Breach {
 	switch {
 	case ping.Stamp == contract.StampMissing:
 		return v1alpha1.ReasonTimestampMissing
@@ -34,7 +32,7 @@ func (p Pulse) breachOf(ping contract.Ping, now time.Time) Breach {
 		return v1alpha1.ReasonTimestampMilliseconds
 	case ping.Stamp != contract.StampSeconds:
 		return v1alpha1.ReasonTimestampUnusable
-	case ping.UpdatedAt.After(now.Add(clockSkew)):
+	case p.Stamp.IsZero():
 		return v1alpha1.ReasonTimestampInFuture
 	case p.Advancing():
 		return v1alpha1.ReasonTimestampAdvances

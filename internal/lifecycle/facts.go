@@ -57,6 +57,9 @@ type Facts struct {
 	Work Work
 	// Outage is the last moment at which most of all agents failed at once.
 	Outage time.Time
+	// LeftOut is time by which the cluster's clock was set forward since the compute
+	// was created, and that did not pass: the moments above have it in them.
+	LeftOut time.Duration
 }
 
 // Compute is what is known of the pod of the current activation.
@@ -161,17 +164,22 @@ func (f Facts) untold() bool {
 }
 
 // changedAt is the moment of the last change of status by the idle clock that
-// the spec chooses; zero if by that clock there was none. Where only the
+// the spec chooses; zero if by that clock there was none. It never moves back: what
+// the agent once stamped stands while its stamps are of no use. Where only the
 // operator's own eyes tell that the status stayed, time in which it could not
 // see moves that moment, and the end of the last invocation too.
 func (f Facts) changedAt() time.Time {
+	p := f.Pulse
+	seen := latest(p.Since.Add(p.Unseen), p.pastGaps(f.Traffic.EndedAt), p.pastGaps(f.Traffic.InUseUntil))
 	switch {
+	case f.Policy.IdleClock == v1alpha1.IdleClockObserved:
+		return seen
+	case !p.Stamp.IsZero():
+		return p.Stamp
 	case f.untold():
-		return time.Time{}
-	case f.Policy.IdleClock != v1alpha1.IdleClockObserved && !f.Pulse.Stamp.IsZero():
-		return f.Pulse.Stamp
+		return p.LastStamp
 	}
-	return latest(f.Pulse.Since.Add(f.Pulse.Unseen), f.Pulse.pastGaps(f.Traffic.EndedAt), f.Pulse.pastGaps(f.Traffic.InUseUntil))
+	return latest(p.LastStamp, seen)
 }
 
 // idleSince is the moment from which the idle timeout counts: the latest of

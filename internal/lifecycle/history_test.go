@@ -41,8 +41,9 @@ type history struct {
 	answered   agent         // the agent as it was at its last good answer,
 	answeredAt time.Time     // which was then,
 	errors     int           // and how many errors it has answered since
-	seenIdle   time.Duration // how long good answers have said Healthy, without a gap
-	unsure     time.Duration // by how much the rules may take it for longer
+	seenIdle   time.Duration // how long good answers have said Healthy, without a gap,
+	seenBusy   time.Duration // and how long HealthyBusy
+	unsure     time.Duration // by how much the rules may take them for longer
 }
 
 func newHistory(t *rapid.T) *history {
@@ -58,8 +59,13 @@ func newHistory(t *rapid.T) *history {
 		h.facts.Policy.StuckAction = rapid.SampledFrom([]v1alpha1.StuckAction{v1alpha1.StuckReport, v1alpha1.StuckStop}).Draw(t, "action")
 	}
 	h.volume = rapid.SampledFrom([]string{"", "a volume"}).Draw(t, "volume")
-	h.agent.stamps = rapid.SampledFrom([]stamps{honest, honest, missing, milliseconds, future, advancing, frozen}).Draw(t, "stamps")
+	h.stamp(t)
 	return h
+}
+
+// stamp draws what the agent stamps from now on.
+func (h *history) stamp(t *rapid.T) {
+	h.agent.stamps = rapid.SampledFrom([]stamps{honest, honest, missing, milliseconds, future, advancing, frozen}).Draw(t, "stamps")
 }
 
 // limit draws the two timeouts.
@@ -88,7 +94,7 @@ func (h *history) ping() {
 	h.facts.Pulse = after
 	if answer.Failure == "" {
 		h.heard(before, after)
-	} else if after.Status != before.Status || after.Since != before.Since || after.Fresh(h.now, period) {
+	} else if after.Status != before.Status || after.Since != before.Since && after.Since.Before(h.now) || after.Fresh(h.now, period) {
 		h.t.Fatal("a failed ping changed the status, or counts as an answer")
 	}
 	if answer.Failure == lifecycle.FailureStatusCode {
@@ -106,11 +112,17 @@ func (h *history) heard(before, after lifecycle.Pulse) {
 	case after.Status == contract.HealthyBusy || before.Status != contract.Healthy:
 		h.seenIdle, h.unsure = 0, 0
 	case gap <= 3*period:
-		h.seenIdle += gap
+		h.seenIdle += max(gap, 0) // the clock may have been set back
 	default:
 		h.unsure += time.Second // the API holds whole seconds
 	}
 	h.seenIdle = min(h.seenIdle, h.sinceUse())
+	switch {
+	case after.Status == contract.Healthy || before.Status != contract.HealthyBusy:
+		h.seenBusy = 0
+	case gap <= 3*period:
+		h.seenBusy += max(gap, 0)
+	}
 	h.answered, h.answeredAt, h.errors = h.agent, h.now, 0
 }
 
@@ -234,11 +246,11 @@ func (h *history) start() {
 	h.facts.Compute = lifecycle.Compute{Phase: lifecycle.ComputePresent, CreatedAt: h.now.Truncate(time.Second), Volume: h.volume}
 	h.agent = newAgent(h.facts.Compute.CreatedAt, h.agent.stamps)
 	h.facts.Work, h.asked, h.told, h.toldAt = lifecycle.Work{}, time.Time{}, agent{}, time.Time{}
-	h.reported, h.stops, h.seenIdle, h.unsure, h.errors = reported{}, 0, 0, 0, 0
+	h.reported, h.stops, h.seenIdle, h.seenBusy, h.unsure, h.errors = reported{}, 0, 0, 0, 0, 0
 	h.look()
 }
 
-// step sets the clock, forward or a little back.
+// step sets the clock, forward or back.
 func (h *history) step(by time.Duration) {
 	h.now = h.now.Add(by)
 	h.unsure += max(0, -by)

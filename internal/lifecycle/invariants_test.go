@@ -29,10 +29,14 @@ func TestHistories(t *testing.T) {
 		h := newHistory(t)
 		h.look()
 		t.Repeat(map[string]func(*rapid.T){
-			"a moment passes":    func(t *rapid.T) { h.pass(rapid.IntRange(1, 5).Draw(t, "periods")) },
-			"time passes":        func(t *rapid.T) { h.pass(rapid.IntRange(5, 40).Draw(t, "periods")) },
-			"much time passes":   func(t *rapid.T) { h.pass(rapid.IntRange(40, 120).Draw(t, "periods")) },
-			"the clock steps":    func(t *rapid.T) { h.step(time.Duration(rapid.IntRange(-3, 90).Draw(t, "s")) * time.Second) },
+			"a moment passes":  func(t *rapid.T) { h.pass(rapid.IntRange(1, 5).Draw(t, "periods")) },
+			"time passes":      func(t *rapid.T) { h.pass(rapid.IntRange(5, 40).Draw(t, "periods")) },
+			"much time passes": func(t *rapid.T) { h.pass(rapid.IntRange(40, 120).Draw(t, "periods")) },
+			"the clock steps":  func(t *rapid.T) { h.step(time.Duration(rapid.IntRange(-3, 90).Draw(t, "s")) * time.Second) },
+			"it is set back": func(t *rapid.T) {
+				h.seldom(func() { h.step(-time.Duration(rapid.IntRange(3, 4000).Draw(t, "back")) * time.Second) })
+			},
+			"it stamps anew":     func(t *rapid.T) { h.stamp(t) },
 			"a task begins":      func(*rapid.T) { h.agent.work(true, h.now) },
 			"a task ends":        func(*rapid.T) { h.agent.work(false, h.now) },
 			"an event says so":   func(*rapid.T) { h.agent.record(h.now) }, // and the task stays
@@ -214,14 +218,22 @@ func (h *history) checkStop(stop lifecycle.Stop) {
 	}
 }
 
-// checkStuck: the agent was seen busy for long, or it told of its task ten
-// seconds after its journal had said that it ended.
+// checkStuck: the agent was busy for long, as it stamps or as far as anybody saw, or it
+// told of its task ten seconds after its journal had said that it ended.
 func (h *history) checkStuck() {
 	f, told := h.facts, h.told
-	long := !h.now.Before(f.Pulse.Since.Add(f.Policy.StuckAfter))
-	if !long && (!told.busy || told.ended.IsZero() || h.toldAt.Sub(told.ended) < 10*time.Second-h.unsure) {
-		h.t.Fatalf("stopped as stuck, and at %v the agent was %+v", h.toldAt, told)
+	long := h.seenBusy+h.now.Sub(f.Pulse.AnsweredAt) >= f.Policy.StuckAfter-h.unsure
+	if h.byStamp() {
+		long = h.answered.stamps != honest || h.now.Sub(h.answered.since)+h.back >= f.Policy.StuckAfter-h.unsure-time.Second
 	}
+	if !long && (!told.busy || told.ended.IsZero() || h.toldAt.Sub(told.ended) < 10*time.Second-h.unsure) {
+		h.t.Fatalf("stopped as stuck, after %v, and at %v the agent was %+v", h.seenBusy, h.toldAt, told)
+	}
+}
+
+// byStamp: the last good answer had a stamp by which the idle clock counts.
+func (h *history) byStamp() bool {
+	return h.facts.Policy.IdleClock != v1alpha1.IdleClockObserved && h.answered.stamps.usable()
 }
 
 // checkUnhealthy: nobody is stopped for silence while an invocation is in flight, nor
@@ -245,14 +257,14 @@ func (h *history) checkUnhealthy() {
 
 // counts: by the clock that the spec chooses a status of the agent counts.
 func (h *history) counts() bool {
-	return h.facts.Policy.IdleClock != v1alpha1.IdleClockAgentCoreStrict || h.agent.stamps.usable()
+	return h.facts.Policy.IdleClock != v1alpha1.IdleClockAgentCoreStrict || h.answered.stamps.usable()
 }
 
 func (h *history) checkIdle() {
 	t, f, p := h.t, h.facts, h.facts.Pulse
 	sinceAnswer := h.now.Sub(p.AnsweredAt)
 	strict := f.Policy.IdleClock == v1alpha1.IdleClockAgentCoreStrict
-	byStamp := f.Policy.IdleClock != v1alpha1.IdleClockObserved && h.agent.stamps.usable()
+	byStamp := h.byStamp()
 	switch {
 	case f.Announced.IsZero() || h.now.Before(f.Announced):
 		t.Fatalf("stopped as idle, and %v was announced", f.Announced)
@@ -262,7 +274,7 @@ func (h *history) checkIdle() {
 		t.Fatal("stopped as idle without a fresh good answer")
 	case p.Status == contract.HealthyBusy && (!strict || byStamp):
 		t.Fatal("stopped as idle while busy")
-	case byStamp && h.agent.stamps == honest && h.now.Sub(h.answered.since) < f.Policy.Idle-time.Second:
+	case byStamp && h.answered.stamps == honest && h.now.Sub(h.answered.since)+h.back < f.Policy.Idle-time.Second:
 		t.Fatalf("stopped after %v without work", h.now.Sub(h.answered.since))
 	case !byStamp && !strict && min(h.seenIdle+sinceAnswer, h.sinceUse()) < f.Policy.Idle-h.unsure:
 		t.Fatalf("stopped after it was seen without work for %v, unsure of %v", h.seenIdle+sinceAnswer, h.unsure)

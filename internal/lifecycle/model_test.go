@@ -139,7 +139,10 @@ func owed(now time.Time, f lifecycle.Facts) v1alpha1.StopReason {
 	threshold := time.Duration(policy.FailureThreshold) * policy.Period
 	running := !f.Compute.StartedAt.IsZero()
 	runs := later(f.Compute.CreatedAt, f.Compute.StartedAt)
-	if runs.After(now) { // no clock that is right says so
+	switch { // no clock that is right says so
+	case f.Compute.CreatedAt.After(now):
+		runs = earlier(now, f.Compute.StartedAt)
+	case runs.After(now):
 		runs = later(f.Compute.CreatedAt, earlier(now, f.Compute.CreatedAt.Add(policy.Provisioning)))
 	}
 
@@ -166,7 +169,7 @@ func owed(now time.Time, f lifecycle.Facts) v1alpha1.StopReason {
 	case !started, !fresh:
 		return ""
 	case busy && policy.StuckAction == v1alpha1.StuckStop && policy.StuckAfter > 0 &&
-		(reached(p.Since, policy.StuckAfter) && reached(p.HealthyAt, policy.StuckAfter) || forgotten(now, f)):
+		(reached(busyFrom(f), policy.StuckAfter) || forgotten(now, f)):
 		return v1alpha1.StopStuckBusy
 	case busy, now.Before(f.Traffic.InUseUntil):
 		return ""
@@ -203,19 +206,33 @@ func dead(now time.Time, f lifecycle.Facts, busy bool) bool {
 func forgotten(now time.Time, f lifecycle.Facts) bool {
 	told, ended := f.Work.ToldAt, f.Work.Ended.EndedAt
 	known := !ended.IsZero() && !now.Before(told) && !told.Before(f.Work.AskedAt)
-	for _, from := range []time.Time{ended, f.Pulse.Since, f.Pulse.HealthyAt} {
+	for _, from := range []time.Time{ended, busyFrom(f)} {
 		known = known && !told.Before(from.Add(10*time.Second))
 	}
 	return known
 }
 
+// busyFrom is since when a busy agent is known to be so.
+func busyFrom(f lifecycle.Facts) time.Time {
+	p := f.Pulse
+	stamped := f.Policy.IdleClock != v1alpha1.IdleClockObserved && !p.Stamp.IsZero() && !p.Advancing()
+	if stamped && !p.Frozen() {
+		return later(p.HealthyAt, later(p.Since, p.Stamp))
+	}
+	return later(p.HealthyAt, p.Since.Add(p.Unseen))
+}
+
 // changed is when the status last changed by the clock that the spec chooses.
 func changed(f lifecycle.Facts, counts bool) time.Time {
+	observed := f.Policy.IdleClock == v1alpha1.IdleClockObserved
 	switch {
 	case !counts:
-		return time.Time{}
-	case f.Policy.IdleClock == v1alpha1.IdleClockObserved || f.Pulse.Stamp.IsZero():
+		return f.Pulse.LastStamp
+	case observed || f.Pulse.Stamp.IsZero():
 		last := f.Pulse.Since.Add(f.Pulse.Unseen)
+		if !observed {
+			last = later(last, f.Pulse.LastStamp)
+		}
 		for _, end := range []time.Time{f.Traffic.EndedAt, f.Traffic.InUseUntil} {
 			if end.Before(f.Pulse.SeenSince) { // nobody saw the agent for a while after it
 				last = later(last, earlier(end.Add(f.Pulse.Gaps), f.Pulse.SeenSince))

@@ -141,6 +141,15 @@ func PolicyOf(spec *v1alpha1.AgentSessionSpec, scale int) Policy {
 	return p
 }
 
+// Until is the end of a while that began at a moment; now if that moment lies in the
+// future, as only a clock said that was set back since.
+func Until(now, began time.Time, while time.Duration) time.Time {
+	if began.After(now.Add(clockSkew)) {
+		return now
+	}
+	return began.Add(while)
+}
+
 // patience is how long pings must have failed.
 func (p Policy) patience() time.Duration { return time.Duration(p.FailureThreshold) * p.Period }
 

@@ -36,13 +36,15 @@ type Pulse struct {
 	// and SeenSince is the end of the last of them.
 	Gaps      time.Duration
 	SeenSince time.Time
-	// Stamp is the latest usable time_of_last_update, never moving back; zero
-	// while what the agent answers is of no use, or lies in the future.
+	// LastStamp is the latest usable time_of_last_update, whatever came after it.
+	LastStamp time.Time
+	// Stamp is that too, or zero while what the agent answers is of no use, or lies
+	// in the future.
 	Stamp time.Time
 	// HealthyAt is the first good answer, rounded up to the second.
 	HealthyAt time.Time
-	// AnsweredAt is the last good answer; of a restored pulse, when the last
-	// operator was known to be there, zero if nobody knows.
+	// AnsweredAt is when the last good answer was asked for; of a restored pulse, when
+	// the last operator was known to be there, zero if nobody knows.
 	AnsweredAt time.Time
 	// Failures counts the failed pings since AnsweredAt.
 	Failures int
@@ -66,27 +68,50 @@ type Pulse struct {
 	seen       finding   // what the last answer looked like,
 	seenFor    int       // how many in a row were of that breach,
 	sameFor    int       // and how many of that detail too
-	stamped    time.Time // the latest usable stamp, whatever came after it
+	sent       time.Time // LastStamp as it was sent, also when the clock was set back since
 	frozen     bool      // the last change of status left the stamp behind
 	advances   int       // moves of the stamp without a change of status
 	advancedAt time.Time
 }
 
 // Observe returns the pulse after one more answer, which came at now. period
-// is the time between two pings.
+// is the time between two pings. What an answer shows is as old as its question; a
+// change of status that it shows may be as young as the answer.
 func (p Pulse) Observe(a Answer, now time.Time, period time.Duration) Pulse {
+	if latest(p.AnsweredAt, p.FailingSince, p.Since.Add(p.Unseen)).After(now.Add(clockSkew)) {
+		p = p.setBack(now)
+	}
 	if a.Failure != "" {
 		return p.fail(a, now)
 	}
-	p = p.account(a.Ping, now, period)
+	asked := now.Add(-a.Took)
+	p = p.account(a.Ping, asked, now, period)
 	p = p.stamp(a.Ping, now, period)
 	if p.HealthyAt.IsZero() {
 		p.HealthyAt = ceil(now)
 	}
-	p.Status, p.AnsweredAt, p.Restored = a.Ping.Status, now, false
+	p.Status, p.AnsweredAt, p.Restored = a.Ping.Status, asked, false
 	p.Failures, p.FailingSince = 0, time.Time{}
 	p.Errors, p.ErringSince = 0, time.Time{}
-	return p.settle(p.findingOf(a, now))
+	return p.settle(p.findingOf(a))
+}
+
+// setBack is for a clock that was set back: what it said before counts from now. Else
+// it would lie in the future, and the agent be idle, or dead, for as much longer.
+func (p Pulse) setBack(now time.Time) Pulse {
+	present := ceil(now)
+	if p.Restored && p.AnsweredAt.After(present) {
+		p.AnsweredAt = time.Time{} // by the clock of another operator: nobody knows
+	}
+	for _, at := range []*time.Time{
+		&p.Since, &p.SeenSince, &p.LastStamp, &p.HealthyAt, &p.AnsweredAt, &p.FailingSince, &p.ErringSince, &p.advancedAt,
+	} {
+		if at.After(present) {
+			*at = present
+		}
+	}
+	p.Unseen = min(p.Unseen, present.Sub(p.Since))
+	return p
 }
 
 // fail changes neither Status nor Since: a failed ping says nothing of them.
@@ -109,12 +134,12 @@ func (p Pulse) fail(a Answer, now time.Time) Pulse {
 }
 
 // account keeps Since and Unseen.
-func (p Pulse) account(ping contract.Ping, now time.Time, period time.Duration) Pulse {
+func (p Pulse) account(ping contract.Ping, asked, now time.Time, period time.Duration) Pulse {
 	if ping.Status != p.Status {
 		p.Since, p.Unseen, p.Gaps, p.SeenSince = ceil(now), 0, 0, time.Time{}
 		return p
 	}
-	if gap := now.Sub(p.AnsweredAt); gap > 3*period {
+	if gap := asked.Sub(p.AnsweredAt); gap > 3*period {
 		if p.AnsweredAt.IsZero() {
 			gap = now.Sub(p.Since) // taken over from status, and nobody knows when it was last seen
 		}
@@ -144,22 +169,38 @@ func (p Pulse) stamp(ping contract.Ping, now time.Time, period time.Duration) Pu
 	if changed {
 		p.frozen, p.advances = false, 0
 	}
-	if ping.Stamp != contract.StampSeconds || ping.UpdatedAt.After(now.Add(clockSkew)) {
-		p.Stamp, p.advances = time.Time{}, 0
+	stamp := p.usable(ping, now)
+	if stamp.IsZero() {
+		p.Stamp, p.advances = stamp, 0
 		return p
 	}
-	switch moved := ping.UpdatedAt.After(p.stamped); {
+	switch moved := stamp.After(p.LastStamp); {
 	case changed && !moved:
-		p.frozen = ping.UpdatedAt.Before(p.AnsweredAt.Add(-clockSkew))
+		p.frozen = stamp.Before(p.AnsweredAt.Add(-clockSkew))
 	case !changed && moved && !p.Stamp.IsZero():
 		p.advances, p.advancedAt = p.advances+1, now
 	}
 	if now.Sub(p.advancedAt) > 2*period+time.Second { // stamps count whole seconds
 		p.advances = 0
 	}
-	p.stamped = latest(p.stamped, ping.UpdatedAt)
-	p.Stamp = p.stamped
+	if stamp.After(p.LastStamp) {
+		p.LastStamp, p.sent = stamp, stamp
+	}
+	p.Stamp = p.LastStamp
 	return p
+}
+
+// usable is the stamp of an answer; zero if it is of no use. One that was of use before
+// the clock was set back is so still.
+func (p Pulse) usable(ping contract.Ping, now time.Time) time.Time {
+	stamp := ping.UpdatedAt
+	if stamp.Equal(p.sent) {
+		stamp = p.LastStamp
+	}
+	if ping.Stamp != contract.StampSeconds || stamp.After(now.Add(clockSkew)) {
+		return time.Time{}
+	}
+	return stamp
 }
 
 // settle takes over a finding: the first at once, a different one only when it
@@ -180,15 +221,19 @@ func (p Pulse) settle(found finding) Pulse {
 	return p
 }
 
+// Frozen tells whether the last change of status left the stamp behind.
+func (p Pulse) Frozen() bool { return p.frozen }
+
 // Advancing tells whether the stamp moves on every ping, so that by
 // AgentCore's clock the session never goes idle.
 func (p Pulse) Advancing() bool { return p.advances >= advancingAnswers }
 
-// Fresh tells whether the last ping succeeded, within the last two periods. A
-// restored pulse is not fresh: its AnsweredAt says that an operator was there,
-// not that the agent answered it.
+// Fresh tells whether the last ping succeeded, and was made within the last two
+// periods; of a scaled time, in which an answer may take longer than that, within a
+// second. A restored pulse is not fresh: its AnsweredAt says that an operator was
+// there, not that the agent answered it.
 func (p Pulse) Fresh(now time.Time, period time.Duration) bool {
-	return !p.Restored && p.Failures == 0 && !p.AnsweredAt.IsZero() && now.Sub(p.AnsweredAt) <= 2*period
+	return !p.Restored && p.Failures == 0 && !p.AnsweredAt.IsZero() && now.Sub(p.AnsweredAt) <= max(2*period, time.Second)
 }
 
 // Tells reports whether the step from p to next is worth a look at the
@@ -197,6 +242,7 @@ func (p Pulse) Fresh(now time.Time, period time.Duration) bool {
 func (p Pulse) Tells(next Pulse, threshold int) bool {
 	return p.Status != next.Status ||
 		!p.HealthyAt.Equal(next.HealthyAt) ||
+		!p.Since.Equal(next.Since) ||
 		p.Unseen != next.Unseen ||
 		p.Restored != next.Restored ||
 		p.Breach != next.Breach || p.BreachDetail != next.BreachDetail ||

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -277,6 +278,93 @@ func TestStampNeverMovesBack(t *testing.T) {
 			g.Expect(p.Stamp).To(Equal(at(8)))
 		})
 	}
+}
+
+// TestAnUnusableStampMovesNoIdleClock: what the agent once stamped stands, by each clock
+// that takes stamps.
+func TestAnUnusableStampMovesNoIdleClock(t *testing.T) {
+	for _, idleClock := range []v1alpha1.IdleClock{v1alpha1.IdleClockAgentCore, v1alpha1.IdleClockAgentCoreStrict} {
+		g := NewWithT(t)
+		p, now := hear(lifecycle.Pulse{}, at(10), 500, always(answer(contract.Healthy, at(8))))
+		p, now = hear(p, now, 1, always(answer(contract.Healthy, at(1000))))
+		p, now = hear(p, now, 1, always(answer(contract.Healthy, now.Add(time.Hour))))
+		v := lifecycle.Decide(now, living(now, clock(idleClock), func(f *lifecycle.Facts) { f.Pulse = p }))
+		g.Expect(v).To(And(HaveField("State", v1alpha1.StateIdle), HaveField("IdleSince", at(1000))), "%s", idleClock)
+	}
+}
+
+// TestAnAnswerIsAsOldAsItsQuestion: one that lay in the socket says what was when it was
+// asked for. A change may have come just before it was read.
+func TestAnAnswerIsAsOldAsItsQuestion(t *testing.T) {
+	g := NewWithT(t)
+	late := answer(contract.Healthy, zero)
+	late.Took = 1500 * time.Millisecond
+	p := lifecycle.Pulse{}.Observe(late, at(12), period)
+	g.Expect(p).To(And(HaveField("AnsweredAt", at(10.5)), HaveField("Since", at(12)), HaveField("HealthyAt", at(12))))
+	g.Expect(p.Fresh(at(14.5), period)).To(BeTrue())
+	g.Expect(p.Fresh(at(14.6), period)).To(BeFalse())
+	g.Expect(p.Fresh(at(11.5), period/20)).To(BeTrue(), "in a scaled time an answer takes longer than two periods")
+	g.Expect(p.Fresh(at(11.6), period/20)).To(BeFalse())
+}
+
+// TestPulseAfterTheClockWasSetBack: what was seen counts from now, and not from an hour
+// that is still to come.
+func TestPulseAfterTheClockWasSetBack(t *testing.T) {
+	hour := 3600.0
+	before := func(last func(p lifecycle.Pulse, now time.Time) lifecycle.Pulse) lifecycle.Pulse {
+		p, now := hear(lifecycle.Pulse{}, at(hour+10), 5, always(answer(contract.Healthy, zero)))
+		return last(p, now)
+	}
+	same := func(p lifecycle.Pulse, _ time.Time) lifecycle.Pulse { return p }
+	dead := lifecycle.Answer{Failure: lifecycle.FailureConnect}
+	for name, row := range map[string]struct {
+		before lifecycle.Pulse
+		answer lifecycle.Answer
+		want   types.GomegaMatcher
+	}{
+		"it answers": {before(same), answer(contract.Healthy, zero), And(HaveField("Since", at(30)), HaveField("HealthyAt", at(30)), HaveField("AnsweredAt", at(30)), HaveField("Unseen", BeZero()))},
+		"it fails":   {before(same), dead, And(HaveField("FailingSince", at(30)), HaveField("Since", at(30)))},
+		"it failed": {before(func(p lifecycle.Pulse, now time.Time) lifecycle.Pulse {
+			p, _ = hear(p, now, 3, always(dead))
+			return p
+		}), dead, And(HaveField("FailingSince", at(30)), HaveField("Failures", 4))},
+		"it had stepped forward before": {
+			lifecycle.Pulse{Status: contract.Healthy, Since: at(5), HealthyAt: at(5), AnsweredAt: at(20)}.Observe(answer(contract.Healthy, zero), at(hour+22), period),
+			answer(contract.Healthy, zero), And(HaveField("Since", at(5)), HaveField("Unseen", 25*time.Second)),
+		},
+		"its stamp lay in the future": {
+			lifecycle.Pulse{}.Observe(answer(contract.Healthy, at(hour+10)), at(hour+10), period), answer(contract.Healthy, at(29)),
+			And(HaveField("Stamp", at(30)), HaveField("LastStamp", at(30))),
+		},
+		"its stamp still does": {
+			lifecycle.Pulse{}.Observe(answer(contract.Healthy, at(hour+10)), at(hour+10), period), answer(contract.Healthy, at(hour+10)),
+			And(HaveField("Stamp", at(30)), HaveField("Breach", BeEquivalentTo(v1alpha1.ReasonPingConforms))),
+		},
+		"another operator's clock was ahead": {
+			lifecycle.Pulse{Status: contract.Healthy, Since: at(5), HealthyAt: at(5), AnsweredAt: at(hour), Restored: true},
+			answer(contract.Healthy, zero), And(HaveField("Since", at(5)), HaveField("Unseen", 25*time.Second)),
+		},
+		"a little is no step": {
+			lifecycle.Pulse{Status: contract.Healthy, Since: at(34), HealthyAt: at(34), AnsweredAt: at(33.5)}, dead, HaveField("Since", at(34)),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			after := row.before.Observe(row.answer, at(30), period)
+			g.Expect(after).To(row.want)
+			if !after.Since.Equal(row.before.Since) {
+				g.Expect(row.before.Tells(after, 15)).To(BeTrue(), "status says otherwise")
+			}
+		})
+	}
+}
+
+// TestUntil: a while that began in the future is over.
+func TestUntil(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(lifecycle.Until(at(10), at(9), time.Second)).To(Equal(at(10)))
+	g.Expect(lifecycle.Until(at(10), at(15), time.Second)).To(Equal(at(16)), "status rounds up, and clocks differ a little")
+	g.Expect(lifecycle.Until(at(10), at(15.1), time.Second)).To(Equal(at(10)))
 }
 
 func TestPulseFindsAFrozenStamp(t *testing.T) {

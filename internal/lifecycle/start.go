@@ -38,6 +38,9 @@ func (f Facts) startedAt(now time.Time) time.Time {
 			started = now
 		}
 	}
+	if f.Compute.CreatedAt.After(now) { // by a clock that was set back since
+		return started
+	}
 	return latest(started, f.Compute.CreatedAt)
 }
 

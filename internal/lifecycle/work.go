@@ -98,8 +98,15 @@ type Stuck struct {
 	Message string
 }
 
-// busySince is since when the operator has seen it busy without a break.
-func (f Facts) busySince() time.Time { return latest(f.Pulse.HealthyAt, f.Pulse.Since) }
+// busySince is since when it is known to be busy without a break. Where nobody could
+// see it, that is for its stamp to say; without one it may have been idle meanwhile.
+func (f Facts) busySince() time.Time {
+	p := f.Pulse
+	if f.Policy.IdleClock == v1alpha1.IdleClockObserved || p.Stamp.IsZero() || p.Frozen() || p.Advancing() {
+		return latest(p.HealthyAt, p.Since.Add(p.Unseen))
+	}
+	return latest(p.HealthyAt, p.Since, p.Stamp)
+}
 
 // stuckAt is when a busy session counts as stuck; zero if it never will.
 func (f Facts) stuckAt() time.Time {

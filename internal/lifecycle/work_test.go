@@ -125,6 +125,39 @@ func TestStuckNamesTheTask(t *testing.T) {
 	}
 }
 
+// TestStuckCountsOnlyWhatIsKnown: where nobody looked, the agent may have been idle,
+// unless its stamp says that it was not; and where it stamps a later change it was.
+func TestStuckCountsOnlyWhatIsKnown(t *testing.T) {
+	saw := func(gap float64, stamp time.Time) lifecycle.Pulse {
+		p, _ := hear(lifecycle.Pulse{}, at(10), 1, always(answer(contract.HealthyBusy, at(9))))
+		p, _ = hear(p, at(10+gap), 1, always(answer(contract.HealthyBusy, stamp)))
+		return p
+	}
+	advancing, _ := hear(lifecycle.Pulse{}, at(10), 10, func(now time.Time) lifecycle.Answer { return answer(contract.HealthyBusy, now) })
+	frozen, _ := hear(lifecycle.Pulse{}, at(8), 1, always(answer(contract.Healthy, at(0))))
+	frozen, now := hear(frozen, at(10), 1, always(answer(contract.HealthyBusy, at(0))))
+	frozen, _ = hear(frozen, now.Add(100*time.Second), 1, always(answer(contract.HealthyBusy, at(0))))
+	for name, row := range map[string]struct {
+		clock v1alpha1.IdleClock
+		pulse lifecycle.Pulse
+		want  time.Time
+	}{
+		"seen all the while":                          {v1alpha1.IdleClockAgentCore, saw(2, zero), at(310)},
+		"not seen for 100 s":                          {v1alpha1.IdleClockAgentCore, saw(100, zero), at(410)},
+		"and its stamp says that it was busy":         {v1alpha1.IdleClockAgentCore, saw(100, at(9)), at(310)},
+		"and its stamp says that it was not":          {v1alpha1.IdleClockAgentCore, saw(100, at(50)), at(350)},
+		"seen, and its stamp says that it was not":    {v1alpha1.IdleClockAgentCore, saw(2, at(11)), at(311)},
+		"by the observed clock no stamp counts":       {v1alpha1.IdleClockObserved, saw(100, at(9)), at(410)},
+		"a stamp that moves at each ping says naught": {v1alpha1.IdleClockAgentCore, advancing, at(310)},
+		"nor does one that its status left behind":    {v1alpha1.IdleClockAgentCore, frozen, at(412)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := living(at(200), clock(row.clock), stuckAfter(300, v1alpha1.StuckStop), func(f *lifecycle.Facts) { f.Pulse = row.pulse })
+			NewWithT(t).Expect(lifecycle.Decide(at(200), f).Next).To(And(HaveField("Reason", v1alpha1.StopStuckBusy), HaveField("At", row.want)))
+		})
+	}
+}
+
 // TestForgottenIsNotForgotten: an agent that does not tell once is as stuck as
 // before. It is not stopped for what it told before that, but for being busy too
 // long it is.

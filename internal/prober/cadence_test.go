@@ -329,16 +329,42 @@ func TestStaleAnswerIsMissed(t *testing.T) {
 					return healthy
 				})})
 				p.Track(inSlot(0, 0), lifecycle.Pulse{})
+				begun := time.Now()
 				stop := start(t, p, ignore)
 				time.Sleep(row.took + time.Millisecond/2)
 				good, failed, _ := s.counts()
 				g.Expect([]int{good, failed}).To(Equal([]int{row.good, 0}))
 				pulse, _ := p.Pulse(inSlot(0, 0).Key, inSlot(0, 0).UID)
 				g.Expect(pulse.AnsweredAt.IsZero()).To(Equal(row.good == 0))
+				if row.good > 0 {
+					g.Expect(pulse.AnsweredAt).To(BeTemporally("==", begun), "it is as old as its question")
+				}
 				stop()
 			})
 		})
 	}
+}
+
+// Pulses have the time that they are told, whatever the machine says, and the cadence has
+// not.
+func TestPulsesGoByOneClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		var l log
+		p := New(Options{Pinger: l.ping(func(context.Context, Target) lifecycle.Answer { return healthy })})
+		begun, ahead := time.Now(), 24*time.Hour
+		p.GoBy(func() time.Time { return time.Now().Add(ahead) })
+		target := inSlot(0, 0)
+		p.Track(target, lifecycle.Pulse{})
+		stop := start(t, p, ignore)
+		time.Sleep(4*time.Second + time.Millisecond)
+		synctest.Wait()
+		expectCadence(g, l.of(target), 2*time.Second)
+		pulse, _ := p.Pulse(target.Key, target.UID)
+		g.Expect(pulse.AnsweredAt).To(BeTemporally("==", begun.Add(ahead+4*time.Second)))
+		g.Expect(pulse.Fresh(time.Now().Add(ahead), 2*time.Second)).To(BeTrue())
+		stop()
+	})
 }
 
 func TestWheelCounts(t *testing.T) {

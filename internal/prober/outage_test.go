@@ -228,9 +228,9 @@ func TestOutageCountersHold(t *testing.T) {
 		case roll == 2 || e == nil:
 			p.Track(target, lifecycle.Pulse{HealthyAt: time.Unix(1, 0)})
 		case roll < 15:
-			p.take(e, failures[random.IntN(len(failures))])
+			p.take(e, failures[random.IntN(len(failures))], wallNow())
 		default:
-			p.take(e, healthy)
+			p.take(e, healthy, wallNow())
 		}
 		var want outage
 		for _, e := range p.entries {

@@ -92,6 +92,7 @@ func (o Options) withDefaults() Options {
 // from any goroutine, before Start and after.
 type Prober struct {
 	opts   Options
+	now    func() time.Time           // the time of pulses; the cadence does not go by it
 	slot   time.Duration              // the time between two slots
 	probes sync.WaitGroup             // goroutines that ask
 	notify func(types.NamespacedName) // set by Start, before the first ping
@@ -130,11 +131,16 @@ func New(opts Options) *Prober {
 	opts = opts.withDefaults()
 	return &Prober{
 		opts:    opts,
+		now:     wallNow,
 		slot:    max(opts.Period/slots, 1),
 		entries: map[types.NamespacedName]*entry{},
 		crowded: math.MinInt / 2, // never
 	}
 }
+
+// GoBy has all pulses in the time that now tells, in the place of the machine's. It is for
+// before anybody is tracked.
+func (p *Prober) GoBy(now func() time.Time) { p.now = now }
 
 // Track has the agent asked from its next slot on. It may be called at every
 // look at a session: what is known changes nothing. Another UID starts from
@@ -159,7 +165,7 @@ func (p *Prober) Track(t Target, seed lifecycle.Pulse) {
 	added := &entry{target: t, threshold: t.FailureThreshold, pulse: seed}
 	p.entries[t.Key] = added
 	p.wheel.add(added)
-	p.outage.move(t.Key.Namespace, before, seed, wallNow())
+	p.outage.move(t.Key.Namespace, before, seed, p.now())
 	p.mu.Unlock()
 	hangUp(idle)
 }
@@ -170,7 +176,7 @@ func (p *Prober) Forget(key types.NamespacedName) {
 	var idle line
 	if old := p.entries[key]; old != nil {
 		idle = p.remove(old)
-		p.outage.move(key.Namespace, old.pulse, lifecycle.Pulse{}, wallNow())
+		p.outage.move(key.Namespace, old.pulse, lifecycle.Pulse{}, p.now())
 	}
 	p.mu.Unlock()
 	hangUp(idle)
@@ -210,7 +216,7 @@ func (p *Prober) Pulse(key types.NamespacedName, uid types.UID) (lifecycle.Pulse
 // the present while that lasts, zero if it never happened. Then the fault is not
 // theirs. It protects the agent of the pod with that UID for 10 to 40 minutes.
 func (p *Prober) Outage(uid types.UID) time.Time {
-	now := wallNow()
+	now := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.outage.last(uid, now)
@@ -230,6 +236,6 @@ func (p *Prober) Len() int {
 	return len(p.entries)
 }
 
-// wallNow is the time without its monotonic reading, which stands still while
-// the machine sleeps: the pulse must show that nobody looked meanwhile.
+// wallNow is the machine's time without its monotonic reading, which stands still while
+// the machine sleeps.
 func wallNow() time.Time { return time.Now().Round(0) }

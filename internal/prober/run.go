@@ -124,16 +124,16 @@ func (p *Prober) round() int {
 // be asked again. err is context.Canceled if nobody waits for it any more, and
 // else a reason of our own for which the agent could not be asked.
 func (p *Prober) answered(e *entry, answer lifecycle.Answer, err error, due, begun time.Time) {
-	took := time.Since(begun)
+	took, now := time.Since(begun), p.now()
 	cancelled := errors.Is(err, context.Canceled)
-	passed := max(took, wallNow().Sub(begun.Round(0))) // the machine may have slept
-	missed := err != nil || passed > p.opts.Timeout+starved
+	answer.Took = max(took, wallNow().Sub(begun.Round(0))) // the machine may have slept
+	missed := err != nil || answer.Took > p.opts.Timeout+starved
 
 	p.mu.Lock()
 	p.inFlight--
 	e.out = false
 	gone := p.entries[e.target.Key] != e
-	tells := !gone && !missed && p.take(e, answer)
+	tells := !gone && !missed && p.take(e, answer, now)
 	p.mu.Unlock()
 
 	switch {
@@ -150,9 +150,10 @@ func (p *Prober) answered(e *entry, answer lifecycle.Answer, err error, due, beg
 	}
 }
 
-// take adds an answer to the pulse and tells whether that is worth a look.
-func (p *Prober) take(e *entry, a lifecycle.Answer) bool {
-	now, before := wallNow(), e.pulse
+// take adds an answer that came at now to the pulse and tells whether that is worth a
+// look.
+func (p *Prober) take(e *entry, a lifecycle.Answer, now time.Time) bool {
+	before := e.pulse
 	e.pulse = before.Observe(describe(a, e.target.Question, p.opts.Timeout), now, p.opts.Period)
 	p.outage.move(e.target.Key.Namespace, before, e.pulse, now)
 	return before.Tells(e.pulse, e.threshold)

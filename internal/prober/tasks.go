@@ -44,7 +44,7 @@ func (p *Prober) askTasks(ctx context.Context, e *entry, token string) {
 	ctx, cancel := context.WithTimeout(ctx, tasksTimeout)
 	defer cancel()
 	told, err := p.opts.Tasks(ctx, e.target, token)
-	now := wallNow()
+	now := p.now()
 	p.mu.Lock()
 	p.asking--
 	before := e.work

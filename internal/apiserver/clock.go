@@ -1,0 +1,114 @@
+package apiserver
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// Clock tells the time of the cluster: the API server's, as its answers say it, and what
+// has passed here since. That the machine's own clock is set, or is wrong, changes
+// nothing but what Skew says, and a line in the log.
+type Clock struct {
+	machine clock.PassiveClock
+	log     logr.Logger
+	made    time.Time // with the reading that Since goes by
+
+	mu    sync.RWMutex
+	known lifecycle.Clock
+	skew  time.Duration // of the machine's clock
+	said  time.Duration // what of it was said
+	steps int
+}
+
+// tolerance is how far the machine's clock may be off before that is said.
+const tolerance = 5 * time.Second
+
+// NewClock returns a clock that has heard nothing yet and begins with the machine's time.
+func NewClock(machine clock.PassiveClock, log logr.Logger) *Clock {
+	return &Clock{machine: machine, log: log, made: machine.Now()}
+}
+
+// own is the process's own count: it is never set.
+func (c *Clock) own() time.Time { return c.made.Round(0).Add(c.machine.Since(c.made)) }
+
+// Now is the time.
+func (c *Clock) Now() time.Time {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.known.At(c.own())
+}
+
+// Read returns facts as they are at a moment by this clock.
+func (c *Clock) Read(f lifecycle.Facts, now time.Time) lifecycle.Facts {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.known.Read(f, now)
+}
+
+// Past is a moment that somebody wrote, as long ago as has passed since.
+func (c *Clock) Past(t time.Time) time.Time {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.known.Past(t)
+}
+
+// Skew is by how much the machine's clock is ahead, as of the API server's last answer.
+func (c *Clock) Skew() time.Duration {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.skew
+}
+
+// Steps is how often the API server's time moved otherwise than what passed here.
+func (c *Clock) Steps() int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.steps
+}
+
+// Listen has the clock hear what the API server answers.
+func (c *Clock) Listen(config *rest.Config) *rest.Config {
+	config = rest.CopyConfig(config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &listening{next, c} })
+	return config
+}
+
+type listening struct {
+	http.RoundTripper
+	clock *Clock
+}
+
+func (l *listening) RoundTrip(r *http.Request) (*http.Response, error) {
+	sent := l.clock.own()
+	answer, err := l.RoundTripper.RoundTrip(r)
+	if err != nil || answer.StatusCode >= http.StatusInternalServerError { // which a proxy may say in its place
+		return answer, err
+	}
+	if said, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
+		l.clock.hear(said, sent)
+	}
+	return answer, nil
+}
+
+func (c *Clock) hear(said, sent time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	received := c.own()
+	next, by := c.known.Hear(said, sent, received)
+	c.known, c.skew = next, c.machine.Now().Sub(next.At(received))
+	if by != 0 {
+		c.steps++
+		c.log.Info("The API server's clock was set, or this machine stood still: what was before counts as long ago as has passed here", "by", by)
+	}
+	if moved := c.skew - c.said; moved > tolerance || moved < -tolerance {
+		c.said = c.skew
+		c.log.Info("The clock of this machine is not the API server's, by which the rules go", "ahead", c.skew.Round(time.Millisecond))
+	}
+}
