@@ -223,11 +223,14 @@ func remember(facts *lifecycle.Facts, status *v1alpha1.AgentSessionStatus) {
 		facts.LastStop = lifecycle.Stop{At: timeOf(last.DueAt), Reason: last.Reason, Message: last.Message}
 		facts.StoppedAt, facts.GivenUp = timeOf(last.At), lifecycle.GivenUp(status)
 	}
-	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil && lifecycle.Refuses(ready.Reason) {
+	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil && lifecycle.Hinders(ready.Reason) {
 		facts.Refusal = ready.Reason + ": " + ready.Message
 	}
 	if next := status.NextStop; next != nil && next.Reason == v1alpha1.StopIdleTimeout {
 		facts.Announced = next.At.Time
+	}
+	if next := status.NextStop; next != nil && status.State == v1alpha1.StateStarting && status.Pod == nil {
+		facts.UnmadeUntil = next.At.Time
 	}
 	if traffic := status.Traffic; traffic != nil {
 		facts.Traffic = lifecycle.Traffic{EndedAt: microTimeOf(traffic.LastInvocationAt), InUseUntil: microTimeOf(traffic.InUseUntil)}

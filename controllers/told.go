@@ -62,7 +62,16 @@ func tellAt(old *v1alpha1.AgentSessionStatus, o outcome) time.Time {
 	if same || lifecycle.Refuses(was.Reason) {
 		return time.Time{}
 	}
+	return o.tellAgain()
+}
+
+// tellAgain is when another thing may be told, after the last one, or after the creation
+// of the pod. That it cannot be created is told within the same time.
+func (o outcome) tellAgain() time.Time {
 	last := o.told
+	if o.facts.Unmade != "" {
+		return last.Add(o.facts.Policy.Tell / 2)
+	}
 	if created := o.facts.Compute.CreatedAt; created.After(last) {
 		last = created
 	}

@@ -190,7 +190,8 @@ type Termination struct {
 	// pingStatus is the agent's last answer.
 	// +optional
 	PingStatus string `json:"pingStatus,omitempty"`
-	// dueAt is the moment at which the rule wanted the stop.
+	// dueAt is the moment at which the rule wanted the stop. Empty for a start that was
+	// given up before it had a pod.
 	// +optional
 	DueAt *metav1.Time `json:"dueAt,omitempty"`
 	// at is when the compute was gone, or counted as lost, or the next one began beside

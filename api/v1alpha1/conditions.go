@@ -30,6 +30,10 @@ const (
 	// a Pod Security level, an admission policy or an invalid template. The
 	// operator tries again, ever more slowly.
 	ReasonPodRefused = "PodRefused"
+	// ReasonPodNotMade is a pod that could not be created for another reason: a webhook
+	// that is down, an API server that has too much to do. The operator tries again,
+	// every 15 seconds at least, until the limit of the start.
+	ReasonPodNotMade = "PodNotMade"
 	// ReasonPodNameTaken is a pod of the activation's name that the session
 	// does not own. It is left alone; the operator tries again.
 	ReasonPodNameTaken = "PodNameTaken"
