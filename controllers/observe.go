@@ -263,7 +263,7 @@ func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *core
 	policy := lifecycle.PolicyOf(&session.Spec, r.TimeScale)
 	var seed lifecycle.Pulse
 	if recorded := session.Status.Pod; recorded != nil && recorded.UID == pod.UID && session.Status.HealthyAt != nil {
-		seed = restore(&session.Status, r.LastLeader())
+		seed = restore(&session.Status, r.LastLeader()).Late(r.Clock.Now(), lateness(&session.Status, policy))
 	}
 	r.Prober.Track(prober.Target{
 		Key: key, UID: pod.UID,

@@ -31,6 +31,8 @@ type outcome struct {
 	// told is when something was last told of a session that starts; zero if nobody
 	// knows.
 	told time.Time
+	// flapping: reports of the agent have to wait.
+	flapping bool
 	// blind: this operator asks nobody. What the agent's node reported stands.
 	blind bool
 }
@@ -39,9 +41,9 @@ type outcome struct {
 // and then sends the events. It returns when to look at the session again.
 func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.AgentSession, o outcome) (time.Time, error) {
 	old := session.DeepCopy()
-	session.Status = statusOf(old, o, r.TimeScale)
+	due := r.compose(session, old, o)
 	lookAgain := o.verdict.LookAgain
-	for _, until := range []time.Time{mergeUntil(&old.Status, o), tellAt(&old.Status, o)} {
+	for _, until := range []time.Time{mergeUntil(&old.Status, o), tellAt(&old.Status, o), due} {
 		if o.now.Before(until) {
 			lookAgain = earliest(lookAgain, until)
 		}
@@ -53,7 +55,11 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 	if err := r.Client.Status().Patch(ctx, session, patch, r.consistency(session)...); err != nil {
 		return time.Time{}, fmt.Errorf("patch status: %w", err)
 	}
-	r.told.note(client.ObjectKeyFromObject(session), session.Status.State, o.now)
+	key := client.ObjectKeyFromObject(session)
+	r.told.note(key, session.Status.State, o.now)
+	if agentOnly(&old.Status, &session.Status) {
+		r.told.pay(key, o.now, o.facts.Policy)
+	}
 	if recordsEnd(&old.Status, &session.Status) {
 		stopsTotal.WithLabelValues(string(session.Status.LastTermination.Reason)).Inc()
 	}
@@ -63,6 +69,29 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 			"state", session.Status.State, "activation", session.Status.Activation)
 	}
 	return lookAgain, nil
+}
+
+// compose makes the status that an outcome amounts to, or leaves the old one where only
+// the agent changed, too often. It returns when the session is to be looked at for that.
+func (r *AgentSessionReconciler) compose(session, old *v1alpha1.AgentSession, o outcome) (due time.Time) {
+	policy := o.facts.Policy
+	left := r.told.budget(client.ObjectKeyFromObject(old), &old.Status, o.now, policy)
+	if o.flapping = flapping(&old.Status) && o.now.Before(left.Easy(policy)); o.flapping {
+		due = left.Easy(policy)
+	}
+	session.Status = statusOf(old, o, r.TimeScale)
+	if equality.Semantic.DeepEqual(old.Status, session.Status) || !agentOnly(&old.Status, &session.Status) {
+		return due
+	}
+	if may := left.Due(o.facts, o.verdict); o.now.Before(may) {
+		session.Status = old.Status
+		return may
+	}
+	if !o.flapping && left.Pay(o.now, policy).Spent(o.now, policy) {
+		o.flapping = true
+		session.Status = statusOf(old, o, r.TimeScale)
+	}
+	return due
 }
 
 // recordsEnd tells whether a report is the one that records the end of an activation.
@@ -241,6 +270,10 @@ func ready(next *v1alpha1.AgentSessionStatus, o outcome) metav1.Condition {
 		c.Reason, c.Message = cmp.Or(o.verdict.Wait.Reason, c.Reason), cmp.Or(o.verdict.Wait.Message, "The compute is about to be made")+"."
 	case v1alpha1.StateActive, v1alpha1.StateIdle:
 		c.Status, c.Message = metav1.ConditionTrue, "The agent answers pings."
+		if o.flapping {
+			c.Reason = v1alpha1.ReasonFlapping
+			c.Message += fmt.Sprintf(" Its status changes so often that what is said of it may be %s old.", o.facts.Policy.Report)
+		}
 		if wait := o.verdict.Wait; wait.Reason != "" {
 			c.Status, c.Reason, c.Message = metav1.ConditionFalse, wait.Reason, wait.Message+"."
 		}

@@ -65,6 +65,9 @@ const (
 	// Unhealthy, and is not, since most agents that its operator asks are silent at
 	// once. It ends with that, and 10 to 40 minutes after it began at the latest.
 	ReasonMassFailure = "MassFailure"
+	// ReasonFlapping is an agent that answers, and whose status changes so often that it
+	// is reported every three minutes at most. Stops do not wait for reports.
+	ReasonFlapping = "Flapping"
 	// ReasonNoGoodAnswer is an agent whose container has run for a quarter of the
 	// 120 s of a start and that has not answered a ping as it should.
 	ReasonNoGoodAnswer = "NoGoodAnswer"
