@@ -12,9 +12,12 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	crevent "sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -132,6 +135,22 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	return r.retries.result(req, r.lookAt(lookAgain), err, startErr)
 }
 
+// heeded are the events of sessions that are looked at. What agents do is nothing to an
+// operator that asks nobody, and was written by those who ask them.
+func (r *AgentSessionReconciler) heeded() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e crevent.UpdateEvent) bool {
+		old, was := e.ObjectOld.(*v1alpha1.AgentSession)
+		next, is := e.ObjectNew.(*v1alpha1.AgentSession)
+		if r.Prober != nil || !was || !is || old.ResourceVersion == next.ResourceVersion {
+			return true
+		}
+		status := next.Status
+		status.Traffic = old.Status.Traffic
+		return old.UID != next.UID || old.Generation != next.Generation || !old.DeletionTimestamp.Equal(next.DeletionTimestamp) ||
+			!agentOnly(&old.Status, &status)
+	}}
+}
+
 // lookAt has a session looked at again at a moment; the zero time is never.
 func (r *AgentSessionReconciler) lookAt(at time.Time) ctrl.Result {
 	if at.IsZero() {
@@ -167,7 +186,7 @@ func (r *AgentSessionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	of := ctrl.NewControllerManagedBy(mgr).
 		Named("agentsession").
-		For(&v1alpha1.AgentSession{}).
+		For(&v1alpha1.AgentSession{}, builder.WithPredicates(r.heeded())).
 		Owns(&corev1.Pod{}).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency, RateLimiter: newLimiter(errorRetry, errorMost)})
 	if r.Node == "" {

@@ -222,6 +222,7 @@ func (f Facts) decideLiving(now time.Time) Verdict {
 		d := rule(now, f)
 		switch {
 		case d.At.IsZero():
+		case d.held && f.Blind: // nobody here will have a fresh answer
 		case !d.held && !now.Before(d.At):
 			return Verdict{Activation: f.Activation, State: v1alpha1.StateStopping, Action: f.stopAction(), Stop: d.Stop}
 		default:

@@ -254,6 +254,22 @@ func TestWhatKeepsASessionFromBeingReady(t *testing.T) {
 	}
 }
 
+// TestWhoAsksNobodyWaitsForNoAnswer: an operator that asks nobody knows the agent as it
+// was last reported, and looks again for nothing that takes a fresh answer.
+func TestWhoAsksNobodyWaitsForNoAnswer(t *testing.T) {
+	now := at(5000)
+	for name, status := range map[string]contract.Status{"idle for long": contract.Healthy, "busy for long": contract.HealthyBusy} {
+		t.Run(name, func(t *testing.T) {
+			f := living(now, said(status, at(10), zero), func(f *lifecycle.Facts) {
+				f.Blind, f.Asked, f.Pulse.Restored = true, false, true
+				f.Policy.StuckAfter, f.Policy.StuckAction = time.Minute, v1alpha1.StuckStop
+			})
+			v := lifecycle.Decide(now, f)
+			NewWithT(t).Expect(v).To(And(HaveField("Action", lifecycle.ActNone), HaveField("LookAgain", f.Compute.CreatedAt.Add(f.Policy.Max))))
+		})
+	}
+}
+
 func TestNextStopAndStuck(t *testing.T) {
 	g := NewWithT(t)
 	now := at(100)
