@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -66,6 +67,7 @@ type AgentSessionReconciler struct {
 
 	told    told // of sessions that start
 	retries retries
+	yields  sync.Once // says that it does
 }
 
 // +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentsessions,verbs=get;list;watch;delete
@@ -107,7 +109,7 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	}
 	session.Spec = lifecycle.Govern(own, started) // from here on the spec as it is in force
 
-	o := outcome{pod: found.compute, started: started, now: r.Clock.Now(), blind: r.Prober == nil}
+	o := outcome{pod: found.compute, started: started, now: r.Clock.Now(), blind: r.Prober == nil, askedBy: r.asker(&session)}
 	o.refusal = r.track(&session, o.pod, started)
 	o.facts = r.observe(&session, found)
 	if o.refusal != nil && o.facts.Compute.Phase == lifecycle.ComputePresent {

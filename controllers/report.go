@@ -35,6 +35,8 @@ type outcome struct {
 	flapping bool
 	// blind: this operator asks nobody. What the agent's node reported stands.
 	blind bool
+	// askedBy is who asks the agent.
+	askedBy v1alpha1.Asker
 }
 
 // report writes the status if it changed, on the version that was decided on,
@@ -150,6 +152,9 @@ func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.Age
 	}
 	if o.started != nil {
 		next.Runtime = o.started
+	}
+	if lifecycle.Living(o.verdict.State) {
+		next.AskedBy = o.askedBy
 	}
 	if o.others(session) {
 		return next
