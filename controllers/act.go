@@ -47,8 +47,14 @@ func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.Ag
 		o.verdict = lifecycle.Decide(o.now, o.facts)
 		return nil
 	}
+	if o.refusal == nil {
+		o.facts.Unmade = lifecycle.Cut(lifecycle.Printable(err.Error()), maxMessage)
+		o.verdict = lifecycle.Decide(o.now, o.facts)
+		ctrl.LoggerFrom(ctx).Error(err, "The compute could not be made, and is tried again")
+		return err
+	}
 	// A quota may count the last pod until it has gone.
-	if ending := found.ending(o.now, o.facts.Policy.Lost); len(ending) > 0 && o.refusal != nil && o.refusal.reason == v1alpha1.ReasonPodRefused {
+	if ending := found.ending(o.now, o.facts.Policy.Lost); len(ending) > 0 && o.refusal.reason == v1alpha1.ReasonPodRefused {
 		o.refusal, o.verdict.Wait.Message = nil, fmt.Sprintf("%s has not gone yet. %s", where(ending[0]), o.refusal.message)
 	}
 	return err

@@ -8,6 +8,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,6 +59,8 @@ type AgentRuntimeReconciler struct {
 	// Region is the one in every ARN. Which region callers sign for does not matter.
 	// Default: DefaultRegion.
 	Region string
+
+	edits edits
 }
 
 // +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentruntimes,verbs=get;list;watch
@@ -68,6 +72,9 @@ type AgentRuntimeReconciler struct {
 func (r *AgentRuntimeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var agent v1alpha1.AgentRuntime
 	if err := r.Client.Get(ctx, req.NamespacedName, &agent); err != nil || agent.DeletionTimestamp != nil {
+		if apierrors.IsNotFound(err) {
+			r.edits.forget(req.NamespacedName, math.MaxInt64)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	versions, recordErr := r.record(ctx, &agent)
@@ -110,28 +117,57 @@ func (r *AgentRuntimeReconciler) record(ctx context.Context, agent *v1alpha1.Age
 	ours := slices.DeleteFunc(list.Items, func(revision appsv1.ControllerRevision) bool { return !metav1.IsControlledBy(&revision, agent) })
 	slices.SortFunc(ours, func(a, b appsv1.ControllerRevision) int { return int(b.Revision - a.Revision) })
 	if len(ours) == 0 || ours[0].Revision < agent.Generation {
-		whole := agent
-		if apiserver.Lacks(&agent.Spec.Template) {
-			whole = &v1alpha1.AgentRuntime{}
-			if err := readWhole(ctx, r.Live, agent, whole); err != nil {
-				return nil, err
-			}
-		}
-		revision, err := revisionOf(whole)
+		fresh, err := r.recordEdits(ctx, agent, ours)
 		if err != nil {
 			return nil, err
 		}
-		switch err := r.Client.Create(ctx, revision); {
-		case apierrors.IsAlreadyExists(err):
-			return nil, fmt.Errorf("record version %d: %w", agent.Generation, &refused{
-				v1alpha1.ReasonVersionNameTaken, fmt.Sprintf("A ControllerRevision named %s is there; if this AgentRuntime does not own it, delete it", revision.Name),
-			})
-		case err != nil:
-			return nil, fmt.Errorf("record version %d: %w", agent.Generation, err)
-		}
-		ctrl.LoggerFrom(ctx).Info("Recorded a version", "version", agent.Generation)
+		ours = append(fresh, ours...)
 	}
+	r.edits.forget(client.ObjectKeyFromObject(agent), agent.Generation)
 	return r.prune(ctx, agent, ours)
+}
+
+// recordEdits records the newest version, and those before it that were seen since the
+// last one was recorded. It returns them with the newest first.
+func (r *AgentRuntimeReconciler) recordEdits(ctx context.Context, agent *v1alpha1.AgentRuntime, known []appsv1.ControllerRevision) (fresh []appsv1.ControllerRevision, err error) {
+	var last int64
+	if len(known) > 0 {
+		last = known[0].Revision
+	}
+	for _, edit := range append(r.edits.between(last, agent), agent) {
+		revision, err := r.recordOne(ctx, edit)
+		switch {
+		case err == nil:
+			fresh = slices.Insert(fresh, 0, *revision)
+		case edit == agent || refusalOf(err) == nil:
+			return nil, err
+		}
+	}
+	return fresh, nil
+}
+
+func (r *AgentRuntimeReconciler) recordOne(ctx context.Context, agent *v1alpha1.AgentRuntime) (*appsv1.ControllerRevision, error) {
+	whole := agent
+	if apiserver.Lacks(&agent.Spec.Template) {
+		whole = &v1alpha1.AgentRuntime{}
+		if err := readWhole(ctx, r.Live, agent, whole); err != nil {
+			return nil, err
+		}
+	}
+	revision, err := revisionOf(whole)
+	if err != nil {
+		return nil, err
+	}
+	switch err := r.Client.Create(ctx, revision); {
+	case apierrors.IsAlreadyExists(err):
+		return nil, fmt.Errorf("record version %d: %w", agent.Generation, &refused{
+			v1alpha1.ReasonVersionNameTaken, fmt.Sprintf("A ControllerRevision named %s is there; if this AgentRuntime does not own it, delete it", revision.Name),
+		})
+	case err != nil:
+		return nil, fmt.Errorf("record version %d: %w", agent.Generation, err)
+	}
+	ctrl.LoggerFrom(ctx).Info("Recorded a version", "version", agent.Generation)
+	return revision, nil
 }
 
 // prune deletes old versions, given with the newest first.
@@ -217,7 +253,7 @@ func startOf(session *v1alpha1.AgentSession) (time.Time, metav1.Condition) {
 	if status.Pod != nil && status.HealthyAt != nil {
 		return status.Pod.CreatedAt.Time, c
 	}
-	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil && lifecycle.Refuses(ready.Reason) {
+	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil && lifecycle.Hinders(ready.Reason) {
 		c.Status, c.Reason = metav1.ConditionFalse, ready.Reason
 		c.Message = fmt.Sprintf("The AgentSession %q cannot start: %s", session.Name, ready.Message)
 		return ready.LastTransitionTime.Time, c
@@ -252,7 +288,7 @@ func readyRuntime(agent *v1alpha1.AgentRuntime, versions map[int64]bool, refusal
 	for _, e := range agent.Spec.Endpoints {
 		if !versions[e.Version] {
 			c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonVersionNotFound
-			c.Message = fmt.Sprintf("The endpoint %s pins version %d, which is not there: its sessions cannot start.", e.Name, e.Version)
+			c.Message = fmt.Sprintf("The sessions of the endpoint %s cannot start: %s.", e.Name, lifecycle.NoVersion(e.Version, agent.Generation, slices.Sorted(maps.Keys(versions))))
 		}
 	}
 	return c
@@ -283,10 +319,11 @@ func accountOf(namespace string) string {
 // SetupWithManager starts the reconciler with the manager. The manager needs an
 // AgentSessionReconciler too.
 func (r *AgentRuntimeReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	owner := handler.EnqueueRequestForOwner(mgr.GetScheme(), mgr.GetRESTMapper(), &v1alpha1.AgentRuntime{}, handler.OnlyControllerOwner())
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("agentruntime").
-		For(&v1alpha1.AgentRuntime{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Owns(&appsv1.ControllerRevision{}, builder.WithPredicates(predicate.Funcs{
+		Watches(&v1alpha1.AgentRuntime{}, r.edits.handler()).
+		Watches(&appsv1.ControllerRevision{}, owner, builder.WithPredicates(predicate.Funcs{
 			CreateFunc: func(crevent.CreateEvent) bool { return false },
 			UpdateFunc: func(crevent.UpdateEvent) bool { return false },
 		})).

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -13,10 +14,13 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	crevent "sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -66,6 +70,7 @@ type AgentSessionReconciler struct {
 
 	told    told // of sessions that start
 	retries retries
+	yields  sync.Once // says that it does
 }
 
 // +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentsessions,verbs=get;list;watch;delete
@@ -107,7 +112,7 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	}
 	session.Spec = lifecycle.Govern(own, started) // from here on the spec as it is in force
 
-	o := outcome{pod: found.compute, started: started, now: r.Clock.Now(), blind: r.Prober == nil}
+	o := outcome{pod: found.compute, started: started, now: r.Clock.Now(), blind: r.Prober == nil, askedBy: r.asker(&session)}
 	o.refusal = r.track(&session, o.pod, started)
 	o.facts = r.observe(&session, found, o.now)
 	if o.refusal != nil && o.facts.Compute.Phase == lifecycle.ComputePresent {
@@ -133,6 +138,22 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		lookAgain = earliest(lookAgain, o.now.Add(unwatchedPeriod))
 	}
 	return r.retries.result(req, r.lookAt(lookAgain), err, startErr)
+}
+
+// heeded are the events of sessions that are looked at. What agents do is nothing to an
+// operator that asks nobody, and was written by those who ask them.
+func (r *AgentSessionReconciler) heeded() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e crevent.UpdateEvent) bool {
+		old, was := e.ObjectOld.(*v1alpha1.AgentSession)
+		next, is := e.ObjectNew.(*v1alpha1.AgentSession)
+		if r.Prober != nil || !was || !is || old.ResourceVersion == next.ResourceVersion {
+			return true
+		}
+		status := next.Status
+		status.Traffic = old.Status.Traffic
+		return old.UID != next.UID || old.Generation != next.Generation || !old.DeletionTimestamp.Equal(next.DeletionTimestamp) ||
+			!agentOnly(&old.Status, &status)
+	}}
 }
 
 // lookAt has a session looked at again at a moment; the zero time is never.
@@ -170,7 +191,7 @@ func (r *AgentSessionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	of := ctrl.NewControllerManagedBy(mgr).
 		Named("agentsession").
-		For(&v1alpha1.AgentSession{}).
+		For(&v1alpha1.AgentSession{}, builder.WithPredicates(r.heeded())).
 		Owns(&corev1.Pod{}).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency, RateLimiter: newLimiter(errorRetry, errorMost)})
 	if r.Node == "" {

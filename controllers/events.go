@@ -40,13 +40,13 @@ func eventsOf(old, next *v1alpha1.AgentSessionStatus) []event {
 }
 
 // worthOf is the type of the event that a condition is worth; empty: none. Not being
-// Ready is worth none: the event of the state says it, unless something is refused.
+// Ready is worth none: the event of the state says it, unless no pod can be had.
 // That an agent sends no time_of_last_update is worth a word and no warning.
 func worthOf(c *metav1.Condition) string {
 	warns := c.Status == metav1.ConditionTrue
 	switch c.Type {
 	case v1alpha1.ConditionReady:
-		warns = lifecycle.Refuses(c.Reason)
+		warns = lifecycle.Hinders(c.Reason)
 	case v1alpha1.ConditionPingContract:
 		if c.Reason == v1alpha1.ReasonTimestampMissing {
 			return corev1.EventTypeNormal

@@ -338,15 +338,39 @@ func pretendToBeMetadata(ctx context.Context, session *v1alpha1.AgentSession) {
 	}).Should(Equal(v1alpha1.ReasonAddressRefused))
 }
 
+// counting is the client of an operator whose reports are counted.
+type counting struct {
+	client.Client
+	reports *atomic.Int64
+}
+
+func countingReports(reports *atomic.Int64) func(*controllers.AgentSessionReconciler) {
+	return func(r *controllers.AgentSessionReconciler) { r.Client = counting{r.Client, reports} }
+}
+
+func (c counting) Status() client.SubResourceWriter {
+	return countingStatus{c.Client.Status(), c.reports}
+}
+
+type countingStatus struct {
+	client.SubResourceWriter
+	reports *atomic.Int64
+}
+
+func (s countingStatus) Patch(ctx context.Context, object client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+	s.reports.Add(1)
+	return s.SubResourceWriter.Patch(ctx, object, patch, opts...)
+}
+
 var _ = Describe("A flapping agent", func() {
-	It("costs few writes", func(ctx context.Context) {
+	It("costs few writes, also after a restart, and is stopped in time", func(ctx context.Context) {
 		namespace := newNamespace(ctx)
-		startOperator(namespace)
+		var reports, again, n atomic.Int64
+		first := startOperator(namespace, countingReports(&reports))
 		session := newSession(namespace, "flapping")
 		Expect(api.Create(ctx, session)).To(Succeed())
 		agent := agentOf(ctx, session)
 		eventuallyState(ctx, session, v1alpha1.StateIdle)
-		var n atomic.Int64
 		agent.Answer(func() (int, string) {
 			status := contract.Healthy
 			if n.Add(1)%2 == 0 {
@@ -355,17 +379,29 @@ var _ = Describe("A flapping agent", func() {
 			ping := contract.Ping{Status: status, UpdatedAt: time.Now(), Stamp: contract.StampSeconds}
 			return 200, string(ping.AppendJSON(nil))
 		})
-		writes := 0
-		last := session.ResourceVersion
-		for begun := n.Load(); n.Load() < begun+40; {
-			if _, err := reading(ctx, session)(); err == nil && session.ResourceVersion != last {
-				writes, last = writes+1, session.ResourceVersion
-			}
-			time.Sleep(10 * time.Millisecond) // between two looks; the agent's pings are the clock
+		// most is what is written at once, and one more in each nine seconds.
+		most := func(atOnce int64, since time.Time) int64 {
+			return atOnce + 1 + int64(time.Since(since)/(3*time.Minute/scale))
 		}
-		Expect(writes).To(And(BeNumerically(">", 1), BeNumerically("<=", 25)), "40 changes are reported together, two by two at least")
+		began, before := time.Now(), reports.Load()
+		Eventually(readyOf(ctx, session)).Should(And(HaveField("Status", metav1.ConditionTrue), HaveField("Reason", v1alpha1.ReasonFlapping)))
+		flaps := n.Load()
+		Eventually(n.Load).Should(BeNumerically(">", flaps+50))
+		Expect(reports.Load()-before).To(BeNumerically("<=", most(20, began)), "%d changes", n.Load())
+
+		By("another operator")
+		first.end()
+		begun := n.Load()
+		began = time.Now()
+		startOperator(namespace, countingReports(&again))
+		Eventually(n.Load).Should(BeNumerically(">", begun+50))
+		Expect(again.Load()).To(BeNumerically("<=", most(0, began)), "50 changes")
+
+		By("being idle")
+		said := time.Now()
 		agent.Say(contract.Healthy)
-		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
+		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination).To(And(HaveField("Reason", v1alpha1.StopIdleTimeout),
+			HaveField("DueAt.Time", BeTemporally("<=", said.Add(60*time.Second/scale+time.Second)))))
 	})
 })
 

@@ -230,6 +230,36 @@ var _ = Describe("Agents that are asked from their own nodes", Ordered, func() {
 		Expect(agent.Pings()).To(BeZero())
 	})
 
+	It("are asked by one only, whoever else is there, and by whom the operator says", func(ctx context.Context) {
+		apart := newNamespace(ctx)
+		start(user, controllers.NodeManagerOptions("mixed"), apart, func(r *controllers.AgentSessionReconciler) { r.Node = "mixed" })
+		central := startOperator(apart)
+		session := newSession(apart, "mixed", on("mixed", lasting(28800, 28800)))
+		Expect(api.Create(ctx, session)).To(Succeed())
+		Expect(eventuallyState(ctx, session, v1alpha1.StateIdle).AskedBy).To(Equal(v1alpha1.AskedByOperator))
+		Expect(session.Status.Pod.Node).To(Equal("mixed"))
+		agent := agentOf(ctx, session)
+		begun := time.Now()
+		before := agent.Pings()
+		Eventually(agent.Pings).Should(BeNumerically(">", before+20))
+		Expect(agent.Pings()-before).To(BeNumerically("<", 2+int(1.5*time.Since(begun).Seconds()*10)), "one each 100 ms, and not two")
+
+		By("an operator that asks nobody")
+		central.end()
+		nobody := startOperator(apart, func(r *controllers.AgentSessionReconciler) { r.Prober = nil })
+		Eventually(reading(ctx, session)).Should(HaveField("AskedBy", v1alpha1.AskedByNode))
+		agent.Say(contract.HealthyBusy)
+		eventuallyState(ctx, session, v1alpha1.StateActive)
+
+		By("one that asks all")
+		nobody.end()
+		startOperator(apart)
+		Eventually(reading(ctx, session)).Should(HaveField("AskedBy", v1alpha1.AskedByOperator))
+		agent.Say(contract.Healthy)
+		eventuallyState(ctx, session, v1alpha1.StateIdle)
+		stays(ctx, session)
+	})
+
 	It("are not idle while their node's process is gone", func(ctx context.Context) {
 		c := startNode("c")
 		session := create(ctx, "orphan", on("c", lasting(28800, 28800)))

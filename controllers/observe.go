@@ -51,10 +51,23 @@ func (r *AgentSessionReconciler) get(ctx context.Context, key client.ObjectKey, 
 }
 
 // ours tells, on a node, whether the session's agent is there, and nobody is taking
-// it away. Before its container has started, it is the other operator's turn.
+// it away. Before its container has started, it is the other operator's turn; and always,
+// where that one asks all agents.
 func (r *AgentSessionReconciler) ours(session *v1alpha1.AgentSession, pod *corev1.Pod) bool {
-	return r.Node == "" || pod != nil && pod.DeletionTimestamp == nil && pod.Spec.NodeName == r.Node &&
+	return r.Node == "" || session.Status.AskedBy == v1alpha1.AskedByNode && pod != nil && pod.DeletionTimestamp == nil && pod.Spec.NodeName == r.Node &&
 		session.Status.Pod != nil && lifecycle.Living(session.Status.State) && agentHasStarted(session, pod)
+}
+
+// asker is who asks the agents of an operator's sessions. A process on a node leaves what
+// the operator says.
+func (r *AgentSessionReconciler) asker(session *v1alpha1.AgentSession) v1alpha1.Asker {
+	switch {
+	case r.Node != "":
+		return session.Status.AskedBy
+	case r.Prober == nil:
+		return v1alpha1.AskedByNode
+	}
+	return v1alpha1.AskedByOperator
 }
 
 // agentHasStarted tells whether an agent can be asked: from then on its node's
@@ -66,7 +79,13 @@ func agentHasStarted(session *v1alpha1.AgentSession, pod *corev1.Pod) bool {
 // leave has the agent of a session that is not ours asked no more, if it was.
 func (r *AgentSessionReconciler) leave(session *v1alpha1.AgentSession, pod *corev1.Pod) ctrl.Result {
 	r.forget(client.ObjectKeyFromObject(session))
-	if pod != nil && session.Status.Pod == nil {
+	if session.Status.AskedBy == v1alpha1.AskedByOperator {
+		r.yields.Do(func() {
+			ctrl.Log.WithName("agentsession").Info("The operator asks the agents of this node itself: this process asks none whose session has status.askedBy Operator. " +
+				"Run the operator with --probe=none, or take the processes on the nodes away")
+		})
+	}
+	if status := &session.Status; pod != nil && (status.Pod == nil || status.Pod.Node == "" && status.AskedBy != v1alpha1.AskedByNode) {
 		return ctrl.Result{RequeueAfter: unwatchedPeriod} // no event will tell when it is named
 	}
 	return ctrl.Result{}
@@ -227,11 +246,14 @@ func remember(facts *lifecycle.Facts, status *v1alpha1.AgentSessionStatus) {
 		facts.LastStop = lifecycle.Stop{At: timeOf(last.DueAt), Reason: last.Reason, Message: last.Message}
 		facts.StoppedAt, facts.GivenUp = timeOf(last.At), lifecycle.GivenUp(status)
 	}
-	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil && lifecycle.Refuses(ready.Reason) {
+	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil && lifecycle.Hinders(ready.Reason) {
 		facts.Refusal = ready.Reason + ": " + ready.Message
 	}
 	if next := status.NextStop; next != nil && next.Reason == v1alpha1.StopIdleTimeout {
 		facts.Announced = next.At.Time
+	}
+	if next := status.NextStop; next != nil && status.State == v1alpha1.StateStarting && status.Pod == nil {
+		facts.UnmadeUntil = next.At.Time
 	}
 	if traffic := status.Traffic; traffic != nil {
 		facts.Traffic = lifecycle.Traffic{EndedAt: microTimeOf(traffic.LastInvocationAt), InUseUntil: microTimeOf(traffic.InUseUntil)}
@@ -264,7 +286,7 @@ func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *core
 	policy := lifecycle.PolicyOf(&session.Spec, r.TimeScale)
 	var seed lifecycle.Pulse
 	if recorded := session.Status.Pod; recorded != nil && recorded.UID == pod.UID && session.Status.HealthyAt != nil {
-		seed = restore(&session.Status, r.LastLeader())
+		seed = restore(&session.Status, r.LastLeader()).Late(r.Clock.Now(), lateness(&session.Status, policy))
 	}
 	r.Prober.Track(prober.Target{
 		Key: key, UID: pod.UID,

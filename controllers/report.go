@@ -33,8 +33,12 @@ type outcome struct {
 	// told is when something was last told of a session that starts; zero if nobody
 	// knows.
 	told time.Time
+	// flapping: reports of the agent have to wait.
+	flapping bool
 	// blind: this operator asks nobody. What the agent's node reported stands.
 	blind bool
+	// askedBy is who asks the agent.
+	askedBy v1alpha1.Asker
 }
 
 // report writes the status if it changed, on the version that was decided on,
@@ -44,9 +48,9 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 	if usage := old.Status.Usage; usage != nil {
 		o.counted = r.Clock.Past(usage.CountedAt.Time)
 	}
-	session.Status = statusOf(old, o, r.TimeScale)
+	due := r.compose(session, old, o)
 	lookAgain := o.verdict.LookAgain
-	for _, until := range []time.Time{mergeUntil(&old.Status, o), tellAt(&old.Status, o)} {
+	for _, until := range []time.Time{mergeUntil(&old.Status, o), tellAt(&old.Status, o), due} {
 		if o.now.Before(until) {
 			lookAgain = earliest(lookAgain, until)
 		}
@@ -58,7 +62,11 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 	if err := r.Client.Status().Patch(ctx, session, patch, r.consistency(session)...); err != nil {
 		return time.Time{}, fmt.Errorf("patch status: %w", err)
 	}
-	r.told.note(client.ObjectKeyFromObject(session), session.Status.State, o.now)
+	key := client.ObjectKeyFromObject(session)
+	r.told.note(key, session.Status.State, o.now)
+	if agentOnly(&old.Status, &session.Status) {
+		r.told.pay(key, o.now, o.facts.Policy)
+	}
 	if recordsEnd(&old.Status, &session.Status) {
 		stopsTotal.WithLabelValues(string(session.Status.LastTermination.Reason)).Inc()
 	}
@@ -68,6 +76,29 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 			"state", session.Status.State, "activation", session.Status.Activation)
 	}
 	return lookAgain, nil
+}
+
+// compose makes the status that an outcome amounts to, or leaves the old one where only
+// the agent changed, too often. It returns when the session is to be looked at for that.
+func (r *AgentSessionReconciler) compose(session, old *v1alpha1.AgentSession, o outcome) (due time.Time) {
+	policy := o.facts.Policy
+	left := r.told.budget(client.ObjectKeyFromObject(old), &old.Status, o.now, policy)
+	if o.flapping = flapping(&old.Status) && o.now.Before(left.Easy(policy)); o.flapping {
+		due = left.Easy(policy)
+	}
+	session.Status = statusOf(old, o, r.TimeScale)
+	if equality.Semantic.DeepEqual(old.Status, session.Status) || !agentOnly(&old.Status, &session.Status) {
+		return due
+	}
+	if may := left.Due(o.facts, o.verdict); o.now.Before(may) {
+		session.Status = old.Status
+		return may
+	}
+	if !o.flapping && left.Pay(o.now, policy).Spent(o.now, policy) {
+		o.flapping = true
+		session.Status = statusOf(old, o, r.TimeScale)
+	}
+	return due
 }
 
 // recordsEnd tells whether a report is the one that records the end of an activation.
@@ -126,6 +157,9 @@ func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.Age
 	}
 	if o.started != nil {
 		next.Runtime = o.started
+	}
+	if lifecycle.Living(o.verdict.State) {
+		next.AskedBy = o.askedBy
 	}
 	if o.others(session) {
 		return next
@@ -246,6 +280,10 @@ func ready(next *v1alpha1.AgentSessionStatus, o outcome) metav1.Condition {
 		c.Reason, c.Message = cmp.Or(o.verdict.Wait.Reason, c.Reason), cmp.Or(o.verdict.Wait.Message, "The compute is about to be made")+"."
 	case v1alpha1.StateActive, v1alpha1.StateIdle:
 		c.Status, c.Message = metav1.ConditionTrue, "The agent answers pings."+leftOut(o.facts.LeftOut)
+		if o.flapping {
+			c.Reason = v1alpha1.ReasonFlapping
+			c.Message += fmt.Sprintf(" Its status changes so often that what is said of it may be %s old.", o.facts.Policy.Report)
+		}
 		if wait := o.verdict.Wait; wait.Reason != "" {
 			c.Status, c.Reason, c.Message = metav1.ConditionFalse, wait.Reason, wait.Message+"."
 		}

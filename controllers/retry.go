@@ -30,17 +30,22 @@ func newLimiter(first, most time.Duration) limiter {
 	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](first, most)
 }
 
-// retries are the sessions that could not be written, or not be started. For any other
-// error the queue's own limiter counts.
-type retries struct{ conflicts, refusals limiter }
+// retries are the sessions that could not be written, or not be started: since that was
+// refused, or since it failed. For any other error the queue's own limiter counts.
+type retries struct{ conflicts, refusals, failures limiter }
 
 func newRetries() retries {
-	return retries{newLimiter(conflictRetry, conflictMost), newLimiter(refusedRetry, refusedMost)}
+	return retries{newLimiter(conflictRetry, conflictMost), newLimiter(refusedRetry, refusedMost), newLimiter(errorRetry, errorMost)}
 }
 
 func (r retries) forget(req reconcile.Request) {
 	r.conflicts.Forget(req)
+	r.started(req)
+}
+
+func (r retries) started(req reconcile.Request) {
 	r.refusals.Forget(req)
+	r.failures.Forget(req)
 }
 
 // result is what follows from what could not be done.
@@ -49,19 +54,22 @@ func (r retries) result(req reconcile.Request, usual ctrl.Result, err, startErr 
 		return ctrl.Result{RequeueAfter: r.conflicts.When(req)}, nil
 	}
 	r.conflicts.Forget(req)
-	refusal := refusalOf(startErr)
-	if refusal == nil {
-		r.refusals.Forget(req)
+	if startErr == nil {
+		r.started(req)
 	}
 	switch {
 	case err != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(err) // deleted meanwhile
-	case refusal != nil:
-		again := r.refusals.When(req)
-		if usual.RequeueAfter > 0 {
-			again = min(again, usual.RequeueAfter)
-		}
-		return ctrl.Result{RequeueAfter: again}, nil
+	case startErr == nil:
+		return usual, nil
 	}
-	return usual, startErr
+	again := r.failures
+	if refusalOf(startErr) != nil {
+		again = r.refusals
+	}
+	after := again.When(req)
+	if usual.RequeueAfter > 0 {
+		after = min(after, usual.RequeueAfter)
+	}
+	return ctrl.Result{RequeueAfter: after}, nil
 }

@@ -21,7 +21,7 @@ func TestRetries(t *testing.T) {
 	sessions := schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "agentsessions"}
 	conflict := fmt.Errorf("patch status: %w", apierrors.NewConflict(sessions, "a", nil))
 	refusal := fmt.Errorf("create pod: %w", &refused{v1alpha1.ReasonPodRefused, "a quota"})
-	usual := ctrl.Result{RequeueAfter: time.Hour}
+	usual, away := ctrl.Result{RequeueAfter: time.Hour}, errors.New("connection refused")
 	a, b := ctrl.Request{NamespacedName: types.NamespacedName{Name: "a"}}, ctrl.Request{NamespacedName: types.NamespacedName{Name: "b"}}
 	for name, row := range map[string]struct {
 		err, startErr error
@@ -30,6 +30,7 @@ func TestRetries(t *testing.T) {
 		"conflicts":            {conflict, nil, conflictRetry, conflictMost},
 		"conflicts of a start": {conflict, refusal, conflictRetry, conflictMost},
 		"refusals":             {nil, refusal, refusedRetry, refusedMost},
+		"starts that failed":   {nil, away, errorRetry, errorMost},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -54,11 +55,15 @@ func TestRetries(t *testing.T) {
 		})
 	}
 	g := NewWithT(t)
-	r, soon, away := newRetries(), ctrl.Result{RequeueAfter: time.Millisecond}, errors.New("connection refused")
+	r, soon := newRetries(), ctrl.Result{RequeueAfter: time.Millisecond}
 	g.Expect(r.result(a, soon, nil, refusal)).To(Equal(soon), "what is due comes first")
 	_, err := r.result(a, usual, away, nil)
 	g.Expect(err).To(MatchError(away))
-	_, err = r.result(a, usual, nil, away)
-	g.Expect(err).To(MatchError(away))
+	g.Expect(r.result(a, soon, nil, away)).To(Equal(soon))
+	for range 30 { // by turns, each at its own pace
+		_, _ = r.result(a, usual, nil, refusal)
+		_, _ = r.result(a, usual, nil, away)
+	}
+	g.Expect(r.result(a, usual, nil, refusal)).To(HaveField("RequeueAfter", refusedMost))
 	g.Expect(r.result(a, usual, apierrors.NewNotFound(sessions, "a"), nil)).To(Equal(ctrl.Result{}), "deleted meanwhile")
 }

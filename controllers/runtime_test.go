@@ -256,8 +256,26 @@ var _ = Describe("Sessions of a runtime", Ordered, func() {
 		Eventually(func(g Gomega) {
 			g.Expect(api.Get(ctx, client.ObjectKeyFromObject(agent), agent)).To(Succeed())
 			g.Expect(agent.Status.Conditions).To(ContainElement(And(HaveField("Type", v1alpha1.ConditionReady), HaveField("Status", metav1.ConditionFalse),
-				HaveField("Message", ContainSubstring("The endpoint PROD pins version 99")))))
+				HaveField("Message", "The sessions of the endpoint PROD cannot start: version 99 has not been made yet, and 4 is the newest."))))
 		}).Should(Succeed())
+	})
+
+	It("have every version, however fast they follow each other", func(ctx context.Context) {
+		agent := newRuntime(namespace, "hasty", "image-1")
+		Expect(api.Create(ctx, agent)).To(Succeed())
+		for n := 2; n <= 11; n++ {
+			base := agent.DeepCopy()
+			image(fmt.Sprint("image-", n))(&agent.Spec)
+			Expect(api.Patch(ctx, agent, client.MergeFrom(base))).To(Succeed())
+		}
+		Eventually(versionsOf(ctx, agent)).Should(ConsistOf(int64(1), int64(2), int64(3), int64(4), int64(5), int64(6), int64(7), int64(8), int64(9), int64(10), int64(11)))
+		updateRuntime(ctx, agent, func(s *v1alpha1.AgentRuntimeSpec) {
+			s.Endpoints = []v1alpha1.RuntimeEndpoint{{Name: "PROD", Version: 7}}
+		})
+		session := sessionOf(agent, "hasty-session", func(s *v1alpha1.AgentSession) { s.Spec.RuntimeRef.Qualifier = "PROD" })
+		Expect(api.Create(ctx, session)).To(Succeed())
+		eventuallyState(ctx, session, v1alpha1.StateIdle)
+		Expect(imageOf(ctx, session)).To(Equal("image-7"))
 	})
 
 	It("are counted, and their runtime has a name of AWS's shape", func(ctx context.Context) {
@@ -315,6 +333,33 @@ var _ = Describe("A runtime whose version cannot be recorded", func() {
 			err := api.Get(ctx, client.ObjectKeyFromObject(agent), agent)
 			return meta.FindStatusCondition(agent.Status.Conditions, v1alpha1.ConditionReady), err
 		}).Should(HaveField("Status", metav1.ConditionTrue))
+	})
+})
+
+var _ = Describe("A version that was made while no operator was running", func() {
+	It("is not there, no other takes its number, and what to do is said", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		agent := newRuntime(namespace, "quick", "first")
+		Expect(api.Create(ctx, agent)).To(Succeed())
+		updateRuntime(ctx, agent, func(s *v1alpha1.AgentRuntimeSpec) {
+			image("second")(s)
+			s.Endpoints = []v1alpha1.RuntimeEndpoint{{Name: "PROD", Version: 1}}
+		})
+		startOperator(namespace)
+		session := sessionOf(agent, "quick-session", func(s *v1alpha1.AgentSession) { s.Spec.RuntimeRef.Qualifier = "PROD" })
+		Expect(api.Create(ctx, session)).To(Succeed())
+		Eventually(readyOf(ctx, session)).Should(And(HaveField("Reason", v1alpha1.ReasonRuntimeNotFound), HaveField("Message", ContainSubstring("apply what it was once more"))))
+		Expect(versionsOf(ctx, agent)()).To(ConsistOf(int64(2)))
+		Expect(api.Get(ctx, client.ObjectKeyFromObject(agent), agent)).To(Succeed())
+		Expect(agent.Status.Conditions).To(ContainElement(And(HaveField("Reason", v1alpha1.ReasonVersionNotFound),
+			HaveField("Message", And(ContainSubstring("version 1 is not there: either it was never recorded"), ContainSubstring("Pin one that is there (2), or apply what it was once more"))))))
+
+		By("doing so")
+		again := updateRuntime(ctx, agent, image("first"))
+		Eventually(versionsOf(ctx, agent)).Should(ContainElement(again))
+		updateRuntime(ctx, agent, func(s *v1alpha1.AgentRuntimeSpec) { s.Endpoints[0].Version = again })
+		eventuallyState(ctx, session, v1alpha1.StateIdle)
+		Expect(imageOf(ctx, session)).To(Equal("first"))
 	})
 })
 

@@ -14,11 +14,12 @@ import (
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
-// told remembers when a report of a session that starts was last written. A pod may
-// say another thing every second.
+// told remembers when a report of a session that starts was last written, and what one
+// that lives has left for reports. A pod, or an agent, may say another thing every second.
 type told struct {
 	mu      sync.Mutex
 	reports map[types.NamespacedName]time.Time
+	budgets map[types.NamespacedName]lifecycle.Reports
 }
 
 func (t *told) at(key types.NamespacedName) time.Time {
@@ -28,12 +29,12 @@ func (t *told) at(key types.NamespacedName) time.Time {
 }
 
 func (t *told) note(key types.NamespacedName, state v1alpha1.SessionState, now time.Time) {
-	if state != v1alpha1.StateStarting {
-		t.forget(key)
-		return
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if state != v1alpha1.StateStarting {
+		delete(t.reports, key)
+		return
+	}
 	if t.reports == nil {
 		t.reports = map[types.NamespacedName]time.Time{}
 	}
@@ -44,6 +45,59 @@ func (t *told) forget(key types.NamespacedName) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.reports, key)
+	delete(t.budgets, key)
+}
+
+// budget is what a session has left for reports of its agent. Status says of one that had
+// nothing left when another operator wrote it.
+func (t *told) budget(key types.NamespacedName, old *v1alpha1.AgentSessionStatus, now time.Time, p lifecycle.Policy) lifecycle.Reports {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	left, known := t.budgets[key]
+	if !known && flapping(old) {
+		left = lifecycle.SpentReports(now, p)
+		t.leave(key, left)
+	}
+	return left
+}
+
+func (t *told) pay(key types.NamespacedName, now time.Time, p lifecycle.Policy) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.leave(key, t.budgets[key].Pay(now, p))
+}
+
+func (t *told) leave(key types.NamespacedName, left lifecycle.Reports) {
+	if t.budgets == nil {
+		t.budgets = map[types.NamespacedName]lifecycle.Reports{}
+	}
+	t.budgets[key] = left
+}
+
+// flapping tells whether reports of a session's agent had to wait.
+func flapping(status *v1alpha1.AgentSessionStatus) bool {
+	return reasonOf(status, v1alpha1.ConditionReady) == v1alpha1.ReasonFlapping
+}
+
+// lateness is by how much what status says of an agent may be out of date.
+func lateness(status *v1alpha1.AgentSessionStatus, p lifecycle.Policy) time.Duration {
+	if flapping(status) {
+		return p.Report
+	}
+	return 0
+}
+
+// agentOnly tells whether two reports of a session that lives differ in nothing but
+// what its agent does. Whether it is Ready is more than that.
+func agentOnly(old, next *v1alpha1.AgentSessionStatus) bool {
+	runs := func(s *v1alpha1.AgentSessionStatus) bool {
+		return s.State == v1alpha1.StateActive || s.State == v1alpha1.StateIdle
+	}
+	same := *next
+	same.State, same.PingStatus, same.PingStatusSince = old.State, old.PingStatus, old.PingStatusSince
+	same.IdleSince, same.NextStop, same.Usage, same.Conditions = old.IdleSince, old.NextStop, old.Usage, old.Conditions
+	return runs(old) && runs(next) && equality.Semantic.DeepEqual(*old, same) &&
+		meta.IsStatusConditionTrue(old.Conditions, v1alpha1.ConditionReady) == meta.IsStatusConditionTrue(next.Conditions, v1alpha1.ConditionReady)
 }
 
 // tellAt is when another thing that keeps a session from starting may be told; zero
@@ -62,7 +116,16 @@ func tellAt(old *v1alpha1.AgentSessionStatus, o outcome) time.Time {
 	if same || lifecycle.Refuses(was.Reason) {
 		return time.Time{}
 	}
+	return o.tellAgain()
+}
+
+// tellAgain is when another thing may be told, after the last one, or after the creation
+// of the pod. That it cannot be created is told within the same time.
+func (o outcome) tellAgain() time.Time {
 	last := o.told
+	if o.facts.Unmade != "" {
+		return last.Add(o.facts.Policy.Tell / 2)
+	}
 	if created := o.facts.Compute.CreatedAt; created.After(last) {
 		last = created
 	}

@@ -135,7 +135,7 @@ func (r *AgentSessionReconciler) recorded(ctx context.Context, runtime *v1alpha1
 	err := r.Client.Get(ctx, client.ObjectKey{Namespace: runtime.Namespace, Name: revisionName(runtime.Name, number)}, &revision)
 	switch {
 	case apierrors.IsNotFound(err) || err == nil && !metav1.IsControlledBy(&revision, runtime):
-		return version{}, notThere("The AgentRuntime %q has no version %d", runtime.Name, number)
+		return version{}, notThere("The AgentRuntime %q: %s", runtime.Name, lifecycle.NoVersion(number, runtime.Generation, nil))
 	case err != nil:
 		return version{}, fmt.Errorf("get version %d of AgentRuntime %s: %w", number, runtime.Name, err)
 	}

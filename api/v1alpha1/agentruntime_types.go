@@ -90,7 +90,8 @@ type AgentRuntimeSpec struct {
 
 	// provisioningTimeoutSeconds is how long after its creation the pod may take
 	// until the agent's container has started: to be scheduled, perhaps onto a node
-	// that an autoscaler has to make, and to pull its images. 60 to 7200; 600 if
+	// that an autoscaler has to make, and to pull its images. A pod that cannot be created
+	// may take as long from the first try on. 60 to 7200; 600 if
 	// absent. From then on the agent has AgentCore's 120 seconds to
 	// answer its first ping. (AgentCore has pulled an image before any session of it
 	// starts, and has no such limit.)

@@ -88,6 +88,10 @@ type AgentSessionStatus struct {
 	// lifecycleConfiguration in force, by AWS's table.
 	// +optional
 	LifecycleConfiguration *LifecycleConfiguration `json:"lifecycleConfiguration,omitempty"`
+	// askedBy says who asks the agent: the operator, or the process on its node. The
+	// operator writes it, and processes on nodes go by it.
+	// +optional
+	AskedBy Asker `json:"askedBy,omitempty"`
 	// timeScale divides every duration of the rules if it is there: the
 	// operator runs with --time-scale, for rehearsals.
 	// +optional
@@ -158,6 +162,17 @@ type PodStatus struct {
 	CreatedAt metav1.Time `json:"createdAt"`
 }
 
+// Asker is who asks an agent.
+// +kubebuilder:validation:Enum=Operator;Node
+type Asker string
+
+const (
+	// AskedByOperator is the operator, for all agents.
+	AskedByOperator Asker = "Operator"
+	// AskedByNode is the process on the agent's node.
+	AskedByNode Asker = "Node"
+)
+
 // Traffic is what is known of invocations. The gateway writes it.
 type Traffic struct {
 	// lastInvocationAt is when the last known invocation ended.
@@ -190,7 +205,8 @@ type Termination struct {
 	// pingStatus is the agent's last answer.
 	// +optional
 	PingStatus string `json:"pingStatus,omitempty"`
-	// dueAt is the moment at which the rule wanted the stop.
+	// dueAt is the moment at which the rule wanted the stop. Empty for a start that was
+	// given up before it had a pod.
 	// +optional
 	DueAt *metav1.Time `json:"dueAt,omitempty"`
 	// at is when the compute was gone, or counted as lost, or the next one began beside

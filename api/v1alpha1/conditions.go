@@ -30,6 +30,10 @@ const (
 	// a Pod Security level, an admission policy or an invalid template. The
 	// operator tries again, ever more slowly.
 	ReasonPodRefused = "PodRefused"
+	// ReasonPodNotMade is a pod that could not be created for another reason: a webhook
+	// that is down, an API server that has too much to do. The operator tries again,
+	// every 15 seconds at least, until the limit of the start.
+	ReasonPodNotMade = "PodNotMade"
 	// ReasonPodNameTaken is a pod of the activation's name that the session
 	// does not own. It is left alone; the operator tries again.
 	ReasonPodNameTaken = "PodNameTaken"
@@ -61,6 +65,9 @@ const (
 	// Unhealthy, and is not, since most agents that its operator asks are silent at
 	// once. It ends with that, and 10 to 40 minutes after it began at the latest.
 	ReasonMassFailure = "MassFailure"
+	// ReasonFlapping is an agent that answers, and whose status changes so often that it
+	// is reported every three minutes at most. Stops do not wait for reports.
+	ReasonFlapping = "Flapping"
 	// ReasonNoGoodAnswer is an agent whose container has run for a quarter of the
 	// 120 s of a start and that has not answered a ping as it should.
 	ReasonNoGoodAnswer = "NoGoodAnswer"

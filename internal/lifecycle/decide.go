@@ -87,7 +87,7 @@ func (f Facts) wanted() int32 {
 func (f Facts) decideStopped(now time.Time) Verdict {
 	wanted, held := f.wanted(), f.held()
 	if wanted > 0 && held == "" {
-		return f.start(wanted)
+		return f.start(now, wanted)
 	}
 	v := Verdict{State: v1alpha1.StateStopped, Activation: f.Activation, Stop: f.LastStop}
 	if wanted > 0 {
@@ -103,23 +103,47 @@ func (f Facts) decideStopped(now time.Time) Verdict {
 	return v
 }
 
-func (f Facts) start(activation int32) Verdict {
-	return Verdict{State: v1alpha1.StateStarting, Action: ActStart, Activation: activation}
+// start makes the pod of an activation. Where that has just been tried in vain it is
+// foreseen when the start is over; the first failure is worth no word.
+func (f Facts) start(now time.Time, activation int32) Verdict {
+	v := Verdict{State: v1alpha1.StateStarting, Action: ActStart, Activation: activation}
+	if f.Unmade == "" {
+		return v
+	}
+	v.Action = ActNone
+	if f.State == v1alpha1.StateStarting {
+		v.Wait = Wait{Reason: v1alpha1.ReasonPodNotMade, Message: "The pod could not be created, which is tried again: " + f.Unmade}
+	}
+	until := f.UnmadeUntil
+	if until.IsZero() {
+		until = ceil(now.Add(f.Policy.Provisioning)) // status holds whole seconds
+	}
+	message := fmt.Sprintf("The pod could not be created within %s (spec.provisioningTimeoutSeconds): %s", f.Policy.Provisioning, f.Unmade)
+	v.Next = Stop{until, v1alpha1.StopStartFailed, message}
+	v.lookAt(now, until)
+	return v
 }
 
 // decideRefused: the pod could not be created so far.
 func (f Facts) decideRefused(now time.Time) Verdict {
-	f.Activation = max(f.Activation, f.Requested, 1)
+	if f.Requested > f.Activation {
+		f.Activation, f.UnmadeUntil = f.Requested, time.Time{}
+	}
+	f.Activation = max(f.Activation, 1)
 	if d := stopRequested(now, f); !d.At.IsZero() {
 		if f.Refusal != "" {
-			d.Reason, d.Message = v1alpha1.StopStartFailed, f.Refusal+" (given up: "+d.Message+")"
+			d.Stop = Stop{Reason: v1alpha1.StopStartFailed, Message: f.Refusal + " (given up: " + d.Message + ")"}
 		}
 		return Verdict{State: v1alpha1.StateStopped, Activation: f.Activation, Stop: d.Stop}
 	}
 	if held := f.held(); held != "" {
 		return Verdict{State: v1alpha1.StateStarting, Activation: f.Activation, Wait: Wait{Message: held}, LookAgain: now.Add(f.Policy.Lost)}
 	}
-	return f.start(f.Activation)
+	v := f.start(now, f.Activation)
+	if f.Unmade != "" && !now.Before(v.Next.At) {
+		return Verdict{State: v1alpha1.StateStopped, Activation: f.Activation, Stop: v.Next}
+	}
+	return v
 }
 
 // decideStopping: the reason is recorded already; only the pod has to go. From the
@@ -135,7 +159,7 @@ func (f Facts) decideStopping(now time.Time) Verdict {
 	wanted, held := f.wanted(), f.held()
 	switch lost := f.lostAt(now); {
 	case wanted > 0 && held == "":
-		return f.start(wanted)
+		return f.start(now, wanted)
 	case !leaving:
 		v.State = v1alpha1.StateStopped
 	case !now.Before(lost):
@@ -198,6 +222,7 @@ func (f Facts) decideLiving(now time.Time) Verdict {
 		d := rule(now, f)
 		switch {
 		case d.At.IsZero():
+		case d.held && f.Blind: // nobody here will have a fresh answer
 		case !d.held && !now.Before(d.At):
 			return Verdict{Activation: f.Activation, State: v1alpha1.StateStopping, Action: f.stopAction(), Stop: d.Stop}
 		default:

@@ -44,6 +44,8 @@ func TestDecide(t *testing.T) {
 	volume := func(f *lifecycle.Facts) { f.Compute.Volume = "the volume" }
 	ending := func(n int) func(*lifecycle.Facts) { return func(f *lifecycle.Facts) { f.Ending = n } }
 	occupied := func(f *lifecycle.Facts) { f.Occupied = "an earlier volume" }
+	unmade := func(f *lifecycle.Facts) { f.Unmade = "the webhook is down" }
+	until := func(t time.Time) func(*lifecycle.Facts) { return func(f *lifecycle.Facts) { f.UnmadeUntil = t } }
 	fresh := lifecycle.Facts{Policy: lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1)}
 	refused := fresh
 	refused.State, refused.Activation = v1alpha1.StateStarting, 3
@@ -71,7 +73,24 @@ func TestDecide(t *testing.T) {
 		},
 		"a refused pod follows a higher activation": {with(refused, func(f *lifecycle.Facts) { f.Requested = 5 }), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 5)},
 		"a refused pod of a deleted session":        {with(refused, func(f *lifecycle.Facts) { f.Deleted = true }), And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 3), HaveField("Stop.Reason", v1alpha1.StopRequested))},
-		"a lease that has lapsed":                   {living(now, func(f *lifecycle.Facts) { f.Traffic.InUseUntil = at(90) }), And(verdict(v1alpha1.StateIdle, lifecycle.ActNone, 1), HaveField("IdleSince", at(90)))},
+		"a pod that cannot be made, the first time": {
+			with(fresh, unmade), And(verdict(v1alpha1.StateStarting, lifecycle.ActNone, 1), HaveField("Wait", lifecycle.Wait{}),
+				HaveField("Next", HaveField("At", at(700))), HaveField("LookAgain", at(700))),
+		},
+		"and again": {
+			with(refused, unmade, until(at(101))), And(verdict(v1alpha1.StateStarting, lifecycle.ActNone, 3), HaveField("Wait.Reason", v1alpha1.ReasonPodNotMade),
+				HaveField("Wait.Message", "The pod could not be created, which is tried again: the webhook is down"),
+				HaveField("Next", lifecycle.Stop{At: at(101), Reason: v1alpha1.StopStartFailed, Message: "The pod could not be created within 10m0s (spec.provisioningTimeoutSeconds): the webhook is down"})),
+		},
+		"and at the limit of its start": {
+			with(refused, unmade, until(now)), And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 3), HaveField("Stop.Reason", v1alpha1.StopStartFailed), HaveField("Stop.At", now)),
+		},
+		"which ends no start that was not tried":         {with(refused, until(at(50))), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 3)},
+		"nor another activation":                         {with(refused, unmade, until(at(50)), asking(4)), And(verdict(v1alpha1.StateStarting, lifecycle.ActNone, 4), HaveField("Next.At", at(700)))},
+		"woken beside its last pod, and not made":        {going(leaving(at(110)), asking(2), unmade), And(verdict(v1alpha1.StateStarting, lifecycle.ActNone, 2), HaveField("Next.At", at(700)))},
+		"woken, and not made":                            {stopped(v1alpha1.StopIdleTimeout, asking(2), unmade), And(verdict(v1alpha1.StateStarting, lifecycle.ActNone, 2), HaveField("Next.At", at(700)))},
+		"a start that is given up was ended by no limit": {with(refused, until(at(101)), func(f *lifecycle.Facts) { f.Desired, f.Refusal = v1alpha1.DesiredStopped, "PodNotMade: so it is" }), HaveField("Stop.At", zero)},
+		"a lease that has lapsed":                        {living(now, func(f *lifecycle.Facts) { f.Traffic.InUseUntil = at(90) }), And(verdict(v1alpha1.StateIdle, lifecycle.ActNone, 1), HaveField("IdleSince", at(90)))},
 
 		"used, and not healthy yet":                {living(now, starting, used(at(50))), And(verdict(v1alpha1.StateStarting, lifecycle.ActNone, 1), HaveField("IdleSince", zero), HaveField("Next.Reason", v1alpha1.StopStartTimeout))},
 		"a compute that is not healthy yet":        {living(now, starting), verdict(v1alpha1.StateStarting, lifecycle.ActNone, 1)},
@@ -235,6 +254,22 @@ func TestWhatKeepsASessionFromBeingReady(t *testing.T) {
 	}
 }
 
+// TestWhoAsksNobodyWaitsForNoAnswer: an operator that asks nobody knows the agent as it
+// was last reported, and looks again for nothing that takes a fresh answer.
+func TestWhoAsksNobodyWaitsForNoAnswer(t *testing.T) {
+	now := at(5000)
+	for name, status := range map[string]contract.Status{"idle for long": contract.Healthy, "busy for long": contract.HealthyBusy} {
+		t.Run(name, func(t *testing.T) {
+			f := living(now, said(status, at(10), zero), func(f *lifecycle.Facts) {
+				f.Blind, f.Asked, f.Pulse.Restored = true, false, true
+				f.Policy.StuckAfter, f.Policy.StuckAction = time.Minute, v1alpha1.StuckStop
+			})
+			v := lifecycle.Decide(now, f)
+			NewWithT(t).Expect(v).To(And(HaveField("Action", lifecycle.ActNone), HaveField("LookAgain", f.Compute.CreatedAt.Add(f.Policy.Max))))
+		})
+	}
+}
+
 func TestNextStopAndStuck(t *testing.T) {
 	g := NewWithT(t)
 	now := at(100)
@@ -267,8 +302,10 @@ func TestNextStopAndStuck(t *testing.T) {
 		HaveField("Stuck.Reason", v1alpha1.ReasonBusyTooLong), HaveField("Stuck.At", after), HaveField("State", v1alpha1.StateActive)))
 }
 
-func with(f lifecycle.Facts, change func(*lifecycle.Facts)) lifecycle.Facts {
-	change(&f)
+func with(f lifecycle.Facts, change ...func(*lifecycle.Facts)) lifecycle.Facts {
+	for _, c := range change {
+		c(&f)
+	}
 	return f
 }
 

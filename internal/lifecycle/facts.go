@@ -27,8 +27,8 @@ type Facts struct {
 	Created bool
 	// LastStop is status.lastTermination; zero if there was none.
 	LastStop Stop
-	// GivenUp tells that LastStop ended a start that never had a pod, which only
-	// desiredState does.
+	// GivenUp tells that LastStop ended a start that never had a pod, since desiredState
+	// asked for it.
 	GivenUp bool
 	// StoppedAt is when the last compute was gone.
 	StoppedAt time.Time
@@ -37,6 +37,11 @@ type Facts struct {
 
 	// Refusal says why the compute could not be had so far; empty if nothing does.
 	Refusal string
+	// Unmade says why the pod could not be made a moment ago, where that may come right
+	// by itself; empty if it was not tried.
+	Unmade string
+	// UnmadeUntil is status.nextStop of a start that has no pod; zero if it has none.
+	UnmadeUntil time.Time
 	// Occupied says which earlier pod of the session, that has not gone yet, has a
 	// volume that the next one must not use beside it; empty if none has.
 	Occupied string

@@ -23,7 +23,10 @@ type history struct {
 	facts lifecycle.Facts
 	agent agent
 
-	reported  reported      // status
+	reported  reported // status
+	reports   lifecycle.Reports
+	flapping  bool          // status says so
+	restless  bool          // each compute has changed too often already
 	refused   bool          // the API server takes no pod
 	volume    string        // of each compute; empty if it has none
 	skew      time.Duration // of the node's clock
@@ -58,6 +61,7 @@ func newHistory(t *rapid.T) *history {
 		h.facts.Policy.StuckAfter = time.Duration(rapid.IntRange(60, 200).Draw(t, "stuck after")) * time.Second
 		h.facts.Policy.StuckAction = rapid.SampledFrom([]v1alpha1.StuckAction{v1alpha1.StuckReport, v1alpha1.StuckStop}).Draw(t, "action")
 	}
+	h.restless = rapid.Bool().Draw(t, "restless")
 	h.volume = rapid.SampledFrom([]string{"", "a volume"}).Draw(t, "volume")
 	h.stamp(t)
 	return h
@@ -144,6 +148,11 @@ func (h *history) restart(leaseKnown bool) {
 			seen = h.lastAlive
 		}
 		h.facts.Pulse = h.reported.restore(seen)
+		h.reports = lifecycle.Reports{}
+		if h.flapping {
+			h.facts.Pulse = h.facts.Pulse.Late(h.now, h.facts.Policy.Report)
+			h.reports = lifecycle.SpentReports(h.now, h.facts.Policy)
+		}
 		if old.Failures > 0 { // nobody wrote down that pings failed before the end
 			h.unsure += h.lastAlive.Sub(old.AnsweredAt)
 		}
@@ -178,13 +187,38 @@ func (h *history) look() {
 	if v.State == v1alpha1.StateStopped {
 		h.leave()
 	}
-	if h.living() {
+	switch {
+	case !h.living():
+	case h.mayReport(before, v):
 		h.reported.write(h.facts.Pulse, v)
 		h.announce(v)
+	default:
+		h.facts.State = before
 	}
 	if v.Ask {
 		h.ask()
 	}
+}
+
+// mayReport tells whether status says anew what the agent does. In the first state of a
+// compute it does at once.
+func (h *history) mayReport(before v1alpha1.SessionState, v lifecycle.Verdict) bool {
+	p, policy := h.facts.Pulse, h.facts.Policy
+	next := h.reported
+	next.write(p, v)
+	runs := before == v1alpha1.StateActive || before == v1alpha1.StateIdle
+	if p.Restored || !runs || next == h.reported && announcedIn(v).Equal(h.facts.Announced) {
+		return true
+	}
+	if due := h.reports.Due(h.facts, v); h.now.Before(due) {
+		if h.lookAgain.IsZero() || due.Before(h.lookAgain) {
+			h.lookAgain = due
+		}
+		return false
+	}
+	h.reports = h.reports.Pay(h.now, policy)
+	h.flapping = h.reports.Spent(h.now, policy)
+	return true
 }
 
 // announce writes the next stop into status. Gateways rely on the one that they
@@ -246,6 +280,9 @@ func (h *history) start() {
 	h.facts.Compute = lifecycle.Compute{Phase: lifecycle.ComputePresent, CreatedAt: h.now.Truncate(time.Second), Volume: h.volume}
 	h.agent = newAgent(h.facts.Compute.CreatedAt, h.agent.stamps)
 	h.facts.Work, h.asked, h.told, h.toldAt = lifecycle.Work{}, time.Time{}, agent{}, time.Time{}
+	if h.reports, h.flapping = (lifecycle.Reports{}), h.restless; h.restless {
+		h.reports = lifecycle.SpentReports(h.now, h.facts.Policy)
+	}
 	h.reported, h.stops, h.seenIdle, h.seenBusy, h.unsure, h.errors = reported{}, 0, 0, 0, 0, 0
 	h.look()
 }

@@ -34,6 +34,12 @@ const (
 	// mergeWindow is how long a change of ping status that was just reported
 	// stands before the next is, so that a flapping agent costs few writes.
 	mergeWindow = 4 * time.Second
+	// reportBurst is how many reports of a living agent are written as they come, and
+	// reportEvery how long it takes until another one may be: 40 in the first hour, and
+	// 20 in each that follows. It is less than the quarter of the default idle timeout in
+	// which gateways write calls first.
+	reportBurst = 20
+	reportEvery = 3 * time.Minute
 	// lostAfter is how long after its grace a compute that was told to go, and has not
 	// gone, counts as lost.
 	lostAfter = 10 * time.Second
@@ -96,6 +102,8 @@ type Policy struct {
 	TTL time.Duration
 	// Merge is how long a reported change of ping status stands at least.
 	Merge time.Duration
+	// Report is how long it takes until one more report of a living agent may be written.
+	Report time.Duration
 	// Tell is how long what is told of a session that starts stands at least.
 	Tell time.Duration
 	// Lost is how long after its grace a compute that has not gone counts as lost.
@@ -115,6 +123,7 @@ func PolicyOf(spec *v1alpha1.AgentSessionSpec, scale int) Policy {
 		IdleClock:        v1alpha1.IdleClockAgentCore,
 		TTL:              -1,
 		Merge:            mergeWindow / time.Duration(scale),
+		Report:           reportEvery / time.Duration(scale),
 		Tell:             tellWindow / time.Duration(scale),
 		Lost:             lostAfter / time.Duration(scale),
 	}

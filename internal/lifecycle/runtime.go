@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -143,4 +144,18 @@ func VersionAt(endpoints []v1alpha1.RuntimeEndpoint, qualifier string, newest in
 		}
 	}
 	return 0
+}
+
+// NoVersion says why a version of a runtime is not there, and what to do. newest is the
+// newest, and kept are those that are there, if that is known.
+func NoVersion(number, newest int64, kept []int64) string {
+	if number > newest {
+		return fmt.Sprintf("version %d has not been made yet, and %d is the newest", number, newest)
+	}
+	which := "one that is there"
+	if len(kept) > 0 {
+		which += " (" + strings.Trim(fmt.Sprint(kept), "[]") + ")"
+	}
+	return fmt.Sprintf("version %d is not there: either it was never recorded, as the runtime was changed again while no operator was running, "+
+		"or no endpoint pinned it for ten versions. Pin %s, or apply what it was once more and pin the version that this makes", number, which)
 }

@@ -73,6 +73,10 @@ func Refuses(reason string) bool {
 	return false
 }
 
+// Hinders tells it of a reason that may also pass by itself, within the limit of the
+// start.
+func Hinders(reason string) bool { return Refuses(reason) || reason == v1alpha1.ReasonPodNotMade }
+
 // Refusal is such a reason that a session has; empty if nothing keeps it.
 func Refusal(session *v1alpha1.AgentSession) string {
 	for _, c := range session.Status.Conditions {
@@ -104,9 +108,10 @@ func StopAsked(status *v1alpha1.AgentSessionStatus) bool {
 	return last != nil && last.Reason == v1alpha1.StopRequested || GivenUp(status)
 }
 
-// GivenUp tells whether the last activation never had a pod.
+// GivenUp tells whether the last activation never had a pod, and was ended by a request
+// and by no limit.
 func GivenUp(status *v1alpha1.AgentSessionStatus) bool {
-	return len(status.History) > 0 && status.History[0].Activation == status.Activation && status.History[0].From == nil
+	return status.LastTermination != nil && status.LastTermination.DueAt == nil && len(status.History) > 0 && status.History[0].Activation == status.Activation && status.History[0].From == nil
 }
 
 // Living tells whether a session in a state has a compute that nobody is taking

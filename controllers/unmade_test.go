@@ -1,0 +1,92 @@
+package controllers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/controllers"
+)
+
+// podless is the client of an operator whose pods the API server cannot make for now,
+// in other words each time.
+type podless struct {
+	client.Client
+	tries *atomic.Int64
+	until func(try int64) bool
+}
+
+func withoutPods(until func(try int64) bool) func(*controllers.AgentSessionReconciler) {
+	return func(r *controllers.AgentSessionReconciler) { r.Client = podless{r.Client, &atomic.Int64{}, until} }
+}
+
+func (p podless) Create(ctx context.Context, object client.Object, opts ...client.CreateOption) error {
+	if _, is := object.(*corev1.Pod); is {
+		if try := p.tries.Add(1); !p.until(try) {
+			return apierrors.NewInternalError(fmt.Errorf("failed calling webhook \"down.example.com\": try %d: %w", try, errors.New("connection refused")))
+		}
+	}
+	return p.Client.Create(ctx, object, opts...)
+}
+
+var _ = Describe("A pod that cannot be created for a while", func() {
+	never := func(int64) bool { return false }
+	slowly := func(s *v1alpha1.AgentSession) { s.Spec.ProvisioningTimeoutSeconds = 60 } // 3 s
+
+	It("is told of once, with its words, and ends its start at its limit", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		startOperator(namespace, withoutPods(never))
+		session := newSession(namespace, "unmade", slowly)
+		reports := reportsOn(ctx, namespace, "unmade")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		Eventually(readyOf(ctx, session)).Should(And(HaveField("Reason", v1alpha1.ReasonPodNotMade), HaveField("Message",
+			MatchRegexp(`^The pod could not be created, which is tried again: create pod unmade-1: .*failed calling webhook "down.example.com": try \d+: connection refused\.$`))))
+		Expect(session.Status.State).To(Equal(v1alpha1.StateStarting))
+		due := session.Status.NextStop
+		Expect(due.Reason).To(Equal(v1alpha1.StopStartFailed))
+
+		status := eventuallyState(ctx, session, v1alpha1.StateStopped)
+		Expect(status.LastTermination).To(And(HaveField("Reason", v1alpha1.StopStartFailed), HaveField("DueAt.Time", BeTemporally("==", due.At.Time)),
+			HaveField("Message", MatchRegexp(`^The pod could not be created within 3s \(spec\.provisioningTimeoutSeconds\): .*down\.example\.com`))))
+		Expect(status.LastTermination.At.Time).To(BeTemporally("<", due.At.Add(2*time.Second)), "and not when it is tried again")
+		Expect(status.History[0].From).To(BeNil(), "it never had a pod")
+		Eventually(reports).Should(Equal([]v1alpha1.SessionState{v1alpha1.StateStarting, v1alpha1.StateStarting, v1alpha1.StateStopped}),
+			"that it starts, why it does not, and its end")
+		Expect(eventsOf(ctx, session)).To(ContainElement(HaveField("Reason", v1alpha1.ReasonPodNotMade)))
+		Consistently(reading(ctx, session), time.Second).Should(HaveField("State", v1alpha1.StateStopped), "nobody asked for another")
+	})
+
+	It("costs nothing that would not be written anyway when it comes right soon", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		startOperator(namespace, withoutPods(func(try int64) bool { return try > 3 }))
+		session := newSession(namespace, "soon")
+		reports := reportsOn(ctx, namespace, "soon")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		eventuallyState(ctx, session, v1alpha1.StateIdle)
+		Eventually(reports).Should(Equal([]v1alpha1.SessionState{v1alpha1.StateStarting, v1alpha1.StateStarting, v1alpha1.StateIdle}))
+	})
+
+	It("is given up with its words", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		var made atomic.Bool
+		startOperator(namespace, withoutPods(func(int64) bool { return made.Load() }))
+		session := newSession(namespace, "dropped")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		Eventually(readyOf(ctx, session)).Should(HaveField("Reason", v1alpha1.ReasonPodNotMade))
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredStopped })
+		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination).To(And(
+			HaveField("Reason", v1alpha1.StopStartFailed), HaveField("Message", And(HavePrefix("PodNotMade: "), HaveSuffix("(given up: spec.desiredState is Stopped)")))))
+		made.Store(true)
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredRunning })
+		Expect(eventuallyState(ctx, session, v1alpha1.StateIdle).Activation).To(BeEquivalentTo(2))
+	})
+})

@@ -1,0 +1,89 @@
+package lifecycle_test
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"pgregory.net/rapid"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// TestReportsAreBounded: however an agent changes, it is told of 40 times in its first
+// hour, and 20 times in each that follows.
+func TestReportsAreBounded(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := living(created)
+		var left lifecycle.Reports
+		var written []time.Time
+		for now := created; now.Before(created.Add(5 * time.Hour)); {
+			now = now.Add(time.Duration(rapid.IntRange(4, 400).Draw(t, "s")) * time.Second)
+			if now.Before(left.Due(f, lifecycle.Verdict{})) {
+				continue
+			}
+			left, written = left.Pay(now, f.Policy), append(written, now)
+		}
+		for i, from := range written {
+			n := 0
+			for _, at := range written[i:] {
+				if at.Before(from.Add(time.Hour)) {
+					n++
+				}
+			}
+			if n > 40 {
+				t.Fatalf("%d reports in the hour from %v on", n, from)
+			}
+		}
+		if most := 20 + 5*20; len(written) > most {
+			t.Fatalf("%d reports in five hours", len(written))
+		}
+	})
+}
+
+func TestWhenTheNextReportIsDue(t *testing.T) {
+	now := at(1000)
+	idle := func(at time.Time) lifecycle.Verdict {
+		return lifecycle.Verdict{Next: lifecycle.Stop{At: at, Reason: v1alpha1.StopIdleTimeout}}
+	}
+	spent := lifecycle.SpentReports(now, living(now).Policy)
+	for name, row := range map[string]struct {
+		left lifecycle.Reports
+		v    lifecycle.Verdict
+		told time.Time
+		want time.Time
+	}{
+		"nothing left":                       {spent, lifecycle.Verdict{}, zero, now.Add(3 * time.Minute)},
+		"nothing left, and a stop far away":  {spent, idle(now.Add(time.Hour)), zero, now.Add(3 * time.Minute)},
+		"nothing left, and a stop near":      {spent, idle(now.Add(time.Minute)), zero, now.Add(48 * time.Second)},
+		"and another one announced":          {spent, idle(now.Add(time.Minute)), now.Add(2 * time.Minute), now.Add(48 * time.Second)},
+		"and that one announced":             {spent, idle(now.Add(time.Minute + time.Millisecond)), now.Add(time.Minute), now.Add(3 * time.Minute)},
+		"nothing left, and the maximum near": {spent, lifecycle.Verdict{Next: lifecycle.Stop{At: now.Add(time.Minute), Reason: v1alpha1.StopMaxLifetime}}, zero, now.Add(3 * time.Minute)},
+		"all left":                           {lifecycle.Reports{}, idle(now.Add(time.Minute)), zero, zero.Add(-57 * time.Minute)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := living(now, func(f *lifecycle.Facts) { f.Announced = row.told })
+			NewWithT(t).Expect(row.left.Due(f, row.v)).To(BeTemporally("==", row.want))
+		})
+	}
+	g := NewWithT(t)
+	policy := living(now).Policy
+	left := lifecycle.Reports{}
+	for range 19 {
+		left = left.Pay(now, policy)
+	}
+	g.Expect(left.Spent(now, policy)).To(BeFalse())
+	left = left.Pay(now, policy)
+	g.Expect(left.Spent(now, policy)).To(BeTrue())
+	g.Expect(left.Easy(policy)).To(BeTemporally("==", now.Add(6*time.Minute)))
+}
+
+func TestALateReportIsUnknownTime(t *testing.T) {
+	g := NewWithT(t)
+	p := lifecycle.Pulse{Since: at(100), Unseen: 10 * time.Second}
+	g.Expect(p.Late(at(1000), 0)).To(Equal(p))
+	g.Expect(p.Late(at(1000), 3*time.Minute).Unseen).To(Equal(190 * time.Second))
+	g.Expect(p.Late(at(200), 3*time.Minute).Unseen).To(Equal(100*time.Second), "and not beyond now")
+	g.Expect(p.Late(at(105), 3*time.Minute).Unseen).To(Equal(10 * time.Second))
+}
