@@ -79,10 +79,11 @@ e2e: cluster-up image-load image-stock image-echo ## The end-to-end suite, on th
 	@python=$$(go run ./test/conformance python) && KUBECONFIG=$$($(CLUSTER) kubeconfig) AGENTSESSION_PYTHON=$$python \
 	  go test -v -count=1 -timeout=40m ./test/e2e -ginkgo.v -ginkgo.no-color $(E2E_ARGS)
 
-NODES_FOCUS := ^(On several nodes|Agents.* network|The operator.s pod|Agents that are asked from their own node|The stories)
+NODES_FOCUS := ^e2e (On several nodes|Agents.* network|The operator.s pod|Agents that are asked from their own node|The stories)
 .PHONY: e2e-nodes
 e2e-nodes: cluster-up image-load ## What of it is about several nodes, and the stories: on kind.
-	@KUBECONFIG=$$($(CLUSTER) kubeconfig) go test -v -count=1 -timeout=40m ./test/e2e -ginkgo.v -ginkgo.no-color -ginkgo.focus="$(NODES_FOCUS)"
+	@KUBECONFIG=$$($(CLUSTER) kubeconfig) AGENTSESSION_E2E=complete go test -v -count=1 -timeout=40m ./test/e2e \
+	  -ginkgo.v -ginkgo.no-color -ginkgo.fail-on-empty -ginkgo.focus="$(NODES_FOCUS)"
 
 .PHONY: conformance
 conformance: ## The container contract beside AWS's SDK for Python, and AWS's clients against the gateway.

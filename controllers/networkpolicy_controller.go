@@ -36,8 +36,8 @@ type NetworkPolicyReconciler struct {
 	Namespace string
 }
 
-// +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch;create;update
-// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=create
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,resourceNames=agentsession-agents,verbs=get;list;watch;update
 
 // Reconcile makes the policy of a namespace, or what it was again.
 func (r *NetworkPolicyReconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {

@@ -29,6 +29,10 @@ type lock struct {
 	resourcelock.Interface
 	pods        typedcorev1.PodInterface
 	predecessor atomic.Pointer[time.Time]
+	// patience is how long a lease is not renewed until its holder may have ended.
+	patience time.Duration
+	renewed  metav1.Time // as the lease says
+	since    time.Time   // when that was seen first
 }
 
 func newLock(config *rest.Config, o options) (*lock, error) {
@@ -47,13 +51,14 @@ func newLock(config *rest.Config, o options) (*lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the client of the candidates' pods: %w", err)
 	}
-	return &lock{Interface: lease, pods: core.Pods(o.leaderNamespace)}, nil
+	return &lock{Interface: lease, pods: core.Pods(o.leaderNamespace), patience: 2 * o.retryPeriod}, nil
 }
 
-// identity is the name, the UID and a process of a pod, or a host and a process.
+// identity is the name, the UID and a process of a pod of the lease's namespace, or a
+// host and a process.
 func (o *options) identity() (string, error) {
 	process := string(uuid.NewUUID())
-	if o.podName != "" && o.podUID != "" {
+	if o.podName != "" && o.podUID != "" && o.podNamespace == o.leaderNamespace {
 		return strings.Join([]string{o.podName, o.podUID, process}, "_"), nil
 	}
 	host, err := os.Hostname()
@@ -65,7 +70,10 @@ func (l *lock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []b
 	record, raw, err := l.Interface.Get(ctx)
 	if err == nil && record.HolderIdentity != l.Identity() {
 		l.predecessor.Store(&record.RenewTime.Time)
-		if l.ended(ctx, record) {
+		if !record.RenewTime.Equal(&l.renewed) || l.since.IsZero() {
+			l.renewed, l.since = record.RenewTime, time.Now()
+		}
+		if time.Since(l.since) >= l.patience && l.ended(ctx, record) {
 			record.HolderIdentity = ""
 		}
 	}
@@ -73,10 +81,11 @@ func (l *lock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []b
 }
 
 // ended tells whether the holder of the lease is a process of a pod that has ended, as
-// far as the API server knows: of a node that is silent it does not.
+// far as the API server knows: of a node that is silent it does not. A pod that was
+// forced out, or whose node's object was deleted, may still run: it renews the lease.
 func (l *lock) ended(ctx context.Context, record *resourcelock.LeaderElectionRecord) bool {
 	holder := strings.Split(record.HolderIdentity, "_")
-	if len(holder) != 3 {
+	if len(holder) != 3 || len(holder[1]) != len(holder[2]) { // a host's name may have a _
 		return false
 	}
 	pod, err := l.pods.Get(ctx, holder[0], metav1.GetOptions{})

@@ -38,6 +38,7 @@ func TestWhoHasEndedHoldsNoLease(t *testing.T) {
 	for name, row := range map[string]struct {
 		status corev1.PodStatus
 		holder string // in the place of the pod's own
+		renews bool
 		ended  bool
 	}{
 		"it runs":                              {status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{running}}},
@@ -48,9 +49,11 @@ func TestWhoHasEndedHoldsNoLease(t *testing.T) {
 		"it ended before it had the lease":     {status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{since(before)}}},
 		"one of two ended":                     {status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{since(after), running}}},
 		"the kubelet evicted it":               {status: corev1.PodStatus{Phase: corev1.PodFailed}, ended: true},
-		"the pod is not there":                 {holder: "gone_4711_1", ended: true},
-		"another pod has its name":             {holder: "POD_4711_1", ended: true},
-		"it is on a host that is no pod":       {holder: "laptop_4711"},
+		"the pod is not there":                 {holder: "gone_UID_UID", ended: true},
+		"another pod has its name":             {holder: "POD_UID_UID", ended: true},
+		"the pod is not there, and renews it":  {holder: "gone_UID_UID", renews: true},
+		"it is on a host that is no pod":       {holder: "laptop_UID"},
+		"it is on a host with a line":          {holder: "my_laptop_UID"},
 		"somebody wrote a name of other parts": {holder: "a_b_c_d"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -63,11 +66,11 @@ func TestWhoHasEndedHoldsNoLease(t *testing.T) {
 			pod.Status = row.status
 			_, err = pods.UpdateStatus(ctx, pod, metav1.UpdateOptions{})
 			g.Expect(err).NotTo(HaveOccurred())
-			leader := options{leaderNamespace: namespace, podName: pod.Name, podUID: string(pod.UID), renewDeadline: time.Minute}
+			leader := options{leaderNamespace: namespace, podNamespace: namespace, podName: pod.Name, podUID: string(pod.UID), renewDeadline: time.Minute}
 			holder, err := leader.identity()
 			g.Expect(err).NotTo(HaveOccurred())
 			if row.holder != "" {
-				holder = strings.ReplaceAll(row.holder, "POD", pod.Name)
+				holder = strings.NewReplacer("POD", pod.Name, "UID", "6b1a4f0e-0000-4000-8000-000000000001").Replace(row.holder)
 			}
 			renewed := metav1.NewMicroTime(taken.Add(2 * time.Second))
 			_, err = leases.Create(ctx, &coordinationv1.Lease{
@@ -77,7 +80,11 @@ func TestWhoHasEndedHoldsNoLease(t *testing.T) {
 			g.Expect(err).NotTo(HaveOccurred())
 			defer func() { g.Expect(leases.Delete(ctx, leaseName, metav1.DeleteOptions{})).To(Succeed()) }()
 
-			second, err := newLock(config, options{leaderNamespace: namespace, podName: "another", podUID: "1", renewDeadline: time.Minute})
+			candidate := options{leaderNamespace: namespace, renewDeadline: time.Minute}
+			if row.renews {
+				candidate.retryPeriod = time.Hour
+			}
+			second, err := newLock(config, candidate)
 			g.Expect(err).NotTo(HaveOccurred())
 			record, _, err := second.Get(ctx)
 			g.Expect(err).NotTo(HaveOccurred())

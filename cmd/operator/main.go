@@ -53,7 +53,7 @@ type options struct {
 	metricsAddress, healthAddress             string
 	leaderElect                               bool
 	leaderNamespace                           string
-	podName, podUID                           string // empty: it runs in none
+	podNamespace, podName, podUID             string // empty: it runs in none
 	isolateAgents                             bool
 	leaseDuration, renewDeadline, retryPeriod time.Duration
 	probe                                     probe
@@ -66,12 +66,12 @@ type options struct {
 }
 
 func main() {
-	o := options{podName: os.Getenv("POD_NAME"), podUID: os.Getenv("POD_UID")}
+	o := options{podNamespace: os.Getenv("POD_NAMESPACE"), podName: os.Getenv("POD_NAME"), podUID: os.Getenv("POD_UID")}
 	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443",
 		"Address of the metrics, served over HTTPS to callers that may get the path /metrics. 0 turns them off.")
 	flag.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz.")
 	flag.BoolVar(&o.leaderElect, "leader-elect", false, "Work only while holding the lease: for more than one replica, and for restarts that keep the idle clocks.")
-	flag.StringVar(&o.leaderNamespace, "leader-election-namespace", os.Getenv("POD_NAMESPACE"),
+	flag.StringVar(&o.leaderNamespace, "leader-election-namespace", o.podNamespace,
 		"Namespace of the lease. Default: $POD_NAMESPACE.")
 	flag.DurationVar(&o.leaseDuration, "leader-election-lease-duration", 15*time.Second, "How long others wait for a leader that went silent with its node. One that has ended, as its pod says ($POD_NAME and $POD_UID), is not waited for.")
 	flag.DurationVar(&o.renewDeadline, "leader-election-renew-deadline", 10*time.Second, "How long a leader tries to renew before it gives up.")
@@ -186,8 +186,11 @@ func addOthers(mgr ctrl.Manager, o options) error {
 	if err := (&controllers.AgentRuntimeReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Region: o.region}).SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the controller of runtimes: %w", err)
 	}
-	if namespace := os.Getenv("POD_NAMESPACE"); o.isolateAgents && namespace != "" {
-		if err := (&controllers.NetworkPolicyReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: namespace}).SetupWithManager(mgr); err != nil {
+	switch {
+	case o.isolateAgents && o.podNamespace == "":
+		ctrl.Log.Info("No network policies are made: $POD_NAMESPACE does not say where operator and gateway are")
+	case o.isolateAgents:
+		if err := (&controllers.NetworkPolicyReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.podNamespace}).SetupWithManager(mgr); err != nil {
 			return fmt.Errorf("set up the controller of network policies: %w", err)
 		}
 	}

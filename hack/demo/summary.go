@@ -160,7 +160,7 @@ func (v view) failure() []line {
 	}
 	return append(lines,
 		text("  look at:   kubectl -n "+namespace+" get pods,events"),
-		text("  look at:   kubectl -n agentsession-system logs deploy/agentsession-operator"))
+		text("  look at:   kubectl -n agentsession-system logs -l app.kubernetes.io/component=operator --tail=-1"))
 }
 
 func (p *plot) lastSeen() string {

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -79,7 +80,7 @@ var _ = Describe("On several nodes", Ordered, func() {
 
 	BeforeAll(func(ctx context.Context) {
 		if len(workers(ctx)) < 2 {
-			Skip("the cluster has one node for pods: make e2e makes three where Docker and kind are")
+			lacks("the cluster has one node for pods: make e2e makes three where Docker and kind are")
 		}
 		runOperator(ctx)
 		installGateway(ctx)
@@ -152,7 +153,8 @@ var _ = Describe("On several nodes", Ordered, func() {
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: agent.Namespace, Name: sessionOf(ctx, agent, id).Status.Pod.Name}}
 			Expect(api.SubResource("eviction").Create(ctx, pod, &policyv1.Eviction{})).To(Succeed())
 		}
-		Expect(eventuallyState(ctx, sessionOf(ctx, agent, idle), v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopComputeLost))
+		Eventually(reading(ctx, sessionOf(ctx, agent, idle))).WithTimeout(time.Minute).Should(And( // half of its grace
+			HaveField("State", v1alpha1.StateStopped), HaveField("LastTermination.Reason", v1alpha1.StopComputeLost)))
 		Expect(strings.Count(text(response), "word")).To(BeNumerically(">=", 2*20), "the call ended well")
 		Expect(eventuallyState(ctx, sessionOf(ctx, agent, session), v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopComputeLost))
 	})
@@ -177,7 +179,10 @@ var _ = Describe("On several nodes", Ordered, func() {
 		}
 		for i := range sessions {
 			Eventually(func() error { // the node's proxy learns the port
-				_, err := try(ctx, address, agent, "invocations", id(i), map[string]any{"text": "hello"})
+				response, err := try(ctx, address, agent, "invocations", id(i), map[string]any{"text": "hello"})
+				if err == nil && response.StatusCode != http.StatusOK {
+					err = errors.New(response.Status)
+				}
 				return err
 			}).Should(Succeed())
 		}

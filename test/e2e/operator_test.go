@@ -24,7 +24,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -51,10 +50,11 @@ var _ = Describe("The operator's pod", Ordered, func() {
 		session.Spec.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 60} // 5 s
 		Expect(api.Create(ctx, session)).To(Succeed())
 		status := eventuallyState(ctx, session, v1alpha1.StateIdle)
-		killed := operatorPod(ctx)
+		killed, err := leader(ctx)()
+		Expect(err).NotTo(HaveOccurred())
 		killOperator(ctx)
 		began := time.Now()
-		Eventually(func() types.UID { return operatorPod(ctx).UID }).ShouldNot(Equal(killed.UID))
+		Eventually(leader(ctx)).ShouldNot(BeElementOf(killed, ""))
 		took := time.Since(began)
 		Eventually(reading(ctx, session)).Should(HaveField("State", BeElementOf(v1alpha1.StateStopping, v1alpha1.StateStopped)))
 		late := time.Since(status.NextStop.At.Time)
