@@ -117,8 +117,12 @@ func (g *Gateway) readKnown(ctx context.Context, key client.ObjectKey) (*v1alpha
 }
 
 func (g *Gateway) readLive(ctx context.Context, key client.ObjectKey) (*v1alpha1.AgentSession, error) {
+	was := g.roster.at(key)
 	session := &v1alpha1.AgentSession{}
 	if err := g.Live.Get(ctx, key, session); err != nil {
+		if apierrors.IsNotFound(err) { // the watch may never say so, of what it never showed
+			g.roster.lost(key, was)
+		}
 		return session, err
 	}
 	g.roster.told(session.DeepCopy())

@@ -130,11 +130,47 @@ func (r *roster) madeNot(key client.ObjectKey) {
 	}
 }
 
-// gone takes a session off.
-func (r *roster) gone(key client.ObjectKey) {
+// gone takes a session off that was deleted, and not one that has its name since.
+func (r *roster) gone(session *v1alpha1.AgentSession) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.remove(key)
+	key := client.ObjectKeyFromObject(session)
+	if entry := r.known[key]; entry != nil && (entry.session == nil || entry.session.UID == session.UID) {
+		r.remove(key)
+	}
+}
+
+// at is a session as it is known; nil if it is not.
+func (r *roster) at(key client.ObjectKey) *v1alpha1.AgentSession {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if entry := r.known[key]; entry != nil {
+		return entry.session
+	}
+	return nil
+}
+
+// lost takes a session off that the API server does not have, unless more is known of it
+// than was before he was asked.
+func (r *roster) lost(key client.ObjectKey, was *v1alpha1.AgentSession) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if entry := r.known[key]; was != nil && entry != nil && entry.session == was {
+		r.remove(key)
+	}
+}
+
+// allAhead are the sessions of a namespace, or of all, that ahead is for.
+func (r *roster) allAhead(namespace string) map[client.ObjectKey]*v1alpha1.AgentSession {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := map[client.ObjectKey]*v1alpha1.AgentSession{}
+	for key, entry := range r.known {
+		if entry.ahead && (namespace == "" || key.Namespace == namespace) {
+			all[key] = entry.session
+		}
+	}
+	return all
 }
 
 func (r *roster) take(session *v1alpha1.AgentSession, ahead bool) {

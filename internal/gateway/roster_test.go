@@ -78,7 +78,7 @@ func TestTheRosterSaysWhatTheSessionsSay(t *testing.T) {
 			key := client.ObjectKeyFromObject(session)
 			switch rapid.IntRange(0, 5).Draw(t, "how") {
 			case 0:
-				r.gone(key)
+				r.gone(session)
 				delete(all, key)
 			case 1:
 				now = now.Add(30 * time.Second)
@@ -191,12 +191,36 @@ func TestASessionThatIsBeingMadeCounts(t *testing.T) {
 	r.saw(one)
 	r.madeNot(key)
 	g.Expect(r.used(shop, client.ObjectKey{})).To(Equal(1), "it is there")
-	r.gone(key)
+	other := one.DeepCopy()
+	other.UID = "of the one before"
+	r.gone(other)
+	g.Expect(r.used(shop, client.ObjectKey{})).To(Equal(1), "another had its name")
+	r.gone(one)
 	r.told(one)
 	g.Expect(r.used(shop, client.ObjectKey{})).To(Equal(0), "it was deleted before its maker had the answer")
 	g.Expect(r.known).To(BeEmpty())
 	g.Expect(r.computes).To(BeEmpty())
 	g.Expect(r.pools).To(BeEmpty())
+}
+
+// What the API server does not have is taken off, also if the watch never shows that.
+func TestASessionThatIsNotFoundIsLost(t *testing.T) {
+	g, r := NewWithT(t), &roster{}
+	one := sessionNo(1, isStarting)
+	key := client.ObjectKeyFromObject(one)
+	r.makes(key, shop)
+	r.lost(key, r.at(key))
+	g.Expect(r.used(shop, client.ObjectKey{})).To(Equal(1), "it is being made")
+	r.told(one)
+	g.Expect(r.allAhead(one.Namespace)).To(HaveKeyWithValue(key, one))
+	g.Expect(r.allAhead("another")).To(BeEmpty())
+	was := r.at(key)
+	r.told(sessionNo(1, version(2)))
+	r.lost(key, was)
+	g.Expect(r.at(key)).NotTo(BeNil(), "more is known since")
+	r.lost(key, r.at(key))
+	g.Expect(r.known).To(BeEmpty())
+	g.Expect(r.computes).To(BeEmpty())
 }
 
 func BenchmarkFree(b *testing.B) {

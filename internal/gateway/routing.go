@@ -143,7 +143,7 @@ func (g *Gateway) takeOrBegin(ctx context.Context, c *call) (session *v1alpha1.A
 			if release, err = g.use(ctx, free, true); err == nil {
 				return free, release, nil
 			}
-			lost = apierrors.IsConflict(err)
+			lost = apierrors.IsConflict(err) || apierrors.IsNotFound(err)
 		case soon:
 		default:
 			stopped := g.idle(c)

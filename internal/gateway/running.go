@@ -23,6 +23,7 @@ type running struct {
 // run is one of them.
 type run struct {
 	activation int32
+	uid        types.UID
 	pod        *v1alpha1.PodStatus
 	version    string // of the session, when the call was let through
 	cut        func(why error)
@@ -30,7 +31,9 @@ type run struct {
 
 // run has a call cut when its session's compute ends, until done.
 func (g *Gateway) run(ctx context.Context, session *v1alpha1.AgentSession, cut func(why error)) (done func()) {
-	key, one := client.ObjectKeyFromObject(session), &run{session.Status.Activation, session.Status.Pod, session.ResourceVersion, cut}
+	key, one := client.ObjectKeyFromObject(session), &run{
+		activation: session.Status.Activation, uid: session.UID, pod: session.Status.Pod, version: session.ResourceVersion, cut: cut,
+	}
 	g.running.add(key, one)
 	// What was seen before that is in the cache, unless that is late: then it comes.
 	var now v1alpha1.AgentSession
@@ -77,12 +80,15 @@ func (r *running) saw(session *v1alpha1.AgentSession) {
 	}
 }
 
-// gone cuts the calls of a session that was deleted.
-func (r *running) gone(session types.NamespacedName) {
+// gone cuts the calls of a session that was deleted, and not those of one that has its
+// name since.
+func (r *running) gone(session *v1alpha1.AgentSession) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for one := range r.calls[session] {
-		one.cut(stopped(v1alpha1.StopRequested))
+	for one := range r.calls[client.ObjectKeyFromObject(session)] {
+		if one.uid == session.UID {
+			one.cut(stopped(v1alpha1.StopRequested))
+		}
 	}
 }
 

@@ -49,8 +49,8 @@ func (g *Gateway) Watch(c cache.Cache) error {
 			}
 			g.saw(object)
 			if session, ok := object.(*v1alpha1.AgentSession); ok {
-				g.running.gone(client.ObjectKeyFromObject(session))
-				g.roster.gone(client.ObjectKeyFromObject(session))
+				g.running.gone(session)
+				g.roster.gone(session)
 			}
 		},
 	})

@@ -12,6 +12,10 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
 // pipes is a listener whose connections have no buffers, and time of their own.
@@ -177,4 +181,19 @@ func TestEndsWithoutCuttingACall(t *testing.T) {
 // Before it serves it is not ready: connections would wait.
 func TestIsNotReadyBeforeItServes(t *testing.T) {
 	NewWithT(t).Expect(New(Options{}).Ready(nil)).NotTo(Succeed())
+}
+
+// A deletion that is seen late cuts the calls of the session that was deleted, and not
+// those of one that has its name since.
+func TestADeletionCutsItsOwnCalls(t *testing.T) {
+	g, r := NewWithT(t), &running{}
+	old, present := sessionNo(1), sessionNo(1)
+	present.UID = "another"
+	cut := map[types.UID]error{}
+	for _, session := range []*v1alpha1.AgentSession{old, present} {
+		r.add(client.ObjectKeyFromObject(session), &run{uid: session.UID, cut: func(why error) { cut[session.UID] = why }})
+	}
+	r.gone(old)
+	g.Expect(cut).To(HaveLen(1))
+	g.Expect(cut).To(HaveKey(old.UID))
 }

@@ -278,7 +278,7 @@ func (g *Gateway) wake(ctx context.Context, c *call, session *v1alpha1.AgentSess
 	session.Spec.Activation, session.Spec.DesiredState = lifecycle.Wake(session), v1alpha1.DesiredRunning
 	err = g.patchSpec(ctx, session, base)
 	switch {
-	case apierrors.IsConflict(err):
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err): // a look past the cache tells
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("wake session %s: %w", c.key(), err)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -168,8 +170,7 @@ func (g *Gateway) find(ctx context.Context, c *call, right authn.Right, s select
 	if err := g.Client.List(ctx, &list, client.InNamespace(s.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, "", fmt.Errorf("list sessions: %w", err)
 	}
-	for i := range list.Items {
-		session := &list.Items[i]
+	for _, session := range g.withAhead(list.Items, s.Namespace) {
 		if !matches(session) {
 			continue
 		}
@@ -183,6 +184,24 @@ func (g *Gateway) find(ctx context.Context, c *call, right authn.Right, s select
 		nextToken = base64.RawURLEncoding.EncodeToString([]byte(orderOf(all[most-1].session)))
 	}
 	return all, nextToken, nil
+}
+
+// withAhead are sessions that the cache shows, and what this gateway knows and the cache
+// does not show yet.
+func (g *Gateway) withAhead(shown []v1alpha1.AgentSession, namespace string) (all []*v1alpha1.AgentSession) {
+	ahead := g.roster.allAhead(namespace)
+	for i := range shown {
+		session := &shown[i]
+		key := client.ObjectKeyFromObject(session)
+		if told := ahead[key]; told != nil {
+			if order, err := resourceversion.CompareResourceVersion(session.ResourceVersion, told.ResourceVersion); err != nil || order < 0 {
+				session = told
+			}
+			delete(ahead, key)
+		}
+		all = append(all, session)
+	}
+	return slices.AppendSeq(all, maps.Values(ahead))
 }
 
 // runtimesFor are those of a selection that a caller has a right to.

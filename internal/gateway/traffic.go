@@ -199,11 +199,11 @@ func (t *traffic) forget(of compute, u *use) {
 }
 
 // tell writes what is known of a compute, unless a write of it is on its way.
-func (t *traffic) tell(of compute, u *use) {
+func (t *traffic) tell(of compute, u *use) (written bool) {
 	t.mu.Lock()
 	if u.writing != nil || t.uses[of] != u {
 		t.mu.Unlock()
-		return
+		return false
 	}
 	u.writing = make(chan struct{})
 	now := u.Use
@@ -224,6 +224,7 @@ func (t *traffic) tell(of compute, u *use) {
 		u.wrote(t.now(), seen, held)
 		t.plan(of, u)
 	}
+	return err == nil
 }
 
 // writeTraffic writes what is known of a compute onto the newest version of its
@@ -321,8 +322,12 @@ func (t *traffic) finish(of compute, u *use, silence <-chan struct{}) bool {
 		case tried || isClosed(silence):
 			return false
 		default:
-			t.tell(of, u)
-			tried = true
+			if tried = t.tell(of, u); !tried {
+				select {
+				case <-time.After(retryAfter):
+				case <-silence:
+				}
+			}
 		}
 	}
 }

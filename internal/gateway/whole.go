@@ -2,12 +2,17 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 )
+
+// thereTimeout is how long the end of an answer waits to hear whether its agent is there.
+const thereTimeout = time.Second
 
 // untilClosed is an answer whose end is that of its connection, as HTTP/1.0 has it: the
 // body of one that broke off ends as well as that of one that is whole. It ends well if
@@ -36,10 +41,10 @@ func (b *untilClosed) Read(p []byte) (int, error) {
 // there tells whether the agent that a request was for takes connections. Of a process
 // that has died the port is closed before the connections that were opened after it.
 func (a agents) there(r *http.Request) bool {
-	ctx := context.WithValue(r.Context(), reachBy{}, time.Now().Add(dialTimeout))
+	ctx := context.WithValue(r.Context(), reachBy{}, time.Now().Add(thereTimeout))
 	conn, err := a.DialContext(ctx, "tcp", r.URL.Host)
-	if err != nil {
-		return false
+	if err != nil { // one that is only busy takes none in time
+		return !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.EHOSTUNREACH)
 	}
 	_ = conn.Close() // nothing was said
 	return true
