@@ -28,6 +28,9 @@ const (
 	// conflictRetry is when a session is looked at again that somebody else wrote
 	// first, if no change has shown it before.
 	conflictRetry = 50 * time.Millisecond
+	// shownTimeout is how long the next start of a runtime with maxSessions waits for the
+	// last one to be seen.
+	shownTimeout = time.Second
 	// stopPatience is how long a call to a session that stops waits, before it is told of
 	// a conflict.
 	stopPatience = 3 * time.Second
@@ -237,7 +240,23 @@ func (g *Gateway) beginAlone(ctx context.Context, c *call, session *v1alpha1.Age
 	if first {
 		c.began = began
 	}
+	if first && c.runtime.Spec.MaxSessions != nil {
+		g.awaitShown(ctx, c.key())
+	}
 	return first, err
+}
+
+// awaitShown waits until the watch has shown what this gateway wrote of a session, for a
+// moment: until then what other gateways have begun before may be missing from its count.
+func (g *Gateway) awaitShown(ctx context.Context, key client.ObjectKey) {
+	ctx, cancel := context.WithTimeout(ctx, shownTimeout)
+	defer cancel()
+	for {
+		changed := g.changes.next(key)
+		if g.roster.ahead(key) == nil || waitFor(ctx, changed, shownTimeout) != nil {
+			return
+		}
+	}
 }
 
 func (g *Gateway) create(ctx context.Context, c *call) (first bool, err error) {
