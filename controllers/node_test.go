@@ -251,8 +251,17 @@ var _ = Describe("Agents that are asked from their own nodes", Ordered, func() {
 		agent.Say(contract.HealthyBusy)
 		eventuallyState(ctx, session, v1alpha1.StateActive)
 
-		By("one that asks all")
+		By("one of an older version, which does not say who asks")
 		nobody.end()
+		base := session.DeepCopy()
+		session.Status.AskedBy = ""
+		Expect(api.Status().Patch(ctx, session, client.MergeFrom(base))).To(Succeed())
+		agent.Say(contract.Healthy)
+		Expect(eventuallyState(ctx, session, v1alpha1.StateIdle).AskedBy).To(BeEmpty())
+		agent.Say(contract.HealthyBusy)
+		eventuallyState(ctx, session, v1alpha1.StateActive)
+
+		By("one that asks all")
 		startOperator(apart)
 		Eventually(reading(ctx, session)).Should(HaveField("AskedBy", v1alpha1.AskedByOperator))
 		agent.Say(contract.Healthy)

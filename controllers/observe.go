@@ -52,9 +52,9 @@ func (r *AgentSessionReconciler) get(ctx context.Context, key client.ObjectKey, 
 
 // ours tells, on a node, whether the session's agent is there, and nobody is taking
 // it away. Before its container has started, it is the other operator's turn; and always,
-// where that one asks all agents.
+// where that one asks all agents. An older one does not say who asks.
 func (r *AgentSessionReconciler) ours(session *v1alpha1.AgentSession, pod *corev1.Pod) bool {
-	return r.Node == "" || session.Status.AskedBy == v1alpha1.AskedByNode && pod != nil && pod.DeletionTimestamp == nil && pod.Spec.NodeName == r.Node &&
+	return r.Node == "" || session.Status.AskedBy != v1alpha1.AskedByOperator && pod != nil && pod.DeletionTimestamp == nil && pod.Spec.NodeName == r.Node &&
 		session.Status.Pod != nil && lifecycle.Living(session.Status.State) && agentHasStarted(session, pod)
 }
 
@@ -85,7 +85,7 @@ func (r *AgentSessionReconciler) leave(session *v1alpha1.AgentSession, pod *core
 				"Run the operator with --probe=none, or take the processes on the nodes away")
 		})
 	}
-	if status := &session.Status; pod != nil && (status.Pod == nil || status.Pod.Node == "" && status.AskedBy != v1alpha1.AskedByNode) {
+	if status := &session.Status; pod != nil && (status.Pod == nil || status.Pod.Node == "" && status.AskedBy == v1alpha1.AskedByOperator) {
 		return ctrl.Result{RequeueAfter: unwatchedPeriod} // no event will tell when it is named
 	}
 	return ctrl.Result{}

@@ -49,15 +49,20 @@ func (t *told) forget(key types.NamespacedName) {
 }
 
 // budget is what a session has left for reports of its agent. Status says of one that had
-// nothing left when another operator wrote it.
+// nothing left when another operator wrote it: it has one left, no more.
 func (t *told) budget(key types.NamespacedName, old *v1alpha1.AgentSessionStatus, now time.Time, p lifecycle.Policy) lifecycle.Reports {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	left, known := t.budgets[key]
-	if !known && flapping(old) {
-		left = lifecycle.SpentReports(now, p)
-		t.leave(key, left)
+	switch {
+	case known:
+		left = left.Bounded(now, p)
+	case flapping(old):
+		left = lifecycle.SpentReports(now.Add(-p.Report), p) // one is due: it was held back already
+	default:
+		return left
 	}
+	t.leave(key, left)
 	return left
 }
 

@@ -102,10 +102,29 @@ func (c Clock) Past(t time.Time) time.Time {
 // made is Past for a moment at which the API server made something, or we did: where it
 // lies in the future, that was before the clock was set back.
 func (c Clock) made(t, now time.Time) time.Time {
+	if recalled := c.recalled(t, now); recalled.Before(t) {
+		return recalled
+	}
+	return c.Past(t)
+}
+
+// recalled is a moment that may lie in the future, since the clock was set back.
+func (c Clock) recalled(t, now time.Time) time.Time {
 	if t.After(now.Add(clockSkew)) {
 		return t.Add(-c.back)
 	}
-	return c.Past(t)
+	return t
+}
+
+// begun is made for a moment of ours that may have been read, and written, as it is read
+// since: time that was left out had no such moment.
+func (c Clock) begun(t, now time.Time) time.Time {
+	for _, s := range c.steps {
+		if !t.After(s.until.Add(time.Second - s.by)) { // status holds whole seconds
+			t = t.Add(s.by)
+		}
+	}
+	return c.recalled(t, now)
 }
 
 // Read returns facts whose moments are as long ago as has passed since. Since when an
@@ -123,6 +142,10 @@ func (c Clock) Read(f Facts, now time.Time) Facts {
 	} {
 		*t = c.Past(*t)
 	}
+	if !f.UnmadeUntil.IsZero() {
+		f.UnmadeUntil = c.begun(f.UnmadeUntil.Add(-f.Policy.Provisioning), now).Add(f.Policy.Provisioning)
+	}
+	f.Compute.SilentSince = c.recalled(f.Compute.SilentSince, now)
 	if leased := f.LeasedAt(); !f.Traffic.InUseUntil.IsZero() {
 		f.Traffic.InUseUntil = c.Past(leased).Add(f.Policy.Lease)
 	}

@@ -88,6 +88,50 @@ func TestAfterAStepAllIsAsLongAgoAsItWas(t *testing.T) {
 	g.Expect(lease(4603)).To(Equal(at(4603)))
 }
 
+// TestAfterAStepAStartHasItsTime: also one that has no pod, and whose limit may have been
+// written since, or not.
+func TestAfterAStepAStartHasItsTime(t *testing.T) {
+	forward, _ := hearing(heard{1000, 1000, 1000}, heard{4602, 1002, 1002})
+	back, _ := hearing(heard{5000, 5000, 5000}, heard{1402, 5002, 5002})
+	read := func(c lifecycle.Clock, now time.Time, f lifecycle.Facts) lifecycle.Facts {
+		f.State, f.Created, f.Compute.Phase, f.Unmade = v1alpha1.StateStarting, false, lifecycle.ComputeAbsent, "the webhook is down"
+		return c.Read(f, now)
+	}
+	for name, row := range map[string]struct {
+		clock lifecycle.Clock
+		now   float64
+		begun float64 // by what status says
+		want  float64
+	}{
+		"before the step":                 {forward, 4610, 900, 4500},
+		"as it was heard":                 {forward, 4610, 1002.9, 4602.9},
+		"written since, as it is read":    {forward, 4610, 4500, 4500},
+		"after the step":                  {forward, 4610, 4605, 4605},
+		"before it was set back":          {back, 1410, 4900, 1301},
+		"written since it was set back":   {back, 1410, 1301, 1301},
+		"begun after the clock went back": {back, 1410, 1405, 1405},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			f := living(at(row.now))
+			f.UnmadeUntil = at(row.begun).Add(f.Policy.Provisioning)
+			f = read(row.clock, at(row.now), f)
+			limit := at(row.want).Add(f.Policy.Provisioning)
+			g.Expect(f.UnmadeUntil).To(BeTemporally("~", limit, time.Second))
+			g.Expect(lifecycle.Decide(limit.Add(-2*time.Second), f).State).To(Equal(v1alpha1.StateStarting))
+			g.Expect(lifecycle.Decide(limit.Add(2*time.Second), f).Stop.Reason).To(Equal(v1alpha1.StopStartFailed))
+		})
+	}
+	g := NewWithT(t)
+	g.Expect(read(forward, at(4610), living(at(4610))).UnmadeUntil).To(BeZero(), "none was written")
+	silent := func(since float64) time.Time {
+		return back.Read(living(at(1410), func(f *lifecycle.Facts) { f.Compute.SilentSince = at(since) }), at(1410)).Compute.SilentSince
+	}
+	g.Expect(silent(4990)).To(BeTemporally("~", at(1391), time.Second), "a node that was silent before it was set back")
+	g.Expect(silent(1405)).To(Equal(at(1405)))
+	g.Expect(back.Read(living(at(1410)), at(1410)).Compute.SilentSince).To(BeZero())
+}
+
 // TestStepsAreForgotten: of many, and of one that is taken back, nothing is left that would
 // make anything younger than it is.
 func TestStepsAreForgotten(t *testing.T) {

@@ -151,7 +151,7 @@ func (h *history) restart(leaseKnown bool) {
 		h.reports = lifecycle.Reports{}
 		if h.flapping {
 			h.facts.Pulse = h.facts.Pulse.Late(h.now, h.facts.Policy.Report)
-			h.reports = lifecycle.SpentReports(h.now, h.facts.Policy)
+			h.reports = lifecycle.SpentReports(h.now.Add(-h.facts.Policy.Report), h.facts.Policy)
 		}
 		if old.Failures > 0 { // nobody wrote down that pings failed before the end
 			h.unsure += h.lastAlive.Sub(old.AnsweredAt)

@@ -20,7 +20,16 @@ func SpentReports(now time.Time, p Policy) Reports {
 
 // Pay is after one more.
 func (r Reports) Pay(now time.Time, p Policy) Reports {
-	return Reports{latest(r.PaidAt, now).Add(p.Report)}
+	return Reports{latest(r.PaidAt, now).Add(p.Report)}.Bounded(now, p)
+}
+
+// Bounded is with no more owed than all: whatever was written, and if the clock was set
+// back, the next one waits for one Policy.Report at most.
+func (r Reports) Bounded(now time.Time, p Policy) Reports {
+	if most := SpentReports(now, p); r.PaidAt.After(most.PaidAt) {
+		return most
+	}
+	return r
 }
 
 // room is when there is room for n more.

@@ -42,6 +42,61 @@ func TestReportsAreBounded(t *testing.T) {
 	})
 }
 
+// TestNoReportIsLate: whatever idle timeout an agent has that changes all the time, and
+// however often its idle stop comes near, what it does is told within Policy.Report. A
+// clock that is set back takes no more than that once again.
+func TestNoReportIsLate(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := living(created)
+		f.Policy.Idle = time.Duration(rapid.IntRange(60, 180).Draw(t, "idle")) * time.Second
+		stepsBack := rapid.Bool().Draw(t, "clock")
+		var left lifecycle.Reports
+		var told, v lifecycle.Verdict
+		var set time.Duration // by how much the clock was set back
+		var held, changes time.Time
+		inTime, near, hours := 0, 0, 2
+		for own := created; own.Before(created.Add(time.Duration(hours) * time.Hour)); own = own.Add(period) {
+			if stepsBack && rapid.IntRange(0, 1000).Draw(t, "step") == 0 {
+				set += time.Duration(rapid.IntRange(10, 24*3600).Draw(t, "by")) * time.Second
+				held = own
+			}
+			now := own.Add(-set)
+			if !own.Before(changes) {
+				v = lifecycle.Verdict{}
+				if rapid.IntRange(0, 2).Draw(t, "works") > 0 {
+					v.Next = lifecycle.Stop{At: now.Add(f.Policy.Idle), Reason: v1alpha1.StopIdleTimeout}
+				}
+				changes = own.Add(f.Policy.Idle - time.Duration(rapid.IntRange(2, 58).Draw(t, "s"))*time.Second)
+			}
+			if stepsBack {
+				left = left.Bounded(now, f.Policy)
+			}
+			if v == told {
+				held = own
+				continue
+			}
+			if now.Before(left.Due(f, v)) {
+				if own.Sub(held) > f.Policy.Report {
+					t.Fatalf("told %v late, and %v to wait", own.Sub(held), left.Due(f, v).Sub(now))
+				}
+				continue
+			}
+			if left.Spent(now, f.Policy) {
+				near++
+			} else {
+				inTime++
+			}
+			left, told, held, f.Announced = left.Pay(now, f.Policy), v, own, v.Next.At
+		}
+		if most := 20 + hours*20; !stepsBack && inTime > most {
+			t.Fatalf("%d reports in %d hours", inTime, hours)
+		}
+		if most := hours * int(time.Hour/(f.Policy.Idle-6*period)); near > most {
+			t.Fatalf("%d of stops that came near in %d hours", near, hours)
+		}
+	})
+}
+
 func TestWhenTheNextReportIsDue(t *testing.T) {
 	now := at(1000)
 	idle := func(at time.Time) lifecycle.Verdict {
