@@ -83,7 +83,7 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 func (r *AgentSessionReconciler) compose(session, old *v1alpha1.AgentSession, o outcome) (due time.Time) {
 	policy := o.facts.Policy
 	left := r.told.budget(client.ObjectKeyFromObject(old), &old.Status, o.now, policy)
-	if o.flapping = flapping(&old.Status) && o.now.Before(left.Easy(policy)); o.flapping {
+	if o.flapping = (flapping(&old.Status) || left.Spent(o.now, policy)) && o.now.Before(left.Easy(policy)); o.flapping {
 		due = left.Easy(policy)
 	}
 	session.Status = statusOf(old, o, r.TimeScale)

@@ -84,9 +84,10 @@ func flapping(status *v1alpha1.AgentSessionStatus) bool {
 	return reasonOf(status, v1alpha1.ConditionReady) == v1alpha1.ReasonFlapping
 }
 
-// lateness is by how much what status says of an agent may be out of date.
+// lateness is by how much what status says of an agent may be out of date. Of one that is
+// silent in an outage it does not say whether its reports had to wait.
 func lateness(status *v1alpha1.AgentSessionStatus, p lifecycle.Policy) time.Duration {
-	if flapping(status) {
+	if flapping(status) || reasonOf(status, v1alpha1.ConditionReady) == v1alpha1.ReasonMassFailure {
 		return p.Report
 	}
 	return 0

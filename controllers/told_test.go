@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
@@ -46,4 +47,49 @@ func TestTheBudgetOfTheNextOperator(t *testing.T) {
 	g.Expect(due()).To(Equal(now))
 	told.pay(key, now, policy)
 	g.Expect(due()).To(Equal(now.Add(policy.Report)))
+}
+
+// What else is said of a session for a while does not hide from the next operator that its
+// reports had to wait.
+func TestFlappingOutlastsWhatElseIsSaid(t *testing.T) {
+	now := time.Unix(1795423194, 0)
+	policy := lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1)
+	for name, row := range map[string]struct {
+		was    string
+		paid   int
+		waited time.Duration // since
+		wait   string
+		want   string
+		late   time.Duration // what the next operator reads
+	}{
+		"all left":                       {"Active", 0, 0, "", "Active", 0},
+		"nothing left":                   {v1alpha1.ReasonFlapping, 20, 0, "", v1alpha1.ReasonFlapping, policy.Report},
+		"an outage":                      {v1alpha1.ReasonFlapping, 20, 0, v1alpha1.ReasonMassFailure, v1alpha1.ReasonMassFailure, policy.Report},
+		"the outage is over":             {v1alpha1.ReasonMassFailure, 20, time.Minute, "", v1alpha1.ReasonFlapping, policy.Report},
+		"it is over, and there was none": {v1alpha1.ReasonMassFailure, 0, time.Minute, "", "Active", 0},
+		"over for long":                  {v1alpha1.ReasonMassFailure, 20, 3 * time.Minute, "", "Active", 0},
+		"over, and room for one only":    {v1alpha1.ReasonFlapping, 20, 3 * time.Minute, "", v1alpha1.ReasonFlapping, policy.Report},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			r := &AgentSessionReconciler{}
+			session := &v1alpha1.AgentSession{Status: v1alpha1.AgentSessionStatus{
+				State: v1alpha1.StateActive, Activation: 1, PingStatus: string(contract.HealthyBusy),
+				Conditions: []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: row.was}},
+			}}
+			if row.was == v1alpha1.ReasonMassFailure {
+				session.Status.Conditions[0].Status = metav1.ConditionFalse
+			}
+			r.told.leave(types.NamespacedName{}, lifecycle.Reports{})
+			for range row.paid {
+				r.told.pay(types.NamespacedName{}, now, policy)
+			}
+			r.compose(session, session.DeepCopy(), outcome{
+				now: now.Add(row.waited), facts: lifecycle.Facts{Policy: policy, Pulse: lifecycle.Pulse{Status: contract.HealthyBusy, HealthyAt: now}},
+				verdict: lifecycle.Verdict{State: v1alpha1.StateActive, Activation: 1, Wait: lifecycle.Wait{Reason: row.wait}},
+			})
+			g.Expect(reasonOf(&session.Status, v1alpha1.ConditionReady)).To(Equal(row.want))
+			g.Expect(lateness(&session.Status, policy)).To(Equal(row.late))
+		})
+	}
 }
