@@ -349,10 +349,12 @@ var _ = Describe("A version that was made while no operator was running", func()
 		session := sessionOf(agent, "quick-session", func(s *v1alpha1.AgentSession) { s.Spec.RuntimeRef.Qualifier = "PROD" })
 		Expect(api.Create(ctx, session)).To(Succeed())
 		Eventually(readyOf(ctx, session)).Should(And(HaveField("Reason", v1alpha1.ReasonRuntimeNotFound), HaveField("Message", ContainSubstring("apply what it was once more"))))
-		Expect(versionsOf(ctx, agent)()).To(ConsistOf(int64(2)))
-		Expect(api.Get(ctx, client.ObjectKeyFromObject(agent), agent)).To(Succeed())
-		Expect(agent.Status.Conditions).To(ContainElement(And(HaveField("Reason", v1alpha1.ReasonVersionNotFound),
+		Eventually(func() ([]metav1.Condition, error) {
+			err := api.Get(ctx, client.ObjectKeyFromObject(agent), agent)
+			return agent.Status.Conditions, err
+		}).Should(ContainElement(And(HaveField("Reason", v1alpha1.ReasonVersionNotFound),
 			HaveField("Message", And(ContainSubstring("version 1 is not there: either it was never recorded"), ContainSubstring("Pin one that is there (2), or apply what it was once more"))))))
+		Expect(versionsOf(ctx, agent)()).To(ConsistOf(int64(2)))
 
 		By("doing so")
 		again := updateRuntime(ctx, agent, image("first"))
