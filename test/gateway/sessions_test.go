@@ -255,7 +255,7 @@ var _ = Describe("A session", func() {
 				go func() { begun <- d.invoke(ctx, agent, session, ask{Sleep: (2 * idle).String()}) }()
 				time.Sleep(idle / 10) // on its way
 				it := sessionOf(ctx, agent, session)
-				written := it.Status.Traffic != nil
+				written := it.Status.Traffic != nil && it.Status.Traffic.InUseUntil != nil // and not what the first call left
 				base := it.DeepCopy()
 				it.Spec.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 60}
 				watch, err := plane.API.Watch(ctx, &v1alpha1.AgentSessionList{}, client.InNamespace(it.Namespace), client.MatchingFields{"metadata.name": it.Name})
