@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	ctrlevent "sigs.k8s.io/controller-runtime/pkg/event"
+	crevent "sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -109,8 +109,8 @@ func (r *NetworkPolicyReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: NetworkPolicyName}}}
 	})
 	created := predicate.Funcs{
-		UpdateFunc: func(ctrlevent.UpdateEvent) bool { return false },
-		DeleteFunc: func(ctrlevent.DeleteEvent) bool { return false },
+		UpdateFunc: func(crevent.UpdateEvent) bool { return false },
+		DeleteFunc: func(crevent.DeleteEvent) bool { return false },
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("networkpolicy").

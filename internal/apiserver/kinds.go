@@ -15,7 +15,8 @@ import (
 
 // Kinds are the kinds that operator and gateway read and write by client and cache. A
 // manager that has to ask the API server for them (discovery) cannot be made while that
-// is away: the process would end, and Kubernetes starts one that ends ever more slowly. It is for ctrl.Options.MapperProvider.
+// is away: the process would end, and Kubernetes starts one that ends ever more slowly.
+// It is for ctrl.Options.MapperProvider.
 func Kinds(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{v1alpha1.GroupVersion, corev1.SchemeGroupVersion, appsv1.SchemeGroupVersion, networkingv1.SchemeGroupVersion})
 	for kind, scope := range map[schema.GroupVersionKind]meta.RESTScope{

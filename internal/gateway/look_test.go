@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 // slowly reads a session whose version is the number of changes at the beginning of
@@ -224,4 +225,29 @@ func TestASessionIsBegunOnce(t *testing.T) {
 		g.Expect([]int{failed, int(writes.Load())}).To(Equal([]int{1, 1}), "the others look anew")
 		g.Expect(one.beginnings.all).To(BeEmpty())
 	})
+}
+
+// A call whose session was there, and idled out before the call came to it, wakes it again.
+func TestASessionThatWasMissedIsWokenAgain(t *testing.T) {
+	g := NewWithT(t)
+	scheme := runtime.NewScheme()
+	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	session := sessionNo(1, isStopped)
+	agent := &v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Namespace: shop.Namespace, Name: shop.Name, UID: counter.runtime}}
+	for reason, again := range map[v1alpha1.StopReason]bool{v1alpha1.StopIdleTimeout: true, v1alpha1.StopStartTimeout: false} {
+		session := session.DeepCopy()
+		session.Status.LastTermination = &v1alpha1.Termination{Reason: reason, Activation: 1}
+		one := New(Options{Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(session).Build()})
+		c := &call{runtime: agent, qualifier: v1alpha1.DefaultQualifier, session: session.Spec.RuntimeSessionID}
+		_, err := one.advance(t.Context(), c, nil, session.DeepCopy(), lifecycle.PhaseOf(session), true, false)
+		var now v1alpha1.AgentSession
+		g.Expect(one.Client.Get(t.Context(), c.key(), &now)).To(Succeed())
+		if again {
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(now.Spec.Activation).To(BeEquivalentTo(2))
+		} else {
+			g.Expect(err).To(MatchError(ContainSubstring("initialization time exceeded")))
+			g.Expect(now.Spec.Activation).To(BeZero())
+		}
+	}
 }

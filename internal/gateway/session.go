@@ -102,10 +102,7 @@ func again(err error, live bool) (past, late bool, _ error) {
 
 // advance has a session that is not ready start, or waits for it.
 func (g *Gateway) advance(ctx context.Context, c *call, changed <-chan struct{}, session *v1alpha1.AgentSession, phase lifecycle.Phase, started, live bool) (bool, error) {
-	// It was there, and went before this call came to it: that is no start that failed.
-	missed := phase == lifecycle.PhaseStopped && session.Status.LastTermination != nil &&
-		session.Status.LastTermination.Reason == v1alpha1.StopIdleTimeout
-	if (!started || missed) && (phase == lifecycle.PhaseStopped || lifecycle.Dropped(session)) {
+	if (!started || lifecycle.Missed(session)) && (phase == lifecycle.PhaseStopped || lifecycle.Dropped(session)) {
 		started, err := g.begin(ctx, c, session)
 		if err == nil && !started {
 			err = waitFor(ctx, changed, conflictRetry)

@@ -25,6 +25,8 @@ func TestPhaseOf(t *testing.T) {
 		want   lifecycle.Phase
 		// dropped: it is stopping, and may be woken
 		dropped bool
+		// missed: it idled out
+		missed bool
 	}{
 		"new":                       {want: lifecycle.PhaseStarting},
 		"new, not wanted":           {spec: v1alpha1.AgentSessionSpec{DesiredState: "Stopped"}, want: lifecycle.PhaseStopped},
@@ -40,7 +42,7 @@ func TestPhaseOf(t *testing.T) {
 		"stopping by hand":          {spec: v1alpha1.AgentSessionSpec{DesiredState: "Stopped", Activation: 2}, status: v1alpha1.AgentSessionStatus{State: "Stopping", Activation: 1, Pod: pod, LastTermination: stopped("StopRequested")}, want: lifecycle.PhaseStopping, dropped: true},
 		"stopping, taken back":      {status: v1alpha1.AgentSessionStatus{State: "Stopping", Activation: 1, Pod: pod, LastTermination: stopped("StopRequested")}, want: lifecycle.PhaseStarting},
 		"stopping, to be deleted":   {spec: v1alpha1.AgentSessionSpec{Activation: 2}, status: v1alpha1.AgentSessionStatus{State: "Stopping", Activation: 1, Pod: pod, LastTermination: stopped("StopRequested")}, gone: true, want: lifecycle.PhaseStopping},
-		"stopped":                   {status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 1, LastTermination: stopped("IdleTimeout")}, want: lifecycle.PhaseStopped},
+		"stopped":                   {status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 1, LastTermination: stopped("IdleTimeout")}, want: lifecycle.PhaseStopped, missed: true},
 		"stopped, woken":            {spec: v1alpha1.AgentSessionSpec{Activation: 2}, status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 1}, want: lifecycle.PhaseStarting},
 		"stopped by hand":           {spec: v1alpha1.AgentSessionSpec{DesiredState: "Stopped"}, status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 1, LastTermination: stopped("StopRequested")}, want: lifecycle.PhaseStopped},
 		"stopped, taken back":       {spec: v1alpha1.AgentSessionSpec{DesiredState: "Running"}, status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 1, LastTermination: stopped("StopRequested")}, want: lifecycle.PhaseStarting},
@@ -55,6 +57,7 @@ func TestPhaseOf(t *testing.T) {
 			}
 			NewWithT(t).Expect(lifecycle.PhaseOf(session)).To(Equal(row.want))
 			NewWithT(t).Expect(lifecycle.Dropped(session)).To(Equal(row.dropped))
+			NewWithT(t).Expect(lifecycle.Missed(session)).To(Equal(row.missed))
 		})
 	}
 }
