@@ -19,6 +19,7 @@ import (
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/lifecycle"
+	"github.com/agentsession/agentsession/test/node"
 	"github.com/agentsession/agentsession/test/ontime"
 )
 
@@ -239,8 +240,10 @@ var _ = Describe("The life of a session", Ordered, func() {
 
 	It("tells that an agent sends no stamps, and warns of nothing", func(ctx context.Context) {
 		session := newSession(namespace, "stampless")
+		fromItsFirstMoment(namespace, session.Name, func(agent *node.Agent) {
+			agent.Answer(func() (int, string) { return http.StatusOK, `{"status":"Healthy"}` })
+		})
 		Expect(api.Create(ctx, session)).To(Succeed())
-		agentOf(ctx, session).Answer(func() (int, string) { return http.StatusOK, `{"status":"Healthy"}` })
 		Eventually(func() *metav1.Condition {
 			_, _ = reading(ctx, session)()
 			return conditionOf(session, v1alpha1.ConditionPingContract)
@@ -253,8 +256,10 @@ var _ = Describe("The life of a session", Ordered, func() {
 
 	It("takes an agent that says healthy in a word of its own for one that is alive", func(ctx context.Context) {
 		session := newSession(namespace, "healthy")
+		fromItsFirstMoment(namespace, session.Name, func(agent *node.Agent) {
+			agent.Answer(func() (int, string) { return http.StatusOK, `{"status": "healthy"}` })
+		})
 		Expect(api.Create(ctx, session)).To(Succeed())
-		agentOf(ctx, session).Answer(func() (int, string) { return http.StatusOK, `{"status": "healthy"}` })
 		Eventually(func() *metav1.Condition {
 			_, _ = reading(ctx, session)()
 			return conditionOf(session, v1alpha1.ConditionPingContract)
@@ -269,8 +274,8 @@ var _ = Describe("The life of a session", Ordered, func() {
 
 	It("takes it for a failure where its spec is strict, from the moment at which it is", func(ctx context.Context) {
 		session := newSession(namespace, "strict", func(s *v1alpha1.AgentSession) { s.Spec.LifecycleConfiguration = nil })
+		fromItsFirstMoment(namespace, session.Name, func(agent *node.Agent) { agent.Answer(func() (int, string) { return http.StatusOK, `OK` }) })
 		Expect(api.Create(ctx, session)).To(Succeed())
-		agentOf(ctx, session).Answer(func() (int, string) { return http.StatusOK, `OK` })
 		eventuallyState(ctx, session, v1alpha1.StateIdle)
 		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.Ping.Answers = v1alpha1.PingAnswersStrict })
 		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination).To(HaveValue(And(HaveField("Reason", v1alpha1.StopUnhealthy),
@@ -284,17 +289,18 @@ var _ = Describe("The life of a session", Ordered, func() {
 		})
 		Expect(api.Create(ctx, agent)).To(Succeed())
 		session := sessionOf(agent, "mcp")
+		fromItsFirstMoment(namespace, session.Name, func(server *node.Agent) {
+			absent(server)
+			server.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if asked, err := io.ReadAll(r.Body); err != nil || r.Method != http.MethodPost || r.URL.Path != "/tools" || string(asked) != contract.MCPPing {
+					http.NotFound(w, r)
+					return
+				}
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Bad Request: Missing session ID"}}`)
+			}))
+		})
 		Expect(api.Create(ctx, session)).To(Succeed())
-		server := agentOf(ctx, session)
-		server.Answer(func() (int, string) { return http.StatusNotFound, "" })
-		server.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if asked, err := io.ReadAll(r.Body); err != nil || r.Method != http.MethodPost || r.URL.Path != "/tools" || string(asked) != contract.MCPPing {
-				http.NotFound(w, r)
-				return
-			}
-			w.WriteHeader(http.StatusBadRequest)
-			_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Bad Request: Missing session ID"}}`)
-		}))
 		status := eventuallyState(ctx, session, v1alpha1.StateIdle)
 		Expect(status.PingStatus).To(Equal("Healthy"))
 		Expect(conditionOf(session, v1alpha1.ConditionPingContract)).To(HaveValue(And(

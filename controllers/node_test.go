@@ -189,12 +189,11 @@ var _ = Describe("Agents that are asked from their own nodes", Ordered, func() {
 
 		startNode("lonely") // where nothing else happens that would move its cache on
 		reports := reportsOn(ctx, namespace, "absent")
-		absent := create(ctx, "absent", on("lonely", lasting(28800, 28800), func(s *v1alpha1.AgentSession) {
-			s.Spec.Template.Annotations["notFound"] = "yes"
-		}))
-		Eventually(func() string { _, _ = reading(ctx, absent)(); return reasonOf(absent, v1alpha1.ConditionPingContract) }).
+		fromItsFirstMoment(namespace, "absent", absent)
+		silent := create(ctx, "absent", on("lonely", lasting(28800, 28800)))
+		Eventually(func() string { _, _ = reading(ctx, silent)(); return reasonOf(silent, v1alpha1.ConditionPingContract) }).
 			ShouldNot(Or(BeEmpty(), Equal(v1alpha1.ReasonPingUnknown)), "while it starts")
-		Expect(absent.Status.State).To(Equal(v1alpha1.StateStarting))
+		Expect(silent.Status.State).To(Equal(v1alpha1.StateStarting))
 
 		stuck := create(ctx, "stuck", on("a", lasting(28800, 28800), func(s *v1alpha1.AgentSession) {
 			s.Spec.StuckDetection = &v1alpha1.StuckDetection{AfterSeconds: 60, Action: v1alpha1.StuckStop}
@@ -203,7 +202,7 @@ var _ = Describe("Agents that are asked from their own nodes", Ordered, func() {
 
 		Expect(eventuallyState(ctx, hung, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopUnhealthy))
 		Expect(eventuallyState(ctx, stuck, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopStuckBusy))
-		Expect(eventuallyState(ctx, absent, v1alpha1.StateStopped).LastTermination).To(And(
+		Expect(eventuallyState(ctx, silent, v1alpha1.StateStopped).LastTermination).To(And(
 			HaveField("Reason", v1alpha1.StopStartTimeout), HaveField("Message", ContainSubstring("GET /ping was answered with 404"))))
 		Eventually(reports).Should(ContainElement(v1alpha1.StateStopped))
 		Expect(len(reports())).To(BeNumerically("<=", 8), "not one for each of 60 pings")

@@ -110,9 +110,9 @@ var _ = Describe("A session that starts", func() {
 		namespace := newNamespace(ctx)
 		startOperator(namespace)
 		session := newSession(namespace, "slow", func(s *v1alpha1.AgentSession) {
-			s.Spec.Template.Annotations = map[string]string{"notFound": "yes"}
 			s.Spec.ProvisioningTimeoutSeconds = 60 // 3 s, and 6 from then on
 		})
+		fromItsFirstMoment(namespace, session.Name, absent)
 		Expect(api.Create(ctx, session)).To(Succeed())
 		Eventually(readyOf(ctx, session)).Should(And(HaveField("Reason", v1alpha1.ReasonNoGoodAnswer), HaveField("Message", ContainSubstring("404"))))
 		Expect(session.Status.State).To(Equal(v1alpha1.StateStarting))

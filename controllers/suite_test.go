@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -75,15 +76,29 @@ var _ = BeforeSuite(func() {
 	go kubelet.Run(running)
 })
 
-// prepare leaves pods Pending whose session wants it so, or has the agent
-// answer 404.
+// firstMoments has the agents' ways that must stand before anybody asks them, by
+// session.
+var firstMoments sync.Map
+
+// fromItsFirstMoment has the agents of a session that is made later behave so
+// from before their first ping.
+func fromItsFirstMoment(namespace, session string, behave func(*node.Agent)) {
+	firstMoments.Store(client.ObjectKey{Namespace: namespace, Name: session}, behave)
+}
+
+// absent is an agent that has no ping.
+func absent(agent *node.Agent) {
+	agent.Answer(func() (int, string) { return http.StatusNotFound, "" })
+}
+
+// prepare leaves pods Pending whose session wants it so.
 func prepare(pod *corev1.Pod) *node.Agent {
 	if pod.Annotations["pending"] != "" {
 		return nil
 	}
 	agent := node.NewAgent()
-	if pod.Annotations["notFound"] != "" {
-		agent.Answer(func() (int, string) { return http.StatusNotFound, "" })
+	if behave, ok := firstMoments.Load(client.ObjectKey{Namespace: pod.Namespace, Name: pod.Labels[v1alpha1.LabelSession]}); ok {
+		behave.(func(*node.Agent))(agent)
 	}
 	return agent
 }
