@@ -12,7 +12,6 @@ import (
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
-	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/prober"
 )
@@ -89,20 +88,6 @@ func NewOutageGauge(p *prober.Prober) prometheus.Collector {
 		}
 		return 0
 	})
-}
-
-// NewClockSeries returns the series that tell of clocks.
-func NewClockSeries(c *apiserver.Clock) []prometheus.Collector {
-	return []prometheus.Collector{
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "agentsession_clock_skew_seconds",
-			Help: "By how much the clock of this machine is ahead of the API server's, by which the rules go.",
-		}, func() float64 { return c.Skew().Seconds() }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "agentsession_clock_steps_total",
-			Help: "How often the API server's time moved otherwise than what passed here: its clock was set, or this machine stood still.",
-		}, func() float64 { return float64(c.Steps()) }),
-	}
 }
 
 // SessionCollector counts the sessions in the cache when it is asked, so that

@@ -21,12 +21,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -130,9 +132,9 @@ func run(o options) error {
 	if err != nil {
 		return fmt.Errorf("find the cluster: %w", err)
 	}
-	config = apiserver.Watched(config, ctrl.Log)
-	clock := gateway.NewClock(ctrl.Log)
-	config.Wrap(clock.Through)
+	clusterTime := apiserver.NewClock(clock.RealClock{}, ctrl.Log)
+	metrics.Registry.MustRegister(clusterTime.Series()...)
+	config = clusterTime.Listen(apiserver.Watched(config, ctrl.Log))
 	config.QPS = -1 // the API server's priority and fairness decides
 	opts, err := managerOptions(o)
 	if err != nil {
@@ -149,7 +151,7 @@ func run(o options) error {
 	if spans != nil {
 		defer flush(spans)
 	}
-	g, err := newGateway(mgr, o, clock, spans)
+	g, err := newGateway(mgr, o, clusterTime, spans)
 	if err != nil {
 		return err
 	}
@@ -224,9 +226,9 @@ func authenticator(mgr ctrl.Manager, o options) (authn.Authenticator, error) {
 	return authn.ByScheme(schemes), nil
 }
 
-func newGateway(mgr ctrl.Manager, o options, clock *gateway.Clock, spans *trace.TracerProvider) (*gateway.Gateway, error) {
+func newGateway(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock, spans *trace.TracerProvider) (*gateway.Gateway, error) {
 	opts := gateway.Options{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock, Cluster: mgr.GetConfig(), AllowLoopback: o.allowLoopback, Conflict: gateway.Conflict(o.conflict),
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clusterTime, Cluster: mgr.GetConfig(), AllowLoopback: o.allowLoopback, Conflict: gateway.Conflict(o.conflict),
 		RequestTimeout: o.requestTimeout, StreamTimeout: o.streamTimeout, QueueLength: o.queueLength, QueueTimeout: o.queueTimeout,
 		ShutdownDelay: o.shutdownDelay, PublicURL: o.publicURL, Log: ctrl.Log.WithName("gateway"),
 	}

@@ -159,7 +159,7 @@ func run(o options) error {
 		GatewayURL:    o.gatewayURL,
 		Clock:         clusterTime,
 	}
-	metrics.Registry.MustRegister(controllers.NewClockSeries(clusterTime)...)
+	metrics.Registry.MustRegister(clusterTime.Series()...)
 	if o.probe == probeNode {
 		reconciler.Node = o.nodeName
 	}

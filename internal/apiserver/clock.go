@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
@@ -73,6 +74,20 @@ func (c *Clock) Steps() int {
 	return c.steps
 }
 
+// Series are the metrics that tell of clocks.
+func (c *Clock) Series() []prometheus.Collector {
+	return []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "agentsession_clock_skew_seconds",
+			Help: "By how much the clock of this machine is ahead of the API server's, by which the rules go.",
+		}, func() float64 { return c.Skew().Seconds() }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "agentsession_clock_steps_total",
+			Help: "How often the API server's time moved otherwise than what passed here: its clock was set, or this machine stood still.",
+		}, func() float64 { return float64(c.Steps()) }),
+	}
+}
+
 // Listen has the clock hear what the API server answers.
 func (c *Clock) Listen(config *rest.Config) *rest.Config {
 	config = rest.CopyConfig(config)
@@ -107,8 +122,17 @@ func (c *Clock) hear(said, sent time.Time) {
 		c.steps++
 		c.log.Info("The API server's clock was set, or this machine stood still: what was before counts as long ago as has passed here", "by", by)
 	}
-	if moved := c.skew - c.said; moved > tolerance || moved < -tolerance {
+	c.say()
+}
+
+// say says how far the machine's clock is off, once for each change.
+func (c *Clock) say() {
+	switch off := c.skew.Abs() > tolerance; {
+	case off && (c.skew-c.said).Abs() > tolerance:
 		c.said = c.skew
-		c.log.Info("The clock of this machine is not the API server's, by which the rules go", "ahead", c.skew.Round(time.Millisecond))
+		c.log.Info("The clock of this machine is not the API server's, by which the rules go", "ahead", c.skew.Round(time.Second).String())
+	case !off && c.said != 0:
+		c.said = 0
+		c.log.Info("The clock of this machine is the API server's again")
 	}
 }

@@ -56,7 +56,7 @@ func TestClockTellsTheAPIServersTime(t *testing.T) {
 	ask()
 	isAbout(begun)
 	g.Expect(c.Skew()).To(BeNumerically("~", 2*time.Minute, time.Second))
-	g.Expect(lines).To(ConsistOf(And(ContainSubstring("not the API server's"), MatchRegexp(`"ahead"="(2m0|1m59)`))))
+	g.Expect(lines).To(ConsistOf(ContainSubstring("not the API server's")))
 
 	ask()
 	here.set = begun.Add(time.Hour) // somebody sets the machine's clock, and takes it back
@@ -70,7 +70,7 @@ func TestClockTellsTheAPIServersTime(t *testing.T) {
 	ask()
 	isAbout(begun)
 	g.Expect(c.Skew()).To(BeNumerically("~", 0, time.Second))
-	g.Expect(lines).To(HaveLen(3), "one for each change")
+	g.Expect(lines).To(HaveExactElements(MatchRegexp(`"ahead"="(2m0|1m59)s"`), MatchRegexp(`"ahead"="(1h0m0|59m59)s"`), ContainSubstring("again")), "one for each change")
 	g.Expect(c.Steps()).To(BeZero())
 
 	there = begun.Add(time.Hour) // somebody sets the API server's

@@ -18,11 +18,13 @@ import (
 	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	"k8s.io/utils/lru"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
@@ -56,7 +58,7 @@ type Options struct {
 	// where one has waited for a while.
 	Live client.Reader
 	// Clock is what leases go by. Nil: this machine's, as it is now.
-	Clock *Clock
+	Clock *apiserver.Clock
 	// Cluster is how commands are run in pods.
 	Cluster *rest.Config
 	// Authenticate tells who calls. Nil: nobody is asked who he is, and everybody
@@ -126,7 +128,7 @@ func New(o Options) *Gateway {
 		o.Authenticate = authn.Anybody
 	}
 	if o.Clock == nil {
-		o.Clock = NewClock(o.Log)
+		o.Clock = apiserver.NewClock(clock.RealClock{}, o.Log)
 	}
 	if o.RequestTimeout == 0 {
 		o.RequestTimeout = DefaultRequestTimeout

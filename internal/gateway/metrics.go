@@ -44,14 +44,10 @@ var (
 		Name: "agentsession_gateway_traffic_writes_total",
 		Help: "Writes of status.traffic.",
 	})
-	clockAhead = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "agentsession_gateway_clock_ahead_seconds",
-		Help: "How far this machine's clock is ahead of the API server's, to about a second. Leases go by the latter.",
-	})
 )
 
 func init() {
-	metrics.Registry.MustRegister(requestsTotal, requestDuration, inFlight, queued, startsTotal, startDuration, conflictsTotal, trafficWritesTotal, clockAhead)
+	metrics.Registry.MustRegister(requestsTotal, requestDuration, inFlight, queued, startsTotal, startDuration, conflictsTotal, trafficWritesTotal)
 }
 
 func observe(op operation, w *recorder, began time.Time) {

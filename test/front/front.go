@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/internal/lifecycle"
@@ -176,15 +178,15 @@ func (f *Front) Door(change ...func(*gateway.Options)) (url string, shut func() 
 func (f *Front) DoorThrough(way transport.WrapperFunc, change ...func(*gateway.Options)) (url string, shut func() error, err error) {
 	config := rest.CopyConfig(f.config)
 	config.Wrap(way)
-	clock := gateway.NewClock(f.log)
-	config.Wrap(clock.Through)
+	clusterTime := apiserver.NewClock(clock.RealClock{}, f.log)
+	config = clusterTime.Listen(config)
 	c, err := cluster.New(config, func(o *cluster.Options) {
 		o.Scheme = f.API.Scheme()
 	})
 	if err != nil {
 		return "", nil, fmt.Errorf("make a cache: %w", err)
 	}
-	o := gateway.Options{Client: c.GetClient(), Live: c.GetAPIReader(), Clock: clock, Cluster: c.GetConfig(), AllowLoopback: true, Log: f.log}
+	o := gateway.Options{Client: c.GetClient(), Live: c.GetAPIReader(), Clock: clusterTime, Cluster: c.GetConfig(), AllowLoopback: true, Log: f.log}
 	for _, f := range change {
 		f(&o)
 	}
