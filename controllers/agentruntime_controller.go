@@ -320,6 +320,10 @@ func accountOf(namespace string) string {
 // AgentSessionReconciler too.
 func (r *AgentRuntimeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	owner := handler.EnqueueRequestForOwner(mgr.GetScheme(), mgr.GetRESTMapper(), &v1alpha1.AgentRuntime{}, handler.OnlyControllerOwner())
+	watching, err := watched(mgr, "agentruntime", r)
+	if err != nil {
+		return err
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("agentruntime").
 		Watches(&v1alpha1.AgentRuntime{}, r.edits.handler()).
@@ -329,7 +333,7 @@ func (r *AgentRuntimeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		})).
 		Watches(&v1alpha1.AgentSession{}, countLater()).
 		WithOptions(controller.Options{RateLimiter: newLimiter(errorRetry, errorMost)}).
-		Complete(r)
+		Complete(watching)
 }
 
 // countLater has a runtime's sessions counted a while after one of them changed

@@ -208,7 +208,11 @@ func (r *AgentSessionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			return fmt.Errorf("add the prober: %w", err)
 		}
 	}
-	return of.Complete(r)
+	watching, err := watched(mgr, "agentsession", r)
+	if err != nil {
+		return err
+	}
+	return of.Complete(watching)
 }
 
 func (r *AgentSessionReconciler) setDefaults() {

@@ -12,6 +12,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -61,7 +62,8 @@ func managerOptions(pods, sessions fields.Selector) ctrl.Options {
 				&networkingv1.NetworkPolicy{}: {Field: fields.OneTermEqualSelector("metadata.name", NetworkPolicyName)},
 			},
 		},
-		Client: client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: new(true)}},
+		Client:     client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: new(true)}},
+		Controller: config.Controller{ReconciliationTimeout: reconcileMost},
 	}
 }
 

@@ -112,10 +112,14 @@ func (r *NetworkPolicyReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		UpdateFunc: func(crevent.UpdateEvent) bool { return false },
 		DeleteFunc: func(crevent.DeleteEvent) bool { return false },
 	}
+	watching, err := watched(mgr, "networkpolicy", r)
+	if err != nil {
+		return err
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("networkpolicy").
 		Watches(&v1alpha1.AgentSession{}, namespaceOf, builder.WithPredicates(created)).
 		Watches(&networkingv1.NetworkPolicy{}, namespaceOf).
 		WithOptions(controller.Options{RateLimiter: newLimiter(errorRetry, errorMost)}).
-		Complete(r)
+		Complete(watching)
 }
