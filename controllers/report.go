@@ -58,8 +58,7 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 	if equality.Semantic.DeepEqual(old.Status, session.Status) {
 		return lookAgain, nil
 	}
-	patch := client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Status().Patch(ctx, session, patch, r.consistency(session)...); err != nil {
+	if err := r.write(ctx, session, &old.Status); err != nil {
 		return time.Time{}, fmt.Errorf("patch status: %w", err)
 	}
 	key := client.ObjectKeyFromObject(session)
@@ -76,6 +75,19 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 			"state", session.Status.State, "activation", session.Status.Activation)
 	}
 	return lookAgain, nil
+}
+
+// write writes what became of a status. The object that is written has no spec: the
+// session's is the one in force, which nobody wrote there.
+func (r *AgentSessionReconciler) write(ctx context.Context, session *v1alpha1.AgentSession, old *v1alpha1.AgentSessionStatus) error {
+	base := &v1alpha1.AgentSession{ObjectMeta: session.ObjectMeta, Status: *old}
+	written := &v1alpha1.AgentSession{ObjectMeta: *session.ObjectMeta.DeepCopy(), Status: *session.Status.DeepCopy()}
+	patch := client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Status().Patch(ctx, written, patch, r.consistency(session)...); err != nil {
+		return err //nolint:wrapcheck // the caller's words
+	}
+	session.ResourceVersion, session.Status = written.ResourceVersion, written.Status
+	return nil
 }
 
 // compose makes the status that an outcome amounts to, or leaves the old one where only
