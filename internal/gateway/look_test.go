@@ -12,8 +12,10 @@ import (
 
 	. "github.com/onsi/gomega"
 	"golang.org/x/time/rate"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -167,7 +169,8 @@ func TestARuntimeThatTheCacheDoesNotShowIsLookedFor(t *testing.T) {
 }
 
 // Of the calls that want one session to begin, one at a time writes that, and what the API
-// server says is said to all. What one is refused, or does not wait for, is his own.
+// server says is said to all, a refusal too: told to one after the other, a thousand calls
+// would wait for minutes. What one does not wait for is his own.
 func TestASessionIsBegunOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
@@ -216,6 +219,10 @@ func TestASessionIsBegunOnce(t *testing.T) {
 		g.Expect([]int{begun, failed, int(writes.Load())}).To(Equal([]int{1, 0, 1}))
 
 		fails = errors.New("silent")
+		_, failed = all(t.Context())
+		g.Expect([]int{failed, int(writes.Load())}).To(Equal([]int{100, 1}))
+
+		fails = apierrors.NewForbidden(schema.GroupResource{}, "one", errors.New("exceeded quota: sessions"))
 		_, failed = all(t.Context())
 		g.Expect([]int{failed, int(writes.Load())}).To(Equal([]int{100, 1}))
 

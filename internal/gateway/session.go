@@ -208,7 +208,7 @@ func (g *Gateway) begin(ctx context.Context, c *call, session *v1alpha1.AgentSes
 	}
 	defer func() {
 		shared := err
-		if refuses(err) || ctx.Err() != nil { // that is for this call alone
+		if ctx.Err() != nil { // this call alone has gone
 			shared = nil
 		}
 		g.beginnings.end(c.key(), shared)
