@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 // NetworkPolicyName is the NetworkPolicy in each namespace that has or had sessions.
@@ -32,6 +34,8 @@ type NetworkPolicyReconciler struct {
 	Client client.Client
 	// Live reads past the cache.
 	Live client.Reader
+	// Recorder sends events.
+	Recorder events.EventRecorder
 	// Namespace is that of the operator, of the processes of node mode and of the gateway.
 	Namespace string
 }
@@ -72,18 +76,22 @@ func (r *NetworkPolicyReconciler) create(ctx context.Context, key types.Namespac
 	if err := r.Live.Get(ctx, types.NamespacedName{Name: r.Namespace}, &own); err != nil {
 		return fmt.Errorf("get the operator's own namespace: %w", err)
 	}
-	err := r.Client.Create(ctx, &networkingv1.NetworkPolicy{
+	policy := &networkingv1.NetworkPolicy{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: key.Namespace, Name: key.Name,
 			Labels:          map[string]string{"app.kubernetes.io/managed-by": "agentsession"},
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Namespace", Name: own.Name, UID: own.UID}},
 		},
 		Spec: spec,
-	})
+	}
+	err := r.Client.Create(ctx, policy)
 	switch {
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return nil
 	case err != nil:
+		r.Recorder.Eventf(policy, nil, corev1.EventTypeWarning, "NotIsolated", "Isolate",
+			"Whoever reaches a pod of this namespace's sessions may call its agent: their NetworkPolicy cannot be made: %s",
+			lifecycle.Cut(lifecycle.Printable(err.Error()), maxMessage))
 		return fmt.Errorf("create the network policy of %s: %w", key.Namespace, err)
 	}
 	ctrl.LoggerFrom(ctx).Info("Agents take connections from the operator and the gateway only")

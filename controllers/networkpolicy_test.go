@@ -5,7 +5,10 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -35,7 +38,9 @@ ingress:
 		mgr, err := ctrl.NewManager(config, opts)
 		Expect(err).NotTo(HaveOccurred())
 		// The operator's namespace: one that is there.
-		Expect((&controllers.NetworkPolicyReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: metav1.NamespacePublic}).SetupWithManager(mgr)).To(Succeed())
+		Expect((&controllers.NetworkPolicyReconciler{
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("agentsession"), Namespace: metav1.NamespacePublic,
+		}).SetupWithManager(mgr)).To(Succeed())
 		ctx, stop := context.WithCancel(context.Background())
 		ended := make(chan error, 1)
 		go func() { ended <- mgr.Start(ctx) }()
@@ -77,5 +82,28 @@ ingress:
 		var list networkingv1.NetworkPolicyList
 		Expect(api.List(ctx, &list, client.InNamespace(empty))).To(Succeed())
 		Expect(list.Items).To(BeEmpty(), "no sessions, no policy")
+	})
+
+	It("is told of where it cannot be made, and made when it can", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		none := corev1.ResourceList{"count/networkpolicies.networking.k8s.io": resource.MustParse("0")}
+		quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "none"}, Spec: corev1.ResourceQuotaSpec{Hard: none}}
+		Expect(api.Create(ctx, quota)).To(Succeed())
+		quota.Status = corev1.ResourceQuotaStatus{Hard: none, Used: none}
+		Expect(api.Status().Update(ctx, quota)).To(Succeed())
+		session := newSession(namespace, "open")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		var told eventsv1.EventList
+		Eventually(func() ([]eventsv1.Event, error) {
+			err := api.List(ctx, &told, client.InNamespace(namespace))
+			return told.Items, err
+		}).Should(ConsistOf(And(
+			HaveField("Type", corev1.EventTypeWarning), HaveField("Reason", "NotIsolated"),
+			HaveField("Regarding", And(HaveField("Kind", "NetworkPolicy"), HaveField("Name", controllers.NetworkPolicyName))),
+			HaveField("Note", And(HavePrefix("Whoever reaches a pod of this namespace's sessions may call its agent: "), ContainSubstring("exceeded quota"))))))
+		Expect(api.Delete(ctx, quota)).To(Succeed())
+		Eventually(func() error {
+			return api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: controllers.NetworkPolicyName}, &networkingv1.NetworkPolicy{})
+		}).Should(Succeed())
 	})
 })

@@ -190,7 +190,7 @@ func addOthers(mgr ctrl.Manager, o options) error {
 	case o.isolateAgents && o.podNamespace == "":
 		ctrl.Log.Info("No network policies are made: $POD_NAMESPACE does not say where operator and gateway are")
 	case o.isolateAgents:
-		if err := (&controllers.NetworkPolicyReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.podNamespace}).SetupWithManager(mgr); err != nil {
+		if err := (&controllers.NetworkPolicyReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("agentsession"), Namespace: o.podNamespace}).SetupWithManager(mgr); err != nil {
 			return fmt.Errorf("set up the controller of network policies: %w", err)
 		}
 	}
