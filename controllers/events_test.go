@@ -11,32 +11,37 @@ import (
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
-// eventsOf returns the session's events, waiting until one says Stopped.
-func eventsOf(ctx context.Context, session *v1alpha1.AgentSession) []eventsv1.Event {
-	GinkgoHelper()
-	var mine []eventsv1.Event
-	Eventually(func(g Gomega) {
+// eventsOf are the session's events so far. Each is sent for itself: one that was made
+// sooner may come later.
+func eventsOf(ctx context.Context, session *v1alpha1.AgentSession) func() ([]eventsv1.Event, error) {
+	return func() (mine []eventsv1.Event, err error) {
 		var list eventsv1.EventList
-		g.Expect(api.List(ctx, &list, client.InNamespace(session.Namespace))).To(Succeed())
-		mine = nil
+		err = api.List(ctx, &list, client.InNamespace(session.Namespace))
 		for _, e := range list.Items {
 			if e.Regarding.UID == session.UID {
 				mine = append(mine, e)
 			}
 		}
-		g.Expect(mine).To(ContainElement(HaveField("Reason", "Stopped")))
-	}).Should(Succeed())
-	return mine
+		return mine, err
+	}
 }
 
-// stopEvents are the reasons of the stops that events tell.
-func stopEvents(ctx context.Context, session *v1alpha1.AgentSession) []string {
+// eventuallyTold waits until events tell of as many stops as status does, and that the
+// session has stopped, and returns the reasons of those stops.
+func eventuallyTold(ctx context.Context, session *v1alpha1.AgentSession) []string {
 	GinkgoHelper()
 	var reasons []string
-	for _, e := range eventsOf(ctx, session) {
-		if e.Action == "Stop" {
-			reasons = append(reasons, e.Reason)
+	Eventually(func(g Gomega) {
+		mine, err := eventsOf(ctx, session)()
+		g.Expect(err).NotTo(HaveOccurred())
+		reasons = nil
+		for _, e := range mine {
+			if e.Action == "Stop" {
+				reasons = append(reasons, e.Reason)
+			}
 		}
-	}
+		g.Expect(mine).To(ContainElement(HaveField("Reason", "Stopped")))
+		g.Expect(len(reasons)).To(BeNumerically(">=", len(session.Status.History)))
+	}).Should(Succeed())
 	return reasons
 }

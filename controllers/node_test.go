@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"os"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -14,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,6 +24,7 @@ import (
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/test/node"
 )
 
 // nodeUser is a user with the rights of the processes on the nodes, no more.
@@ -52,28 +53,6 @@ func nodeUser(ctx context.Context) *rest.Config {
 	config := user.Config()
 	config.QPS = -1
 	return config
-}
-
-// reportsOn watches a session that does not exist yet; it returns the state in
-// every report on it so far.
-func reportsOn(ctx context.Context, namespace, name string) func() []v1alpha1.SessionState {
-	GinkgoHelper()
-	watched, err := api.Watch(ctx, &v1alpha1.AgentSessionList{}, client.InNamespace(namespace), client.MatchingFields{"metadata.name": name})
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(watched.Stop)
-	var states []v1alpha1.SessionState
-	return func() []v1alpha1.SessionState {
-		for {
-			select {
-			case event := <-watched.ResultChan():
-				if session, ok := event.Object.(*v1alpha1.AgentSession); ok && event.Type == watch.Modified {
-					states = append(states, session.Status.State)
-				}
-			default:
-				return states
-			}
-		}
-	}
 }
 
 var _ = Describe("Agents that are asked from their own nodes", Ordered, func() {
@@ -188,17 +167,16 @@ var _ = Describe("Agents that are asked from their own nodes", Ordered, func() {
 		agentOf(ctx, hung).Hang()
 
 		startNode("lonely") // where nothing else happens that would move its cache on
-		reports := reportsOn(ctx, namespace, "absent")
 		fromItsFirstMoment(namespace, "absent", absent)
 		silent := create(ctx, "absent", on("lonely", lasting(28800, 28800)))
-		Eventually(func() string { _, _ = reading(ctx, silent)(); return reasonOf(silent, v1alpha1.ConditionPingContract) }).
-			ShouldNot(Or(BeEmpty(), Equal(v1alpha1.ReasonPingUnknown)), "while it starts")
-		Expect(silent.Status.State).To(Equal(v1alpha1.StateStarting))
+		reports := reportsOn(silent)
+		eventually(ctx, silent, And(HaveField("State", v1alpha1.StateStarting), HaveField("Conditions", ContainElement(
+			And(HaveField("Type", v1alpha1.ConditionPingContract), HaveField("Reason", Not(Equal(v1alpha1.ReasonPingUnknown))))))))
 
+		fromItsFirstMoment(namespace, "stuck", busy)
 		stuck := create(ctx, "stuck", on("a", lasting(28800, 28800), func(s *v1alpha1.AgentSession) {
 			s.Spec.StuckDetection = &v1alpha1.StuckDetection{AfterSeconds: 60, Action: v1alpha1.StuckStop}
 		}))
-		agentOf(ctx, stuck).Say(contract.HealthyBusy)
 
 		Expect(eventuallyState(ctx, hung, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopUnhealthy))
 		Expect(eventuallyState(ctx, stuck, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopStuckBusy))
@@ -222,11 +200,12 @@ var _ = Describe("Agents that are asked from their own nodes", Ordered, func() {
 	})
 
 	It("are nobody's where no process runs, and end by the clocks that need none", func(ctx context.Context) {
+		var agent atomic.Pointer[node.Agent]
+		fromItsFirstMoment(namespace, "elsewhere", agent.Store)
 		session := create(ctx, "elsewhere", on("b", lasting(60, 60)))
-		agent := agentOf(ctx, session)
 		status := eventuallyState(ctx, session, v1alpha1.StateStopped)
 		Expect(status.LastTermination.Reason).To(Equal(v1alpha1.StopMaxLifetime))
-		Expect(agent.Pings()).To(BeZero())
+		Expect(agent.Load().Pings()).To(BeZero())
 	})
 
 	It("are asked by one only, whoever else is there, and by whom the operator says", func(ctx context.Context) {

@@ -137,7 +137,7 @@ var _ = Describe("Sessions of a runtime", Ordered, func() {
 			Expect(agent.Image).To(Equal(image))
 			Expect(agent.Env).To(ContainElement(large))
 		}
-		started(newSession(namespace, "large", func(s *v1alpha1.AgentSession) {
+		started(newSession(namespace, "large", neverIdle, func(s *v1alpha1.AgentSession) {
 			s.Spec.Template.Spec.Containers[0].Image, s.Spec.Template.Spec.Containers[0].Env = "own", []corev1.EnvVar{large}
 		}), "own")
 
@@ -169,7 +169,7 @@ var _ = Describe("Sessions of a runtime", Ordered, func() {
 		By("a new version, whose agent would be idle for too long at once")
 		Expect(updateRuntime(ctx, agent, func(s *v1alpha1.AgentRuntimeSpec) {
 			s.Template.Spec.Containers[0].Image = "second"
-			s.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 60}
+			s.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 200}
 			s.ProtocolConfiguration.Path = "/other"
 		})).To(BeEquivalentTo(2))
 		Eventually(versionsOf(ctx, agent)).Should(ConsistOf(BeEquivalentTo(1), BeEquivalentTo(2)))
@@ -180,14 +180,14 @@ var _ = Describe("Sessions of a runtime", Ordered, func() {
 
 		By("a value of the session's own, which counts at once")
 		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) {
-			s.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 120}
+			s.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 300}
 		})
 		Eventually(reading(ctx, session)).Should(HaveField("LifecycleConfiguration",
-			HaveValue(Equal(v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 120, MaxLifetime: 14400}))))
+			HaveValue(Equal(v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 300, MaxLifetime: 14400}))))
 
 		By("the next activation")
 		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.Activation, s.LifecycleConfiguration = 2, nil })
-		Eventually(reading(ctx, session)).Should(And(HaveField("State", v1alpha1.StateIdle), HaveField("Activation", BeEquivalentTo(2))))
+		eventually(ctx, session, And(HaveField("State", v1alpha1.StateIdle), HaveField("Activation", BeEquivalentTo(2))))
 		Expect(imageOf(ctx, session)).To(Equal("second"))
 		Expect(session.Status.Runtime.AgentRuntimeVersion).To(BeEquivalentTo(2))
 		Expect(session.Status.Runtime.ProtocolConfiguration.Path).To(Equal("/other"))
@@ -368,7 +368,7 @@ var _ = Describe("A version that was made while no operator was running", func()
 var _ = Describe("An operator that dies before it says which version it started", func() {
 	It("is followed by one that goes on with that version", func(ctx context.Context) {
 		namespace := newNamespace(ctx)
-		agent := newRuntime(namespace, "left", "first", func(r *v1alpha1.AgentRuntime) { r.Spec.LifecycleConfiguration.IdleRuntimeSessionTimeout = 60 })
+		agent := newRuntime(namespace, "left", "first", func(r *v1alpha1.AgentRuntime) { r.Spec.LifecycleConfiguration.IdleRuntimeSessionTimeout = 200 })
 		Expect(api.Create(ctx, agent)).To(Succeed())
 		first := startOperator(namespace)
 		Eventually(versionsOf(ctx, agent)).Should(HaveLen(1))
@@ -388,7 +388,7 @@ var _ = Describe("An operator that dies before it says which version it started"
 		status := eventuallyState(ctx, session, v1alpha1.StateIdle)
 		Expect(imageOf(ctx, session)).To(Equal("first"))
 		Expect(status.Runtime.AgentRuntimeVersion).To(BeEquivalentTo(1))
-		Expect(status.NextStop.At.Sub(status.IdleSince.Time)).To(Equal(60 * time.Second / scale))
+		Expect(status.NextStop.At.Sub(status.IdleSince.Time)).To(Equal(200 * time.Second / scale))
 		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopIdleTimeout))
 	})
 })

@@ -52,12 +52,12 @@ var _ = Describe("A session that starts", func() {
 			startOperator(namespace, adjust)
 			session := newSession(namespace, "waits", func(s *v1alpha1.AgentSession) {
 				s.Spec.Template.Annotations = map[string]string{"pending": "yes"}
-				s.Spec.ProvisioningTimeoutSeconds = 200 // 10 s
+				s.Spec.ProvisioningTimeoutSeconds = 400 // 20 s
 			})
-			reports := reportsOn(ctx, namespace, "waits")
+			reports := reportsOn(session)
 			Expect(api.Create(ctx, session)).To(Succeed())
 			status := eventuallyState(ctx, session, v1alpha1.StateStarting)
-			Expect(*status.NextStop).To(Equal(v1alpha1.NextStop{At: metav1.Time{Time: status.Pod.CreatedAt.Add(10 * time.Second)}, Reason: v1alpha1.StopStartFailed}))
+			Expect(*status.NextStop).To(Equal(v1alpha1.NextStop{At: metav1.Time{Time: status.Pod.CreatedAt.Add(20 * time.Second)}, Reason: v1alpha1.StopStartFailed}))
 
 			By("going through what every start goes through")
 			agentSays(ctx, session, waiting("ContainerCreating", ""))
@@ -81,8 +81,8 @@ var _ = Describe("A session that starts", func() {
 
 			status = eventuallyState(ctx, session, v1alpha1.StateStopped)
 			Expect(status.LastTermination).To(And(HaveField("Reason", v1alpha1.StopStartFailed),
-				HaveField("Message", And(HavePrefix("The agent's container did not start within 10s of the creation of its pod (spec.provisioningTimeoutSeconds): "), ContainSubstring(`secret "api-keys" not found`))),
-				HaveField("DueAt.Time", BeTemporally("==", status.History[0].From.Add(10*time.Second)))))
+				HaveField("Message", And(HavePrefix("The agent's container did not start within 20s of the creation of its pod (spec.provisioningTimeoutSeconds): "), ContainSubstring(`secret "api-keys" not found`))),
+				HaveField("DueAt.Time", BeTemporally("==", status.History[0].From.Add(20*time.Second)))))
 			Eventually(reports).Should(HaveLen(5), "Starting, two things, Stopping, Stopped")
 		})
 	}
@@ -93,15 +93,15 @@ var _ = Describe("A session that starts", func() {
 		session := newSession(namespace, "flaps", func(s *v1alpha1.AgentSession) {
 			s.Spec.Template.Annotations = map[string]string{"pending": "yes"}
 		})
-		reports := reportsOn(ctx, namespace, "flaps")
+		reports := reportsOn(session)
 		Expect(api.Create(ctx, session)).To(Succeed())
 		eventuallyState(ctx, session, v1alpha1.StateStarting)
 		began, changes := time.Now(), 0
-		for ; time.Since(began) < 3*time.Second; changes++ {
+		Eventually(func() int {
 			agentSays(ctx, session, waiting([]string{"ErrImagePull", "CreateContainerError"}[changes%2], ""))
-			reports()
-		}
-		Eventually(func() int { return len(reports()) }).Should(BeNumerically(">", 2))
+			changes++
+			return len(reports())
+		}).WithPolling(time.Millisecond).Should(BeNumerically(">", 6))
 		most := 2 + int(time.Since(began)/(10*time.Second/scale))
 		Expect(len(reports())).To(BeNumerically("<=", most), "%d changes", changes)
 	})
@@ -110,14 +110,17 @@ var _ = Describe("A session that starts", func() {
 		namespace := newNamespace(ctx)
 		startOperator(namespace)
 		session := newSession(namespace, "slow", func(s *v1alpha1.AgentSession) {
-			s.Spec.ProvisioningTimeoutSeconds = 60 // 3 s, and 6 from then on
+			s.Spec.ProvisioningTimeoutSeconds = 110 // 5.5 s, and 6 from then on
 		})
 		fromItsFirstMoment(namespace, session.Name, absent)
 		Expect(api.Create(ctx, session)).To(Succeed())
-		Eventually(readyOf(ctx, session)).Should(And(HaveField("Reason", v1alpha1.ReasonNoGoodAnswer), HaveField("Message", ContainSubstring("404"))))
-		Expect(session.Status.State).To(Equal(v1alpha1.StateStarting))
-		var pod corev1.Pod
-		Expect(api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: session.Status.Pod.Name}, &pod)).To(Succeed())
+		var pod *corev1.Pod
+		Eventually(func() (_ []corev1.ContainerStatus, err error) {
+			pod, err = podNamed(ctx, namespace, "slow-1")()
+			return pod.Status.ContainerStatuses, err
+		}).ShouldNot(BeEmpty())
+		eventually(ctx, session, And(HaveField("State", v1alpha1.StateStarting), HaveField("Conditions", ContainElement(
+			And(HaveField("Reason", v1alpha1.ReasonNoGoodAnswer), HaveField("Message", ContainSubstring("404")))))))
 		due := pod.Status.ContainerStatuses[0].State.Running.StartedAt.Add(6 * time.Second)
 		Expect(session.Status.NextStop).To(And(HaveField("Reason", v1alpha1.StopStartTimeout), HaveField("At.Time", BeTemporally("==", due))))
 		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination).To(And(

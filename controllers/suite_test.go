@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
 	"github.com/agentsession/agentsession/internal/apiserver"
@@ -46,7 +47,7 @@ func TestControllers(t *testing.T) {
 		t.Fatal("KUBEBUILDER_ASSETS is not set: run make test, or set it to what `go run ./hack/cluster assets` prints")
 	}
 	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(30 * time.Second)
+	SetDefaultEventuallyTimeout(time.Minute)
 	SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
 	RunSpecs(t, "controllers")
 }
@@ -85,6 +86,9 @@ var firstMoments sync.Map
 func fromItsFirstMoment(namespace, session string, behave func(*node.Agent)) {
 	firstMoments.Store(client.ObjectKey{Namespace: namespace, Name: session}, behave)
 }
+
+// busy is an agent with work.
+func busy(agent *node.Agent) { agent.Say(contract.HealthyBusy) }
 
 // absent is an agent that has no ping.
 func absent(agent *node.Agent) {
@@ -171,8 +175,14 @@ func newNamespace(ctx context.Context, labels ...string) string {
 		ns.Labels[labels[i]] = labels[i+1]
 	}
 	Expect(api.Create(ctx, ns)).To(Succeed())
+	watching, stop := context.WithCancel(context.Background())
+	DeferCleanup(stop)
+	seen.watchSessions(watching, ns.Name)
 	return ns.Name
 }
+
+// neverIdle is for sessions whose idle timeout is no matter: that of AgentCore is 45 s here.
+func neverIdle(s *v1alpha1.AgentSession) { s.Spec.LifecycleConfiguration = nil }
 
 // newSession makes a session with the shortest timeouts unless change says
 // otherwise.
@@ -197,13 +207,6 @@ func reading(ctx context.Context, session *v1alpha1.AgentSession) func() (v1alph
 		err := api.Get(ctx, client.ObjectKeyFromObject(session), session)
 		return session.Status, err
 	}
-}
-
-// eventuallyState waits for a state and returns the status.
-func eventuallyState(ctx context.Context, session *v1alpha1.AgentSession, state v1alpha1.SessionState) v1alpha1.AgentSessionStatus {
-	GinkgoHelper()
-	Eventually(reading(ctx, session)).Should(HaveField("State", state), "session %s", session.Name)
-	return session.Status
 }
 
 // agentOf is the stand-in agent of the session's compute.

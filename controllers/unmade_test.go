@@ -40,36 +40,38 @@ func (p podless) Create(ctx context.Context, object client.Object, opts ...clien
 
 var _ = Describe("A pod that cannot be created for a while", func() {
 	never := func(int64) bool { return false }
-	slowly := func(s *v1alpha1.AgentSession) { s.Spec.ProvisioningTimeoutSeconds = 60 } // 3 s
+	slowly := func(s *v1alpha1.AgentSession) { s.Spec.ProvisioningTimeoutSeconds = 120 } // 6 s
 
 	It("is told of once, with its words, and ends its start at its limit", func(ctx context.Context) {
 		namespace := newNamespace(ctx)
 		startOperator(namespace, withoutPods(never))
 		session := newSession(namespace, "unmade", slowly)
-		reports := reportsOn(ctx, namespace, "unmade")
+		reports := reportsOn(session)
 		Expect(api.Create(ctx, session)).To(Succeed())
-		Eventually(readyOf(ctx, session)).Should(And(HaveField("Reason", v1alpha1.ReasonPodNotMade), HaveField("Message",
-			MatchRegexp(`^The pod could not be created, which is tried again: create pod unmade-1: .*failed calling webhook "down.example.com": try \d+: connection refused\.$`))))
+		eventually(ctx, session, HaveField("Conditions", ContainElement(And(HaveField("Reason", v1alpha1.ReasonPodNotMade), HaveField("Message",
+			MatchRegexp(`^The pod could not be created, which is tried again: create pod unmade-1: .*failed calling webhook "down.example.com": try \d+: connection refused\.$`))))))
 		Expect(session.Status.State).To(Equal(v1alpha1.StateStarting))
 		due := session.Status.NextStop
 		Expect(due.Reason).To(Equal(v1alpha1.StopStartFailed))
 
 		status := eventuallyState(ctx, session, v1alpha1.StateStopped)
 		Expect(status.LastTermination).To(And(HaveField("Reason", v1alpha1.StopStartFailed), HaveField("DueAt.Time", BeTemporally("==", due.At.Time)),
-			HaveField("Message", MatchRegexp(`^The pod could not be created within 3s \(spec\.provisioningTimeoutSeconds\): .*down\.example\.com`))))
-		Expect(status.LastTermination.At.Time).To(BeTemporally("<", due.At.Add(2*time.Second)), "and not when it is tried again")
+			HaveField("Message", MatchRegexp(`^The pod could not be created within 6s \(spec\.provisioningTimeoutSeconds\): .*down\.example\.com`))))
+		Expect(status.LastTermination.At.Time).To(BeTemporally("<", due.At.Add(2*time.Second+2*canary())), "and not when it is tried again")
 		Expect(status.History[0].From).To(BeNil(), "it never had a pod")
 		Eventually(reports).Should(Equal([]v1alpha1.SessionState{v1alpha1.StateStarting, v1alpha1.StateStarting, v1alpha1.StateStopped}),
 			"that it starts, why it does not, and its end")
-		Expect(eventsOf(ctx, session)).To(ContainElement(HaveField("Reason", v1alpha1.ReasonPodNotMade)))
+		Eventually(eventsOf(ctx, session)).Should(ContainElement(HaveField("Reason", v1alpha1.ReasonPodNotMade)))
 		Consistently(reading(ctx, session), time.Second).Should(HaveField("State", v1alpha1.StateStopped), "nobody asked for another")
 	})
 
 	It("costs nothing that would not be written anyway when it comes right soon", func(ctx context.Context) {
 		namespace := newNamespace(ctx)
-		startOperator(namespace, withoutPods(func(try int64) bool { return try > 3 }))
+		startOperator(namespace, withoutPods(func(try int64) bool { return try > 3 }), func(r *controllers.AgentSessionReconciler) {
+			r.TimeScale = 1 // soon is within ten seconds
+		})
 		session := newSession(namespace, "soon")
-		reports := reportsOn(ctx, namespace, "soon")
+		reports := reportsOn(session)
 		Expect(api.Create(ctx, session)).To(Succeed())
 		eventuallyState(ctx, session, v1alpha1.StateIdle)
 		Eventually(reports).Should(Equal([]v1alpha1.SessionState{v1alpha1.StateStarting, v1alpha1.StateStarting, v1alpha1.StateIdle}))

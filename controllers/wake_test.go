@@ -128,7 +128,7 @@ var _ = Describe("A session whose last pod is still ending", func() {
 		Eventually(podNamed(ctx, namespace, "beside-2")).Should(HaveField("DeletionTimestamp", Not(BeNil())))
 		bury(ctx, namespace, "beside-2")
 		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).History).To(HaveLen(2))
-		Expect(stopEvents(ctx, session)).To(ConsistOf("StopRequested", "StopRequested"))
+		Expect(eventuallyTold(ctx, session)).To(ConsistOf("StopRequested", "StopRequested"))
 	})
 
 	It("is woken beside it when the stop is taken back", func(ctx context.Context) {
@@ -290,7 +290,7 @@ var _ = Describe("A drain", func() {
 	It("ends a session by an eviction, and a PodDisruptionBudget keeps it from that", func(ctx context.Context) {
 		namespace := newNamespace(ctx)
 		startOperator(namespace)
-		session := newSession(namespace, "drained", func(s *v1alpha1.AgentSession) { s.Spec.LifecycleConfiguration = nil })
+		session := newSession(namespace, "drained", deaf(3600)) // else the pod may be gone before the operator sees that it goes
 		running(ctx, session)
 		pod, err := podNamed(ctx, namespace, "drained-1")()
 		Expect(err).NotTo(HaveOccurred())
@@ -316,6 +316,9 @@ var _ = Describe("A drain", func() {
 		pod, err = podNamed(ctx, namespace, "drained-2")()
 		Expect(err).NotTo(HaveOccurred())
 		Eventually(evict).Should(Succeed())
+		bury(ctx, namespace, "drained-1")
+		eventuallyState(ctx, session, v1alpha1.StateStopping)
+		bury(ctx, namespace, "drained-2")
 		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination).To(And(HaveField("Reason", v1alpha1.StopComputeLost),
 			HaveField("Message", HavePrefix("Somebody else deletes the pod (EvictionByEvictionAPI"))))
 	})
@@ -351,7 +354,7 @@ var _ = Describe("A pod that is left", func() {
 
 	It("by a session that was deleted is removed at once", func(ctx context.Context) {
 		startOperator(namespace)
-		session, other := newSession(namespace, "deleted"), newSession(namespace, "other", deaf(3600))
+		session, other := newSession(namespace, "deleted", neverIdle), newSession(namespace, "other", deaf(3600))
 		running(ctx, session)
 		running(ctx, other)
 		Expect(api.Delete(ctx, session)).To(Succeed())
@@ -429,7 +432,7 @@ var _ = Describe("A pod that is left", func() {
 		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredStopped })
 		eventuallyState(ctx, session, v1alpha1.StateStopping)
 		Eventually(podNamed(ctx, namespace, "unlabelled-1")).Should(HaveField("DeletionTimestamp", Not(BeNil())))
-		running(ctx, newSession(namespace, "next"))
+		running(ctx, newSession(namespace, "next", neverIdle))
 		bury(ctx, namespace, "unlabelled-1")
 		eventuallyState(ctx, session, v1alpha1.StateStopped)
 	})

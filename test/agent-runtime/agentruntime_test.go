@@ -8,14 +8,21 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 
 	agentruntime "github.com/agentsession/agentsession/agent-runtime"
 )
+
+func TestMain(m *testing.M) {
+	SetDefaultEventuallyTimeout(time.Minute) // on a machine with other work
+	os.Exit(m.Run())
+}
 
 // agent is an App under test, served over real HTTP, and its log.
 type agent struct {

@@ -112,7 +112,7 @@ func TestDrainInvocations(t *testing.T) {
 
 func TestServe(t *testing.T) {
 	g := NewWithT(t)
-	app, log := newApp(agentruntime.Options{GracePeriod: 10 * time.Second})
+	app, log := newApp(agentruntime.Options{GracePeriod: time.Minute})
 	entered, release := make(chan struct{}), make(chan struct{})
 	app.Entrypoint(func(context.Context, agentruntime.Request) (any, error) {
 		close(entered)
@@ -134,7 +134,7 @@ func TestServe(t *testing.T) {
 	g.Expect(a.ping(t).Status).To(Equal("Healthy"))
 	close(release)
 	g.Expect((<-answers).body).To(Equal(`"done"`), "what ran is finished")
-	g.Eventually(served).WithTimeout(5 * time.Second).Should(Receive(BeNil()))
+	g.Eventually(served).Should(Receive(BeNil()))
 	_, err = (&net.Dialer{}).DialContext(t.Context(), "tcp", listener.Addr().String())
 	g.Expect(err).To(HaveOccurred(), "no longer listens")
 	g.Expect(strings.Count(log.String(), "Agent stopping")).To(Equal(1))
@@ -155,7 +155,7 @@ func TestRunErrors(t *testing.T) {
 // Streams and WebSockets are told like all the rest, and Drain waits for them.
 func TestDrainEndsStreamsAndWebSockets(t *testing.T) {
 	g := NewWithT(t)
-	a := newAgentWith(t, agentruntime.Options{GracePeriod: 300 * time.Millisecond})
+	a := newAgentWith(t, agentruntime.Options{GracePeriod: 15 * time.Second}) // 2 s from when it is told on
 	a.Entrypoint(func(ctx context.Context, _ agentruntime.Request) (any, error) {
 		return agentruntime.Stream(func(yield func(any, error) bool) {
 			yield("first", nil)

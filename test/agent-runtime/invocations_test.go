@@ -164,9 +164,13 @@ func TestCheck16And17PingWaitsForNobody(t *testing.T) {
 	for range cap(answers) {
 		<-entered
 	}
-	start := time.Now()
-	g.Expect(a.ping(t).Status).To(Equal("Healthy"), "check 36: an invocation alone is not busy")
-	g.Expect(time.Since(start)).To(BeNumerically("<", 500*time.Millisecond))
+	fastest := time.Minute // the others waited for the machine
+	for range 20 {
+		start := time.Now()
+		g.Expect(a.ping(t).Status).To(Equal("Healthy"), "check 36: an invocation alone is not busy")
+		fastest = min(fastest, time.Since(start))
+	}
+	g.Expect(fastest).To(BeNumerically("<", 500*time.Millisecond))
 	close(release)
 	for range cap(answers) {
 		g.Expect(<-answers).To(Equal(http.StatusOK))
