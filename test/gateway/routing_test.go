@@ -27,7 +27,8 @@ func atMost(n int32) func(*v1alpha1.AgentRuntimeSpec) {
 
 var _ = Describe("A call for any free session", func() {
 	It("has one for itself, through several gateways, and leaves alone those that somebody named", func(ctx context.Context) {
-		doors := []*door{openDoor(), openDoor()}
+		inLine := func(o *gateway.Options) { o.QueueTimeout = time.Hour }
+		doors := []*door{openDoor(inLine), openDoor(inLine)}
 		agent, named := newRuntime(ctx, newNamespace(ctx), atMost(3)), id()
 		private := doors[0].invoke(ctx, agent, named, ask{})
 		Expect(private.code).To(Equal(http.StatusOK), private.body)
