@@ -49,8 +49,8 @@ var _ = Describe("The time of a call", func() {
 	}
 
 	It("ends also for a caller who takes nothing of his stream", func(ctx context.Context) {
-		agent := newRuntime(ctx, newNamespace(ctx), idles)
-		session, d := warm(ctx, agent), openDoor(limits(time.Minute, 12*time.Second))
+		d, agent := openDoor(limits(time.Minute, 12*time.Second)), newRuntime(ctx, newNamespace(ctx), idlesIn(2*idle))
+		session := warm(ctx, agent)
 		client := &http.Client{Transport: &http.Transport{DialContext: narrow, ReadBufferSize: 1 << 10}}
 		response, err := client.Do(d.request(ctx, path(agent, "invocations"), session, ask{Raw: "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + aLot}))
 		Expect(err).NotTo(HaveOccurred())
@@ -62,8 +62,8 @@ var _ = Describe("The time of a call", func() {
 	})
 
 	It("ends also for a caller who takes nothing of his WebSocket", func(ctx context.Context) {
-		agent := newRuntime(ctx, newNamespace(ctx), idles)
-		session, d := warm(ctx, agent), openDoor(limits(time.Minute, 12*time.Second))
+		d, agent := openDoor(limits(time.Minute, 12*time.Second)), newRuntime(ctx, newNamespace(ctx), idlesIn(2*idle))
+		session := warm(ctx, agent)
 		socket, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(d.url, "http")+path(agent, "ws"), &websocket.DialOptions{
 			HTTPHeader: http.Header{"X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": {session}},
 			HTTPClient: &http.Client{Transport: &http.Transport{DialContext: narrow}},
