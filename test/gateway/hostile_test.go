@@ -165,7 +165,7 @@ func (d *door) raw(head string, body ...byte) *http.Response {
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(conn.Close)
 	Expect(conn.SetDeadline(time.Now().Add(time.Minute))).To(Succeed())
-	go conn.Write(append([]byte(head), body...)) //nolint:errcheck // who refuses it need not read it all
+	go conn.Write(append([]byte(head), body...)) // who refuses it need not read it all
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	Expect(err).NotTo(HaveOccurred())
 	return response

@@ -212,7 +212,7 @@ func idlesIn(timeout time.Duration) func(*v1alpha1.AgentRuntimeSpec) {
 }
 
 func idleTimeout(timeout time.Duration) *v1alpha1.LifecycleConfiguration {
-	return &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: int32(timeout * front.Scale / time.Second)} //nolint:gosec // seconds
+	return &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: int32(timeout * front.Scale / time.Second)}
 }
 
 // held keeps the pods of a runtime from being scheduled until letGo. Their start has
