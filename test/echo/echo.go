@@ -33,6 +33,7 @@ type Ask struct {
 	Early  bool   `json:"early,omitempty"`  // says more than it should: a 103 before, and trailers
 	MCP    string `json:"mcp,omitempty"`    // what it calls its session, as an MCP server
 	Raw    string `json:"raw,omitempty"`    // what it writes on its connection, in the place of an answer
+	Lots   int    `json:"lots,omitempty"`   // of bytes that it writes after that
 }
 
 // Told is what it answers.
@@ -178,6 +179,7 @@ func (e *Agent) write(w http.ResponseWriter, r *http.Request, do Ask) {
 	}
 	defer conn.Close()                  //nolint:errcheck // nothing to be done about it
 	_, _ = io.WriteString(conn, do.Raw) // the caller may have gone
+	_, _ = io.WriteString(conn, strings.Repeat("x", do.Lots))
 	if do.Die {
 		return
 	}

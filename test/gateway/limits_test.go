@@ -52,9 +52,10 @@ var _ = Describe("The time of a call", func() {
 		d, agent := openDoor(limits(time.Minute, 12*time.Second)), newRuntime(ctx, newNamespace(ctx), idlesIn(2*idle))
 		session := warm(ctx, agent)
 		client := &http.Client{Transport: &http.Transport{DialContext: narrow, ReadBufferSize: 1 << 10}}
-		response, err := client.Do(d.request(ctx, path(agent, "invocations"), session, ask{Raw: "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + aLot}))
+		response, err := client.Do(d.request(ctx, path(agent, "invocations"), session, ask{Raw: "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n", Lots: len(aLot)}))
 		Expect(err).NotTo(HaveOccurred())
 		defer response.Body.Close()
+		Expect(response.StatusCode).To(Equal(http.StatusOK))
 		expectIdleStop(ctx, agent, session)
 		Expect(d.shut()).To(Succeed(), "nothing is in flight")
 		_, err = io.ReadAll(response.Body)
