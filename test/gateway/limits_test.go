@@ -49,7 +49,7 @@ var _ = Describe("The time of a call", func() {
 	}
 
 	It("ends also for a caller who takes nothing of his stream", func(ctx context.Context) {
-		d, agent := openDoor(limits(time.Minute, 12*time.Second)), newRuntime(ctx, newNamespace(ctx), idlesIn(2*idle))
+		d, agent := openDoor(limits(time.Minute, 8*time.Second)), newRuntime(ctx, newNamespace(ctx), idlesIn(2*idle))
 		session := warm(ctx, agent)
 		client := &http.Client{Transport: &http.Transport{DialContext: narrow, ReadBufferSize: 1 << 10}}
 		response, err := client.Do(d.request(ctx, path(agent, "invocations"), session, ask{Raw: "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n", Lots: len(aLot)}))
