@@ -241,9 +241,16 @@ func TestASessionThatWasMissedIsWokenAgain(t *testing.T) {
 	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
 	session := sessionNo(1, isStopped)
 	agent := &v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Namespace: shop.Namespace, Name: shop.Name, UID: counter.runtime}}
-	for reason, again := range map[v1alpha1.StopReason]bool{v1alpha1.StopIdleTimeout: true, v1alpha1.StopStartTimeout: false} {
+	type end struct {
+		state  v1alpha1.SessionState
+		reason v1alpha1.StopReason
+	}
+	for end, again := range map[end]bool{
+		{v1alpha1.StateStopped, v1alpha1.StopIdleTimeout}: true, {v1alpha1.StateStopped, v1alpha1.StopStartTimeout}: false,
+		{v1alpha1.StateStopping, v1alpha1.StopIdleTimeout}: true, {v1alpha1.StateStopping, v1alpha1.StopStartTimeout}: false,
+	} {
 		session := session.DeepCopy()
-		session.Status.LastTermination = &v1alpha1.Termination{Reason: reason, Activation: 1}
+		session.Status.State, session.Status.LastTermination = end.state, &v1alpha1.Termination{Reason: end.reason, Activation: 1}
 		one := New(Options{Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(session).Build()})
 		c := &call{runtime: agent, qualifier: v1alpha1.DefaultQualifier, session: session.Spec.RuntimeSessionID}
 		_, err := one.advance(t.Context(), c, nil, session.DeepCopy(), lifecycle.PhaseOf(session), true, false)

@@ -37,7 +37,7 @@ func TestPhaseOf(t *testing.T) {
 		"idle, to be stopped":       {spec: v1alpha1.AgentSessionSpec{DesiredState: "Stopped"}, status: v1alpha1.AgentSessionStatus{State: "Idle", Activation: 1, Pod: pod}, want: lifecycle.PhaseStopping},
 		"idle, to be replaced":      {spec: v1alpha1.AgentSessionSpec{Activation: 2}, status: v1alpha1.AgentSessionStatus{State: "Idle", Activation: 1, Pod: pod}, want: lifecycle.PhaseStopping},
 		"idle, to be deleted":       {status: v1alpha1.AgentSessionStatus{State: "Idle", Activation: 1, Pod: pod}, gone: true, want: lifecycle.PhaseStopping},
-		"stopping":                  {status: v1alpha1.AgentSessionStatus{State: "Stopping", Activation: 1, Pod: pod, LastTermination: stopped("IdleTimeout")}, want: lifecycle.PhaseStopping, dropped: true},
+		"stopping":                  {status: v1alpha1.AgentSessionStatus{State: "Stopping", Activation: 1, Pod: pod, LastTermination: stopped("IdleTimeout")}, want: lifecycle.PhaseStopping, dropped: true, missed: true},
 		"stopping, woken":           {spec: v1alpha1.AgentSessionSpec{Activation: 2}, status: v1alpha1.AgentSessionStatus{State: "Stopping", Activation: 1, Pod: pod, LastTermination: stopped("IdleTimeout")}, want: lifecycle.PhaseStarting},
 		"stopping by hand":          {spec: v1alpha1.AgentSessionSpec{DesiredState: "Stopped", Activation: 2}, status: v1alpha1.AgentSessionStatus{State: "Stopping", Activation: 1, Pod: pod, LastTermination: stopped("StopRequested")}, want: lifecycle.PhaseStopping, dropped: true},
 		"stopping, taken back":      {status: v1alpha1.AgentSessionStatus{State: "Stopping", Activation: 1, Pod: pod, LastTermination: stopped("StopRequested")}, want: lifecycle.PhaseStarting},

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +21,8 @@ import (
 // Ask is what an agent is told to do.
 type Ask struct {
 	Sleep  string `json:"sleep,omitempty"`  // how long it takes
-	Wait   string `json:"wait,omitempty"`   // how long before that, with a stream too
+	Wait   string `json:"wait,omitempty"`   // how long before that, with a stream too, unless it is woken
+	Wakes  bool   `json:"wakes,omitempty"`  // has all that wait go on
 	Blocks bool   `json:"blocks,omitempty"` // answers no ping meanwhile
 	Hangs  bool   `json:"hangs,omitempty"`  // answers no ping from then on
 	Code   int    `json:"code,omitempty"`   // what it fails with
@@ -31,6 +33,7 @@ type Ask struct {
 	Early  bool   `json:"early,omitempty"`  // says more than it should: a 103 before, and trailers
 	MCP    string `json:"mcp,omitempty"`    // what it calls its session, as an MCP server
 	Raw    string `json:"raw,omitempty"`    // what it writes on its connection, in the place of an answer
+	Lots   int    `json:"lots,omitempty"`   // of bytes that it writes after that
 }
 
 // Told is what it answers.
@@ -61,9 +64,13 @@ type Agent struct {
 
 	calls atomic.Int64
 	busy  atomic.Int64
+
+	mu    sync.Mutex
+	woken chan struct{} // closed when those that wait are to go on
 }
 
 func (e *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	woken := e.untilWoken() // before others can see it
 	calls, others := e.calls.Add(1), e.busy.Add(1)-1
 	defer e.busy.Add(-1)
 	if r.URL.Path == contract.WebSocketPath {
@@ -82,7 +89,10 @@ func (e *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if do.Blocks {
 		defer e.Resume()
 	}
-	if !e.pause(r, do.Wait) {
+	if do.Wakes {
+		e.wake()
+	}
+	if !e.pause(r, do.Wait, woken) {
 		return
 	}
 	switch {
@@ -93,7 +103,7 @@ func (e *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.write(w, r, do)
 	case do.Chunks > 0:
 		e.stream(w, r, do)
-	case e.pause(r, do.Sleep):
+	case e.pause(r, do.Sleep, nil):
 		e.tell(w, do, Told{
 			Pod: e.Pod, Calls: calls, Others: others, Path: r.URL.Path, Host: r.Host, Header: r.Header, Payload: raw, URL: cardURL(r.URL.Path),
 		})
@@ -155,7 +165,7 @@ func (e *Agent) stream(w http.ResponseWriter, r *http.Request, do Ask) {
 		if do.Die {
 			panic(http.ErrAbortHandler)
 		}
-		if !e.pause(r, do.Sleep) {
+		if !e.pause(r, do.Sleep, nil) {
 			return
 		}
 	}
@@ -169,6 +179,7 @@ func (e *Agent) write(w http.ResponseWriter, r *http.Request, do Ask) {
 	}
 	defer conn.Close()                  //nolint:errcheck // nothing to be done about it
 	_, _ = io.WriteString(conn, do.Raw) // the caller may have gone
+	_, _ = io.WriteString(conn, strings.Repeat("x", do.Lots))
 	if do.Die {
 		return
 	}
@@ -176,11 +187,30 @@ func (e *Agent) write(w http.ResponseWriter, r *http.Request, do Ask) {
 	e.Gone <- r.Header.Get(contract.HeaderSessionID)
 }
 
+// untilWoken is closed when a call wakes those that are there.
+func (e *Agent) untilWoken() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.woken == nil {
+		e.woken = make(chan struct{})
+	}
+	return e.woken
+}
+
+func (e *Agent) wake() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	close(e.woken) // there is one: that of the call that wakes
+	e.woken = make(chan struct{})
+}
+
 // pause is false if the caller goes meanwhile.
-func (e *Agent) pause(r *http.Request, long string) bool {
+func (e *Agent) pause(r *http.Request, long string, woken <-chan struct{}) bool {
 	wait, _ := time.ParseDuration(long) // none is none
 	select {
 	case <-time.After(wait):
+		return true
+	case <-woken:
 		return true
 	case <-r.Context().Done():
 		e.Gone <- r.Header.Get(contract.HeaderSessionID)

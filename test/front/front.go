@@ -39,6 +39,8 @@ const (
 	Scale = 20
 	// Idle is the shortest idle timeout, on the test's clock.
 	Idle = 60 * time.Second / Scale
+	// patience is how long the API server may take to start, to serve the CRDs and to end.
+	patience = 2 * time.Minute
 )
 
 // Front is a control plane with an operator and agents.
@@ -65,6 +67,9 @@ func Start(crds string, log logr.Logger) (*Front, error) {
 	environment := &envtest.Environment{
 		CRDDirectoryPaths: []string{crds}, ErrorIfCRDPathMissing: true,
 		UseExistingCluster: new(false), // whatever the environment says
+		// A busy machine takes its time.
+		ControlPlaneStartTimeout: patience, ControlPlaneStopTimeout: patience,
+		CRDInstallOptions: envtest.CRDInstallOptions{MaxTime: patience},
 	}
 	f := &Front{Gone: gone, log: log, environment: environment, stops: []func() error{environment.Stop}}
 	var err error

@@ -38,9 +38,13 @@ var _ = Describe("A caller who hangs up", func() {
 	It("leaves the agent to work to its end, the session in use, and the gateway there", func(ctx context.Context) {
 		agent := newRuntime(ctx, newNamespace(ctx))
 		session, other, d := warm(ctx, agent), openDoor(), openDoor()
-		hangsUp(ctx, d, other, agent, session, ask{Sleep: "6s"})
+		hangsUp(ctx, d, other, agent, session, ask{Wait: "1h"})
 		Eventually(func() *v1alpha1.Traffic { return sessionOf(ctx, agent, session).Status.Traffic }).Should(HaveField("InUseUntil", Not(BeNil())))
-		Expect(d.shut()).To(Succeed())
+		ended := make(chan error, 1)
+		go func() { ended <- d.shut() }()
+		Consistently(ended).ShouldNot(Receive())
+		Expect(other.invoke(ctx, agent, session, ask{Wakes: true}).code).To(Equal(http.StatusOK))
+		Eventually(ended).Should(Receive(BeNil()))
 		Expect(others(ctx, other, agent, session)()).To(BeZero(), "it has come to its end")
 		Expect(plane.Gone).NotTo(Receive(Equal(session)))
 		Eventually(func() *v1alpha1.Traffic { return sessionOf(ctx, agent, session).Status.Traffic }).Should(HaveField("InUseUntil", BeNil()))
@@ -48,7 +52,7 @@ var _ = Describe("A caller who hangs up", func() {
 
 	It("leaves it no longer than a call may take", func(ctx context.Context) {
 		agent := newRuntime(ctx, newNamespace(ctx))
-		session, other, d := warm(ctx, agent), openDoor(), openDoor(limits(10*time.Second, time.Hour))
+		session, other, d := warm(ctx, agent), openDoor(), openDoor(limits(20*time.Second, time.Hour))
 		hangsUp(ctx, d, other, agent, session, ask{Sleep: "1h"})
 		Eventually(plane.Gone).Should(Receive(Equal(session)))
 		Expect(d.shut()).To(Succeed(), "nothing is in flight")
@@ -65,10 +69,11 @@ var _ = Describe("A caller who hangs up", func() {
 		agent := newRuntime(ctx, newNamespace(ctx))
 		session, d := warm(ctx, agent), openDoor()
 		for _, do := range []ask{
-			{Wait: "3s", Chunks: 2, Sleep: "1h"},
-			{Wait: "3s", Raw: "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9\r\n\r\ndata"},
+			{Wait: "1h", Chunks: 2, Sleep: "1h"},
+			{Wait: "1h", Raw: "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9\r\n\r\ndata"},
 		} {
 			hangsUp(ctx, d, d, agent, session, do)
+			Expect(d.invoke(ctx, agent, session, ask{Wakes: true}).code).To(Equal(http.StatusOK))
 			Eventually(plane.Gone).Should(Receive(Equal(session)))
 		}
 	})

@@ -49,12 +49,13 @@ var _ = Describe("The time of a call", func() {
 	}
 
 	It("ends also for a caller who takes nothing of his stream", func(ctx context.Context) {
-		agent := newRuntime(ctx, newNamespace(ctx), idles)
-		session, d := warm(ctx, agent), openDoor(limits(time.Minute, 5*time.Second))
+		d, agent := openDoor(limits(time.Minute, 8*time.Second)), newRuntime(ctx, newNamespace(ctx), idlesIn(2*idle))
+		session := warm(ctx, agent)
 		client := &http.Client{Transport: &http.Transport{DialContext: narrow, ReadBufferSize: 1 << 10}}
-		response, err := client.Do(d.request(ctx, path(agent, "invocations"), session, ask{Raw: "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + aLot}))
+		response, err := client.Do(d.request(ctx, path(agent, "invocations"), session, ask{Raw: "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n", Lots: len(aLot)}))
 		Expect(err).NotTo(HaveOccurred())
 		defer response.Body.Close()
+		Expect(response.StatusCode).To(Equal(http.StatusOK))
 		expectIdleStop(ctx, agent, session)
 		Expect(d.shut()).To(Succeed(), "nothing is in flight")
 		_, err = io.ReadAll(response.Body)
@@ -62,8 +63,8 @@ var _ = Describe("The time of a call", func() {
 	})
 
 	It("ends also for a caller who takes nothing of his WebSocket", func(ctx context.Context) {
-		agent := newRuntime(ctx, newNamespace(ctx), idles)
-		session, d := warm(ctx, agent), openDoor(limits(time.Minute, 5*time.Second))
+		d, agent := openDoor(limits(time.Minute, 12*time.Second)), newRuntime(ctx, newNamespace(ctx), idlesIn(2*idle))
+		session := warm(ctx, agent)
 		socket, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(d.url, "http")+path(agent, "ws"), &websocket.DialOptions{
 			HTTPHeader: http.Header{"X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": {session}},
 			HTTPClient: &http.Client{Transport: &http.Transport{DialContext: narrow}},
@@ -96,12 +97,12 @@ var _ = Describe("The time of a call", func() {
 
 	It("is over for a session that still starts, with words that say so", func(ctx context.Context) {
 		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx), held, func(s *v1alpha1.AgentRuntimeSpec) {
-			s.Limits.RequestTimeoutSeconds = 2
+			s.Limits.RequestTimeoutSeconds = 10 // in which a busy machine makes the session
 		}), id()
 		late := d.invoke(ctx, agent, session, ask{})
 		Expect(late.code).To(Equal(http.StatusFailedDependency), late.body)
 		Expect(late.failed.Message).To(Equal(
-			"The invocation took longer than it may, 2s (limits.requestTimeoutSeconds of the runtime): the session was still starting."))
+			"The invocation took longer than it may, 10s (limits.requestTimeoutSeconds of the runtime): the session was still starting."))
 		letGo(ctx, agent)
 		Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateIdle), "the start goes on")
 	})

@@ -61,9 +61,9 @@ func startGateway(environment []string, args ...string) (d *door, ready func() i
 var _ = Describe("The gateway's own process", func() {
 	It("that is told to end is not ready, serves on for a while, and cuts nobody", func(ctx context.Context) {
 		agent := newRuntime(ctx, newNamespace(ctx))
-		d, ready, process := startGateway(nil, "--shutdown-delay=10s")
+		d, ready, process := startGateway(nil, "--shutdown-delay=20s")
 		session := id()
-		response, err := http.DefaultClient.Do(d.request(ctx, path(agent, "invocations"), session, ask{Chunks: 2, Sleep: "12s"}))
+		response, err := http.DefaultClient.Do(d.request(ctx, path(agent, "invocations"), session, ask{Chunks: 2, Sleep: "15s"}))
 		Expect(err).NotTo(HaveOccurred())
 		defer response.Body.Close()
 

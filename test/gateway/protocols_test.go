@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -65,12 +66,18 @@ var _ = Describe("A call that names no session", func() {
 		first := doors[0].call(ctx, agent, message("tools/list", ask{}))
 		Expect(first.code).To(Equal(http.StatusOK), first.body)
 		session := first.told.Header.Get(sessionHeader)
-		givenBack := func() { // as every gateway sees it
+		var ended time.Time   // the last call
+		givenBack := func() { // after another one, as every gateway sees it
 			GinkgoHelper()
-			name := sessionOf(ctx, agent, session).Name
+			var it *v1alpha1.AgentSession
+			Eventually(func() *v1alpha1.Traffic { it = sessionOf(ctx, agent, session); return it.Status.Traffic }).Should(HaveValue(And(
+				HaveField("InUseUntil", BeNil()), HaveField("LastInvocationAt", HaveValue(HaveField("Time", BeTemporally(">", ended)))))))
+			ended = it.Status.Traffic.LastInvocationAt.Time
+			raw, err := json.Marshal(it.Status.Traffic.LastInvocationAt)
+			Expect(err).NotTo(HaveOccurred())
 			for _, d := range doors {
-				Eventually(func() string { return get(ctx, d, "/sessions/"+agent.Namespace+"/"+name).body }).
-					Should(And(ContainSubstring("lastInvocationAt"), Not(ContainSubstring("inUseUntil"))))
+				Eventually(func() string { return get(ctx, d, "/sessions/"+agent.Namespace+"/"+it.Name).body }).
+					Should(And(ContainSubstring(string(raw)), Not(ContainSubstring("inUseUntil"))))
 			}
 		}
 		for i, headers := range [][]string{nil, {"Mcp-Method", "tools/call", "Mcp-Protocol-Version", "2026-07-28"}} {

@@ -71,7 +71,7 @@ func hold(gate *sync.RWMutex) {
 }
 
 var _ = Describe("A gateway whose API server stands still", func() {
-	// calls has a call go through while a longer one is told.
+	// calls has a call go through while a longer one is told, which it ends.
 	calls := func(ctx context.Context, told func(agent *v1alpha1.AgentRuntime, session string)) func(d *door) {
 		return func(d *door) {
 			GinkgoHelper()
@@ -80,12 +80,12 @@ var _ = Describe("A gateway whose API server stands still", func() {
 			Expect(first.code).To(Equal(http.StatusOK), first.body)
 			go func() {
 				defer GinkgoRecover()
-				long <- d.invoke(ctx, agent, session, ask{Sleep: "3s"})
+				long <- d.invoke(ctx, agent, session, ask{Wait: "1h"})
 			}()
 			told(agent, session)
 			short, cancel := context.WithTimeout(ctx, 20*time.Second)
 			defer cancel()
-			a := d.invoke(short, agent, session, ask{})
+			a := d.invoke(short, agent, session, ask{Wakes: true})
 			Expect(a.err).NotTo(HaveOccurred())
 			Expect(a.code).To(Equal(http.StatusOK), a.body)
 			Expect((<-long).code).To(Equal(http.StatusOK))

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ func TestGateway(t *testing.T) {
 		t.Fatal("KUBEBUILDER_ASSETS is not set: run make test, or set it to what `go run ./hack/cluster assets` prints")
 	}
 	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(30 * time.Second)
+	SetDefaultEventuallyTimeout(2 * time.Minute) // of a busy machine; nothing is judged by it
 	SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
 	RunSpecs(t, "gateway")
 }
@@ -113,9 +114,14 @@ func (d *door) request(ctx context.Context, path, session string, body any) *htt
 	return r
 }
 
-func send(r *http.Request) (a answer) {
+func send(r *http.Request) answer {
 	GinkgoHelper()
-	defer func() { expectAsDocumented(r, a) }()
+	a := fetch(r)
+	expectAsDocumented(r, a)
+	return a
+}
+
+func fetch(r *http.Request) (a answer) {
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		a.err = err
@@ -140,15 +146,18 @@ func (d *door) invoke(ctx context.Context, agent *v1alpha1.AgentRuntime, session
 // atOnce makes many calls of one session at once, through the gateways in turn.
 func atOnce(ctx context.Context, calls int, agent *v1alpha1.AgentRuntime, session string, doors ...*door) []answer {
 	GinkgoHelper()
-	answers := make([]answer, calls)
+	requests, answers := make([]*http.Request, calls), make([]answer, calls)
+	for i := range requests {
+		requests[i] = doors[i%len(doors)].request(ctx, path(agent, "invocations"), session, ask{})
+	}
 	var all sync.WaitGroup
-	for i := range answers {
-		all.Go(func() {
-			defer GinkgoRecover()
-			answers[i] = doors[i%len(doors)].invoke(ctx, agent, session, ask{})
-		})
+	for i, r := range requests {
+		all.Go(func() { answers[i] = fetch(r) })
 	}
 	all.Wait()
+	for i, r := range requests { // when nobody waits for the machine any more
+		expectAsDocumented(r, answers[i])
+	}
 	return answers
 }
 
@@ -196,14 +205,27 @@ func inline(namespace string) *v1alpha1.AgentSession {
 // idles has a runtime's sessions idle out after the shortest time.
 func idles(s *v1alpha1.AgentRuntimeSpec) { s.LifecycleConfiguration.IdleRuntimeSessionTimeout = 60 }
 
-// held keeps the pods of a runtime from being scheduled until letGo.
+// idlesIn has a runtime's sessions idle out after a time of the test's. In a call a gateway
+// has about that long for the write that keeps the session: a busy machine needs seconds.
+func idlesIn(timeout time.Duration) func(*v1alpha1.AgentRuntimeSpec) {
+	return func(s *v1alpha1.AgentRuntimeSpec) { s.LifecycleConfiguration = idleTimeout(timeout) }
+}
+
+func idleTimeout(timeout time.Duration) *v1alpha1.LifecycleConfiguration {
+	return &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: int32(timeout * front.Scale / time.Second)}
+}
+
+// held keeps the pods of a runtime from being scheduled until letGo. Their start has
+// minutes.
 func held(s *v1alpha1.AgentRuntimeSpec) {
+	s.ProvisioningTimeoutSeconds = 7200
 	s.Template.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "agentsession.dev/held"}}
 }
 
-// letGo has the pod of a runtime scheduled.
+// letGo has the pod of a runtime scheduled, as soon as it is there.
 func letGo(ctx context.Context, agent *v1alpha1.AgentRuntime) {
 	GinkgoHelper()
+	Eventually(func() []corev1.Pod { return podsOf(ctx, agent) }).Should(HaveLen(1))
 	pod := podsOf(ctx, agent)[0]
 	base := pod.DeepCopy()
 	pod.Spec.SchedulingGates = nil
@@ -258,4 +280,20 @@ func eventuallyStopped(ctx context.Context, agent *v1alpha1.AgentRuntime, sessio
 		}).Should(Equal(http.StatusNotFound))
 	}
 	return a
+}
+
+// lateness adds up by how much this process is run too late, from now on.
+func lateness(ctx context.Context) (sum func() time.Duration) {
+	const step = 50 * time.Millisecond
+	var late atomic.Int64
+	ctx, stop := context.WithCancel(ctx)
+	DeferCleanup(stop)
+	go func() {
+		for ctx.Err() == nil {
+			due := time.Now().Add(step)
+			time.Sleep(step)
+			late.Add(int64(time.Since(due)))
+		}
+	}()
+	return func() time.Duration { return time.Duration(late.Load()) }
 }

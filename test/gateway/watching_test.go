@@ -75,9 +75,9 @@ var _ = Describe("A call to be watched", func() {
 		Expect(lines[1]).To(And(
 			HaveKeyWithValue("code", BeEquivalentTo(424)), HaveKeyWithValue("error", ContainSubstring("Received error (418)")),
 			HaveKeyWithValue("request", failed.header.Get("X-Amzn-RequestId"))))
+		Eventually(func() float64 { return series(firstBytes)["InvokeAgentRuntime "] }).Should(Equal(bytes["InvokeAgentRuntime "]+2), "a moment after the lines")
 		Expect(series(served)["200 InvokeAgentRuntime "]).To(Equal(calls["200 InvokeAgentRuntime "] + 1))
 		Expect(series(served)["424 InvokeAgentRuntime "]).To(Equal(calls["424 InvokeAgentRuntime "] + 1))
-		Expect(series(firstBytes)["InvokeAgentRuntime "]).To(Equal(bytes["InvokeAgentRuntime "] + 2))
 		Expect(series("agentsession_gateway_starts_total")["created "]).To(Equal(begun["created "] + 1))
 		Expect(series("agentsession_gateway_start_seconds")[""]).To(Equal(started[""] + 1))
 		Expect(series("agentsession_gateway_in_flight")[""]).To(BeZero())
