@@ -399,7 +399,8 @@ var notSeen string
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if notSeen != "" {
-		fmt.Println(notSeen)
+		line, _, _ := strings.Cut(notSeen, "\n")
+		fmt.Println(line)
 	}
 	os.Exit(code)
 }
