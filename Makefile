@@ -89,7 +89,7 @@ e2e-nodes: cluster-up image-load ## What of it is about several nodes, and the s
 conformance: ## The container contract beside AWS's SDK for Python, and AWS's clients against the gateway.
 	@go run ./test/conformance
 	@assets=$$($(CLUSTER) assets) && python=$$(go run ./test/conformance python) && cd test/awsclients && \
-	  KUBEBUILDER_ASSETS=$$assets AGENTSESSION_PYTHON=$$python go test -count=1 -v ./... | grep -v '^=== RUN'
+	  KUBEBUILDER_ASSETS=$$assets AGENTSESSION_PYTHON=$$python go test -count=1 -v -timeout=20m ./... | grep -v '^=== RUN'
 
 .PHONY: bench-writes
 bench-writes: ## Count the API writes of a whole life, in envtest. One JSON line last.

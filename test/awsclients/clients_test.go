@@ -1,5 +1,5 @@
 // Package awsclients calls a gateway with AWS's own clients, nothing changed but
-// endpoint and credentials: those for Go and JavaScript, and boto3. It is a module of
+// endpoint and credentials: those for Go, JavaScript and Java, and boto3. It is a module of
 // its own, so that nobody who uses the project inherits them.
 package awsclients
 
@@ -15,7 +15,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -29,6 +31,9 @@ const (
 	secretKey = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 	region    = "eu-west-1"
 )
+
+// installPatience is for a registry that does not answer.
+const installPatience = 5 * time.Minute
 
 // invocation is what a check asks of a client.
 type invocation struct {
@@ -195,53 +200,69 @@ func startBoto(ctx context.Context, url string) (*piped, error) {
 	return start("boto3", url, exec.CommandContext(ctx, python, "boto.py"))
 }
 
-// startJavaScript installs what package-lock.json says beside the other caches, once.
 func startJavaScript(ctx context.Context, url string) (*piped, error) {
-	lock, err := os.ReadFile("javascript/package-lock.json")
+	made, err := install(ctx, "javascript", []string{"package.json", "package-lock.json"}, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 	if err != nil {
-		return nil, err
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return nil, err
-	}
-	parent := filepath.Join(cache, "agentsession", "awsclients")
-	made := filepath.Join(parent, fmt.Sprintf("%x", sha256.Sum256(lock))[:16])
-	if _, err := os.Stat(made); errors.Is(err, fs.ErrNotExist) {
-		if err := install(ctx, parent, made); err != nil {
-			return nil, err
-		}
+		return nil, fmt.Errorf("AWS's client for JavaScript (Node 20 or later and npm are needed): %w", err)
 	}
 	command := exec.CommandContext(ctx, "node", "javascript/client.js")
 	command.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(made, "node_modules"))
 	return start("JavaScript", url, command)
 }
 
-// install works in a directory of its own, which gets its name when all is there.
-func install(ctx context.Context, parent, made string) error {
+// startJava runs a source file, for which a JDK is needed.
+func startJava(ctx context.Context, url string) (*piped, error) {
+	out, err := exec.CommandContext(ctx, "javac", "--release", "11", "-version").CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("AWS's client for Java (a JDK 11 or later and Maven are needed): %w: %s", err, out)
+	}
+	made, err := install(ctx, "java", []string{"pom.xml"}, "mvn", "-B", "-q", "-C", "dependency:copy-dependencies")
+	if err != nil {
+		return nil, fmt.Errorf("AWS's client for Java (a JDK 11 or later and Maven are needed): %w", err)
+	}
+	// 2 GiB: an invocation of 100 MB is held several times over.
+	return start("Java", url, exec.CommandContext(ctx, "java", "-Xmx2g", "-cp", filepath.Join(made, "lib", "*"), "java/Client.java"))
+}
+
+// install is where a command has put what a client's files ask for: beside the other
+// caches, once. It works in a directory of its own, which gets its name when all is there.
+func install(ctx context.Context, client string, files []string, command ...string) (made string, err error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	parent := filepath.Join(cache, "agentsession", "awsclients")
 	if err := os.MkdirAll(parent, 0o750); err != nil {
-		return err
+		return "", err
 	}
 	dir, err := os.MkdirTemp(parent, "making-")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer os.RemoveAll(dir)
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		raw, err := os.ReadFile(filepath.Join("javascript", name))
+	asked := sha256.New()
+	for _, name := range files {
+		raw, err := os.ReadFile(filepath.Join(client, name))
 		if err != nil {
-			return err
+			return "", err
 		}
+		asked.Write(raw)
 		if err := os.WriteFile(filepath.Join(dir, name), raw, 0o600); err != nil {
-			return err
+			return "", err
 		}
 	}
-	npm := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-	npm.Dir = dir
-	if out, err := npm.CombinedOutput(); err != nil {
-		return fmt.Errorf("install AWS's client for JavaScript (Node 20 or later and npm are needed): %w: %s", err, out)
+	made = filepath.Join(parent, fmt.Sprintf("%x", asked.Sum(nil))[:16])
+	if _, err := os.Stat(made); !errors.Is(err, fs.ErrNotExist) {
+		return made, err
 	}
-	return os.Rename(dir, made)
+	ctx, cancel := context.WithTimeout(ctx, installPatience)
+	defer cancel()
+	tool := exec.CommandContext(ctx, command[0], command[1:]...)
+	tool.Dir = dir
+	if out, err := tool.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%s: %w: %s", strings.Join(command, " "), errors.Join(err, ctx.Err()), out)
+	}
+	return made, os.Rename(dir, made)
 }
 
 func start(name, url string, command *exec.Cmd) (*piped, error) {
