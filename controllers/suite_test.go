@@ -57,6 +57,8 @@ var _ = BeforeSuite(func() {
 	environment = &envtest.Environment{
 		CRDDirectoryPaths:     []string{"../config/crd/bases"},
 		ErrorIfCRDPathMissing: true,
+		// Machines of tests are slow at times, and the defaults are 20 s.
+		ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: 2 * time.Minute,
 	}
 	var err error
 	config, err = environment.Start()

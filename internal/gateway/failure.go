@@ -38,11 +38,11 @@ const (
 )
 
 // When to try again is said in the two headers that clients read: Retry-After, and
-// x-amz-retry-after, for which AWS's clients for JavaScript, Python and Go wait instead
-// of the hundredths of a second that they would. They wait for 5 s more than those at
-// most, and try three times in all: 10 s, and with stopPatience at each try 19 s, which
-// is more than the 15 s that a pod has to end whose volume the next one waits for. Java's
-// client tries four times.
+// x-amz-retry-after, for which AWS's clients for JavaScript and Python wait instead of the
+// hundredths of a second that they would. They wait for 5 s more than those at most, and
+// try three times in all: 10 s, and with stopPatience at each try 19 s, which is more than
+// the 15 s that a pod has to end whose volume the next one waits for. The clients for Go
+// and Java do not try a 409 again.
 const (
 	retryConflict  = 5 * time.Second
 	retryThrottled = time.Second
