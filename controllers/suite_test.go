@@ -31,6 +31,9 @@ import (
 	"github.com/agentsession/agentsession/test/ontime"
 )
 
+// patience is how long a spec waits for what has to come, on a busy machine.
+const patience = time.Minute
+
 // scale makes 60 s of the rules 3 s of the test, and a period 100 ms.
 const scale = 20
 
@@ -47,7 +50,7 @@ func TestControllers(t *testing.T) {
 		t.Fatal("KUBEBUILDER_ASSETS is not set: run make test, or set it to what `go run ./hack/cluster assets` prints")
 	}
 	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(time.Minute)
+	SetDefaultEventuallyTimeout(patience)
 	SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
 	RunSpecs(t, "controllers")
 }

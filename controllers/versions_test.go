@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -29,38 +30,44 @@ var seen = versions{sessions: map[client.ObjectKey][]*v1alpha1.AgentSession{}}
 // watchSessions has the versions of a namespace's sessions kept from now on.
 func (v *versions) watchSessions(ctx context.Context, namespace string) {
 	GinkgoHelper()
-	list := func() *unstructured.UnstructuredList { // what no typed client can read breaks no watch
-		list := &unstructured.UnstructuredList{}
+	list := func(o metav1.ListOptions) (*unstructured.UnstructuredList, *client.ListOptions) {
+		list := &unstructured.UnstructuredList{} // what no typed client can read breaks no watch
 		list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("AgentSessionList"))
-		return list
+		return list, &client.ListOptions{Namespace: namespace, Raw: &o}
 	}
-	begun := list()
-	Expect(api.List(ctx, begun, client.InNamespace(namespace))).To(Succeed())
-	at := begun.GetResourceVersion()
-	go func() {
-		for ctx.Err() == nil {
-			events, err := api.Watch(ctx, list(), &client.ListOptions{Namespace: namespace, Raw: &metav1.ListOptions{ResourceVersion: at}})
-			if err != nil {
-				continue // the API server may be away
-			}
-			for event := range events.ResultChan() {
-				if object, ok := event.Object.(*unstructured.Unstructured); ok && event.Type != watch.Error {
-					at = object.GetResourceVersion()
-					v.keep(event.Type, object)
-				}
-			}
-		}
-	}()
+	_, informer := cache.NewInformerWithOptions(cache.InformerOptions{
+		ListerWatcher: &cache.ListWatch{
+			ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+				objects, only := list(o)
+				return objects, api.List(ctx, objects, only)
+			},
+			WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+				objects, only := list(o)
+				return api.Watch(ctx, objects, only)
+			},
+		},
+		ObjectType: &unstructured.Unstructured{},
+		Handler: cache.ResourceEventHandlerFuncs{
+			AddFunc:    v.keep,
+			UpdateFunc: func(_, object any) { v.keep(object) },
+		},
+	})
+	go informer.RunWithContext(ctx)
+	Eventually(informer.HasSynced).Should(BeTrue())
 }
 
-func (v *versions) keep(kind watch.EventType, object *unstructured.Unstructured) {
+func (v *versions) keep(object any) {
 	session := &v1alpha1.AgentSession{}
-	if kind != watch.Added && kind != watch.Modified || runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, session) != nil {
+	read, is := object.(*unstructured.Unstructured)
+	if !is || runtime.DefaultUnstructuredConverter.FromUnstructured(read.Object, session) != nil {
 		return
 	}
 	key := client.ObjectKeyFromObject(session)
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if before := v.sessions[key]; len(before) > 0 && before[len(before)-1].ResourceVersion == session.ResourceVersion {
+		return // a list after a watch that broke
+	}
 	v.sessions[key] = append(v.sessions[key], session)
 }
 
@@ -93,7 +100,7 @@ func eventually(ctx context.Context, session *v1alpha1.AgentSession, want types.
 			}
 		}
 		g.Expect(last).To(want, "session %s", key.Name)
-	}).Should(Succeed())
+	}).WithTimeout(patience).Should(Succeed())
 	return session.Status
 }
 
