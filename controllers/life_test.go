@@ -314,7 +314,9 @@ var _ = Describe("The life of a session", Ordered, func() {
 			HaveField("Reason", v1alpha1.ReasonPingMCP), HaveField("Status", metav1.ConditionTrue))))
 		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination).To(HaveValue(And(
 			HaveField("Reason", v1alpha1.StopIdleTimeout), HaveField("Message", ContainSubstring("MCP's ping")))))
-		Eventually(eventsOf(ctx, session)).To(HaveLen(4), "as many as of any life")
+		eventuallyTold(ctx, session)
+		Eventually(eventsOf(ctx, session)).Should(HaveLen(4), "as many as of any life")
+		Consistently(eventsOf(ctx, session), time.Second).Should(HaveLen(4))
 	})
 
 	DescribeTable("ends with the right reason", func(ctx context.Context, name string, harm func(context.Context, *v1alpha1.AgentSession), reason v1alpha1.StopReason, message string) {

@@ -56,7 +56,7 @@ func (r *NetworkPolicyReconciler) Reconcile(ctx context.Context, request reconci
 	err := r.Client.Get(ctx, request.NamespacedName, policy)
 	switch {
 	case apierrors.IsNotFound(err):
-		return reconcile.Result{}, r.create(ctx, request.NamespacedName, wanted)
+		return reconcile.Result{}, r.tell(ctx, request.NamespacedName, r.create(ctx, request.NamespacedName, wanted))
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("get the network policy of %s: %w", request.Namespace, err)
 	case equality.Semantic.DeepEqual(policy.Spec, wanted):
@@ -64,7 +64,7 @@ func (r *NetworkPolicyReconciler) Reconcile(ctx context.Context, request reconci
 	}
 	policy.Spec = wanted
 	if err := r.Client.Update(ctx, policy); err != nil {
-		return reconcile.Result{}, fmt.Errorf("restore the network policy of %s: %w", request.Namespace, err)
+		return reconcile.Result{}, r.tell(ctx, request.NamespacedName, fmt.Errorf("restore the network policy of %s: %w", request.Namespace, err))
 	}
 	ctrl.LoggerFrom(ctx).Info("Restored the network policy that somebody has changed")
 	return reconcile.Result{}, nil
@@ -76,22 +76,18 @@ func (r *NetworkPolicyReconciler) create(ctx context.Context, key types.Namespac
 	if err := r.Live.Get(ctx, types.NamespacedName{Name: r.Namespace}, &own); err != nil {
 		return fmt.Errorf("get the operator's own namespace: %w", err)
 	}
-	policy := &networkingv1.NetworkPolicy{
+	err := r.Client.Create(ctx, &networkingv1.NetworkPolicy{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: key.Namespace, Name: key.Name,
 			Labels:          map[string]string{"app.kubernetes.io/managed-by": "agentsession"},
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Namespace", Name: own.Name, UID: own.UID}},
 		},
 		Spec: spec,
-	}
-	err := r.Client.Create(ctx, policy)
+	})
 	switch {
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return nil
 	case err != nil:
-		r.Recorder.Eventf(policy, nil, corev1.EventTypeWarning, "NotIsolated", "Isolate",
-			"Whoever reaches a pod of this namespace's sessions may call its agent: their NetworkPolicy cannot be made: %s",
-			lifecycle.Cut(lifecycle.Printable(err.Error()), maxMessage))
 		return fmt.Errorf("create the network policy of %s: %w", key.Namespace, err)
 	}
 	ctrl.LoggerFrom(ctx).Info("Agents take connections from the operator and the gateway only")
@@ -109,6 +105,18 @@ func (r *NetworkPolicyReconciler) spec() networkingv1.NetworkPolicySpec {
 			PodSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{"app.kubernetes.io/name": "agentsession"}},
 		}}}},
 	}
+}
+
+// tell has an Event say that agents stand open, unless what failed says no such thing.
+func (r *NetworkPolicyReconciler) tell(ctx context.Context, key types.NamespacedName, err error) error {
+	if err == nil || ctx.Err() != nil || apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) {
+		return err
+	}
+	r.Recorder.Eventf(&networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}, nil,
+		corev1.EventTypeWarning, "NotIsolated", "Isolate",
+		"Whoever reaches a pod of this namespace's sessions may call its agent, until what failed is tried again: %s",
+		lifecycle.Cut(lifecycle.Printable(err.Error()), maxMessage))
+	return err
 }
 
 // SetupWithManager registers the controller.

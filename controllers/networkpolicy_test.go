@@ -100,7 +100,7 @@ ingress:
 		}).Should(ConsistOf(And(
 			HaveField("Type", corev1.EventTypeWarning), HaveField("Reason", "NotIsolated"),
 			HaveField("Regarding", And(HaveField("Kind", "NetworkPolicy"), HaveField("Name", controllers.NetworkPolicyName))),
-			HaveField("Note", And(HavePrefix("Whoever reaches a pod of this namespace's sessions may call its agent: "), ContainSubstring("exceeded quota"))))))
+			HaveField("Note", And(HavePrefix("Whoever reaches a pod of this namespace's sessions may call its agent, "), ContainSubstring("exceeded quota"))))))
 		Expect(api.Delete(ctx, quota)).To(Succeed())
 		Eventually(func() error {
 			return api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: controllers.NetworkPolicyName}, &networkingv1.NetworkPolicy{})

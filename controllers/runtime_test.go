@@ -166,7 +166,7 @@ var _ = Describe("Sessions of a runtime", Ordered, func() {
 		}))
 		Expect(*status.LifecycleConfiguration).To(Equal(v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 7200, MaxLifetime: 14400}))
 
-		By("a new version, whose agent would be idle for too long at once")
+		By("a new version, with a shorter idle timeout")
 		Expect(updateRuntime(ctx, agent, func(s *v1alpha1.AgentRuntimeSpec) {
 			s.Template.Spec.Containers[0].Image = "second"
 			s.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 200}

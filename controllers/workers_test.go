@@ -12,6 +12,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
+func TestReconcilesEnd(t *testing.T) {
+	for _, opts := range []ctrl.Options{ManagerOptions(), NodeManagerOptions("a")} {
+		NewWithT(t).Expect(opts.Controller.ReconciliationTimeout).To(Equal(reconcileMost))
+	}
+}
+
 func TestAWorkerThatHangsIsNotHealthy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)

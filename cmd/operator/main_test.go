@@ -111,6 +111,8 @@ func TestItWaitsForTheAPIServer(t *testing.T) {
 		}
 	}
 	g.Eventually(says("/healthz"), time.Minute).Should(Equal(http.StatusOK))
+	g.Expect(says("/healthz/agentsession")()).To(Equal(http.StatusOK), "its workers are looked at")
+	g.Expect(says("/healthz/nobody")()).To(Equal(http.StatusNotFound))
 	g.Eventually(says("/readyz"), time.Minute).Should(Equal(http.StatusInternalServerError))
 	g.Expect(ended).NotTo(Receive())
 	stop()

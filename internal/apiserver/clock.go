@@ -79,7 +79,7 @@ func (c *Clock) Series() []prometheus.Collector {
 	return []prometheus.Collector{
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "agentsession_clock_skew_seconds",
-			Help: "By how much the clock of this machine is ahead of the API server's, by which the rules go.",
+			Help: "By how much the clock of this machine is ahead of the API server's, by which rules and leases go, to about 6 s.",
 		}, func() float64 { return c.Skew().Seconds() }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "agentsession_clock_steps_total",

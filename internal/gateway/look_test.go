@@ -170,7 +170,8 @@ func TestARuntimeThatTheCacheDoesNotShowIsLookedFor(t *testing.T) {
 
 // Of the calls that want one session to begin, one at a time writes that, and what the API
 // server says is said to all, a refusal too: told to one after the other, a thousand calls
-// would wait for minutes. What one does not wait for is his own.
+// would wait for minutes. What one does not wait for is his own, and so is a refusal by
+// maxSessions: it rests on a count that began after he came.
 func TestASessionIsBegunOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
@@ -225,6 +226,17 @@ func TestASessionIsBegunOnce(t *testing.T) {
 		fails = apierrors.NewForbidden(schema.GroupResource{}, "one", errors.New("exceeded quota: sessions"))
 		_, failed = all(t.Context())
 		g.Expect([]int{failed, int(writes.Load())}).To(Equal([]int{100, 1}))
+
+		agent.Spec.MaxSessions = new(int32(0))
+		one.Live = fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{
+			List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
+				time.Sleep(time.Second)
+				return nil
+			},
+		}).Build()
+		begun, failed = all(t.Context())
+		g.Expect([]int{begun, failed, int(writes.Load())}).To(Equal([]int{0, 1, 0}), "the others look anew")
+		agent.Spec.MaxSessions = nil
 
 		leaves, leave := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer leave()

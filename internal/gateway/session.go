@@ -206,9 +206,10 @@ func (g *Gateway) begin(ctx context.Context, c *call, session *v1alpha1.AgentSes
 			return false, context.Cause(ctx)
 		}
 	}
+	var wrote bool
 	defer func() {
 		shared := err
-		if ctx.Err() != nil { // this call alone has gone
+		if ctx.Err() != nil || refuses(err) && !wrote { // gone, or refused by a count that is for this call alone
 			shared = nil
 		}
 		g.beginnings.end(c.key(), shared)
@@ -216,20 +217,22 @@ func (g *Gateway) begin(ctx context.Context, c *call, session *v1alpha1.AgentSes
 			g.changes.tell(c.key())
 		}
 	}()
-	return g.beginAlone(ctx, c, session)
+	first, wrote, err = g.beginAlone(ctx, c, session)
+	return first, err
 }
 
-func (g *Gateway) beginAlone(ctx context.Context, c *call, session *v1alpha1.AgentSession) (first bool, err error) {
+// beginAlone tells too whether it came to the write.
+func (g *Gateway) beginAlone(ctx context.Context, c *call, session *v1alpha1.AgentSession) (first, wrote bool, err error) {
 	if c.runtime.Spec.MaxSessions != nil {
 		// One after the other, or all would count before the first has begun.
 		done, err := g.starting.wait(ctx, endpoint{runtime: c.runtime.UID}, math.MaxInt)
 		if err != nil {
-			return false, err
+			return false, false, err
 		}
 		defer done()
 	}
 	if err := g.quota(ctx, c); err != nil {
-		return false, err
+		return false, false, err
 	}
 	began := time.Now()
 	if session.UID == "" {
@@ -243,7 +246,7 @@ func (g *Gateway) beginAlone(ctx context.Context, c *call, session *v1alpha1.Age
 	if first && c.runtime.Spec.MaxSessions != nil {
 		g.awaitShown(ctx, c.key())
 	}
-	return first, err
+	return first, true, err
 }
 
 // awaitShown waits until the watch has shown what this gateway wrote of a session, for a

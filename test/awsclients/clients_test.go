@@ -258,7 +258,7 @@ func install(ctx context.Context, client string, files []string, command ...stri
 	ctx, cancel := context.WithTimeout(ctx, installPatience)
 	defer cancel()
 	tool := exec.CommandContext(ctx, command[0], command[1:]...)
-	tool.Dir = dir
+	tool.Dir, tool.WaitDelay = dir, 10*time.Second // what it started may outlive it
 	if out, err := tool.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s: %w: %s", strings.Join(command, " "), errors.Join(err, ctx.Err()), out)
 	}

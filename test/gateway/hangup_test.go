@@ -42,7 +42,7 @@ var _ = Describe("A caller who hangs up", func() {
 		Eventually(func() *v1alpha1.Traffic { return sessionOf(ctx, agent, session).Status.Traffic }).Should(HaveField("InUseUntil", Not(BeNil())))
 		ended := make(chan error, 1)
 		go func() { ended <- d.shut() }()
-		Consistently(ended).ShouldNot(Receive())
+		Consistently(ended, 4*time.Second).ShouldNot(Receive())
 		Expect(other.invoke(ctx, agent, session, ask{Wakes: true}).code).To(Equal(http.StatusOK))
 		Eventually(ended).Should(Receive(BeNil()))
 		Expect(others(ctx, other, agent, session)()).To(BeZero(), "it has come to its end")

@@ -264,7 +264,7 @@ var _ = Describe("A session", func() {
 			})
 		}
 		all.Wait()
-		Expect(through.Load()).To(BeNumerically(">", 24))
+		Expect(through.Load()).To(BeNumerically(">=", 24*4), "an API server that stands still costs one round of five")
 	})
 
 	// Far from the stop a call is not written. Then the stop is announced, as soon as
@@ -318,7 +318,7 @@ var _ = Describe("A session", func() {
 			})
 		}
 		all.Wait()
-		Expect(inTime.Load()).To(BeNumerically(">", 0))
+		Expect(inTime.Load()).To(BeNumerically(">=", 4))
 	})
 
 	It("costs few writes in constant use", func(ctx context.Context) {

@@ -46,7 +46,7 @@ func TestGateway(t *testing.T) {
 		t.Fatal("KUBEBUILDER_ASSETS is not set: run make test, or set it to what `go run ./hack/cluster assets` prints")
 	}
 	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(2 * time.Minute) // of a busy machine; nothing is judged by it
+	SetDefaultEventuallyTimeout(2 * time.Minute) // of a busy machine
 	SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
 	RunSpecs(t, "gateway")
 }
