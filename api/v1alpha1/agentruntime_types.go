@@ -106,8 +106,9 @@ type AgentRuntimeSpec struct {
 
 	// maxSessions is how many sessions may have a compute at once. A call for one
 	// more is answered 402 ServiceQuotaExceededException. No limit if absent. Each
-	// gateway counts for itself: as many more may start as there are gateways. A
-	// session that cannot start does not count.
+	// gateway counts for itself: n of them may together start n-1 too many, and more
+	// while what the others did is seen late. A session that cannot start does not
+	// count.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	MaxSessions *int32 `json:"maxSessions,omitempty"`

@@ -61,7 +61,7 @@ func main() {
 	flag.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz.")
 	flag.StringVar(&o.authentication, "authentication", "sigv4,kubernetes",
 		"How callers are known, a list with commas: sigv4 (AWS's Signature Version 4, against the access keys in the Secrets with the label "+
-			authn.LabelAccessKey+"), kubernetes (bearer tokens of the cluster; who may create agentruntimes/invocations may call). Or none: everybody may call every runtime.")
+			authn.LabelAccessKey+"), kubernetes (bearer tokens of the cluster; who may create agentruntimes/invocations may call). Or none: everybody may call every runtime that has no authorizerConfiguration.")
 	flag.StringVar(&o.keyNamespace, "access-key-namespace", os.Getenv("POD_NAMESPACE"), "Namespace of those Secrets. Default: $POD_NAMESPACE.")
 	flag.BoolVar(&o.allowLoopback, "allow-loopback-agents", false, "Call agents and issuers on loopback addresses too: for tests on an API server without nodes.")
 	flag.StringVar(&o.conflict, "conflict", string(gateway.ConflictFail),

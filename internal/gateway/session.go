@@ -355,8 +355,8 @@ func newSession(c *call) *v1alpha1.AgentSession {
 }
 
 // quota refuses a session more than the runtime may have with a compute. This gateway
-// knows what it has begun, and what others have begun a moment later: as many more may
-// start as there are gateways. What others have stopped it asks the API server for
+// knows what it has begun, and what others have begun a moment later: of n gateways n-1
+// too many may start. What others have stopped it asks the API server for
 // before it refuses, once for all who wait for that: c has the runtime's line.
 func (g *Gateway) quota(ctx context.Context, c *call) error {
 	if c.runtime.Spec.MaxSessions == nil {
