@@ -85,6 +85,10 @@ e2e-nodes: cluster-up image-load ## What of it is about several nodes, and the s
 	@KUBECONFIG=$$($(CLUSTER) kubeconfig) AGENTSESSION_E2E=complete go test -v -count=1 -timeout=40m ./test/e2e \
 	  -ginkgo.v -ginkgo.no-color -ginkgo.fail-on-empty -ginkgo.focus="$(NODES_FOCUS)"
 
+.PHONY: mutants
+mutants: ## Break the code in one place at a time, and see that a test notices. Hours; MUTANTS_ARGS="-rules=50 -seed=2" tries a part.
+	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go run ./hack/mutants $(MUTANTS_ARGS)
+
 .PHONY: conformance
 conformance: ## The container contract beside AWS's SDK for Python, and AWS's clients against the gateway.
 	@go run ./test/conformance
