@@ -35,7 +35,7 @@ func written() ([]mutant, error) {
 		}
 		all = append(all, mutant{
 			m.file, bytes.Index(raw, []byte(m.old)), m.old, m.new,
-			[]string{"./controllers", "-ginkgo.fail-on-empty", "-ginkgo.focus=" + m.specs},
+			[]string{"./controllers", "-ginkgo.fail-on-empty", "-ginkgo.timeout=4m", "-ginkgo.focus=" + m.specs},
 		})
 	}
 	return all, nil
