@@ -66,13 +66,14 @@ test: ## Everything that needs no node: unit, property and envtest, with the rac
 	assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go test -race -timeout=30m $$(go list ./... | grep -v /test/e2e)
 
 .PHONY: fuzz
-fuzz: ## Fuzz what reads hostile input, and the rules, 30 s each.
+fuzz: ## Fuzz what reads hostile input, and the rules, 30 s each; and histories that make test does not try.
 	go test -run='^$$' -fuzz=FuzzParsePing -fuzztime=30s ./test/agent-runtime/contract
 	go test -run='^$$' -fuzz=FuzzParseTasks -fuzztime=30s ./test/agent-runtime/contract
 	cd agent-runtime && go test -run='^$$' -fuzz=FuzzInvocation -fuzztime=30s .
 	go test -run='^$$' -fuzz=FuzzAnswer -fuzztime=30s ./internal/prober
 	go test -run='^$$' -fuzz=FuzzRoute -fuzztime=30s ./internal/gateway
 	go test -run='^$$' -fuzz=FuzzDecide -fuzztime=30s ./internal/lifecycle
+	go test -count=1 -run='^TestHistories$$' -timeout=30m ./internal/lifecycle -rapid.seed=0 -rapid.checks=500000
 
 .PHONY: e2e
 e2e: cluster-up image-load image-stock image-echo ## The end-to-end suite, on the cluster of hack/cluster. E2E_ARGS="-ginkgo.focus=..." runs a part.
