@@ -34,6 +34,7 @@ type Ask struct {
 	MCP    string `json:"mcp,omitempty"`    // what it calls its session, as an MCP server
 	Raw    string `json:"raw,omitempty"`    // what it writes on its connection, in the place of an answer
 	Lots   int    `json:"lots,omitempty"`   // of bytes that it writes after that
+	Method string `json:"method,omitempty"` // of MCP; a ping is no call
 }
 
 // Told is what it answers.
@@ -70,6 +71,16 @@ type Agent struct {
 }
 
 func (e *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	raw, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	var do Ask
+	_ = json.Unmarshal(raw, &do) // or it is something else to echo
+	if do.Method == "ping" {
+		e.tell(w, do, Told{Pod: e.Pod})
+		return
+	}
 	woken := e.untilWoken() // before others can see it
 	calls, others := e.calls.Add(1), e.busy.Add(1)-1
 	defer e.busy.Add(-1)
@@ -77,12 +88,6 @@ func (e *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.talk(w, r)
 		return
 	}
-	raw, err := io.ReadAll(r.Body)
-	if err != nil {
-		return
-	}
-	var do Ask
-	_ = json.Unmarshal(raw, &do) // or it is something else to echo
 	if do.Blocks || do.Hangs {
 		e.Hang()
 	}

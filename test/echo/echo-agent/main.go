@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -33,11 +34,14 @@ func run() error {
 		}
 	}()
 	began := time.Now().Unix()
+	var hangs sync.RWMutex
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ping", func(w http.ResponseWriter, _ *http.Request) {
+		hangs.RLock()
+		defer hangs.RUnlock()
 		_, _ = fmt.Fprintf(w, `{"status":"Healthy","time_of_last_update":%d}`, began) // the operator asks again
 	})
-	mux.Handle("/", &echo.Agent{Pod: name, Gone: gone, Exit: func() { os.Exit(1) }})
+	mux.Handle("/", &echo.Agent{Pod: name, Gone: gone, Hang: hangs.Lock, Resume: hangs.Unlock, Exit: func() { os.Exit(1) }})
 	server := &http.Server{Addr: ":8080", Handler: mux, ReadHeaderTimeout: time.Minute}
 	context.AfterFunc(ctx, func() { _ = server.Close() }) // it is thrown away
 	if err := server.ListenAndServe(); ctx.Err() == nil {
