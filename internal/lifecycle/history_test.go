@@ -26,6 +26,7 @@ type history struct {
 	reported  reported // status
 	reports   lifecycle.Reports
 	flapping  bool          // status says so
+	held      bool          // the last report, which was not due yet
 	restless  bool          // each compute has changed too often already
 	refused   bool          // the API server takes no pod
 	volume    string        // of each compute; empty if it has none
@@ -158,10 +159,10 @@ func (h *history) restart(leaseKnown bool) {
 		}
 		h.unsure += time.Second
 	}
-	inUse := h.inUse
+	inUse, held := h.inUse, h.held
 	h.look()
-	// What an agent that flaps had to wait to be told of may be told now.
-	if h.living() && h.facts.Pulse.Restored && h.inUse == inUse && !h.flapping && h.facts.State != state {
+	// A report that had to wait may be told now.
+	if h.living() && h.facts.Pulse.Restored && h.inUse == inUse && !held && h.facts.State != state {
 		h.t.Fatalf("a restart alone made %s of %s", h.facts.State, state)
 	}
 }
@@ -204,6 +205,7 @@ func (h *history) look() {
 // mayReport tells whether status says anew what the agent does. In the first state of a
 // compute it does at once.
 func (h *history) mayReport(before v1alpha1.SessionState, v lifecycle.Verdict) bool {
+	h.held = false
 	p, policy := h.facts.Pulse, h.facts.Policy
 	next := h.reported
 	next.write(p, v)
@@ -211,7 +213,8 @@ func (h *history) mayReport(before v1alpha1.SessionState, v lifecycle.Verdict) b
 	if p.Restored || !runs || next == h.reported && announcedIn(v).Equal(h.facts.Announced) {
 		return true
 	}
-	if due := h.reports.Due(h.facts, v); h.now.Before(due) {
+	due := h.reports.Due(h.facts, v)
+	if h.held = h.now.Before(due); h.held {
 		if h.lookAgain.IsZero() || due.Before(h.lookAgain) {
 			h.lookAgain = due
 		}
