@@ -51,13 +51,18 @@ var _ = Describe("The time of a call", func() {
 	It("ends also for a caller who takes nothing of his stream", func(ctx context.Context) {
 		d, agent := openDoor(limits(time.Minute, 8*time.Second)), newRuntime(ctx, newNamespace(ctx), idlesIn(2*idle))
 		session := warm(ctx, agent)
-		client := &http.Client{Transport: &http.Transport{DialContext: narrow, ReadBufferSize: 1 << 10}}
+		var conn net.Conn
+		client := &http.Client{Transport: &http.Transport{ReadBufferSize: 1 << 10, DialContext: func(ctx context.Context, network, address string) (_ net.Conn, err error) {
+			conn, err = narrow(ctx, network, address)
+			return conn, err
+		}}}
 		response, err := client.Do(d.request(ctx, path(agent, "invocations"), session, ask{Raw: "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n", Lots: len(aLot)}))
 		Expect(err).NotTo(HaveOccurred())
 		defer response.Body.Close()
 		Expect(response.StatusCode).To(Equal(http.StatusOK))
 		expectIdleStop(ctx, agent, session)
 		Expect(d.shut()).To(Succeed(), "nothing is in flight")
+		Expect(conn.(*net.TCPConn).SetReadBuffer(4 << 20)).To(Succeed()) // what is in the buffers comes in seconds
 		_, err = io.ReadAll(response.Body)
 		Expect(err).To(HaveOccurred(), "it is cut")
 	})
