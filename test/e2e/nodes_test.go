@@ -133,6 +133,26 @@ var _ = Describe("On several nodes", Ordered, func() {
 		gateways(ctx)
 	})
 
+	It("a session of a node whose object is deleted is served on another, and by a node that comes back", func(ctx context.Context) {
+		agent := runtimeOf(ctx, newNamespace(ctx), "echo")
+		port := reach(&gateways(ctx)[0], 8080)
+		Expect(text(call(ctx, port, agent, "invocations", session, struct{}{}))).To(ContainSubstring(`"invocations":1`))
+		old, nodes := sessionOf(ctx, agent, session).Status.Pod, len(workers(ctx))
+
+		Expect(api.Delete(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: old.Node}})).To(Succeed())
+		DeferCleanup(func(ctx context.Context) {
+			docker(ctx, "exec", old.Node, "systemctl", "restart", "kubelet") // which registers it again
+			Eventually(func() []corev1.Node { return workers(ctx) }).Should(HaveLen(nodes))
+			awaitOperator(ctx)
+			gateways(ctx)
+		})
+		Eventually(reading(ctx, sessionOf(ctx, agent, session))).Should(And( // the pod's own garbage collector waits for 40 s
+			HaveField("State", v1alpha1.StateStopped), HaveField("LastTermination.Reason", v1alpha1.StopComputeLost)))
+		port = gatewayBeside(ctx, old.Node)
+		Expect(text(call(ctx, port, agent, "invocations", session, struct{}{}))).To(ContainSubstring(`"invocations":1`), "a fresh memory")
+		Expect(sessionOf(ctx, agent, session).Status.Pod.Node).NotTo(Equal(old.Node))
+	})
+
 	It("a drain ends an idle session at once, and one in use when its call is over", func(ctx context.Context) {
 		agent := runtimeOf(ctx, newNamespace(ctx), "stream")
 		base := agent.DeepCopy()
