@@ -54,7 +54,7 @@ func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.Ag
 		return err
 	}
 	// A quota may count the last pod until it has gone.
-	if ending := found.ending(o.now, o.facts.Policy.Lost); len(ending) > 0 && o.refusal.reason == v1alpha1.ReasonPodRefused {
+	if ending := found.ending(o.now); len(ending) > 0 && o.refusal.reason == v1alpha1.ReasonPodRefused {
 		o.refusal, o.verdict.Wait.Message = nil, fmt.Sprintf("%s has not gone yet. %s", where(ending[0]), o.refusal.message)
 	}
 	return err

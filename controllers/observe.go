@@ -144,9 +144,9 @@ func (p *pods) replace(with *corev1.Pod) {
 }
 
 // ending are those of the earlier pods that do not count as lost.
-func (p *pods) ending(now time.Time, lost time.Duration) (list []*corev1.Pod) {
+func (p *pods) ending(now time.Time) (list []*corev1.Pod) {
 	for _, pod := range p.earlier {
-		if pod.DeletionTimestamp == nil || now.Before(pod.DeletionTimestamp.Add(lost)) {
+		if pod.DeletionTimestamp == nil || now.Before(pod.DeletionTimestamp.Add(lifecycle.LostAfter)) {
 			list = append(list, pod)
 		}
 	}
@@ -206,7 +206,7 @@ func (r *AgentSessionReconciler) gather(session *v1alpha1.AgentSession, found po
 		Occupied:   occupied(found.earlier),
 		Blind:      r.Prober == nil,
 	}
-	facts.Ending = len(found.ending(now, facts.Policy.Lost))
+	facts.Ending = len(found.ending(now))
 	remember(&facts, status)
 	if pod == nil {
 		return facts

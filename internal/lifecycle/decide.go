@@ -91,7 +91,7 @@ func (f Facts) decideStopped(now time.Time) Verdict {
 	}
 	v := Verdict{State: v1alpha1.StateStopped, Activation: f.Activation, Stop: f.LastStop}
 	if wanted > 0 {
-		v.Wait.Message, v.LookAgain = held, now.Add(f.Policy.Lost)
+		v.Wait.Message, v.LookAgain = held, now.Add(LostAfter)
 		return v
 	}
 	if f.Policy.TTL < 0 || f.Deleted || f.StoppedAt.IsZero() {
@@ -137,7 +137,7 @@ func (f Facts) decideRefused(now time.Time) Verdict {
 		return Verdict{State: v1alpha1.StateStopped, Activation: f.Activation, Stop: d.Stop}
 	}
 	if held := f.held(); held != "" {
-		return Verdict{State: v1alpha1.StateStarting, Activation: f.Activation, Wait: Wait{Message: held}, LookAgain: now.Add(f.Policy.Lost)}
+		return Verdict{State: v1alpha1.StateStarting, Activation: f.Activation, Wait: Wait{Message: held}, LookAgain: now.Add(LostAfter)}
 	}
 	v := f.start(now, f.Activation)
 	if f.Unmade != "" && !now.Before(v.Next.At) {
@@ -197,7 +197,7 @@ func (f Facts) lostAt(now time.Time) time.Time {
 	if !f.Compute.SilentSince.IsZero() {
 		return now
 	}
-	return f.Compute.GoneBy.Add(f.Policy.Lost)
+	return f.Compute.GoneBy.Add(LostAfter)
 }
 
 // Superseded tells whether a pod of a session is none of its computes any more: status

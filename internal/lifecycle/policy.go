@@ -40,9 +40,10 @@ const (
 	// which gateways write calls first.
 	reportBurst = 20
 	reportEvery = 3 * time.Minute
-	// lostAfter is how long after its grace a compute that was told to go, and has not
-	// gone, counts as lost.
-	lostAfter = 10 * time.Second
+	// LostAfter is how long after its grace a compute that was told to go, and has not
+	// gone, counts as lost. No time scale divides it: the grace is Kubernetes' own, and the
+	// kubelet, which sets it to zero shortly before a pod goes, has no scale.
+	LostAfter = 10 * time.Second
 	// maxEnding is how many pods of a session may be ending while another starts: who
 	// stops and wakes a session by turns would else have any number.
 	maxEnding = 3
@@ -106,8 +107,6 @@ type Policy struct {
 	Report time.Duration
 	// Tell is how long what is told of a session that starts stands at least.
 	Tell time.Duration
-	// Lost is how long after its grace a compute that has not gone counts as lost.
-	Lost time.Duration
 }
 
 // PolicyOf reads a spec. scale divides every duration; 1 leaves them.
@@ -125,7 +124,6 @@ func PolicyOf(spec *v1alpha1.AgentSessionSpec, scale int) Policy {
 		Merge:            mergeWindow / time.Duration(scale),
 		Report:           reportEvery / time.Duration(scale),
 		Tell:             tellWindow / time.Duration(scale),
-		Lost:             lostAfter / time.Duration(scale),
 	}
 	if spec.ProvisioningTimeoutSeconds > 0 {
 		p.Provisioning = seconds(spec.ProvisioningTimeoutSeconds)
