@@ -3,6 +3,7 @@ package kubeapi
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -92,9 +93,7 @@ func (k *kind) selectable(object runtime.Object) (labels.Set, fields.Set, error)
 		set["metadata.namespace"] = o.GetNamespace()
 	}
 	if k.fields != nil {
-		for name, value := range k.fields(object) {
-			set[name] = value
-		}
+		maps.Copy(set, k.fields(object))
 	}
 	return o.GetLabels(), set, nil
 }

@@ -30,7 +30,7 @@ import (
 // play is what is done to a server, and what came of it.
 type play struct {
 	*WithT
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // of one test
 	config *rest.Config
 	client client.WithWatch
 	lines  []string
@@ -43,16 +43,28 @@ var (
 		name string
 		act  func(*play)
 	}{
-		{"names", names}, {"conflicts", conflicts}, {"status", status}, {"patches", patches}, {"schema", schemas},
-		{"selectors", selectors}, {"watch", watches}, {"initial events", initialEvents}, {"deletion", deletions},
-		{"pods", podEnds}, {"events", eventsOfBoth}, {"leases", leasesOf}, {"tables", tables}, {"discovery", discoveries}, {"dry run", dryRun},
+		{"names", names},
+		{"conflicts", conflicts},
+		{"status", status},
+		{"patches", patches},
+		{"schema", schemas},
+		{"selectors", selectors},
+		{"watch", watches},
+		{"initial events", initialEvents},
+		{"deletion", deletions},
+		{"pods", podEnds},
+		{"events", eventsOfBoth},
+		{"leases", leasesOf},
+		{"tables", tables},
+		{"discovery", discoveries},
+		{"dry run", dryRun},
 	}
 )
 
 // say notes what came of a step: an error as clients see it, or a text.
 func (p *play) say(what string, err error, more ...any) {
 	line := what + ": " + fmt.Sprint(more...)
-	if status, ok := err.(apierrors.APIStatus); ok { //nolint:errorlint // clients return it so
+	if status, ok := err.(apierrors.APIStatus); ok {
 		s := status.Status()
 		line = fmt.Sprintf("%s: %d %s %s", what, s.Code, s.Reason, s.Message)
 	} else if err != nil {
@@ -443,7 +455,8 @@ func dryRun(p *play) {
 }
 
 // perform plays all steps against a server.
-func perform(t *testing.T, config *rest.Config) (said map[string][]string) {
+func perform(t *testing.T, config *rest.Config) map[string][]string {
+	t.Helper()
 	g, said := NewWithT(t), map[string][]string{}
 	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
 	g.Expect(err).NotTo(HaveOccurred())

@@ -54,7 +54,7 @@ func TestItIsAsKubernetes(t *testing.T) {
 		t.Run(step.name, func(t *testing.T) {
 			g := NewWithT(t)
 			g.Expect(want[step.name]).NotTo(BeEmpty())
-			g.Expect(len(got[step.name])).To(Equal(len(want[step.name])))
+			g.Expect(got[step.name]).To(HaveLen(len(want[step.name])))
 			for i, line := range want[step.name] {
 				g.Expect(got[step.name][i]).To(Equal(line))
 			}

@@ -238,21 +238,28 @@ func (v *view) GetList(_ context.Context, key string, opts storage.ListOptions, 
 	return v.UpdateList(list, now, "", nil)
 }
 
+// current reads an object that is to be changed.
+func (v *view) current(key string, ignoreNotFound bool) (row, runtime.Object, error) {
+	found, _, ok := v.get(key)
+	object := v.newFunc()
+	switch {
+	case ok:
+		return found, object, v.decodeInto(found.data, found.revision, object)
+	case ignoreNotFound:
+		return row{}, object, nil
+	}
+	return row{}, nil, storage.NewKeyNotFoundError(key, 0)
+}
+
 // GuaranteedUpdate changes an object, however often others do so meanwhile. What changes
 // nothing is no write.
 func (v *view) GuaranteedUpdate(ctx context.Context, key string, into runtime.Object, ignoreNotFound bool,
 	preconditions *storage.Preconditions, update storage.UpdateFunc, _ runtime.Object,
 ) error {
 	for ctx.Err() == nil {
-		found, _, ok := v.get(key)
-		if !ok && !ignoreNotFound {
-			return storage.NewKeyNotFoundError(key, 0)
-		}
-		object := v.newFunc()
-		if ok {
-			if err := v.decodeInto(found.data, found.revision, object); err != nil {
-				return err
-			}
+		found, object, err := v.current(key, ignoreNotFound)
+		if err != nil {
+			return err
 		}
 		if err := preconditions.Check(key, object); err != nil {
 			return err
@@ -265,7 +272,7 @@ func (v *view) GuaranteedUpdate(ctx context.Context, key string, into runtime.Ob
 		if err != nil {
 			return err
 		}
-		if ok && bytes.Equal(data, found.data) {
+		if bytes.Equal(data, found.data) {
 			return v.decodeInto(data, found.revision, into)
 		}
 		revision, won, err := v.put(key, found.revision, data)
@@ -284,12 +291,8 @@ func (v *view) Delete(ctx context.Context, key string, out runtime.Object, preco
 	validate storage.ValidateObjectFunc, _ runtime.Object, _ storage.DeleteOptions,
 ) error {
 	for ctx.Err() == nil {
-		found, _, ok := v.get(key)
-		if !ok {
-			return storage.NewKeyNotFoundError(key, 0)
-		}
-		object := v.newFunc()
-		if err := v.decodeInto(found.data, found.revision, object); err != nil {
+		found, object, err := v.current(key, false)
+		if err != nil {
 			return err
 		}
 		if err := preconditions.Check(key, object); err != nil {

@@ -117,7 +117,7 @@ func (w *watcher) send(ctx context.Context, event watch.Event) bool {
 
 // fail sends an error, after which nothing comes.
 func (w *watcher) fail(ctx context.Context, err error) bool {
-	status, ok := err.(apierrors.APIStatus) //nolint:errorlint // it is one of ours
+	status, ok := err.(apierrors.APIStatus)
 	if !ok {
 		status = &apierrors.StatusError{ErrStatus: apierrors.NewGenericServerResponse(http.StatusInternalServerError, "watch", w.view.resource, "", err.Error(), 0, true).ErrStatus}
 	}
