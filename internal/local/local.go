@@ -1,0 +1,237 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/internal/apiserver"
+	"github.com/agentsession/agentsession/internal/gateway"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+	"github.com/agentsession/agentsession/internal/local/kubeapi"
+	"github.com/agentsession/agentsession/internal/local/node"
+	"github.com/agentsession/agentsession/internal/prober"
+)
+
+// RuntimeName is the runtime of the command that is run.
+const RuntimeName = "agent"
+
+// Options of a platform.
+type Options struct {
+	// Command is an agent, and its arguments. {port} in them is where it is to listen.
+	Command []string
+	// Port of 127.0.0.1 where AgentCore's endpoint is. 0: any that is free.
+	Port int
+	// Lifecycle of the sessions. Nil: AgentCore's defaults.
+	Lifecycle *v1alpha1.LifecycleConfiguration
+	// Protocol that the agent speaks.
+	Protocol v1alpha1.ServerProtocol
+	// TimeScale divides every duration of the rules.
+	TimeScale int
+	// Kubeconfig is a file to write how kubectl reaches the API to. Empty: none.
+	Kubeconfig string
+	// Out gets what happens, and Err what agents write.
+	Out, Err io.Writer
+	// Log gets what operator and gateway log.
+	Log logr.Logger
+}
+
+// platform is what runs.
+type platform struct {
+	Options
+	api    *kubeapi.Server
+	client client.WithWatch
+	mgr    ctrl.Manager
+	node   *node.Node
+	door   *gateway.Gateway
+	at     net.Listener
+}
+
+// Run runs a platform until ctx ends, and ends all that it started. What cannot be had,
+// as a port, is an error before anything is started.
+func Run(ctx context.Context, o Options) (err error) {
+	p := &platform{Options: o}
+	if p.at, err = (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", o.Port)); err != nil {
+		return fmt.Errorf("listen on --port: %w", err)
+	}
+	if p.api, err = kubeapi.Start(ctx); err != nil {
+		return errors.Join(err, p.at.Close())
+	}
+	defer func() { err = errors.Join(err, p.api.Stop()) }()
+	if err := p.set(); err != nil {
+		return errors.Join(err, p.at.Close())
+	}
+	return p.run(ctx)
+}
+
+// set makes all parts.
+func (p *platform) set() error {
+	clusterTime := apiserver.NewClock(clock.RealClock{}, p.Log)
+	config := clusterTime.Listen(p.api.Config())
+	opts := controllers.ManagerOptions()
+	opts.Metrics = metricsserver.Options{BindAddress: "0"}
+	opts.Logger = p.Log
+	var err error
+	if p.mgr, err = ctrl.NewManager(config, opts); err != nil {
+		return fmt.Errorf("make the manager: %w", err)
+	}
+	if p.client, err = client.NewWithWatch(config, client.Options{Scheme: opts.Scheme}); err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	if err := p.setOperator(clusterTime); err != nil {
+		return err
+	}
+	if err := p.setGateway(config, clusterTime); err != nil {
+		return err
+	}
+	if p.Kubeconfig != "" {
+		return p.writeKubeconfig()
+	}
+	return nil
+}
+
+// writeKubeconfig writes a file that only this user may read: it has the token.
+func (p *platform) writeKubeconfig() error {
+	text, err := p.api.Kubeconfig()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(p.Kubeconfig, text, 0o600); err != nil {
+		return fmt.Errorf("write --write-kubeconfig: %w", err)
+	}
+	return nil
+}
+
+func (p *platform) setOperator(clusterTime *apiserver.Clock) error {
+	sessions := &controllers.AgentSessionReconciler{
+		Client: p.mgr.GetClient(), Live: p.mgr.GetAPIReader(), Recorder: p.mgr.GetEventRecorder("agentsession"), Clock: clusterTime,
+		TimeScale: p.TimeScale, AllowLoopback: true, GatewayURL: p.url(),
+		Prober: prober.New(prober.Options{Period: lifecycle.Period(p.TimeScale), Observe: controllers.ObservePing}),
+	}
+	if err := sessions.SetupWithManager(p.mgr); err != nil {
+		return fmt.Errorf("set up the operator: %w", err)
+	}
+	runtimes := &controllers.AgentRuntimeReconciler{Client: p.mgr.GetClient(), Live: p.mgr.GetAPIReader(), Region: controllers.DefaultRegion}
+	if err := runtimes.SetupWithManager(p.mgr); err != nil {
+		return fmt.Errorf("set up the operator: %w", err)
+	}
+	return nil
+}
+
+// setGateway makes a gateway that reads from the operator's cache, and waits for nobody's
+// writes.
+func (p *platform) setGateway(config *rest.Config, clusterTime *apiserver.Clock) error {
+	reads, err := client.New(config, client.Options{Scheme: p.mgr.GetScheme(), Cache: &client.CacheOptions{Reader: p.mgr.GetCache()}})
+	if err != nil {
+		return fmt.Errorf("make the gateway's client: %w", err)
+	}
+	p.door = gateway.New(gateway.Options{
+		Client: reads, Live: p.mgr.GetAPIReader(), Clock: clusterTime, Cluster: config, AllowLoopback: true, PublicURL: p.url(), Log: p.Log.WithName("gateway"),
+	})
+	return p.door.Watch(p.mgr.GetCache())
+}
+
+func (p *platform) url() string { return "http://" + p.at.Addr().String() }
+
+// run runs all parts. The API ends last, and the node before it: it still writes how
+// its processes ended.
+func (p *platform) run(ctx context.Context) error {
+	var err error
+	if p.node, err = node.New(p.client, p.Err); err != nil {
+		return errors.Join(err, p.at.Close())
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	parts := []func(context.Context) error{
+		p.node.Run,
+		func(ctx context.Context) error { return apiserver.Start(ctx, p.mgr) },
+		func(ctx context.Context) error { return p.door.Serve(ctx, p.at) },
+		p.begin,
+	}
+	ended := make(chan error, len(parts))
+	for _, part := range parts {
+		go func() { ended <- part(ctx) }()
+	}
+	for range parts {
+		err = errors.Join(err, <-ended)
+		stop() // one that ends ends all
+	}
+	return err
+}
+
+// begin makes the runtime, says where it is, and tells what happens.
+func (p *platform) begin(ctx context.Context) error {
+	agent := p.runtime()
+	if err := p.client.Create(ctx, agent); err != nil {
+		if apierrors.IsInvalid(err) {
+			return fmt.Errorf("make the runtime: %w", err)
+		}
+		return errors.Join(ctx.Err(), fmt.Errorf("make the runtime: %w", err))
+	}
+	if err := p.waitForArn(ctx, agent); err != nil || ctx.Err() != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(p.Out, "AgentCore's endpoint is here, for any AWS client:\n\n  export AWS_ENDPOINT_URL_BEDROCK_AGENTCORE=%s\n\nagentRuntimeArn: %s\n\n",
+		p.url(), agent.Status.AgentRuntimeArn) // who closed the terminal reads nothing
+	return newNarrator(p.Out, p.TimeScale).run(ctx, p.client)
+}
+
+// waitForArn waits until the operator has named the runtime, and the gateway knows it.
+func (p *platform) waitForArn(ctx context.Context, agent *v1alpha1.AgentRuntime) error {
+	events, err := p.client.Watch(ctx, &v1alpha1.AgentRuntimeList{}, client.InNamespace(agent.Namespace), client.MatchingFields{"metadata.name": agent.Name})
+	if err != nil {
+		return fmt.Errorf("watch the runtime: %w", err)
+	}
+	defer events.Stop()
+	for event := range events.ResultChan() {
+		if now, ok := event.Object.(*v1alpha1.AgentRuntime); ok && now.Status.AgentRuntimeArn != "" {
+			*agent = *now
+			return nil
+		}
+	}
+	return ctx.Err()
+}
+
+// runtime is the agent that is run.
+func (p *platform) runtime() *v1alpha1.AgentRuntime {
+	return &v1alpha1.AgentRuntime{
+		ObjectMeta: metav1.ObjectMeta{Name: RuntimeName, Namespace: kubeapi.Namespace},
+		Spec: v1alpha1.AgentRuntimeSpec{
+			ProtocolConfiguration: v1alpha1.ProtocolConfiguration{ServerProtocol: p.Protocol}, LifecycleConfiguration: p.Lifecycle,
+			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{
+				Name: "agent", Image: "process", Command: p.Command,
+				Ports: []corev1.ContainerPort{{ContainerPort: portOf(p.Protocol)}},
+				// AWS's SDK for Python would listen on all of the machine's addresses.
+				Env: []corev1.EnvVar{{Name: "DOCKER_CONTAINER"}},
+			}}}},
+		},
+	}
+}
+
+// portOf is the contract's port of a protocol.
+func portOf(protocol v1alpha1.ServerProtocol) int32 {
+	switch protocol {
+	case v1alpha1.ProtocolMCP:
+		return contract.MCPPort
+	case v1alpha1.ProtocolA2A:
+		return contract.A2APort
+	default:
+		return contract.Port
+	}
+}

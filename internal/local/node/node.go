@@ -1,0 +1,111 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+// Name is that of the node.
+const Name = "local"
+
+// Node runs pods as processes.
+type Node struct {
+	client    client.WithWatch
+	out       *lines
+	guard     *guard
+	addresses addresses
+
+	mu   sync.Mutex
+	pods map[types.UID]*process
+	done sync.WaitGroup
+}
+
+// New returns a node that writes what processes say to a writer.
+func New(c client.WithWatch, out io.Writer) (*Node, error) {
+	guard, err := newGuard()
+	if err != nil {
+		return nil, err
+	}
+	return &Node{
+		client: c, out: &lines{to: out}, guard: guard,
+		addresses: addresses{held: map[netip.Addr]bool{}}, pods: map[types.UID]*process{},
+	}, nil
+}
+
+// Run runs pods until ctx ends. Then the processes that are left are ended as pods are:
+// with SIGTERM, and SIGKILL after their grace.
+func (n *Node) Run(ctx context.Context) error {
+	err := n.watch(ctx)
+	n.mu.Lock()
+	for _, p := range n.pods {
+		p.end(p.grace())
+	}
+	n.mu.Unlock()
+	n.done.Wait()
+	return errors.Join(err, n.guard.close())
+}
+
+func (n *Node) watch(ctx context.Context) error {
+	for ctx.Err() == nil {
+		events, err := n.client.Watch(ctx, &corev1.PodList{}, client.HasLabels{v1alpha1.LabelSession})
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("watch the pods: %w", err)
+		}
+		for event := range events.ResultChan() {
+			if pod, ok := event.Object.(*corev1.Pod); ok {
+				n.handle(ctx, event.Type, pod)
+			}
+		}
+	}
+	return nil
+}
+
+// handle starts and ends processes as the API says. What waits for a process does so in
+// a goroutine of it.
+func (n *Node) handle(ctx context.Context, kind watch.EventType, pod *corev1.Pod) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p := n.pods[pod.UID]
+	switch {
+	case kind == watch.Deleted:
+		if p != nil {
+			p.end(0)
+		}
+	case pod.DeletionTimestamp != nil:
+		if p == nil { // it never ran
+			n.done.Go(func() { n.remove(ctx, pod) })
+			return
+		}
+		p.end(graceOf(pod))
+	case p == nil && pod.Spec.NodeName == "":
+		p = newProcess(n, pod)
+		n.pods[pod.UID] = p
+		n.done.Go(func() { p.run(ctx) })
+	}
+}
+
+// forget drops a process whose pod has gone, or has ended.
+func (n *Node) forget(uid types.UID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.pods, uid)
+}
+
+// remove ends the deletion of a pod, and only of this very one.
+func (n *Node) remove(ctx context.Context, pod *corev1.Pod) {
+	_ = n.client.Delete(context.WithoutCancel(ctx), pod, client.GracePeriodSeconds(0), client.Preconditions{UID: &pod.UID}) // it may have gone
+}

@@ -1,0 +1,173 @@
+package node_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/local/kubeapi"
+	"github.com/agentsession/agentsession/internal/local/node"
+)
+
+// patience is how long a test waits for what has to come, on a busy machine.
+const patience = 2 * time.Minute
+
+// envListen has this test's program be an agent that listens there.
+const envListen = "NODE_TEST_LISTEN"
+
+func TestMain(m *testing.M) {
+	at := os.Getenv(envListen)
+	if at == "" {
+		os.Exit(m.Run())
+	}
+	err := http.ListenAndServe(os.ExpandEnv(at), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { //nolint:gosec // it is for a moment
+		fmt.Fprint(w, os.Getenv("NAME"))
+	}))
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+// laptop is an API and a node.
+type laptop struct {
+	*WithT
+	ctx    context.Context
+	client client.WithWatch
+}
+
+func start(t *testing.T) *laptop {
+	t.Helper()
+	g := NewWithT(t)
+	api, err := kubeapi.Start(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	c, err := client.NewWithWatch(api.Config(), client.Options{Scheme: clientgoscheme.Scheme})
+	g.Expect(err).NotTo(HaveOccurred())
+	n, err := node.New(c, io.Discard)
+	g.Expect(err).NotTo(HaveOccurred())
+	running, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(running) }()
+	t.Cleanup(func() {
+		stop()
+		g.Eventually(ended, patience).Should(Receive(BeNil()))
+		g.Expect(api.Stop()).To(Succeed())
+	})
+	return &laptop{g, t.Context(), c}
+}
+
+// freePort is one that nobody listens at.
+func (l *laptop) freePort() int32 {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	l.Expect(err).NotTo(HaveOccurred())
+	defer listener.Close()
+	return int32(listener.Addr().(*net.TCPAddr).Port)
+}
+
+func (l *laptop) run(name string, port int32, env map[string]string, command ...string) *corev1.Pod {
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: kubeapi.Namespace, Labels: map[string]string{v1alpha1.LabelSession: name}},
+		Spec: corev1.PodSpec{TerminationGracePeriodSeconds: new(int64(1)), Containers: []corev1.Container{{
+			Name: "agent", Image: "process", Command: command, Ports: []corev1.ContainerPort{{ContainerPort: port}},
+		}}},
+	}
+	for key, value := range env {
+		pod.Spec.Containers[0].Env = append(pod.Spec.Containers[0].Env, corev1.EnvVar{Name: key, Value: value})
+	}
+	l.Expect(l.client.Create(l.ctx, pod)).To(Succeed())
+	return pod
+}
+
+func (l *laptop) becomes(pod *corev1.Pod, phase corev1.PodPhase) corev1.ContainerState {
+	l.Eventually(func() (corev1.PodPhase, error) {
+		return pod.Status.Phase, l.client.Get(l.ctx, client.ObjectKeyFromObject(pod), pod)
+	}, patience).Should(Equal(phase))
+	return pod.Status.ContainerStatuses[0].State
+}
+
+func (l *laptop) goes(pod *corev1.Pod) {
+	l.Expect(client.IgnoreNotFound(l.client.Delete(l.ctx, pod))).To(Succeed())
+	l.Eventually(func() bool { return apierrors.IsNotFound(l.client.Get(l.ctx, client.ObjectKeyFromObject(pod), pod)) }, patience).Should(BeTrue())
+}
+
+// answers waits until an agent is reached at its pod's address.
+func (l *laptop) answers(pod *corev1.Pod, port int32, want string) {
+	url := "http://" + net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(int(port)))
+	l.Eventually(func() (string, error) {
+		answer, err := http.Get(url)
+		if err != nil {
+			return "", err
+		}
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		return string(text), err
+	}, patience).Should(Equal(want))
+}
+
+// TestEachPodHasThePortOfTheContract: although each agent listens at another.
+func TestEachPodHasThePortOfTheContract(t *testing.T) {
+	l := start(t)
+	port := l.freePort()
+	pods := map[string]*corev1.Pod{}
+	for _, name := range []string{"one", "two"} {
+		pods[name] = l.run(name, port, map[string]string{envListen: "127.0.0.1:$PORT", "NAME": name}, os.Args[0])
+	}
+	for name, pod := range pods {
+		running := l.becomes(pod, corev1.PodRunning).Running
+		l.Expect(running.StartedAt.IsZero()).To(BeFalse())
+		l.Expect(pod.Spec.NodeName).To(Equal(node.Name))
+		l.answers(pod, port, name)
+	}
+	for _, pod := range pods {
+		l.goes(pod)
+	}
+}
+
+// TestAnAgentThatInsists: on the port of the contract, whatever it is told.
+func TestAnAgentThatInsists(t *testing.T) {
+	for _, host := range []string{"127.0.0.1", "0.0.0.0"} {
+		t.Run(host, func(t *testing.T) {
+			l := start(t)
+			port := l.freePort()
+			pod := l.run("insists", port, map[string]string{envListen: fmt.Sprintf("%s:%d", host, port), "NAME": "here"}, os.Args[0])
+			l.becomes(pod, corev1.PodRunning)
+			l.answers(pod, port, "here")
+		})
+	}
+}
+
+// TestEnds: as a kubelet tells them.
+func TestEnds(t *testing.T) {
+	l := start(t)
+	failed := l.becomes(l.run("fails", 1, nil, "sh", "-c", "echo its last words; exit 7"), corev1.PodFailed).Terminated
+	l.Expect(*failed).To(And(HaveField("ExitCode", BeEquivalentTo(7)), HaveField("Reason", "Error"), HaveField("Message", "its last words\n")))
+	done := l.becomes(l.run("succeeds", 1, nil, "sh", "-c", "exit 0"), corev1.PodSucceeded).Terminated
+	l.Expect(*done).To(And(HaveField("ExitCode", BeEquivalentTo(0)), HaveField("Reason", "Completed")))
+	killed := l.becomes(l.run("killed", 1, nil, "sh", "-c", "kill -9 $$"), corev1.PodFailed).Terminated
+	l.Expect(killed.ExitCode).To(BeEquivalentTo(137))
+	absent := l.becomes(l.run("absent", 1, nil, "no-such-command"), corev1.PodFailed).Terminated
+	l.Expect(*absent).To(And(HaveField("ExitCode", BeEquivalentTo(128)), HaveField("Reason", "StartError"), HaveField("Message", ContainSubstring("no-such-command"))))
+}
+
+// TestADeafProcess: one that does not end when it is told to is killed after its grace,
+// with what it started.
+func TestADeafProcess(t *testing.T) {
+	l := start(t)
+	pod := l.run("deaf", 1, nil, "sh", "-c", "trap '' TERM; while :; do sleep 1000; done")
+	l.becomes(pod, corev1.PodRunning)
+	begun := time.Now()
+	l.goes(pod)
+	l.Expect(time.Since(begun)).To(BeNumerically(">=", time.Second), "it had its grace")
+}

@@ -1,0 +1,242 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// What a kubelet says of a program that cannot be run.
+const (
+	startErrorCode   = 128
+	reasonStartError = "StartError"
+	reasonError      = "Error"
+	reasonCompleted  = "Completed"
+)
+
+// process is a pod that runs.
+type process struct {
+	node *Node
+	pod  *corev1.Pod // as it was made
+	addr netip.Addr
+	out  *output
+
+	ending  sync.Once
+	endIn   chan time.Duration // the grace, once
+	killed  chan struct{}      // closed when there is none
+	killing sync.Once
+	started metav1.Time
+}
+
+func newProcess(n *Node, pod *corev1.Pod) *process {
+	return &process{
+		node: n, pod: pod, addr: n.addresses.take(),
+		out:   &output{prefix: sessionOf(pod) + " | ", to: n.out},
+		endIn: make(chan time.Duration, 1), killed: make(chan struct{}),
+	}
+}
+
+// sessionOf is the session's name as its callers and its agent know it.
+func sessionOf(pod *corev1.Pod) string {
+	for _, v := range lifecycle.AgentContainer(pod).Env {
+		if v.Name == contract.EnvRuntimeSessionID {
+			return v.Value
+		}
+	}
+	return pod.Labels[v1alpha1.LabelSession]
+}
+
+func graceOf(pod *corev1.Pod) time.Duration {
+	seconds := int64(corev1.DefaultTerminationGracePeriodSeconds)
+	if pod.Spec.TerminationGracePeriodSeconds != nil {
+		seconds = *pod.Spec.TerminationGracePeriodSeconds
+	}
+	if pod.DeletionGracePeriodSeconds != nil {
+		seconds = *pod.DeletionGracePeriodSeconds
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+func (p *process) grace() time.Duration { return graceOf(p.pod) }
+
+// end has the process end, with a grace or at once. It may be called again.
+func (p *process) end(grace time.Duration) {
+	p.ending.Do(func() { p.endIn <- grace })
+	if grace <= 0 {
+		p.killing.Do(func() { close(p.killed) })
+	}
+}
+
+// run runs the pod to its end.
+func (p *process) run(ctx context.Context) {
+	defer p.node.forget(p.pod.UID)
+	defer p.node.addresses.release(p.addr)
+	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: Name}}
+	if err := p.node.client.SubResource("binding").Create(ctx, p.pod, binding); err != nil {
+		return // it has gone meanwhile
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // it is ended with a grace
+	defer stop()
+	command, port, err := p.command(ctx)
+	if err == nil {
+		err = p.node.guard.start(command)
+	}
+	p.started = metav1.Now()
+	if err != nil {
+		p.report(ctx, p.startFailed(err))
+		<-p.endIn
+		p.node.remove(ctx, p.pod)
+		return
+	}
+	p.report(ctx, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: p.started}})
+	at := netip.AddrPortFrom(p.addr, p.contractPort())
+	forwarding, stopForwarding := context.WithCancel(ctx)
+	go forward(forwarding, at, port)
+	told := p.wait(command)
+	stopForwarding()
+	p.report(ctx, p.ended(command.ProcessState))
+	if !told {
+		<-p.endIn
+	}
+	p.node.remove(ctx, p.pod)
+}
+
+// wait waits for the end of the process, and tells whether it was told to end.
+func (p *process) wait(command *exec.Cmd) (told bool) {
+	exited := make(chan struct{})
+	go func() {
+		_ = command.Wait() // its state says how it ended
+		close(exited)
+	}()
+	group := command.Process.Pid
+	select {
+	case <-exited:
+	case grace := <-p.endIn:
+		told = true
+		_ = syscall.Kill(-group, syscall.SIGTERM) // it may have ended
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-exited:
+		case <-timer.C:
+		case <-p.killed:
+		}
+	}
+	p.node.guard.ended(group)
+	<-exited
+	return told
+}
+
+// contractPort is where the agent is asked and called.
+func (p *process) contractPort() uint16 {
+	for _, port := range lifecycle.AgentContainer(p.pod).Ports {
+		if port.ContainerPort > 0 && port.ContainerPort <= 65535 {
+			return uint16(port.ContainerPort)
+		}
+	}
+	return 8080
+}
+
+// command is the agent's, with what it is to know.
+func (p *process) command(ctx context.Context) (*exec.Cmd, uint16, error) {
+	agent := lifecycle.AgentContainer(p.pod)
+	words := append(append([]string(nil), agent.Command...), agent.Args...)
+	if len(words) == 0 {
+		return nil, 0, errors.New("the agent's container has no command, and images are not run here")
+	}
+	port, err := freePort(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	for i := range words {
+		words[i] = strings.ReplaceAll(words[i], "{port}", strconv.Itoa(int(port)))
+	}
+	if _, err := exec.LookPath(words[0]); err != nil {
+		return nil, 0, fmt.Errorf("find the command: %w", err)
+	}
+	command := exec.Command(words[0], words[1:]...) //nolint:gosec,noctx // it is what the user wants to run; it ends by its group
+	command.Args[0] = words[0]
+	command.Dir = agent.WorkingDir
+	command.Env = os.Environ()
+	for _, v := range agent.Env {
+		command.Env = append(command.Env, v.Name+"="+v.Value)
+	}
+	temporary, err := os.MkdirTemp(p.node.guard.dir, "")
+	if err != nil {
+		return nil, 0, fmt.Errorf("make a directory for temporary files: %w", err)
+	}
+	command.Env = append(command.Env, "PORT="+strconv.Itoa(int(port)), "TMPDIR="+temporary)
+	command.Stdout, command.Stderr = p.out, p.out
+	command.WaitDelay = time.Second // for what inherited its output
+	return command, port, nil
+}
+
+func (p *process) startFailed(err error) corev1.ContainerState {
+	return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		ExitCode: startErrorCode, Reason: reasonStartError, Message: err.Error(), StartedAt: metav1.Unix(0, 0), FinishedAt: metav1.Now(),
+	}}
+}
+
+// ended is how the process ended, with its last words if it failed.
+func (p *process) ended(state *os.ProcessState) corev1.ContainerState {
+	words := p.out.end()
+	end := &corev1.ContainerStateTerminated{Reason: reasonCompleted, StartedAt: p.started, FinishedAt: metav1.Now()}
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		end.ExitCode = 128 + int32(status.Signal()) //nolint:gosec // a signal's number
+	} else {
+		end.ExitCode = int32(state.ExitCode()) //nolint:gosec // an exit code
+	}
+	if end.ExitCode != 0 {
+		end.Reason, end.Message = reasonError, words
+	}
+	return corev1.ContainerState{Terminated: end}
+}
+
+// report writes the pod's status as a kubelet does.
+func (p *process) report(ctx context.Context, state corev1.ContainerState) {
+	var now corev1.Pod
+	if err := p.node.client.Get(ctx, client.ObjectKeyFromObject(p.pod), &now); err != nil || now.UID != p.pod.UID {
+		return // it has gone
+	}
+	base := now.DeepCopy()
+	running := state.Running != nil
+	now.Status.Phase = corev1.PodRunning
+	if state.Terminated != nil {
+		now.Status.Phase = corev1.PodSucceeded
+		if state.Terminated.ExitCode != 0 {
+			now.Status.Phase = corev1.PodFailed
+		}
+	}
+	now.Status.HostIP, now.Status.PodIP = "127.0.0.1", p.addr.String()
+	now.Status.PodIPs = []corev1.PodIP{{IP: now.Status.PodIP}}
+	now.Status.StartTime = &p.started
+	ready := corev1.ConditionFalse
+	if running {
+		ready = corev1.ConditionTrue
+	}
+	now.Status.Conditions = []corev1.PodCondition{
+		{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}, {Type: corev1.PodInitialized, Status: corev1.ConditionTrue},
+		{Type: corev1.ContainersReady, Status: ready}, {Type: corev1.PodReady, Status: ready},
+	}
+	agent := lifecycle.AgentContainer(&now)
+	now.Status.ContainerStatuses = []corev1.ContainerStatus{{
+		Name: agent.Name, Image: agent.Image, State: state, Ready: running, Started: &running,
+	}}
+	_ = p.node.client.Status().Patch(ctx, &now, client.MergeFrom(base)) // it may have gone
+}
