@@ -7,14 +7,14 @@ import (
 )
 
 // known are mutants that were alive once, and what notices them since.
-var known = []struct{ file, old, new, specs string }{
-	{"controllers/observe.go", "case pod.UID != recorded.UID:", "case false:", "What happens meanwhile"},
-	{"controllers/act.go", "options := []client.DeleteOption{client.Preconditions{UID: &pod.UID}}", "options := []client.DeleteOption{}", "What happens meanwhile"},
-	{"controllers/act.go", "client.Preconditions{UID: &session.UID, ResourceVersion: &session.ResourceVersion}", "client.Preconditions{UID: &session.UID}", "What happens meanwhile"},
-	{"controllers/observe.go", "pulse.Unseen = idle.Sub(pulse.Since)", "_ = idle", "What happens meanwhile"},
-	{"controllers/observe.go", "pulse.AnsweredAt = seen", "_ = seen", "What happens meanwhile"},
-	{"controllers/report.go", "if pulse.Restored && old.NextStop != nil {", "if false {", "What happens meanwhile"},
-	{"controllers/act.go", "if pod.Labels[v1alpha1.LabelVersion] != wanted.Labels[v1alpha1.LabelVersion] {", "if false {", "What happens meanwhile"},
+var known = []struct{ file, old, new, pkg, specs string }{
+	{"controllers/observe.go", "case pod.UID != recorded.UID:", "case false:", "controllers", "What happens meanwhile"},
+	{"controllers/act.go", "options := []client.DeleteOption{client.Preconditions{UID: &pod.UID}}", "options := []client.DeleteOption{}", "controllers", "What happens meanwhile"},
+	{"controllers/act.go", "client.Preconditions{UID: &session.UID, ResourceVersion: &session.ResourceVersion}", "client.Preconditions{UID: &session.UID}", "controllers", "What happens meanwhile"},
+	{"controllers/observe.go", "pulse.Unseen = idle.Sub(pulse.Since)", "_ = idle", "controllers", "What happens meanwhile"},
+	{"controllers/observe.go", "pulse.AnsweredAt = seen", "_ = seen", "controllers", "What happens meanwhile"},
+	{"controllers/report.go", "if pulse.Restored && old.NextStop != nil {", "if false {", "controllers", "What happens meanwhile"},
+	{"controllers/act.go", "if pod.Labels[v1alpha1.LabelVersion] != wanted.Labels[v1alpha1.LabelVersion] {", "if false {", "controllers", "What happens meanwhile"},
 }
 
 // explanations say why a mutant lives, by its file and its line: what it changes is no
@@ -34,8 +34,8 @@ func written() ([]mutant, error) {
 			return nil, fmt.Errorf("%s has %q %d times: it must be there once", m.file, m.old, n)
 		}
 		all = append(all, mutant{
-			m.file, bytes.Index(raw, []byte(m.old)), m.old, m.new,
-			[]string{"./controllers", "-ginkgo.fail-on-empty", "-ginkgo.timeout=4m", "-ginkgo.focus=" + m.specs},
+			file: m.file, at: bytes.Index(raw, []byte(m.old)), old: m.old, new: m.new,
+			tests: suite{m.pkg, [][]string{{"-ginkgo.fail-on-empty", "-ginkgo.timeout=4m", "-ginkgo.focus=" + m.specs}}},
 		})
 	}
 	return all, nil
