@@ -3,16 +3,28 @@ package main
 // rules are the files whose code is broken wherever that can be done, and the tests that
 // should notice.
 var rules = []struct {
-	files string // a pattern
+	files []string
 	tests suite
 }{
-	{"internal/lifecycle/*.go", suite{"internal/lifecycle", slowLast("^(TestNoReportIsLate|TestNoCallIsStoppedUnder)$", "-rapid.nofailfile", "-rapid.shrinktime=1ms")}},
+	{[]string{"*.go"}, suite{"internal/lifecycle", [][]string{
+		{"-test.timeout=1m", "-test.skip=" + seconds, "-rapid.nofailfile", "-rapid.shrinktime=1ms", "-rapid.checks=100"},
+		{"-test.timeout=1m", "-test.skip=" + seconds, "-rapid.nofailfile", "-rapid.shrinktime=1ms"},
+		{"-test.timeout=5m", "-test.run=" + seconds, "-rapid.nofailfile", "-rapid.shrinktime=1ms"},
+	}}},
+	{[]string{"answer.go", "usual.go", "outage.go", "beside.go", "tasks.go"}, suite{"internal/prober", [][]string{
+		{"-test.timeout=1m", "-test.run=" + judging},
+		{"-test.timeout=3m", "-test.skip=" + judging},
+	}}},
+	{[]string{"traffic.go", "running.go", "look.go"}, suite{"internal/gateway", [][]string{
+		{"-test.timeout=1m", "-test.skip=" + closed, "-rapid.nofailfile", "-rapid.shrinktime=1ms"},
+	}}},
 }
 
-// slowLast are two rounds: of all tests but those that take seconds, and of these.
-func slowLast(slow string, args ...string) [][]string {
-	return [][]string{
-		append([]string{"-test.timeout=1m", "-test.skip=" + slow}, args...),
-		append([]string{"-test.timeout=5m", "-test.run=" + slow}, args...),
-	}
-}
+// seconds is what the tests of internal/lifecycle take that do.
+const seconds = "^(TestNoReportIsLate|TestNoCallIsStoppedUnder)$"
+
+// judging are the tests of internal/prober that are of answers alone.
+const judging = "^(Fuzz.*|Test(GoodAnswers|AnswersThatDiffer|GoodAnswersOfMCP|TheHeadOfMCP|RefusalsOfMCP|Outage|AnOutage|Namespaces|OnlyAGoodAnswer|SecondConnection|AskTasks|FetchTasks).*)$"
+
+// closed takes seconds, and is of connections.
+const closed = "^TestNoCallOnAConnectionThatIsClosed$"

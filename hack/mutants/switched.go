@@ -159,23 +159,25 @@ func (e edits) compare(n *ast.BinaryExpr, m mutant, offset func(token.Pos) int) 
 
 // ofRule are the mutants of one of the rules, and what the compiler is to read in the
 // place of its files for those that have a switch.
-func ofRule(files string, tests suite) (all []mutant, replaced map[string][]byte, err error) {
-	found, err := filepath.Glob(files)
-	if err != nil {
-		return nil, nil, fmt.Errorf("find the rules: %w", err)
-	}
+func ofRule(files []string, tests suite) (all []mutant, replaced map[string][]byte, err error) {
 	replaced = map[string][]byte{
 		filepath.Join(tests.pkg, "mutant.go"): fmt.Appendf(nil, switches, filepath.Base(tests.pkg), switchedOn),
 	}
-	for _, file := range found {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		mutants, switched, err := ofFile(file, tests, len(all)+1)
+	for _, pattern := range files {
+		found, err := filepath.Glob(filepath.Join(tests.pkg, pattern))
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, fmt.Errorf("find the rules: %w", err)
 		}
-		all, replaced[file] = append(all, mutants...), switched
+		for _, file := range found {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			mutants, switched, err := ofFile(file, tests, len(all)+1)
+			if err != nil {
+				return nil, nil, err
+			}
+			all, replaced[file] = append(all, mutants...), switched
+		}
 	}
 	return all, replaced, nil
 }
