@@ -13,7 +13,7 @@ var rules = []struct {
 	}}},
 	{[]string{"answer.go", "usual.go", "outage.go", "beside.go", "tasks.go"}, suite{"internal/prober", [][]string{
 		{"-test.timeout=1m", "-test.run=" + judging},
-		{"-test.timeout=3m", "-test.skip=" + judging},
+		{"-test.timeout=3m", "-test.run=" + hostile},
 	}}},
 	{[]string{"traffic.go", "running.go", "look.go"}, suite{"internal/gateway", [][]string{
 		{"-test.timeout=1m", "-test.skip=" + closed, "-rapid.nofailfile", "-rapid.shrinktime=1ms"},
@@ -25,6 +25,9 @@ const seconds = "^(TestNoReportIsLate|TestNoCallIsStoppedUnder)$"
 
 // judging are the tests of internal/prober that are of answers alone.
 const judging = "^(Fuzz.*|Test(GoodAnswers|AnswersThatDiffer|GoodAnswersOfMCP|TheHeadOfMCP|RefusalsOfMCP|Outage|AnOutage|Namespaces|OnlyAGoodAnswer|SecondConnection|AskTasks|FetchTasks).*)$"
+
+// hostile are those that take seconds, and do not depend on the machine's speed.
+const hostile = "^Test(HostileAgents|SwitchingProtocols.*|BytesRead.*|StreamNeedNotEnd|AnotherQuestion|OneThread.*|CancelEndsTheTrial|TasksAre.*|AgentsThatHang.*)$"
 
 // closed takes seconds, and is of connections.
 const closed = "^TestNoCallOnAConnectionThatIsClosed$"

@@ -25,7 +25,7 @@ var (
 
 // build makes the test binary of a package as an overlay has it.
 func (s suite) build(ctx context.Context, overlay, binary string) error {
-	return do(ctx, exec.CommandContext(ctx, "go", "test", "-c", "-ldflags=-s", "-overlay="+overlay, "-o="+binary, "./"+s.pkg), errBuild)
+	return do(ctx, exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-s", "-overlay="+overlay, "-o="+binary, "./"+s.pkg), errBuild)
 }
 
 // run runs round after round until a test fails, with one of the mutants that the binary
