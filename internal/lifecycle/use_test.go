@@ -358,6 +358,7 @@ func TestALeaseIsGivenBackByWhoeverHoldsIt(t *testing.T) {
 		"given back after a later call of another's": {lifecycle.Use{EndedAt: earlier, Held: mine}, seen(now, mine), zero, zero, true},
 		"given back late":        {lifecycle.Use{EndedAt: now.Add(-21 * time.Second), Held: mine}, seen(earlier, mine), now, zero, true},
 		"given back at its end":  {lifecycle.Use{EndedAt: now.Add(-time.Minute), Held: now}, seen(earlier, now), zero, zero, true},
+		"none was taken":         {lifecycle.Use{EndedAt: now}, seen(earlier, zero), zero, zero, true},
 		"that of another stands": {lifecycle.Use{EndedAt: now, Held: mine}, seen(earlier, longer), longer, zero, true},
 		"nothing to tell":        {lifecycle.Use{EndedAt: earlier}, seen(now, longer), longer, zero, false},
 	} {
