@@ -110,6 +110,8 @@ func ofFile(file string, tests suite, first int) (all []mutant, switched []byte,
 	ast.Inspect(code, func(n ast.Node) bool {
 		m := mutant{file: file, tests: tests, number: first + len(all)}
 		switch n := n.(type) {
+		case *ast.GenDecl: // figures are no rules
+			return n.Tok != token.CONST
 		case *ast.BinaryExpr:
 			m.at, m.old, m.new = offset(n.OpPos), n.Op.String(), neighbours[n.Op]
 			if m.new == "" {

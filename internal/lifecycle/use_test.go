@@ -215,6 +215,9 @@ func TestSeenOf(t *testing.T) {
 		"of a long idle timeout": {session(0, func(s *v1alpha1.AgentSession) {
 			s.Status.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 28800}
 		}), 8 * time.Hour, 450 * time.Second, 30 * time.Second},
+		"of a long one at a time scale": {session(15, scaled(10), func(s *v1alpha1.AgentSession) {
+			s.Status.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 28800}
+		}), 48 * time.Minute, 45 * time.Second, 3 * time.Second},
 		"at a time scale":                {session(15, scaled(10)), 90 * time.Second, 45 * time.Second, 3 * time.Second},
 		"at one that shortens no period": {session(15, scaled(100)), 9 * time.Second, 4500 * time.Millisecond, 1500 * time.Millisecond},
 	} {
