@@ -35,7 +35,9 @@ var known = []struct {
 var explanations = map[string]string{
 	"clock.go: case by <= 0:":                           "a clock that is set back by nothing is as it was",
 	"decide.go: return activation <= status.Activation": "they are not equal there",
-	"answer.go: if err != nil || r.err == nil {":        "nothing reads on after an error",
+	"outage.go: if space.silent > worst.silent || space.silent == worst.silent && space.known <= worst.known {": "of two alike it is all the same which is looked away from",
+	"printable.go: if keep := 4 * maxLastWords; len(s) >= keep { // what is only space shrinks":                 "the last so many bytes of so many are all",
+	"answer.go: if err != nil || r.err == nil {":                                                                "nothing reads on after an error",
 }
 
 // written are the known mutants. One whose place is not there, or not the only one, is an

@@ -3,8 +3,8 @@
 // nobody has explained.
 //
 // There are two kinds: those written down in known.go, each of which was alive once, with
-// the specs that kill it; and those of the rules, where each comparison and each connective
-// of what rules.go names is turned into its neighbour. Nothing in the source tree is
+// the specs that kill it; and those of the rules, where each operator and each connective of
+// what rules.go names is turned into its neighbour. Nothing in the source tree is
 // touched: the compiler reads the broken file by an overlay.
 package main
 

@@ -114,7 +114,7 @@ func ofFile(file string, tests suite, first int) (all []mutant, switched []byte,
 			return n.Tok != token.CONST
 		case *ast.BinaryExpr:
 			m.at, m.old, m.new = offset(n.OpPos), n.Op.String(), neighbours[n.Op]
-			if m.new == "" {
+			if m.new == "" || n.Op == token.ADD && words(n) {
 				return true
 			}
 			if !changes.compare(n, m, offset) {
@@ -135,6 +135,17 @@ func ofFile(file string, tests suite, first int) (all []mutant, switched []byte,
 		return true
 	})
 	return all, changes.of(raw), nil
+}
+
+// words tells whether a sum is of texts, as far as one sees: nothing can be taken from them.
+func words(sum ast.Expr) bool {
+	switch sum := sum.(type) {
+	case *ast.BasicLit:
+		return sum.Kind == token.STRING
+	case *ast.BinaryExpr:
+		return words(sum.X) || words(sum.Y)
+	}
+	return false
 }
 
 // compare gives a comparison or a connective its switch.
