@@ -6,20 +6,39 @@ import (
 	"os"
 )
 
+// meanwhile are the specs of what happens between a decision and its write, and uses the
+// tests of what a gateway writes before it lets a call through.
+var (
+	meanwhile = suite{"controllers", [][]string{{"-ginkgo.fail-on-empty", "-ginkgo.timeout=4m", "-ginkgo.focus=What happens meanwhile"}}}
+	uses      = suite{"internal/gateway", [][]string{{"-test.timeout=1m", "-test.run=^TestUse"}}}
+)
+
 // known are mutants that were alive once, and what notices them since.
-var known = []struct{ file, old, new, specs string }{
-	{"controllers/observe.go", "case pod.UID != recorded.UID:", "case false:", "What happens meanwhile"},
-	{"controllers/act.go", "options := []client.DeleteOption{client.Preconditions{UID: &pod.UID}}", "options := []client.DeleteOption{}", "What happens meanwhile"},
-	{"controllers/act.go", "client.Preconditions{UID: &session.UID, ResourceVersion: &session.ResourceVersion}", "client.Preconditions{UID: &session.UID}", "What happens meanwhile"},
-	{"controllers/observe.go", "pulse.Unseen = idle.Sub(pulse.Since)", "_ = idle", "What happens meanwhile"},
-	{"controllers/observe.go", "pulse.AnsweredAt = seen", "_ = seen", "What happens meanwhile"},
-	{"controllers/report.go", "if pulse.Restored && old.NextStop != nil {", "if false {", "What happens meanwhile"},
-	{"controllers/act.go", "if pod.Labels[v1alpha1.LabelVersion] != wanted.Labels[v1alpha1.LabelVersion] {", "if false {", "What happens meanwhile"},
+var known = []struct {
+	file, old, new string
+	tests          suite
+}{
+	{"controllers/observe.go", "case pod.UID != recorded.UID:", "case false:", meanwhile},
+	{"controllers/act.go", "options := []client.DeleteOption{client.Preconditions{UID: &pod.UID}}", "options := []client.DeleteOption{}", meanwhile},
+	{"controllers/act.go", "client.Preconditions{UID: &session.UID, ResourceVersion: &session.ResourceVersion}", "client.Preconditions{UID: &session.UID}", meanwhile},
+	{"controllers/observe.go", "pulse.Unseen = idle.Sub(pulse.Since)", "_ = idle", meanwhile},
+	{"controllers/observe.go", "pulse.AnsweredAt = seen", "_ = seen", meanwhile},
+	{"controllers/report.go", "if pulse.Restored && old.NextStop != nil {", "if false {", meanwhile},
+	{"controllers/act.go", "if pod.Labels[v1alpha1.LabelVersion] != wanted.Labels[v1alpha1.LabelVersion] {", "if false {", meanwhile},
+	{"internal/gateway/traffic.go", "client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})", "client.MergeFrom(base)", uses},
+	{"internal/gateway/traffic.go", "g.traffic.wrote(of, written, held)", "_ = held", uses},
+	{"internal/gateway/traffic.go", "u.Alone = alone", "_ = alone", uses},
 }
 
 // explanations say why a mutant lives, by its file and its line: what it changes is no
 // change of what anybody sees.
-var explanations = map[string]string{}
+var explanations = map[string]string{
+	"clock.go: case by <= 0:":                           "a clock that is set back by nothing is as it was",
+	"decide.go: return activation <= status.Activation": "they are not equal there",
+	"outage.go: if space.silent > worst.silent || space.silent == worst.silent && space.known <= worst.known {": "of two alike it is all the same which is looked away from",
+	"printable.go: if keep := 4 * maxLastWords; len(s) >= keep { // what is only space shrinks":                 "the last so many bytes of so many are all",
+	"answer.go: if err != nil || r.err == nil {":                                                                "nothing reads on after an error",
+}
 
 // written are the known mutants. One whose place is not there, or not the only one, is an
 // error: the code has changed under it.
@@ -34,8 +53,7 @@ func written() ([]mutant, error) {
 			return nil, fmt.Errorf("%s has %q %d times: it must be there once", m.file, m.old, n)
 		}
 		all = append(all, mutant{
-			m.file, bytes.Index(raw, []byte(m.old)), m.old, m.new,
-			[]string{"./controllers", "-ginkgo.fail-on-empty", "-ginkgo.timeout=4m", "-ginkgo.focus=" + m.specs},
+			file: m.file, at: bytes.Index(raw, []byte(m.old)), old: m.old, new: m.new, tests: m.tests,
 		})
 	}
 	return all, nil

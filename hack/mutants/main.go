@@ -3,9 +3,9 @@
 // nobody has explained.
 //
 // There are two kinds: those written down in known.go, each of which was alive once, with
-// the specs that kill it; and those of the rules, where each comparison and each connective
-// of internal/lifecycle is turned into its neighbour. Nothing in the source tree is touched:
-// the compiler reads the broken file by an overlay.
+// the specs that kill it; and those of the rules, where each operator and each connective of
+// what rules.go names is turned into its neighbour. Nothing in the source tree is
+// touched: the compiler reads the broken file by an overlay.
 package main
 
 import (
@@ -15,36 +15,30 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// testTimeout is how long the tests of one mutant may take. One that makes them hang is
-// noticed.
-const testTimeout = 5 * time.Minute
-
 // mutant is one change of a file, and the tests that run with it.
 type mutant struct {
-	file string
-	at   int // the byte at which old stands
-	old  string
-	new  string
-	test []string // arguments of go test
+	file   string
+	at     int // the byte at which old stands
+	old    string
+	new    string
+	tests  suite
+	number int // of its switch; 0: it is compiled by itself
 }
 
 func main() {
-	rules := flag.Int("rules", 0, "how `many` of the mutants of the rules to try, chosen by -seed. 0: all of them")
-	seed := flag.Uint64("seed", 1, "the choice")
 	only := flag.String("only", "", "try only mutants of files whose name contains this `text`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *rules, *seed, *only)
+	err := run(ctx, *only)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
@@ -52,53 +46,36 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, rules int, seed uint64, only string) error {
+func run(ctx context.Context, only string) error {
 	all, err := written()
 	if err != nil {
 		return err
 	}
-	generated, err := ofRules()
+	dir, err := os.MkdirTemp("", "mutants-")
 	if err != nil {
+		return fmt.Errorf("make a directory: %w", err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // nothing to be done about it
+	t := trials{dir: dir, only: only, count: map[fate]int{}, sound: map[string]bool{}}
+	began := time.Now()
+	if err := t.each(ctx, all, nil); err != nil {
 		return err
 	}
-	rand.New(rand.NewPCG(seed, 0)).Shuffle(len(generated), func(i, j int) {
-		generated[i], generated[j] = generated[j], generated[i]
-	})
-	if rules > 0 && rules < len(generated) {
-		generated = generated[:rules]
-	}
-	count, sound := map[fate]int{}, map[string]bool{}
-	for _, m := range append(all, generated...) {
-		if !strings.Contains(m.file, only) {
-			continue
-		}
-		if tests := strings.Join(m.test, " "); !sound[tests] {
-			if err := pass(ctx, m.test); err != nil {
-				return err
-			}
-			sound[tests] = true
-		}
-		became, err := m.try(ctx)
+	for _, rule := range rules {
+		mutants, switched, err := ofRule(rule.files, rule.tests)
 		if err != nil {
 			return err
 		}
-		count[became]++
-		fmt.Printf("%-11s %s\n", became, m)
+		if err := t.each(ctx, mutants, switched); err != nil {
+			return err
+		}
 	}
-	fmt.Printf("%d mutants were noticed, %d are explained, %d do not compile, %d lived\n", count[killed], count[explained], count[noCode], count[lived])
-	if count[lived] > 0 {
+	fmt.Printf("%d mutants were noticed, %d are explained, %d do not compile, %d lived; %s\n",
+		t.count[killed], t.count[explained], t.count[noCode], t.count[lived], time.Since(began).Round(time.Second))
+	if t.count[lived] > 0 {
 		return errors.New("tests do not notice what lived: write one that does, or explain it in known.go")
 	}
 	return nil
-}
-
-// pass is an error if tests fail without a mutant: they would notice anything.
-func pass(ctx context.Context, tests []string) error {
-	failed, out, err := goTest(ctx, tests)
-	if failed {
-		return fmt.Errorf("go test %s fails without a mutant:\n%s", strings.Join(tests, " "), out)
-	}
-	return err
 }
 
 // fate is what became of a mutant.
@@ -111,8 +88,38 @@ const (
 	lived     fate = "LIVED"
 )
 
-// try runs the tests with the mutant in the place of its file.
-func (m mutant) try(ctx context.Context) (fate, error) {
+// trials are of many mutants.
+type trials struct {
+	dir   string
+	only  string
+	count map[fate]int
+	sound map[string]bool // tests that pass without a mutant
+}
+
+// switched is the test binary with switches of the package that is looked at.
+func (t *trials) switched() string { return filepath.Join(t.dir, "switched") }
+
+// each tries mutants, those of one package with switches in its files.
+func (t *trials) each(ctx context.Context, all []mutant, switched map[string][]byte) error {
+	all = slices.DeleteFunc(all, func(m mutant) bool { return !strings.Contains(m.file, t.only) })
+	if len(all) > 0 && switched != nil {
+		if err := t.build(ctx, all[0].tests, switched, t.switched()); err != nil {
+			return err
+		}
+	}
+	for _, m := range all {
+		became, err := t.try(ctx, m)
+		if err != nil {
+			return err
+		}
+		t.count[became]++
+		fmt.Printf("%-11s %s\n", became, m)
+	}
+	return nil
+}
+
+// try runs the tests with a mutant.
+func (t *trials) try(ctx context.Context, m mutant) (fate, error) {
 	raw, err := os.ReadFile(m.file)
 	if err != nil {
 		return "", fmt.Errorf("read the code: %w", err)
@@ -120,65 +127,68 @@ func (m mutant) try(ctx context.Context) (fate, error) {
 	if explanations[m.explanation(raw)] != "" {
 		return explained, nil
 	}
-	dir, err := os.MkdirTemp("", "mutant-")
-	if err != nil {
-		return "", fmt.Errorf("make a directory: %w", err)
+	binary := t.switched()
+	if m.number == 0 {
+		binary = filepath.Join(t.dir, "one")
+		err = t.build(ctx, m.tests, map[string][]byte{m.file: m.broken(raw)}, binary)
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // nothing to be done about it
-	overlay, err := m.overlay(dir, raw)
-	if err != nil {
-		return "", err
+	if err == nil {
+		err = m.tests.run(ctx, binary, m.number)
 	}
-	failed, out, err := goTest(ctx, append([]string{"-overlay=" + overlay}, m.test...))
 	switch {
-	case err != nil:
-		return "", err
-	case !failed:
+	case err == nil:
 		return lived, nil
-	case bytes.Contains(out, []byte("[build failed]")):
+	case errors.Is(err, errBuild):
 		return noCode, nil
+	case errors.Is(err, errFailed):
+		return killed, t.check(ctx, m.tests)
 	}
-	return killed, nil
+	return "", err
 }
 
-// overlay writes what the compiler is to read in the place of the file.
-func (m mutant) overlay(dir string, raw []byte) (string, error) {
-	from, err := filepath.Abs(m.file)
+// check is an error if tests fail without a mutant: they would notice anything.
+func (t *trials) check(ctx context.Context, tests suite) error {
+	name, whole := fmt.Sprint(tests), filepath.Join(t.dir, "whole")
+	if t.sound[name] {
+		return nil
+	}
+	err := t.build(ctx, tests, nil, whole)
+	if err == nil {
+		err = tests.run(ctx, whole, 0)
+	}
 	if err != nil {
-		return "", fmt.Errorf("find the code: %w", err)
+		return fmt.Errorf("without a mutant: %w", err)
 	}
-	to, overlay := filepath.Join(dir, filepath.Base(m.file)), filepath.Join(dir, "overlay.json")
-	list, err := json.Marshal(map[string]map[string]string{"Replace": {from: to}})
+	t.sound[name] = true
+	return nil
+}
+
+// build makes the test binary of a package in which files are replaced.
+func (t *trials) build(ctx context.Context, tests suite, files map[string][]byte, binary string) error {
+	replace := map[string]string{}
+	for file, by := range files {
+		from, err := filepath.Abs(file)
+		if err != nil {
+			return fmt.Errorf("find the code: %w", err)
+		}
+		replace[from] = filepath.Join(t.dir, filepath.Base(file))
+		if err := os.WriteFile(replace[from], by, 0o600); err != nil {
+			return fmt.Errorf("write the overlay: %w", err)
+		}
+	}
+	list, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
-		return "", fmt.Errorf("write the overlay: %w", err)
+		return fmt.Errorf("write the overlay: %w", err)
 	}
-	if err := errors.Join(os.WriteFile(to, m.broken(raw), 0o600), os.WriteFile(overlay, list, 0o600)); err != nil {
-		return "", fmt.Errorf("write the overlay: %w", err)
+	overlay := filepath.Join(t.dir, "overlay.json")
+	if err := os.WriteFile(overlay, list, 0o600); err != nil {
+		return fmt.Errorf("write the overlay: %w", err)
 	}
-	return overlay, nil
+	return tests.build(ctx, overlay, binary)
 }
 
 func (m mutant) broken(raw []byte) []byte {
 	return append(append(append([]byte{}, raw[:m.at]...), m.new...), raw[m.at+len(m.old):]...)
-}
-
-// goTest runs tests. They are interrupted where this program is, and then take down the API
-// server that they have started.
-func goTest(ctx context.Context, args []string) (failed bool, out []byte, err error) {
-	command := exec.CommandContext(ctx, "go", append([]string{"test", "-count=1", "-failfast", "-timeout=" + testTimeout.String()}, args...)...)
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // or go would end first, and kill them
-	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGINT) }
-	command.WaitDelay = time.Minute
-	var both bytes.Buffer
-	command.Stdout, command.Stderr = &both, &both
-	err = command.Run()
-	if _, is := errors.AsType[*exec.ExitError](err); is && ctx.Err() == nil {
-		return true, both.Bytes(), nil
-	}
-	if err != nil {
-		return false, nil, fmt.Errorf("go test: %w: %s", err, both.Bytes())
-	}
-	return false, nil, nil
 }
 
 // explanation is the key of a mutant in explanations: the file, and the line as it became.

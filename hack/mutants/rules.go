@@ -1,56 +1,33 @@
 package main
 
-import (
-	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"path/filepath"
-	"strings"
-)
-
-const rules = "internal/lifecycle"
-
-// neighbours are what an operator is turned into.
-var neighbours = map[token.Token]string{
-	token.EQL: "!=", token.NEQ: "==",
-	token.LSS: "<=", token.LEQ: "<", token.GTR: ">=", token.GEQ: ">",
-	token.LAND: "||", token.LOR: "&&",
-	token.ADD: "-", token.SUB: "+",
+// rules are the files whose code is broken wherever that can be done, and the tests that
+// should notice.
+var rules = []struct {
+	files []string
+	tests suite
+}{
+	{[]string{"*.go"}, suite{"internal/lifecycle", [][]string{
+		{"-test.timeout=1m", "-test.skip=" + seconds, "-rapid.nofailfile", "-rapid.shrinktime=1ms", "-rapid.checks=100"},
+		{"-test.timeout=1m", "-test.skip=" + seconds, "-rapid.nofailfile", "-rapid.shrinktime=1ms"},
+		{"-test.timeout=5m", "-test.run=" + seconds, "-rapid.nofailfile", "-rapid.shrinktime=1ms"},
+	}}},
+	{[]string{"answer.go", "usual.go", "outage.go", "beside.go", "tasks.go"}, suite{"internal/prober", [][]string{
+		{"-test.timeout=1m", "-test.run=" + judging},
+		{"-test.timeout=3m", "-test.run=" + hostile},
+	}}},
+	{[]string{"traffic.go", "running.go", "look.go"}, suite{"internal/gateway", [][]string{
+		{"-test.timeout=1m", "-test.skip=" + closed, "-rapid.nofailfile", "-rapid.shrinktime=1ms"},
+	}}},
 }
 
-// ofRules are the mutants of the rules.
-func ofRules() ([]mutant, error) {
-	files, err := filepath.Glob(filepath.Join(rules, "*.go"))
-	if err != nil {
-		return nil, fmt.Errorf("find the rules: %w", err)
-	}
-	var all []mutant
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		set := token.NewFileSet()
-		code, err := parser.ParseFile(set, file, nil, 0)
-		if err != nil {
-			return nil, fmt.Errorf("parse the rules: %w", err)
-		}
-		add := func(at token.Pos, old, by string) {
-			all = append(all, mutant{file, set.Position(at).Offset, old, by, []string{"./" + rules}})
-		}
-		ast.Inspect(code, func(n ast.Node) bool {
-			switch n := n.(type) {
-			case *ast.BinaryExpr:
-				if by, is := neighbours[n.Op]; is {
-					add(n.OpPos, n.Op.String(), by)
-				}
-			case *ast.UnaryExpr:
-				if n.Op == token.NOT {
-					add(n.OpPos, "!", "")
-				}
-			}
-			return true
-		})
-	}
-	return all, nil
-}
+// seconds is what the tests of internal/lifecycle take that do.
+const seconds = "^(TestNoReportIsLate|TestNoCallIsStoppedUnder)$"
+
+// judging are the tests of internal/prober that are of answers alone.
+const judging = "^(Fuzz.*|Test(GoodAnswers|AnswersThatDiffer|GoodAnswersOfMCP|TheHeadOfMCP|RefusalsOfMCP|Outage|AnOutage|Namespaces|OnlyAGoodAnswer|SecondConnection|AskTasks|FetchTasks).*)$"
+
+// hostile are those that take seconds, and do not depend on the machine's speed.
+const hostile = "^Test(HostileAgents|SwitchingProtocols.*|BytesRead.*|StreamNeedNotEnd|AnotherQuestion|OneThread.*|CancelEndsTheTrial|TasksAre.*|AgentsThatHang.*)$"
+
+// closed takes seconds, and is of connections.
+const closed = "^TestNoCallOnAConnectionThatIsClosed$"

@@ -28,6 +28,7 @@ func TestAnswersOutsideTheContract(t *testing.T) {
 		"a status with quotes":             {`{"status":"it is \"fine\""}`, missing, v1alpha1.ReasonStatusUnknown, "the status `it is \"fine\"`"},
 		"escape sequences":                 {`{"status":"\u001b[31m\u202e"}`, missing, v1alpha1.ReasonStatusUnknown, `the status "?[31m?"`},
 		"a long status":                    {`{"status":"` + strings.Repeat("ü", 999) + `"}`, missing, v1alpha1.ReasonStatusUnknown, `the status "` + strings.Repeat("ü", 40) + `…"`},
+		"a status that is just not long":   {`{"status":"` + strings.Repeat("ü", 40) + `"}`, missing, v1alpha1.ReasonStatusUnknown, `the status "` + strings.Repeat("ü", 40) + `"`},
 		"a status of the worst":            {`{"status":"` + strings.Repeat("`\\\"", 999) + `"}`, missing, v1alpha1.ReasonStatusUnknown, "the status \"" + strings.Repeat("`\\\"", 20) + "…\""},
 		"no status":                        {`{"state":"HealthyBusy"}`, missing, v1alpha1.ReasonStatusUnknown, "no status"},
 		"a status that is a list":          {`{"status":["HealthyBusy"]}`, missing, v1alpha1.ReasonStatusUnknown, "no status"},
@@ -88,6 +89,9 @@ func TestJudgeMCP(t *testing.T) {
 	}{
 		"200":                        {code: 200, body: "data: x"},
 		"202, as a notification is":  {code: 202},
+		"299":                        {code: 299},
+		"300":                        {300, "", "", ", and redirects are not followed"},
+		"399":                        {399, "", "", ", and redirects are not followed"},
 		"400 of a server with state": {code: 400, body: inJSONRPC},
 		"400 of something else":      {400, "", "Bad Request", ": and not in JSON-RPC, as an MCP server would"},
 		"400 of JSON-RPC 1.0":        {400, "", `{"jsonrpc":"1.0"}`, ": and not in JSON-RPC, as an MCP server would"},

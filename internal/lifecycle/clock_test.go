@@ -40,6 +40,10 @@ func TestClockHearsTheAPIServer(t *testing.T) {
 		"of a slow answer nothing is certain":     {[]heard{{100, 100, 100}, {100, 100, 3700}}, 0, 0},
 		"of a first one neither":                  {[]heard{{100, 100, 3700}, {7302, 3702, 3702}}, time.Hour, 0},
 		"only as much as is certain":              {[]heard{{100, 100, 100}, {120, 102, 106}}, 14 * time.Second, 14 * time.Second},
+		"as slow as an answer may be":             {[]heard{{100, 100, 100}, {120, 102, 107}}, 13 * time.Second, 13 * time.Second},
+		"slower than it may be":                   {[]heard{{100, 100, 100}, {120, 102, 107.1}}, 0, 0},
+		"as far ahead as clocks differ":           {[]heard{{100, 100, 100}, {107, 102, 102}}, 0, 0},
+		"as far behind as clocks differ":          {[]heard{{100, 100, 100}, {96, 102, 102}}, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -146,6 +150,14 @@ func TestStepsAreForgotten(t *testing.T) {
 	g.Expect(age(c, 1005, 1010)).To(BeNumerically("~", 5*time.Second, 2*time.Second), "made since it was taken back")
 	c, _ = hearing(append(there, heard{2804, 1004, 1004})...)
 	g.Expect(age(c, 2806, 1010)).To(BeNumerically("~", 5*time.Second, 2*time.Second), "made since half of it was taken back")
+	g.Expect(age(c, 10, 1010)).To(BeNumerically("~", 1000*time.Second, 2*time.Second), "half of it stands")
+	c, _ = hearing(append(there, heard{8204, 1004, 1004}, heard{2806, 1006, 1006})...)
+	g.Expect(age(c, 10, 1010)).To(BeNumerically("~", 1000*time.Second, 3*time.Second), "one and a half of two were taken back")
+	c, _ = hearing(there...)
+	for n := range 20 {
+		c, _ = c.Hear(at(4604+float64(n)), at(1004+float64(n)), at(1004+float64(n)))
+	}
+	g.Expect(age(c, 4605, 1030)).To(BeNumerically("~", 25*time.Second, 2*time.Second), "what is no step is not remembered")
 
 	c, _ = hearing(heard{5000, 5000, 5000}, heard{1402, 5002, 5002})
 	g.Expect(age(c, 4990, 5010)).To(BeNumerically("~", 20*time.Second, 2*time.Second), "made before it was set back, and in the future")
@@ -156,9 +168,12 @@ func TestStepsAreForgotten(t *testing.T) {
 
 	c, _ = hearing(heard{1000, 1000, 1000})
 	said, own := 1000.0, 1000.0
-	for range 100 {
+	for n := range 100 {
 		said, own = said+3600, own+10
 		c, _ = c.Hear(at(said), at(own), at(own))
+		if n == 7 {
+			g.Expect(age(c, 4605, own)).To(BeNumerically("~", 65*time.Second, 2*time.Second), "eight are told apart, and this lies between the first two")
+		}
 	}
 	g.Expect(age(c, 1000, own)).To(BeNumerically("<=", 1000*time.Second), "older by no step that is remembered")
 }

@@ -85,6 +85,7 @@ func TestDecide(t *testing.T) {
 		"and at the limit of its start": {
 			with(refused, unmade, until(now)), And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 3), HaveField("Stop.Reason", v1alpha1.StopStartFailed), HaveField("Stop.At", now)),
 		},
+		"and at its limit, if it was asked for":          {with(refused, unmade, until(now), asking(3)), And(verdict(v1alpha1.StateStopped, lifecycle.ActNone, 3), HaveField("Stop.At", now))},
 		"which ends no start that was not tried":         {with(refused, until(at(50))), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 3)},
 		"nor another activation":                         {with(refused, unmade, until(at(50)), asking(4)), And(verdict(v1alpha1.StateStarting, lifecycle.ActNone, 4), HaveField("Next.At", at(700)))},
 		"woken beside its last pod, and not made":        {going(leaving(at(110)), asking(2), unmade), And(verdict(v1alpha1.StateStarting, lifecycle.ActNone, 2), HaveField("Next.At", at(700)))},
@@ -132,6 +133,9 @@ func TestDecide(t *testing.T) {
 		"woken, its pod with a volume gone": {going(compute(lifecycle.ComputeAbsent, ""), asking(2), volume), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
 		"woken, an earlier pod with a volume there": {
 			going(leaving(at(110)), asking(2), occupied), And(verdict(v1alpha1.StateStopping, lifecycle.ActNone, 1), HaveField("Wait.Message", "an earlier volume")),
+		},
+		"stopping, an earlier pod with a volume there": {
+			going(leaving(at(110)), occupied), And(verdict(v1alpha1.StateStopping, lifecycle.ActNone, 1), HaveField("Wait.Message", "")),
 		},
 		"woken, two pods on their way before it":   {going(leaving(at(110)), asking(2), ending(2)), verdict(v1alpha1.StateStarting, lifecycle.ActStart, 2)},
 		"woken, three pods on their way before it": {going(leaving(at(110)), asking(2), ending(3)), And(verdict(v1alpha1.StateStopping, lifecycle.ActNone, 1), HaveField("Wait.Message", ContainSubstring("more than 3 pods")))},
@@ -239,6 +243,7 @@ func TestWhatKeepsASessionFromBeingReady(t *testing.T) {
 		again   time.Time
 	}{
 		"a session that has started": {at(40), nil, "", "", healthy.Add(15 * time.Minute)},
+		"one whose start is known":   {at(40), []func(*lifecycle.Facts){begun(at(20))}, "", "", healthy.Add(15 * time.Minute)},
 		"its pod waits":              {at(40), []func(*lifecycle.Facts){starting, begun(zero), unscheduled}, v1alpha1.ReasonUnschedulable, "not started yet: no node takes the pod", at(600)},
 		"nobody knows why":           {at(40), []func(*lifecycle.Facts){starting, begun(zero)}, "", "not started yet: the pod does not say why", at(600)},
 		"an agent that is slow":      {at(49), []func(*lifecycle.Facts){starting, begun(at(20)), failing(3, at(30)), unscheduled}, "", "not healthy yet: connection refused", at(50)},

@@ -47,7 +47,7 @@ func LastWords(s string) string {
 		return s
 	}
 	s = s[len(s)-maxLastWords:]
-	for len(s) > 0 && !utf8.RuneStart(s[0]) {
+	for !utf8.RuneStart(s[0]) { // Map has left whole characters only
 		s = s[1:]
 	}
 	return "…" + s

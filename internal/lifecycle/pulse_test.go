@@ -359,6 +359,29 @@ func TestPulseAfterTheClockWasSetBack(t *testing.T) {
 	}
 }
 
+// TestAPulseThatIsSetBackKnowsThatItWasSeen: one failure is no time in which nobody could
+// see the agent.
+func TestAPulseThatIsSetBackKnowsThatItWasSeen(t *testing.T) {
+	p, _ := hear(lifecycle.Pulse{}, at(3610), 5, always(answer(contract.Healthy, zero)))
+	p, now := hear(p, at(30), 1, always(lifecycle.Answer{Failure: lifecycle.FailureConnect}))
+	p, _ = hear(p, now, 1, always(answer(contract.Healthy, zero)))
+	NewWithT(t).Expect(p).To(And(HaveField("Since", at(30)), HaveField("Unseen", BeZero())))
+}
+
+// TestAdvancesComeOneSoonAfterTheOther: a stamp that has stood for more than five seconds
+// does not move on every ping.
+func TestAdvancesComeOneSoonAfterTheOther(t *testing.T) {
+	for _, row := range []struct {
+		stands time.Duration
+		want   bool
+	}{{2*period + time.Second, true}, {2*period + time.Second + 1, false}} {
+		p, now := hear(lifecycle.Pulse{}, at(10), 10, func(now time.Time) lifecycle.Answer { return answer(contract.Healthy, now) })
+		now = now.Add(row.stands - period)
+		p = p.Observe(answer(contract.Healthy, p.LastStamp), now, period)
+		NewWithT(t).Expect(p.Advancing()).To(Equal(row.want), "%s", row.stands)
+	}
+}
+
 // TestUntil: a while that began in the future is over.
 func TestUntil(t *testing.T) {
 	g := NewWithT(t)

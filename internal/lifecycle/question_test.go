@@ -32,6 +32,8 @@ func TestQuestionOf(t *testing.T) {
 		"bare, from before the field":      {nil, "", nil, ""},
 		"bare, and told to ask HTTP":       {nil, v1alpha1.PingCheckHTTP, nil, ""},
 		"bare, and told to ask MCP":        {nil, v1alpha1.PingCheckMCP, nil, "/mcp"},
+		"bare, and once of a runtime":      {nil, v1alpha1.PingCheckMCP, started(v1alpha1.ProtocolMCP, "/tools/", v1alpha1.PingCheckAuto), "/mcp"},
+		"of a runtime, and not started":    {ref, v1alpha1.PingCheckMCP, nil, "/mcp"},
 		"of an HTTP runtime":               {ref, "", started(v1alpha1.ProtocolHTTP, "", v1alpha1.PingCheckAuto), ""},
 		"of an A2A runtime":                {ref, "", started(v1alpha1.ProtocolA2A, "", v1alpha1.PingCheckAuto), ""},
 		"of an MCP runtime":                {ref, "", started(v1alpha1.ProtocolMCP, "", v1alpha1.PingCheckAuto), "/mcp"},

@@ -193,6 +193,7 @@ func TestRules(t *testing.T) {
 		"ill as well as silent, the silence longer":                        {[]func(*lifecycle.Facts){failing(40, at(100)), erring(15, at(140))}, at(130), v1alpha1.StopUnhealthy},
 		"ill, in an outage":                                                {[]func(*lifecycle.Facts){failing(40, at(100)), erring(15, at(140)), inUse(at(5000)), outage(at(200))}, at(170), v1alpha1.StopUnhealthy},
 		"silent in an invocation, and its node too":                        {[]func(*lifecycle.Facts){failing(20, at(100)), inUse(at(5000)), silent(at(150))}, at(150), v1alpha1.StopUnhealthy},
+		"just silent in an invocation, and its node":                       {[]func(*lifecycle.Facts){failing(15, at(100)), inUse(at(5000)), silent(at(90))}, at(130), v1alpha1.StopUnhealthy},
 		"silent in an invocation, its node before":                         {[]func(*lifecycle.Facts){failing(20, at(100)), inUse(at(5000)), silent(at(90))}, at(130), v1alpha1.StopUnhealthy},
 		"silent after HealthyBusy, and its node too":                       {[]func(*lifecycle.Facts){failing(20, at(100)), said(contract.HealthyBusy, at(50), at(50)), silent(at(150))}, at(150), v1alpha1.StopUnhealthy},
 		"silent with its node, in an outage":                               {[]func(*lifecycle.Facts){failing(20, at(100)), silent(at(150)), outage(at(150))}, at(150), v1alpha1.StopUnhealthy},

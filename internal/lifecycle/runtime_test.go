@@ -129,3 +129,10 @@ func TestVersionAt(t *testing.T) {
 		NewWithT(t).Expect(lifecycle.VersionAt(endpoints, qualifier, 7)).To(Equal(want), qualifier)
 	}
 }
+
+func TestNoVersionSaysWhatToDo(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(lifecycle.NoVersion(8, 7, nil)).To(Equal("version 8 has not been made yet, and 7 is the newest"))
+	g.Expect(lifecycle.NoVersion(7, 7, nil)).To(And(HavePrefix("version 7 is not there: "), ContainSubstring("Pin one that is there, or apply")))
+	g.Expect(lifecycle.NoVersion(3, 7, []int64{5, 7})).To(ContainSubstring("Pin one that is there (5 7), or apply"))
+}

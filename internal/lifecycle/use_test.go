@@ -86,6 +86,23 @@ func TestHasCompute(t *testing.T) {
 	}
 }
 
+// TestWhatHinders: what refuses a start, and what may pass.
+func TestWhatHinders(t *testing.T) {
+	for reason, want := range map[string][2]bool{
+		"PodRefused": {true, true}, "PodNameTaken": {true, true}, "AddressRefused": {true, true}, "RuntimeNotFound": {true, true},
+		"Unreadable": {true, true}, "PodNotMade": {false, true}, "Starting": {false, false}, "NoGoodAnswer": {false, false},
+	} {
+		NewWithT(t).Expect([2]bool{lifecycle.Refuses(reason), lifecycle.Hinders(reason)}).To(Equal(want), reason)
+	}
+}
+
+func TestWakeAsksForTheNextActivation(t *testing.T) {
+	for last, want := range map[int32]int32{-1: 1, 0: 1, 7: 8} {
+		session := &v1alpha1.AgentSession{Status: v1alpha1.AgentSessionStatus{Activation: last}}
+		NewWithT(t).Expect(lifecycle.Wake(session)).To(Equal(want), "after %d", last)
+	}
+}
+
 func TestEnded(t *testing.T) {
 	for name, row := range map[string]struct {
 		change func(*v1alpha1.AgentSession)
@@ -198,6 +215,9 @@ func TestSeenOf(t *testing.T) {
 		"of a long idle timeout": {session(0, func(s *v1alpha1.AgentSession) {
 			s.Status.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 28800}
 		}), 8 * time.Hour, 450 * time.Second, 30 * time.Second},
+		"of a long one at a time scale": {session(15, scaled(10), func(s *v1alpha1.AgentSession) {
+			s.Status.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 28800}
+		}), 48 * time.Minute, 45 * time.Second, 3 * time.Second},
 		"at a time scale":                {session(15, scaled(10)), 90 * time.Second, 45 * time.Second, 3 * time.Second},
 		"at one that shortens no period": {session(15, scaled(100)), 9 * time.Second, 4500 * time.Millisecond, 1500 * time.Millisecond},
 	} {
@@ -209,6 +229,41 @@ func TestSeenOf(t *testing.T) {
 
 // A lease comes when an agent that is silent for as long as the calls last would be
 // half way to its end, at the latest.
+// TestWhenTheIdleStopComes: by what the operator has said, and by what gateways have
+// written since. A quarter of the timeout before, a call is written first.
+func TestWhenTheIdleStopComes(t *testing.T) {
+	now := time.Unix(1795423194, 0)
+	micro := func(t time.Time) *metav1.MicroTime { return new(metav1.NewMicroTime(t)) }
+	for name, row := range map[string]struct {
+		next    *v1alpha1.NextStop
+		traffic v1alpha1.Traffic
+		want    time.Time
+	}{
+		"none is foreseen":   {nil, v1alpha1.Traffic{LastInvocationAt: micro(now)}, zero},
+		"another is":         {&v1alpha1.NextStop{At: metav1.NewTime(now), Reason: "MaxLifetime"}, v1alpha1.Traffic{LastInvocationAt: micro(now)}, zero},
+		"as it was foreseen": {&v1alpha1.NextStop{At: metav1.NewTime(now), Reason: "IdleTimeout"}, v1alpha1.Traffic{LastInvocationAt: micro(now.Add(-time.Hour))}, now},
+		"used since":         {&v1alpha1.NextStop{At: metav1.NewTime(now), Reason: "IdleTimeout"}, v1alpha1.Traffic{LastInvocationAt: micro(now)}, now.Add(15 * time.Minute)},
+		"in use":             {&v1alpha1.NextStop{At: metav1.NewTime(now), Reason: "IdleTimeout"}, v1alpha1.Traffic{InUseUntil: micro(now.Add(time.Minute))}, now.Add(16 * time.Minute)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			seen := lifecycle.SeenOf(&v1alpha1.AgentSession{Status: v1alpha1.AgentSessionStatus{NextStop: row.next, Traffic: &row.traffic}})
+			g.Expect(seen.IdleAt).To(Equal(row.want))
+			claims := row.want.Add(-225 * time.Second)
+			ended, lasts := lifecycle.Use{EndedAt: now.Add(10 * time.Hour)}, lifecycle.Use{InFlight: 1, BeganAt: now.Add(10 * time.Hour)}
+			if row.want.IsZero() {
+				g.Expect(seen.MustClaim(now.Add(24 * time.Hour))).To(BeFalse())
+				claims = ended.EndedAt.Add(337500 * time.Millisecond) // three eighths of the timeout
+			} else {
+				g.Expect(seen.MustClaim(claims)).To(BeFalse())
+				g.Expect(seen.MustClaim(claims.Add(1))).To(BeTrue())
+				g.Expect(lasts.WriteAt(seen)).To(Equal(claims))
+			}
+			g.Expect(ended.WriteAt(seen)).To(Equal(claims))
+		})
+	}
+}
+
 func TestWhenALeaseIsTaken(t *testing.T) {
 	const s = time.Second
 	now := time.Unix(1795423194, 0)
@@ -226,12 +281,13 @@ func TestWhenALeaseIsTaken(t *testing.T) {
 		heard          bool          // and an answer
 		want           time.Duration // after the first
 	}{
-		"a call alone":                      {900 * s, 30 * s, 0, 0, 0, true, 10 * s},
-		"of a short idle timeout":           {60 * s, 30 * s, 0, 0, 0, true, 7500 * time.Millisecond},
-		"of a low threshold":                {900 * s, 8 * s, 0, 0, 0, true, 8 * s / 3},
-		"the last of many in a row":         {900 * s, 30 * s, 9, s, s, true, 10 * s},
-		"after a pause in which pings pass": {900 * s, 30 * s, 1, s, 11 * s, true, 22 * s},
-		"to an agent that answers none":     {900 * s, 30 * s, 9, s, s, false, 28 * s},
+		"a call alone":                         {900 * s, 30 * s, 0, 0, 0, true, 10 * s},
+		"of a short idle timeout":              {60 * s, 30 * s, 0, 0, 0, true, 7500 * time.Millisecond},
+		"of a low threshold":                   {900 * s, 8 * s, 0, 0, 0, true, 8 * s / 3},
+		"the last of many in a row":            {900 * s, 30 * s, 9, s, s, true, 10 * s},
+		"after a pause that is just too short": {900 * s, 30 * s, 1, s, 10 * s, true, 10 * s},
+		"after a pause in which pings pass":    {900 * s, 30 * s, 1, s, 11 * s, true, 22 * s},
+		"to an agent that answers none":        {900 * s, 30 * s, 9, s, s, false, 28 * s},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seen, use, at := lifecycle.Seen{Idle: row.idle, Lease: row.idle / 2, Patience: row.patience}, lifecycle.Use{}, now
@@ -245,6 +301,16 @@ func TestWhenALeaseIsTaken(t *testing.T) {
 }
 
 // An agent that has died goes unnoticed as long as a lease stands.
+// TestALeaseIsRenewedWhenHalfOfItIsOver: or at once, if it has been over for longer.
+func TestALeaseIsRenewedWhenHalfOfItIsOver(t *testing.T) {
+	now := time.Unix(1795423194, 0)
+	for left, want := range map[time.Duration]time.Duration{450 * time.Second: 225 * time.Second, 226 * time.Second: time.Second, 0: -225 * time.Second} {
+		seen := lifecycle.Seen{Idle: 900 * time.Second, Lease: 450 * time.Second, Patience: 30 * time.Second, Traffic: lifecycle.Traffic{InUseUntil: now.Add(left)}}
+		use := lifecycle.Use{InFlight: 1, BeganAt: now.Add(-time.Hour)}
+		NewWithT(t).Expect(use.WriteAt(seen).Sub(now)).To(Equal(want), "%s are left", left)
+	}
+}
+
 func TestALeaseIsGivenBackSoonIfThatIsPaidFor(t *testing.T) {
 	g := NewWithT(t)
 	now := time.Unix(1795423194, 0)
@@ -295,6 +361,7 @@ func TestALeaseIsGivenBackByWhoeverHoldsIt(t *testing.T) {
 		"given back after a later call of another's": {lifecycle.Use{EndedAt: earlier, Held: mine}, seen(now, mine), zero, zero, true},
 		"given back late":        {lifecycle.Use{EndedAt: now.Add(-21 * time.Second), Held: mine}, seen(earlier, mine), now, zero, true},
 		"given back at its end":  {lifecycle.Use{EndedAt: now.Add(-time.Minute), Held: now}, seen(earlier, now), zero, zero, true},
+		"none was taken":         {lifecycle.Use{EndedAt: now}, seen(earlier, zero), zero, zero, true},
 		"that of another stands": {lifecycle.Use{EndedAt: now, Held: mine}, seen(earlier, longer), longer, zero, true},
 		"nothing to tell":        {lifecycle.Use{EndedAt: earlier}, seen(now, longer), longer, zero, false},
 	} {

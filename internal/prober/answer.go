@@ -18,7 +18,7 @@ const (
 	maxHeader = 4 << 10
 	// maxBody bounds the bytes from there on: the largest ping answer, and as
 	// much again for the marks of its chunks.
-	maxBody = 2*contract.MaxPingBytes + 1
+	maxBody = 2 * contract.MaxPingBytes
 )
 
 // asked tells http.ReadResponse which request it is that was answered: one whose

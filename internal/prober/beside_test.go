@@ -157,6 +157,8 @@ func TestOnlyAGoodAnswerTries(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(besideUnknown.tries(healthy, time.Second, 3*time.Second)).To(BeTrue())
 	g.Expect(besideUnknown.tries(healthy, 2*time.Second, 3*time.Second)).To(BeFalse())
+	g.Expect(besideUnknown.tries(healthy, 1500*time.Millisecond-1, 3*time.Second)).To(BeTrue())
+	g.Expect(besideUnknown.tries(healthy, 1500*time.Millisecond, 3*time.Second)).To(BeFalse(), "as much time is left as it took")
 	g.Expect(besideUnknown.tries(refused, time.Second, 3*time.Second)).To(BeFalse())
 	g.Expect(besideServed.tries(healthy, time.Second, 3*time.Second)).To(BeFalse())
 	g.Expect(besideNot.tries(healthy, time.Second, 3*time.Second)).To(BeFalse())

@@ -44,7 +44,7 @@ func TestGoodAnswers(t *testing.T) {
 			for name, answer := range map[string]string{
 				"as usual":          ok(saysHealthy),
 				"chunked":           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{\"status\r\nc\r\n\":\"Healthy\"}\r\n0\r\n\r\n",
-				"after 1xx answers": "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + ok(saysHealthy),
+				"after 1xx answers": "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 199 x\r\n\r\n" + ok(saysHealthy),
 				"of 4096 bytes":     ok(fmt.Sprintf("%*s", -contract.MaxPingBytes, saysHealthy)),
 				"HTTP/1.0, kept":    "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 20\r\n\r\n" + saysHealthy,
 			} {

@@ -184,6 +184,9 @@ func TestAnOutageThatComesAndGoes(t *testing.T) {
 		now = now.Add(time.Minute)
 	}
 	g.Expect(o.last(uid, now)).To(BeTemporally("==", end))
+	o.move("team", fine, silent, o.ended.Add(outageLimit))
+	g.Expect(o.last(uid, now)).To(BeTemporally("==", end), "it comes just soon enough")
+	o.move("team", silent, fine, now)
 	now = now.Add(time.Hour)
 	o.move("team", fine, silent, now)
 	g.Expect(o.last(uid, now)).To(Equal(now), "another one, long after")
