@@ -10,7 +10,7 @@ COPY go.mod go.sum ./
 COPY agent-runtime/go.mod agent-runtime/go.sum agent-runtime/
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/ ./cmd/... ./examples/agents ./test/echo/echo-agent ./hack/cluster/pause
+RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/ ./cmd/operator ./cmd/gateway ./examples/agents ./test/echo/echo-agent ./hack/cluster/pause
 
 FROM scratch AS agents
 COPY --from=built /out/agents /agents
