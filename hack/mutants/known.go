@@ -35,9 +35,18 @@ var known = []struct {
 var explanations = map[string]string{
 	"clock.go: case by <= 0:":                           "a clock that is set back by nothing is as it was",
 	"decide.go: return activation <= status.Activation": "they are not equal there",
-	"outage.go: if space.silent > worst.silent || space.silent == worst.silent && space.known <= worst.known {": "of two alike it is all the same which is looked away from",
-	"printable.go: if keep := 4 * maxLastWords; len(s) >= keep { // what is only space shrinks":                 "the last so many bytes of so many are all",
-	"answer.go: if err != nil || r.err == nil {":                                                                "nothing reads on after an error",
+	"outage.go: if space.silent > worst.silent || space.silent == worst.silent && space.known <= worst.known {":                     "of two alike it is all the same which is looked away from",
+	"printable.go: if keep := 4 * maxLastWords; len(s) >= keep { // what is only space shrinks":                                     "the last so many bytes of so many are all",
+	"traffic.go: if order, err := resourceversion.CompareResourceVersion(seen.version, u.seen.version); err != nil || order >= 0 {": "a version of a session says one thing",
+	"traffic.go: if u.writing != nil && t.uses[of] != u {":                                                                          "tell looks at both again before it writes",
+	"traffic.go: case unpaid >= 0:": "it is forgotten at once either way",
+	"traffic.go: if t.finish(of, u, silence) || silent.Stop() { // it is not over":                                                                           "before the silence, only what was told leaves something to tell",
+	"running.go: if order, err := resourceversion.CompareResourceVersion(session.ResourceVersion, one.version); err == nil && order < 0 {":                   "the version with which it was let through does not cut it",
+	"usual.go: for length = untold; ok || err == nil && printable(line); {":                                                                                  "a code that is no number is 0, and no line follows on one without an end",
+	"usual.go: if len(body) >= contract.MaxPingBytes {":                                                                                                      "judge makes the same of it",
+	"usual.go: case int(size)+len(crlf) >= len(rest) || !bytes.HasPrefix(rest[size:], crlf):":                                                                "a chunk after which nothing comes has no end",
+	"look.go: if order, e := resourceversion.CompareResourceVersion(session.ResourceVersion, ahead.ResourceVersion); err == nil && e == nil && order >= 0 {": "a version of a session says one thing",
+	"answer.go: if err != nil || r.err == nil {":                                                                                                             "nothing reads on after an error",
 }
 
 // written are the known mutants. One whose place is not there, or not the only one, is an

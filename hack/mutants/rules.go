@@ -24,7 +24,7 @@ var rules = []struct {
 const seconds = "^(TestNoReportIsLate|TestNoCallIsStoppedUnder)$"
 
 // judging are the tests of internal/prober that are of answers alone.
-const judging = "^(Fuzz.*|Test(GoodAnswers|AnswersThatDiffer|GoodAnswersOfMCP|TheHeadOfMCP|RefusalsOfMCP|Outage|AnOutage|Namespaces|OnlyAGoodAnswer|SecondConnection|AskTasks|FetchTasks).*)$"
+const judging = "^(Fuzz.*|Test(Usual|GoodAnswers|AnswersThatDiffer|GoodAnswersOfMCP|TheHeadOfMCP|RefusalsOfMCP|Outage|AnOutage|Namespaces|OnlyAGoodAnswer|SecondConnection|AskTasks|FetchTasks).*)$"
 
 // hostile are those that take seconds, and do not depend on the machine's speed.
 const hostile = "^Test(HostileAgents|SwitchingProtocols.*|BytesRead.*|StreamNeedNotEnd|AnotherQuestion|OneThread.*|CancelEndsTheTrial|TasksAre.*|AgentsThatHang.*)$"

@@ -139,3 +139,18 @@ func TestWriteTraffic(t *testing.T) {
 }
 
 func isStopping(s *v1alpha1.AgentSession) { s.Status.State = v1alpha1.StateStopping }
+
+// That the agent has answered is noted, of a compute that is in use here.
+func TestUseIsHeardOf(t *testing.T) {
+	g, session := NewWithT(t), sessionNo(1)
+	one := atNoon(t, session)
+	of := computeOf(session)
+	one.traffic.heard(of)
+	g.Expect(one.traffic.uses).To(BeEmpty())
+	end, err := one.use(t.Context(), session, false)
+	g.Expect(err).NotTo(HaveOccurred())
+	one.traffic.heard(of)
+	g.Expect(one.traffic.uses[of].HeardAt).To(Equal(noon))
+	end()
+	one.traffic.flush()
+}
