@@ -15,7 +15,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/prober"
@@ -225,7 +224,7 @@ func (r *AgentSessionReconciler) gather(session *v1alpha1.AgentSession, found po
 		facts.Asked = !startedAt(pod).IsZero() // by its node, which knows more of a start that fails
 	}
 	if facts.Pulse.HealthyAt.IsZero() && reported && status.HealthyAt != nil {
-		facts.Pulse = restore(status, time.Time{}) // healthy before, and not asked now
+		facts.Pulse = lifecycle.Restore(status, time.Time{}) // healthy before, and not asked now
 	}
 	return facts
 }
@@ -286,7 +285,7 @@ func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *core
 	policy := lifecycle.PolicyOf(&session.Spec, r.TimeScale)
 	var seed lifecycle.Pulse
 	if recorded := session.Status.Pod; recorded != nil && recorded.UID == pod.UID && session.Status.HealthyAt != nil {
-		seed = restore(&session.Status, r.LastLeader()).Late(r.Clock.Now(), lateness(&session.Status, policy))
+		seed = lifecycle.Restore(&session.Status, r.LastLeader()).Late(r.Clock.Now(), lateness(&session.Status, policy))
 	}
 	r.Prober.Track(prober.Target{
 		Key: key, UID: pod.UID,
@@ -311,27 +310,6 @@ func agentAddress(pod *corev1.Pod, allowLoopback bool) (netip.Addr, error) {
 		return addr, fmt.Errorf("the pod's address %s is its node's: it is not asked", addr)
 	}
 	return addr, nil
-}
-
-// restore makes the pulse of a session that another operator watched until
-// seen. Unseen time up to the last report is in idleSince.
-func restore(status *v1alpha1.AgentSessionStatus, seen time.Time) lifecycle.Pulse {
-	pulse := lifecycle.Pulse{
-		Status:    contract.Status(status.PingStatus),
-		Since:     timeOf(status.PingStatusSince),
-		HealthyAt: timeOf(status.HealthyAt),
-		Restored:  true,
-	}
-	if idle := timeOf(status.IdleSince); idle.After(pulse.Since) {
-		pulse.Unseen = idle.Sub(pulse.Since)
-	}
-	if seen.After(pulse.Since) {
-		pulse.AnsweredAt = seen
-	}
-	if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionPingContract); c != nil && c.Status != metav1.ConditionUnknown {
-		pulse.Breach = lifecycle.Breach(c.Reason)
-	}
-	return pulse
 }
 
 func timeOf(t *metav1.Time) time.Time {
