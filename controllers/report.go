@@ -195,7 +195,7 @@ func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.Age
 	}
 	next.Usage = usageOf(old, next.State, o.counted, o.now)
 	setConditions(&next, session, o)
-	return quiet(old, next, o)
+	return worthTelling(old, next, o)
 }
 
 func livingStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {

@@ -11,7 +11,7 @@ var known = []struct{ file, old, new, specs string }{
 	{"controllers/observe.go", "case pod.UID != recorded.UID:", "case false:", "What happens meanwhile"},
 	{"controllers/act.go", "options := []client.DeleteOption{client.Preconditions{UID: &pod.UID}}", "options := []client.DeleteOption{}", "What happens meanwhile"},
 	{"controllers/act.go", "client.Preconditions{UID: &session.UID, ResourceVersion: &session.ResourceVersion}", "client.Preconditions{UID: &session.UID}", "What happens meanwhile"},
-	{"internal/lifecycle/restore.go", "pulse.Unseen = idle.Sub(pulse.Since)", "_ = idle", "What happens meanwhile"},
+	{"internal/lifecycle/restore.go", "pulse.Unseen.Total = idle.Sub(pulse.Since)", "_ = idle", "What happens meanwhile"},
 	{"internal/lifecycle/restore.go", "pulse.AnsweredAt = seen", "_ = seen", "What happens meanwhile"},
 	{"controllers/report.go", "if pulse.Restored && old.NextStop != nil {", "if false {", "What happens meanwhile"},
 	{"controllers/act.go", "if pod.Labels[v1alpha1.LabelVersion] != wanted.Labels[v1alpha1.LabelVersion] {", "if false {", "What happens meanwhile"},

@@ -56,7 +56,7 @@ func (d *dice) facts() lifecycle.Facts {
 	f.Policy.IdleClock = one(d, v1alpha1.IdleClockAgentCore, v1alpha1.IdleClockAgentCoreStrict, v1alpha1.IdleClockObserved)
 	f.Policy.StuckAction = one(d, v1alpha1.StuckReport, v1alpha1.StuckStop)
 	f.Pulse = lifecycle.Pulse{
-		Status: one(d, contract.Healthy, contract.HealthyBusy, ""), Since: d.moment(), Unseen: d.span(), Gaps: d.span(), SeenSince: d.moment(), Stamp: d.moment(),
+		Status: one(d, contract.Healthy, contract.HealthyBusy, ""), Since: d.moment(), Unseen: lifecycle.Unseen{Total: d.span(), Gaps: d.span(), Until: d.moment()}, Stamp: d.moment(),
 		HealthyAt: d.moment(), AnsweredAt: d.moment(), Failures: d.roll(20), FailingSince: d.moment(), Restored: d.roll(4) == 1,
 	}
 	return f

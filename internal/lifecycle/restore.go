@@ -19,7 +19,7 @@ func Restore(status *v1alpha1.AgentSessionStatus, seen time.Time) Pulse {
 		pulse.Since = since.Time
 	}
 	if idle := status.IdleSince; idle != nil && idle.After(pulse.Since) {
-		pulse.Unseen = idle.Sub(pulse.Since)
+		pulse.Unseen.Total = idle.Sub(pulse.Since)
 	}
 	if seen.After(pulse.Since) {
 		pulse.AnsweredAt = seen

@@ -11,11 +11,11 @@ import (
 // foresees, or none.
 type due struct {
 	Stop
-	// held is a stop whose moment may have come and for which the evidence is
+	// unproven is a stop whose moment may have come and for which the evidence is
 	// missing: it waits for a fresh answer.
-	held bool
-	// quiet is a stop that is not shown as the next one.
-	quiet bool
+	unproven bool
+	// hidden is a stop that is not shown as the next one.
+	hidden bool
 }
 
 // rules are asked in this order, and the first whose moment has come decides.
@@ -91,12 +91,12 @@ func nodeSilent(_ time.Time, f Facts) due {
 	case since.IsZero() || f.starting():
 		return due{}
 	case f.Blind:
-		return due{Stop: Stop{since, v1alpha1.StopUnhealthy, "The API server hears nothing of the node that the agent is asked on"}, quiet: true}
+		return due{Stop: Stop{since, v1alpha1.StopUnhealthy, "The API server hears nothing of the node that the agent is asked on"}, hidden: true}
 	case p.Failures < threshold:
 		return due{}
 	}
 	message := fmt.Sprintf("At least %d pings in a row failed, and the API server hears nothing of the agent's node: %s", threshold, p.LastFailure.Detail)
-	return due{Stop: Stop{latest(since, p.FailingSince.Add(time.Duration(threshold)*f.Policy.Period)), v1alpha1.StopUnhealthy, message}, quiet: true}
+	return due{Stop: Stop{latest(since, p.FailingSince.Add(time.Duration(threshold)*f.Policy.Period)), v1alpha1.StopUnhealthy, message}, hidden: true}
 }
 
 // unhealthy: an agent that answers errors is ill. One that does not answer may be at
@@ -116,7 +116,7 @@ func unhealthy(_ time.Time, f Facts) due {
 		at = ill
 	}
 	message := fmt.Sprintf("At least %d pings in a row failed: %s", threshold, p.LastFailure.Detail)
-	return due{Stop: Stop{at, v1alpha1.StopUnhealthy, message}, quiet: true}
+	return due{Stop: Stop{at, v1alpha1.StopUnhealthy, message}, hidden: true}
 }
 
 // spared is an agent that would be stopped as unhealthy, were it not for an outage.
@@ -140,7 +140,7 @@ func stuckBusy(now time.Time, f Facts) due {
 		at, message = stuck.At, stuck.Message
 	}
 	message += ", and spec.stuckDetection.action is Stop"
-	return due{Stop: Stop{at, v1alpha1.StopStuckBusy, message}, held: !f.Pulse.Fresh(now, f.Policy.Period)}
+	return due{Stop: Stop{at, v1alpha1.StopStuckBusy, message}, unproven: !f.Pulse.Fresh(now, f.Policy.Period)}
 }
 
 // idleTimeout stops on a fresh and good answer only: a failed ping is never
@@ -159,9 +159,9 @@ func idleTimeout(now time.Time, f Facts) due {
 		message += ", and without a usable time_of_last_update its status does not count (spec.ping.idleClock is AgentCoreStrict)"
 	}
 	return due{
-		Stop:  Stop{f.announced(now, at), v1alpha1.StopIdleTimeout, message},
-		held:  !f.Pulse.Fresh(now, f.Policy.Period),
-		quiet: f.advancing() && now.Before(at), // by a clock that is late it may be due all the same
+		Stop:     Stop{f.announced(now, at), v1alpha1.StopIdleTimeout, message},
+		unproven: !f.Pulse.Fresh(now, f.Policy.Period),
+		hidden:   f.advancing() && now.Before(at), // by a clock that is late it may be due all the same
 	}
 }
 

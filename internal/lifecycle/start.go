@@ -59,8 +59,8 @@ func startTimeout(now time.Time, f Facts) due {
 	}
 	message := fmt.Sprintf("The agent was not healthy within %s of the start of its container: %s", f.Policy.StartTimeout, f.unanswered())
 	return due{
-		Stop: Stop{started.Add(f.Policy.StartTimeout), v1alpha1.StopStartTimeout, message},
-		held: f.Asked && f.Pulse.Failures == 0,
+		Stop:     Stop{started.Add(f.Policy.StartTimeout), v1alpha1.StopStartTimeout, message},
+		unproven: f.Asked && f.Pulse.Failures == 0,
 	}
 }
 
