@@ -140,7 +140,7 @@ func (h *history) failed(how lifecycle.Failure) {
 
 // heard keeps the truth of what good answers have shown of idleness.
 func (h *history) heard(before, after lifecycle.Pulse) {
-	if !h.good || h.answered.busy != h.agent.busy || h.now.Sub(h.answeredAt) > 3*period {
+	if !h.good || h.answered.busy != h.agent.busy || h.answered.stamps != h.agent.stamps || h.now.Sub(h.answeredAt) > 3*period {
 		h.watchedSince = h.now
 	}
 	gap := h.now.Sub(before.AnsweredAt)
