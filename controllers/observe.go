@@ -40,7 +40,7 @@ func ownerOf(object client.Object) []string {
 // cache of a node does not hold those that are not known to be there yet.
 func (r *AgentSessionReconciler) get(ctx context.Context, key client.ObjectKey, session *v1alpha1.AgentSession) error {
 	err := r.Client.Get(ctx, key, session)
-	if r.Node != "" && apierrors.IsNotFound(err) {
+	if r.mode() == onNode && apierrors.IsNotFound(err) {
 		err = r.Live.Get(ctx, key, session)
 	}
 	if apierrors.IsNotFound(err) {
@@ -53,18 +53,19 @@ func (r *AgentSessionReconciler) get(ctx context.Context, key client.ObjectKey, 
 // it away. Before its container has started, it is the other operator's turn; and always,
 // where that one asks all agents. An older one does not say who asks.
 func (r *AgentSessionReconciler) ours(session *v1alpha1.AgentSession, pod *corev1.Pod) bool {
-	return r.Node == "" || session.Status.AskedBy != v1alpha1.AskedByOperator && pod != nil && pod.DeletionTimestamp == nil && pod.Spec.NodeName == r.Node &&
+	return r.mode() != onNode || session.Status.AskedBy != v1alpha1.AskedByOperator && pod != nil && pod.DeletionTimestamp == nil && pod.Spec.NodeName == r.Node &&
 		session.Status.Pod != nil && lifecycle.Living(session.Status.State) && agentHasStarted(session, pod)
 }
 
 // asker is who asks the agents of an operator's sessions. A process on a node leaves what
 // the operator says.
 func (r *AgentSessionReconciler) asker(session *v1alpha1.AgentSession) v1alpha1.Asker {
-	switch {
-	case r.Node != "":
+	switch r.mode() {
+	case onNode:
 		return session.Status.AskedBy
-	case r.Prober == nil:
+	case blind:
 		return v1alpha1.AskedByNode
+	case central:
 	}
 	return v1alpha1.AskedByOperator
 }
@@ -203,7 +204,7 @@ func (r *AgentSessionReconciler) gather(session *v1alpha1.AgentSession, found po
 		Created:    status.Pod != nil,
 		Compute:    computeOf(pod),
 		Occupied:   occupied(found.earlier),
-		Blind:      r.Prober == nil,
+		Blind:      r.mode() == blind,
 	}
 	facts.Ending = len(found.ending(now, facts.Policy.Lost))
 	remember(&facts, status)
@@ -215,7 +216,7 @@ func (r *AgentSessionReconciler) gather(session *v1alpha1.AgentSession, found po
 		facts.State, facts.Activation, facts.Created = v1alpha1.StateStarting, activationOf(pod, session), true
 		facts.Announced, facts.Traffic.InUseUntil = time.Time{}, time.Time{} // what was said of the last one
 	}
-	if r.Prober != nil {
+	if r.mode() != blind {
 		key := client.ObjectKeyFromObject(session)
 		facts.Pulse, facts.Asked = r.Prober.Pulse(key, pod.UID)
 		facts.Work = r.Prober.Work(key, pod.UID)
@@ -263,7 +264,7 @@ func remember(facts *lifecycle.Facts, status *v1alpha1.AgentSessionStatus) {
 // lives, and tells why it may not be asked. Before, whoever listens on its port is
 // another: an init container or a sidecar.
 func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *corev1.Pod, started *v1alpha1.ActivationRuntime) *refused {
-	if r.Prober == nil {
+	if r.mode() == blind {
 		return nil
 	}
 	key := client.ObjectKeyFromObject(session)
