@@ -47,10 +47,11 @@ type history struct {
 // truth is what really happened to the compute, and what the operator has seen of it, told
 // by the clock that it goes by and by nothing that the rules make of it.
 type truth struct {
-	ranAt    time.Time     // when the agent's container started,
-	lag      time.Duration // by which its node's clock was behind then; negative: ahead
-	healthy  bool          // it has answered well, to whichever operator
-	limitsAt time.Time     // when the timeouts last changed
+	ranAt     time.Time     // when the agent's container started,
+	lag       time.Duration // by which its node's clock was behind then; negative: ahead
+	healthy   bool          // it has answered well, to whichever operator,
+	healthyAt time.Time     // first at that moment
+	limitsAt  time.Time     // when the timeouts last changed
 
 	answered     agent     // the agent as it was at its last good answer,
 	answeredAt   time.Time // which was then
@@ -158,6 +159,9 @@ func (h *history) heard(before, after lifecycle.Pulse) {
 		h.seenBusy = 0
 	case gap <= 3*period:
 		h.seenBusy += max(gap, 0)
+	}
+	if !h.healthy {
+		h.healthyAt = h.now
 	}
 	h.answered, h.answeredAt, h.good, h.healthy = h.agent, h.now, true, true
 	h.failures, h.errors = 0, 0

@@ -358,8 +358,12 @@ func (h *history) busyTooLong(now time.Time) bool {
 // was announced, or there were ten seconds to do it.
 func (h *history) idleTooLong(now time.Time) bool {
 	f := h.facts
-	due := later(h.watched(), h.usedUntil()).Add(f.Policy.Idle)
-	announced := later(due, h.limitsAt).Add(5*period + time.Second)
+	since, known := h.watched(), h.limitsAt
+	if h.byStamp() { // which may be long ago when it is first seen, and settled after five answers
+		since, known = later(h.stampedAt, h.healthyAt.Add(time.Second)), later(known, h.watched().Add(5*period))
+	}
+	due := later(since, h.usedUntil()).Add(f.Policy.Idle)
+	announced := later(due, known).Add(5*period + time.Second)
 	if said := f.Announced; !said.IsZero() && said.Before(announced) {
 		announced = later(due, said)
 	}
