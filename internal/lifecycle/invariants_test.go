@@ -262,7 +262,7 @@ func (h *history) checkNotAfter(by time.Duration) {
 	for reason, overdue := range map[v1alpha1.StopReason]bool{
 		v1alpha1.StopStartFailed: h.startOverdue(now),
 		v1alpha1.StopUnhealthy:   h.silentTooLong(now) || h.illTooLong(now) || h.awayTooLong(now),
-		v1alpha1.StopStuckBusy:   h.busyTooLong(now),
+		v1alpha1.StopStuckBusy:   h.busyTooLong(now) || h.forgottenTooLong(now),
 		v1alpha1.StopIdleTimeout: h.idleTooLong(now),
 	} {
 		if overdue {
@@ -352,6 +352,15 @@ func (h *history) busyTooLong(now time.Time) bool {
 	policy := h.facts.Policy
 	return policy.StuckAfter > 0 && policy.StuckAction == v1alpha1.StuckStop && h.fresh() && h.answered.busy && h.counts() &&
 		now.Sub(h.watched()) >= policy.StuckAfter
+}
+
+// forgottenTooLong: the agent, watched being busy, told when it was last asked of a task
+// that its journal had ended ten seconds before.
+func (h *history) forgottenTooLong(now time.Time) bool {
+	policy, told := h.facts.Policy, h.told
+	return policy.StuckAfter > 0 && policy.StuckAction == v1alpha1.StuckStop && h.fresh() && h.answered.busy && h.counts() &&
+		told.busy && !told.ended.IsZero() && !h.toldAt.Before(h.asked) && !now.Before(h.toldAt) &&
+		h.toldAt.Sub(later(told.ended, h.watched())) >= 10*time.Second
 }
 
 // idleTooLong: it was watched having no work for long, and stamps nothing else. The stop
