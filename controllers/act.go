@@ -176,7 +176,7 @@ func (r *AgentSessionReconciler) adopt(ctx context.Context, session *v1alpha1.Ag
 // askTasks has the agent asked for its tasks if that is the verdict. The answer
 // comes as a request to look again.
 func (r *AgentSessionReconciler) askTasks(ctx context.Context, key client.ObjectKey, pod *corev1.Pod, verdict lifecycle.Verdict) {
-	if verdict.Ask && r.Prober != nil {
+	if verdict.Ask && r.mode() != blind {
 		r.Prober.AskTasks(ctx, key, pod.UID, tokenOf(pod))
 	}
 }
@@ -188,7 +188,7 @@ func (r *AgentSessionReconciler) remove(ctx context.Context, session *v1alpha1.A
 	if verdict.Action == lifecycle.ActStop {
 		r.forget(client.ObjectKeyFromObject(session))
 	}
-	if r.Node != "" {
+	if r.mode() == onNode {
 		return nil
 	}
 	err := r.removeNow(ctx, session, found, verdict)
@@ -240,7 +240,7 @@ func (r *AgentSessionReconciler) removeLeft(ctx context.Context, pod *corev1.Pod
 // removeOrphans deletes the pods of a session that was deleted, at once: the garbage
 // collector, which would do it too, may take a minute with many.
 func (r *AgentSessionReconciler) removeOrphans(ctx context.Context, key client.ObjectKey) error {
-	if r.Node != "" {
+	if r.mode() == onNode {
 		return nil
 	}
 	var list corev1.PodList

@@ -112,7 +112,7 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	}
 	session.Spec = lifecycle.Govern(own, started) // from here on the spec as it is in force
 
-	o := outcome{pod: found.compute, started: started, now: r.Clock.Now(), blind: r.Prober == nil, askedBy: r.asker(&session)}
+	o := outcome{pod: found.compute, started: started, now: r.Clock.Now(), blind: r.mode() == blind, askedBy: r.asker(&session)}
 	o.refusal = r.track(&session, o.pod, started)
 	o.facts = r.observe(&session, found, o.now)
 	if o.refusal != nil && o.facts.Compute.Phase == lifecycle.ComputePresent {
@@ -146,7 +146,7 @@ func (r *AgentSessionReconciler) heeded() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e crevent.UpdateEvent) bool {
 		old, was := e.ObjectOld.(*v1alpha1.AgentSession)
 		next, is := e.ObjectNew.(*v1alpha1.AgentSession)
-		if r.Prober != nil || !was || !is || old.ResourceVersion == next.ResourceVersion {
+		if r.mode() != blind || !was || !is || old.ResourceVersion == next.ResourceVersion {
 			return true
 		}
 		status := next.Status
@@ -167,7 +167,7 @@ func (r *AgentSessionReconciler) lookAt(at time.Time) ctrl.Result {
 // othersStop tells of a stop that the operator that asks nobody will make: it
 // needs no pings to see that it is due.
 func (r *AgentSessionReconciler) othersStop(verdict lifecycle.Verdict) bool {
-	return r.Node != "" && verdict.Action == lifecycle.ActStop && !restsOnPings[verdict.Stop.Reason]
+	return r.mode() == onNode && verdict.Action == lifecycle.ActStop && !restsOnPings[verdict.Stop.Reason]
 }
 
 // restsOnPings are the reasons of which only those know who ask the agent.
@@ -194,13 +194,13 @@ func (r *AgentSessionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.AgentSession{}, builder.WithPredicates(r.heeded())).
 		Owns(&corev1.Pod{}).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency, RateLimiter: newLimiter(errorRetry, errorMost)})
-	if r.Node == "" {
+	if r.mode() != onNode {
 		if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.AgentSession{}, runtimeIndex, runtimeNameOf); err != nil {
 			return fmt.Errorf("index sessions by runtime: %w", err)
 		}
 		of = of.Watches(&v1alpha1.AgentRuntime{}, handler.EnqueueRequestsFromMapFunc(r.sessionsWaitingFor))
 	}
-	if r.Prober != nil {
+	if r.mode() != blind {
 		news := make(pings, 1)
 		of = of.WatchesRawSource(news)
 		// The manager waits for it at its end, and starts it once it leads.
@@ -228,7 +228,7 @@ func (r *AgentSessionReconciler) setDefaults() {
 	if r.Concurrency == 0 {
 		r.Concurrency = 16
 	}
-	if r.Prober != nil {
+	if r.mode() != blind {
 		r.Prober.GoBy(r.Clock.Now)
 	}
 	r.retries = newRetries()

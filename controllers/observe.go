@@ -15,7 +15,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/prober"
@@ -41,7 +40,7 @@ func ownerOf(object client.Object) []string {
 // cache of a node does not hold those that are not known to be there yet.
 func (r *AgentSessionReconciler) get(ctx context.Context, key client.ObjectKey, session *v1alpha1.AgentSession) error {
 	err := r.Client.Get(ctx, key, session)
-	if r.Node != "" && apierrors.IsNotFound(err) {
+	if r.mode() == onNode && apierrors.IsNotFound(err) {
 		err = r.Live.Get(ctx, key, session)
 	}
 	if apierrors.IsNotFound(err) {
@@ -54,18 +53,19 @@ func (r *AgentSessionReconciler) get(ctx context.Context, key client.ObjectKey, 
 // it away. Before its container has started, it is the other operator's turn; and always,
 // where that one asks all agents. An older one does not say who asks.
 func (r *AgentSessionReconciler) ours(session *v1alpha1.AgentSession, pod *corev1.Pod) bool {
-	return r.Node == "" || session.Status.AskedBy != v1alpha1.AskedByOperator && pod != nil && pod.DeletionTimestamp == nil && pod.Spec.NodeName == r.Node &&
+	return r.mode() != onNode || session.Status.AskedBy != v1alpha1.AskedByOperator && pod != nil && pod.DeletionTimestamp == nil && pod.Spec.NodeName == r.Node &&
 		session.Status.Pod != nil && lifecycle.Living(session.Status.State) && agentHasStarted(session, pod)
 }
 
 // asker is who asks the agents of an operator's sessions. A process on a node leaves what
 // the operator says.
 func (r *AgentSessionReconciler) asker(session *v1alpha1.AgentSession) v1alpha1.Asker {
-	switch {
-	case r.Node != "":
+	switch r.mode() {
+	case onNode:
 		return session.Status.AskedBy
-	case r.Prober == nil:
+	case blind:
 		return v1alpha1.AskedByNode
+	case central:
 	}
 	return v1alpha1.AskedByOperator
 }
@@ -204,7 +204,7 @@ func (r *AgentSessionReconciler) gather(session *v1alpha1.AgentSession, found po
 		Created:    status.Pod != nil,
 		Compute:    computeOf(pod),
 		Occupied:   occupied(found.earlier),
-		Blind:      r.Prober == nil,
+		Blind:      r.mode() == blind,
 	}
 	facts.Ending = len(found.ending(now))
 	remember(&facts, status)
@@ -216,7 +216,7 @@ func (r *AgentSessionReconciler) gather(session *v1alpha1.AgentSession, found po
 		facts.State, facts.Activation, facts.Created = v1alpha1.StateStarting, activationOf(pod, session), true
 		facts.Announced, facts.Traffic.InUseUntil = time.Time{}, time.Time{} // what was said of the last one
 	}
-	if r.Prober != nil {
+	if r.mode() != blind {
 		key := client.ObjectKeyFromObject(session)
 		facts.Pulse, facts.Asked = r.Prober.Pulse(key, pod.UID)
 		facts.Work = r.Prober.Work(key, pod.UID)
@@ -225,7 +225,7 @@ func (r *AgentSessionReconciler) gather(session *v1alpha1.AgentSession, found po
 		facts.Asked = !startedAt(pod).IsZero() // by its node, which knows more of a start that fails
 	}
 	if facts.Pulse.HealthyAt.IsZero() && reported && status.HealthyAt != nil {
-		facts.Pulse = restore(status, time.Time{}) // healthy before, and not asked now
+		facts.Pulse = lifecycle.Restore(status, time.Time{}) // healthy before, and not asked now
 	}
 	return facts
 }
@@ -264,7 +264,7 @@ func remember(facts *lifecycle.Facts, status *v1alpha1.AgentSessionStatus) {
 // lives, and tells why it may not be asked. Before, whoever listens on its port is
 // another: an init container or a sidecar.
 func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *corev1.Pod, started *v1alpha1.ActivationRuntime) *refused {
-	if r.Prober == nil {
+	if r.mode() == blind {
 		return nil
 	}
 	key := client.ObjectKeyFromObject(session)
@@ -286,7 +286,7 @@ func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *core
 	policy := lifecycle.PolicyOf(&session.Spec, r.TimeScale)
 	var seed lifecycle.Pulse
 	if recorded := session.Status.Pod; recorded != nil && recorded.UID == pod.UID && session.Status.HealthyAt != nil {
-		seed = restore(&session.Status, r.LastLeader()).Late(r.Clock.Now(), lateness(&session.Status, policy))
+		seed = lifecycle.Restore(&session.Status, r.LastLeader()).Late(r.Clock.Now(), lateness(&session.Status, policy))
 	}
 	r.Prober.Track(prober.Target{
 		Key: key, UID: pod.UID,
@@ -311,27 +311,6 @@ func agentAddress(pod *corev1.Pod, allowLoopback bool) (netip.Addr, error) {
 		return addr, fmt.Errorf("the pod's address %s is its node's: it is not asked", addr)
 	}
 	return addr, nil
-}
-
-// restore makes the pulse of a session that another operator watched until
-// seen. Unseen time up to the last report is in idleSince.
-func restore(status *v1alpha1.AgentSessionStatus, seen time.Time) lifecycle.Pulse {
-	pulse := lifecycle.Pulse{
-		Status:    contract.Status(status.PingStatus),
-		Since:     timeOf(status.PingStatusSince),
-		HealthyAt: timeOf(status.HealthyAt),
-		Restored:  true,
-	}
-	if idle := timeOf(status.IdleSince); idle.After(pulse.Since) {
-		pulse.Unseen = idle.Sub(pulse.Since)
-	}
-	if seen.After(pulse.Since) {
-		pulse.AnsweredAt = seen
-	}
-	if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionPingContract); c != nil && c.Status != metav1.ConditionUnknown {
-		pulse.Breach = lifecycle.Breach(c.Reason)
-	}
-	return pulse
 }
 
 func timeOf(t *metav1.Time) time.Time {

@@ -121,7 +121,7 @@ func recordsEnd(old, next *v1alpha1.AgentSessionStatus) bool {
 // consistency has the session's next read wait until the cache shows a report, but on
 // a node for one that does not name it: its cache (NodeManagerOptions) never shows that.
 func (r *AgentSessionReconciler) consistency(session *v1alpha1.AgentSession) []client.SubResourcePatchOption {
-	if pod := session.Status.Pod; r.Node != "" && (pod == nil || pod.Node != r.Node) {
+	if pod := session.Status.Pod; r.mode() == onNode && (pod == nil || pod.Node != r.Node) {
 		return []client.SubResourcePatchOption{client.DisableReadYourWritesConsistency}
 	}
 	return nil
@@ -195,7 +195,7 @@ func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.Age
 	}
 	next.Usage = usageOf(old, next.State, o.counted, o.now)
 	setConditions(&next, session, o)
-	return quiet(old, next, o)
+	return worthTelling(old, next, o)
 }
 
 func livingStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {

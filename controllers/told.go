@@ -144,9 +144,9 @@ func (o outcome) refusedAgain(reason string) bool {
 	return o.refusal != nil && o.refusal.reason == reason && o.now.Before(lifecycle.Until(o.now, o.told, o.facts.Policy.Tell))
 }
 
-// quiet takes back what alone is worth no write while a session starts: its next
+// worthTelling takes back what alone is worth no write while a session starts: its next
 // stop, and the words of the condition Ready unless another thing keeps it.
-func quiet(old *v1alpha1.AgentSessionStatus, next v1alpha1.AgentSessionStatus, o outcome) v1alpha1.AgentSessionStatus {
+func worthTelling(old *v1alpha1.AgentSessionStatus, next v1alpha1.AgentSessionStatus, o outcome) v1alpha1.AgentSessionStatus {
 	was := meta.FindStatusCondition(old.Conditions, v1alpha1.ConditionReady)
 	if was == nil || old.State != v1alpha1.StateStarting || next.State != v1alpha1.StateStarting {
 		return next

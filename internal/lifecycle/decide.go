@@ -85,13 +85,13 @@ func (f Facts) wanted() int32 {
 
 // decideStopped: no compute.
 func (f Facts) decideStopped(now time.Time) Verdict {
-	wanted, held := f.wanted(), f.held()
-	if wanted > 0 && held == "" {
+	wanted, blocked := f.wanted(), f.blocked()
+	if wanted > 0 && blocked == "" {
 		return f.start(now, wanted)
 	}
 	v := Verdict{State: v1alpha1.StateStopped, Activation: f.Activation, Stop: f.LastStop}
 	if wanted > 0 {
-		v.Wait.Message, v.LookAgain = held, now.Add(LostAfter)
+		v.Wait.Message, v.LookAgain = blocked, now.Add(LostAfter)
 		return v
 	}
 	if f.Policy.TTL < 0 || f.Deleted || f.StoppedAt.IsZero() {
@@ -136,8 +136,8 @@ func (f Facts) decideRefused(now time.Time) Verdict {
 		}
 		return Verdict{State: v1alpha1.StateStopped, Activation: f.Activation, Stop: d.Stop}
 	}
-	if held := f.held(); held != "" {
-		return Verdict{State: v1alpha1.StateStarting, Activation: f.Activation, Wait: Wait{Message: held}, LookAgain: now.Add(LostAfter)}
+	if blocked := f.blocked(); blocked != "" {
+		return Verdict{State: v1alpha1.StateStarting, Activation: f.Activation, Wait: Wait{Message: blocked}, LookAgain: now.Add(LostAfter)}
 	}
 	v := f.start(now, f.Activation)
 	if f.Unmade != "" && !now.Before(v.Next.At) {
@@ -156,9 +156,9 @@ func (f Facts) decideStopping(now time.Time) Verdict {
 		v.Action = ActStop
 		return v
 	}
-	wanted, held := f.wanted(), f.held()
+	wanted, blocked := f.wanted(), f.blocked()
 	switch lost := f.lostAt(now); {
-	case wanted > 0 && held == "":
+	case wanted > 0 && blocked == "":
 		return f.start(now, wanted)
 	case !leaving:
 		v.State = v1alpha1.StateStopped
@@ -168,14 +168,14 @@ func (f Facts) decideStopping(now time.Time) Verdict {
 		v.LookAgain = lost
 	}
 	if wanted > 0 {
-		v.Wait.Message = held
+		v.Wait.Message = blocked
 	}
 	return v
 }
 
-// held says which pods of the session that have not gone yet keep the next one from
+// blocked says which pods of the session that have not gone yet keep the next one from
 // starting; empty if none do.
-func (f Facts) held() string {
+func (f Facts) blocked() string {
 	ending, leaving := f.Ending, f.Compute.Phase == ComputeLeaving
 	if leaving {
 		ending++
@@ -222,8 +222,11 @@ func (f Facts) decideLiving(now time.Time) Verdict {
 		d := rule(now, f)
 		switch {
 		case d.At.IsZero():
-		case d.held && f.Blind: // nobody here will have a fresh answer
-		case !d.held && !now.Before(d.At):
+		case d.unproven && f.Blind: // nobody here will have a fresh answer
+		case !d.unproven && !now.Before(d.At):
+			if d.words != nil {
+				d.Message = d.words()
+			}
 			return Verdict{Activation: f.Activation, State: v1alpha1.StateStopping, Action: f.stopAction(), Stop: d.Stop}
 		default:
 			v.foresee(now, d, f.Policy.Period)
@@ -264,10 +267,10 @@ func (f Facts) stateOf(now time.Time) v1alpha1.SessionState {
 
 // foresee takes a stop that has not come yet into the verdict.
 func (v *Verdict) foresee(now time.Time, d due, period time.Duration) {
-	if !d.quiet && (v.Next.At.IsZero() || d.At.Before(v.Next.At)) {
+	if !d.hidden && (v.Next.At.IsZero() || d.At.Before(v.Next.At)) {
 		v.Next = d.Stop
 	}
-	if d.held && !now.Before(d.At) {
+	if d.unproven && !now.Before(d.At) {
 		v.lookAt(now, now.Add(period)) // overdue, for want of a fresh answer
 		return
 	}

@@ -175,7 +175,7 @@ func (f Facts) untold() bool {
 // see moves that moment, and the end of the last invocation too.
 func (f Facts) changedAt() time.Time {
 	p := f.Pulse
-	seen := latest(p.Since.Add(p.Unseen), p.pastGaps(f.Traffic.EndedAt), p.pastGaps(f.Traffic.InUseUntil))
+	seen := latest(p.seenSince(), p.Unseen.past(f.Traffic.EndedAt), p.Unseen.past(f.Traffic.InUseUntil))
 	switch {
 	case f.Policy.IdleClock == v1alpha1.IdleClockObserved:
 		return seen

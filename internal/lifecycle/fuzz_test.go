@@ -56,7 +56,7 @@ func (d *dice) facts() lifecycle.Facts {
 	f.Policy.IdleClock = one(d, v1alpha1.IdleClockAgentCore, v1alpha1.IdleClockAgentCoreStrict, v1alpha1.IdleClockObserved)
 	f.Policy.StuckAction = one(d, v1alpha1.StuckReport, v1alpha1.StuckStop)
 	f.Pulse = lifecycle.Pulse{
-		Status: one(d, contract.Healthy, contract.HealthyBusy, ""), Since: d.moment(), Unseen: d.span(), Gaps: d.span(), SeenSince: d.moment(), Stamp: d.moment(),
+		Status: one(d, contract.Healthy, contract.HealthyBusy, ""), Since: d.moment(), Unseen: lifecycle.Unseen{Total: d.span(), Gaps: d.span(), Until: d.moment()}, Stamp: d.moment(),
 		HealthyAt: d.moment(), AnsweredAt: d.moment(), Failures: d.roll(20), FailingSince: d.moment(), Restored: d.roll(4) == 1,
 	}
 	return f
@@ -96,11 +96,33 @@ func FuzzDecide(f *testing.F) {
 		if facts.Compute.Phase == lifecycle.ComputeAbsent {
 			return
 		}
-		if reason := owed(now, facts); v.Stop.Reason != reason || (v.State == v1alpha1.StateStopping) != (reason != "") {
-			t.Fatalf("stopped for %q and not for %q: %+v", v.Stop.Reason, reason, facts)
-		}
+		checkLife(t, now, facts, v)
 		if end := created.Add(facts.Policy.Max); v.Next.At.After(end) || v.LookAgain.After(end) {
 			t.Fatalf("foresees something after the maximal lifetime: %+v", v)
 		}
 	})
+}
+
+// checkLife: what somebody did comes first, then the maximal lifetime, and a clock of the
+// agent's stops on answers, or on the want of them, only.
+func checkLife(t *testing.T, now time.Time, f lifecycle.Facts, v lifecycle.Verdict) {
+	t.Helper()
+	p := f.Pulse
+	fresh := !p.Restored && p.Failures == 0 && !p.AnsweredAt.IsZero() && now.Sub(p.AnsweredAt) <= 2*period
+	over := !now.Before(f.Compute.CreatedAt.Add(f.Policy.Max))
+	may := map[v1alpha1.StopReason]bool{
+		"":                        !over,
+		v1alpha1.StopMaxLifetime:  over,
+		v1alpha1.StopStartFailed:  !over && p.HealthyAt.IsZero() && f.Compute.StartedAt.IsZero(),
+		v1alpha1.StopStartTimeout: !over && p.HealthyAt.IsZero() && !f.Compute.StartedAt.IsZero(),
+		v1alpha1.StopUnhealthy:    !over && !p.HealthyAt.IsZero() && p.Failures >= 15,
+		v1alpha1.StopStuckBusy:    !over && fresh && p.Status == contract.HealthyBusy && f.Policy.StuckAction == v1alpha1.StuckStop,
+		v1alpha1.StopIdleTimeout:  !over && fresh && !now.Before(f.Traffic.InUseUntil) && !f.Announced.IsZero() && !now.Before(f.Announced),
+	}[v.Stop.Reason]
+	if reason := undone(f, !p.HealthyAt.IsZero()); reason != "" {
+		may = v.Stop.Reason == reason
+	}
+	if stops := v.State == v1alpha1.StateStopping; !may || stops != (v.Stop.Reason != "") {
+		t.Fatalf("stopped for %q: %+v", v.Stop.Reason, f)
+	}
 }

@@ -42,12 +42,31 @@ type history struct {
 	told    agent     // the agent as it was when it last told of them,
 	toldAt  time.Time // which was then
 
-	answered   agent         // the agent as it was at its last good answer,
-	answeredAt time.Time     // which was then,
-	errors     int           // and how many errors it has answered since
-	seenIdle   time.Duration // how long good answers have said Healthy, without a gap,
-	seenBusy   time.Duration // and how long HealthyBusy
-	unsure     time.Duration // by how much the rules may take them for longer
+	truth
+}
+
+// truth is what really happened to the compute, and what the operator has seen of it, told
+// by the clock that it goes by and by nothing that the rules make of it.
+type truth struct {
+	ranAt     time.Time     // when the agent's container started,
+	lag       time.Duration // by which its node's clock was behind then; negative: ahead
+	healthy   bool          // it has answered well, to whichever operator,
+	healthyAt time.Time     // first at that moment
+	limitsAt  time.Time     // when the timeouts last changed
+
+	answered     agent     // the agent as it was at its last good answer,
+	answeredAt   time.Time // which was then
+	stampedAt    time.Time // the latest that it ever stamped, of what is of use
+	good         bool      // it has answered this operator well
+	failures     int       // pings that it has failed since, before this operator,
+	failingSince time.Time // the first of them then;
+	errors       int       // those that it answered with an error,
+	erringSince  time.Time // the first of them then
+	watchedSince time.Time // since when good answers have told this operator the same, without a gap
+
+	seenIdle time.Duration // how long good answers have said Healthy, without a gap,
+	seenBusy time.Duration // and how long HealthyBusy
+	unsure   time.Duration // by how much the rules may take them for longer
 }
 
 func newHistory(t *rapid.T) *history {
@@ -77,6 +96,7 @@ func (h *history) stamp(t *rapid.T) {
 func (h *history) limit(t *rapid.T) {
 	h.facts.Policy.Idle = time.Duration(rapid.IntRange(60, 200).Draw(t, "idle")) * time.Second
 	h.facts.Policy.Max = h.facts.Policy.Idle + time.Duration(rapid.IntRange(0, 600).Draw(t, "max-idle"))*time.Second
+	h.limitsAt = h.now
 }
 
 // living: there is a compute that no rule has stopped.
@@ -97,21 +117,34 @@ func (h *history) ping() {
 	before, answer := h.facts.Pulse, h.agent.answer(h.now)
 	after := before.Observe(answer, h.now, period)
 	h.facts.Pulse = after
+	h.overdue()
 	if answer.Failure == "" {
 		h.heard(before, after)
-	} else if after.Status != before.Status || after.Since != before.Since && after.Since.Before(h.now) || after.Fresh(h.now, period) {
+	} else if h.failed(answer.Failure); after.Status != before.Status || after.Since != before.Since && after.Since.Before(h.now) || after.Fresh(h.now, period) {
 		h.t.Fatal("a failed ping changed the status, or counts as an answer")
-	}
-	if answer.Failure == lifecycle.FailureStatusCode {
-		h.errors++
 	}
 	if before.Tells(after, h.facts.Policy.FailureThreshold) {
 		h.look()
 	}
 }
 
+// failed keeps the truth of failed pings.
+func (h *history) failed(how lifecycle.Failure) {
+	if h.failures++; h.failures == 1 {
+		h.failingSince = h.now
+	}
+	if how == lifecycle.FailureStatusCode {
+		if h.errors++; h.errors == 1 {
+			h.erringSince = h.now
+		}
+	}
+}
+
 // heard keeps the truth of what good answers have shown of idleness.
 func (h *history) heard(before, after lifecycle.Pulse) {
+	if !h.good || h.answered.busy != h.agent.busy || h.answered.stamps != h.agent.stamps || h.now.Sub(h.answeredAt) > 3*period {
+		h.watchedSince = h.now
+	}
 	gap := h.now.Sub(before.AnsweredAt)
 	switch {
 	case after.Status == contract.HealthyBusy || before.Status != contract.Healthy:
@@ -121,18 +154,27 @@ func (h *history) heard(before, after lifecycle.Pulse) {
 	default:
 		h.unsure += time.Second // the API holds whole seconds
 	}
-	h.seenIdle = min(h.seenIdle, h.sinceUse())
+	h.seenIdle = min(h.seenIdle, max(0, h.now.Sub(h.facts.Traffic.InUseUntil)))
 	switch {
 	case after.Status == contract.Healthy || before.Status != contract.HealthyBusy:
 		h.seenBusy = 0
 	case gap <= 3*period:
 		h.seenBusy += max(gap, 0)
 	}
-	h.answered, h.answeredAt, h.errors = h.agent, h.now, 0
+	if !h.healthy {
+		h.healthyAt = h.now
+	}
+	h.answered, h.answeredAt, h.good, h.healthy = h.agent, h.now, true, true
+	h.failures, h.errors = 0, 0
+	if h.stamped() {
+		h.stampedAt = later(h.stampedAt, h.agent.answer(h.now).Ping.UpdatedAt)
+	}
 }
 
-// sinceUse is how long ago the last invocation ended.
-func (h *history) sinceUse() time.Duration { return max(0, h.now.Sub(h.facts.Traffic.InUseUntil)) }
+// usedUntil is when the last invocation ended, or will.
+func (h *history) usedUntil() time.Time {
+	return later(h.facts.Traffic.EndedAt, h.facts.Traffic.InUseUntil)
+}
 
 // restart loses the operator's memory. What the next one knows is in status,
 // and in the lease if known.
@@ -142,7 +184,8 @@ func (h *history) restart(leaseKnown bool) {
 	}
 	old, state := h.facts.Pulse, h.facts.State
 	h.down, h.facts.Pulse, h.facts.Asked = false, lifecycle.Pulse{}, false
-	h.facts.Work, h.asked, h.errors = lifecycle.Work{}, time.Time{}, 0
+	h.facts.Work, h.asked = lifecycle.Work{}, time.Time{}
+	h.good, h.failures, h.errors = false, 0, 0
 	if h.living() {
 		seen := zero
 		if leaseKnown {
@@ -287,7 +330,7 @@ func (h *history) start() {
 	if h.reports, h.flapping = (lifecycle.Reports{}), h.restless; h.restless {
 		h.reports = lifecycle.SpentReports(h.now, h.facts.Policy)
 	}
-	h.reported, h.stops, h.seenIdle, h.seenBusy, h.unsure, h.errors = reported{}, 0, 0, 0, 0, 0
+	h.reported, h.stops, h.truth = reported{}, 0, truth{limitsAt: h.limitsAt}
 	h.look()
 }
 
@@ -296,6 +339,9 @@ func (h *history) step(by time.Duration) {
 	h.now = h.now.Add(by)
 	h.unsure += max(0, -by)
 	h.back += max(0, -by)
+	if by < 0 { // the rules begin anew
+		h.watchedSince = h.now
+	}
 }
 
 // pass lets time go by, one period at a time, with a ping in each and a look

@@ -103,6 +103,7 @@ func (h *history) invoke(lease time.Duration) {
 func (h *history) begin() {
 	if h.living() && h.facts.Compute.StartedAt.IsZero() {
 		h.facts.Compute.StartedAt = h.now.Add(h.skew).Truncate(time.Second)
+		h.ranAt, h.lag = h.now, -h.skew
 		h.look()
 	}
 }
@@ -187,49 +188,216 @@ func (h *history) checkStopping(v lifecycle.Verdict) {
 // checkLiving holds for a compute that no rule had stopped before.
 func (h *history) checkLiving(v lifecycle.Verdict) {
 	t, f := h.t, h.facts
-	if reason := owed(h.now, f); v.Stop.Reason != reason {
-		t.Fatalf("stopped for %q and not for %q: %+v", v.Stop.Reason, reason, f)
+	stops := v.State == v1alpha1.StateStopping
+	if stops && (h.now.Before(v.Stop.At) || v.Stop.Message == "" && v.Stop.Reason != v1alpha1.StopAgentExited) {
+		t.Fatalf("stopped before it was due, or without a word: %+v", v.Stop)
 	}
 	end := f.Compute.CreatedAt.Add(f.Policy.Max)
-	if v.State == v1alpha1.StateStopping {
-		h.checkStop(v.Stop)
-		return
-	}
-	switch {
+	switch reason := undone(f, h.healthy); {
+	case reason != "":
+		if v.Stop.Reason != reason {
+			t.Fatalf("stopped for %q and not for %q: %+v", v.Stop.Reason, reason, f)
+		}
 	case !h.now.Before(end):
-		t.Fatalf("alive %v after its maximal lifetime", h.now.Sub(end))
+		if v.Stop.Reason != v1alpha1.StopMaxLifetime {
+			t.Fatalf("not stopped for it %v after its maximal lifetime: %+v", h.now.Sub(end), v)
+		}
+	case stops:
+		h.checkNotBefore(v.Stop.Reason)
 	case v.Next.At.IsZero() || v.Next.At.After(end):
 		t.Fatalf("the next stop is announced for %v, after the maximal lifetime", v.Next.At)
 	case v.LookAgain.IsZero() || v.LookAgain.After(end):
 		t.Fatalf("looked at again %v, after the maximal lifetime", v.LookAgain)
+	default:
+		h.checkNotAfter(0)
 	}
 }
 
-func (h *history) checkStop(stop lifecycle.Stop) {
-	if h.now.Before(stop.At) || stop.Message == "" && stop.Reason != v1alpha1.StopAgentExited {
-		h.t.Fatalf("stopped before it was due, or without a word: %+v", stop)
+// undone is why a compute has to be stopped at once for what somebody did; empty if
+// nobody did anything. healthy: its agent once was.
+func undone(f lifecycle.Facts, healthy bool) v1alpha1.StopReason {
+	if f.Deleted || f.Desired == v1alpha1.DesiredStopped || f.Requested > f.Activation {
+		return v1alpha1.StopRequested
 	}
-	switch stop.Reason {
+	if f.Compute.Phase == lifecycle.ComputeFailed && !healthy {
+		return v1alpha1.StopStartFailed
+	}
+	return map[lifecycle.ComputePhase]v1alpha1.StopReason{
+		lifecycle.ComputeExited:  v1alpha1.StopAgentExited,
+		lifecycle.ComputeFailed:  v1alpha1.StopComputeLost,
+		lifecycle.ComputeLost:    v1alpha1.StopComputeLost,
+		lifecycle.ComputeLeaving: v1alpha1.StopComputeLost,
+	}[f.Compute.Phase]
+}
+
+// overdue holds at every moment at which the operator is there, and not only when it looks.
+func (h *history) overdue() {
+	if !h.lookAgain.IsZero() && !h.lookAgain.After(h.now) {
+		return // it is about to
+	}
+	if end := h.facts.Compute.CreatedAt.Add(h.facts.Policy.Max); undone(h.facts, h.healthy) == "" && h.now.Before(end) {
+		h.checkNotAfter(period)
+	}
+}
+
+// checkNotBefore: no clock stops a compute before its time.
+func (h *history) checkNotBefore(reason v1alpha1.StopReason) {
+	switch reason {
 	case v1alpha1.StopIdleTimeout:
 		h.checkIdle()
 	case v1alpha1.StopStuckBusy:
 		h.checkStuck()
 	case v1alpha1.StopUnhealthy:
 		h.checkUnhealthy()
+	case v1alpha1.StopStartFailed, v1alpha1.StopStartTimeout:
+		h.checkStart(reason)
 	default:
+		h.t.Fatalf("stopped for %s at %v: %+v", reason, h.now, h.facts)
 	}
+}
+
+// checkNotAfter: a compute is not let live for longer than it may, by more than a while.
+func (h *history) checkNotAfter(by time.Duration) {
+	now := h.now.Add(-by)
+	for reason, overdue := range map[v1alpha1.StopReason]bool{
+		v1alpha1.StopStartFailed: h.startOverdue(now),
+		v1alpha1.StopUnhealthy:   h.silentTooLong(now) || h.illTooLong(now) || h.awayTooLong(now),
+		v1alpha1.StopStuckBusy:   h.busyTooLong(now) || h.forgottenTooLong(now),
+		v1alpha1.StopIdleTimeout: h.idleTooLong(now),
+	} {
+		if overdue {
+			h.t.Fatalf("alive at %v, and long overdue for %s: %+v\n%+v", h.now, reason, h.facts, h.truth)
+		}
+	}
+}
+
+// checkStart: a start has its time for the container, and the agent its 120 s from the
+// container's start on, as far as the clock of its node is right.
+func (h *history) checkStart(reason v1alpha1.StopReason) {
+	made, policy := h.facts.Compute.CreatedAt, h.facts.Policy
+	switch {
+	case h.healthy:
+		h.t.Fatalf("stopped for %s, and the agent was healthy", reason)
+	case reason == v1alpha1.StopStartFailed:
+		if !h.ranAt.IsZero() || h.now.Sub(made) < policy.Provisioning {
+			h.t.Fatalf("stopped as a start that failed after %v, and the container ran at %v", h.now.Sub(made), h.ranAt)
+		}
+	case h.ranAt.IsZero(), h.facts.Asked && h.failures == 0:
+		h.t.Fatal("stopped as not healthy in time, and it failed no ping")
+	case h.now.Sub(h.ranAt)+max(h.lag, 0)+h.back < policy.StartTimeout-time.Second && h.now.Sub(made) < policy.Provisioning+policy.StartTimeout,
+		!made.After(h.now) && h.now.Sub(made) < policy.StartTimeout:
+		h.t.Fatalf("stopped as not healthy %v after its container started", h.now.Sub(h.ranAt))
+	}
+}
+
+// startOverdue: the container has had the time of its provisioning, or the agent its 120 s.
+func (h *history) startOverdue(now time.Time) bool {
+	made, policy := h.facts.Compute.CreatedAt, h.facts.Policy
+	since := now.Sub(later(made, h.ranAt))
+	switch {
+	case h.healthy, h.facts.Asked && h.failures == 0:
+		return false
+	case h.ranAt.IsZero():
+		return now.Sub(made) >= policy.Provisioning
+	case h.ranAt.Sub(made) < policy.Provisioning && now.Sub(made) >= policy.Provisioning+policy.StartTimeout:
+		return true
+	}
+	return since >= policy.StartTimeout+max(-h.lag, 0)
+}
+
+// patience is how long pings must fail.
+func (h *history) patience() time.Duration {
+	return time.Duration(h.facts.Policy.FailureThreshold) * period
+}
+
+// illTooLong: it answered nothing but errors for a threshold of periods.
+func (h *history) illTooLong(now time.Time) bool {
+	return h.healthy && h.errors >= h.facts.Policy.FailureThreshold && now.Sub(h.erringSince) >= h.patience()
+}
+
+// awayTooLong: neither it nor its node was heard of for 30 s.
+func (h *history) awayTooLong(now time.Time) bool {
+	silent := h.facts.Compute.SilentSince
+	return h.healthy && !silent.IsZero() && !now.Before(silent) && h.failures >= 15 && now.Sub(h.failingSince) >= 30*time.Second
+}
+
+// silentTooLong: for a threshold of periods it answered no ping, and nothing excused that.
+// If it may be busy, and for 15 minutes.
+func (h *history) silentTooLong(now time.Time) bool {
+	free := later(h.failingSince, later(h.facts.Outage, h.usedUntil()))
+	busy := h.answered.busy && (h.counts() || !h.good) || h.facts.Pulse.Restored
+	return h.healthy && h.failures >= h.facts.Policy.FailureThreshold && now.Sub(free) >= h.patience() &&
+		(!busy || now.Sub(h.failingSince) >= 15*time.Minute)
 }
 
 // checkStuck: the agent was busy for long, as it stamps or as far as anybody saw, or it
 // told of its task ten seconds after its journal had said that it ended.
 func (h *history) checkStuck() {
 	f, told := h.facts, h.told
-	long := h.seenBusy+h.now.Sub(f.Pulse.AnsweredAt) >= f.Policy.StuckAfter-h.unsure
+	h.checkFresh()
+	if !h.answered.busy || f.Policy.StuckAfter == 0 || f.Policy.StuckAction != v1alpha1.StuckStop {
+		h.t.Fatalf("stopped as stuck: %+v", h.answered)
+	}
+	long := h.seenBusy+h.now.Sub(h.answeredAt) >= f.Policy.StuckAfter-h.unsure
 	if h.byStamp() {
 		long = h.answered.stamps != honest || h.now.Sub(h.answered.since)+h.back >= f.Policy.StuckAfter-h.unsure-time.Second
 	}
 	if !long && (!told.busy || told.ended.IsZero() || h.toldAt.Sub(told.ended) < 10*time.Second-h.unsure) {
 		h.t.Fatalf("stopped as stuck, after %v, and at %v the agent was %+v", h.seenBusy, h.toldAt, told)
+	}
+}
+
+// busyTooLong: it was watched being busy for long, and stamps nothing else.
+func (h *history) busyTooLong(now time.Time) bool {
+	policy := h.facts.Policy
+	return policy.StuckAfter > 0 && policy.StuckAction == v1alpha1.StuckStop && h.fresh() && h.answered.busy && h.counts() &&
+		now.Sub(h.watched()) >= policy.StuckAfter
+}
+
+// forgottenTooLong: the agent, watched being busy, told when it was last asked of a task
+// that its journal had ended ten seconds before.
+func (h *history) forgottenTooLong(now time.Time) bool {
+	policy, told := h.facts.Policy, h.told
+	return policy.StuckAfter > 0 && policy.StuckAction == v1alpha1.StuckStop && h.fresh() && h.answered.busy && h.counts() &&
+		told.busy && !told.ended.IsZero() && !h.toldAt.Before(h.asked) && !now.Before(h.toldAt) &&
+		h.toldAt.Sub(later(told.ended, h.watched())) >= 10*time.Second
+}
+
+// idleTooLong: it was watched having no work for long, and stamps nothing else. The stop
+// was announced, or there were ten seconds to do it.
+func (h *history) idleTooLong(now time.Time) bool {
+	f := h.facts
+	since, known := h.watched(), h.limitsAt
+	if h.byStamp() { // which may be long ago when it is first seen, and settled after five answers
+		since, known = later(h.stampedAt, h.healthyAt.Add(time.Second)), later(known, h.watched().Add(5*period))
+	}
+	due := later(since, h.usedUntil()).Add(f.Policy.Idle)
+	announced := later(due, known).Add(5*period + time.Second)
+	if said := f.Announced; !said.IsZero() && said.Before(announced) {
+		announced = later(due, said)
+	}
+	return h.fresh() && (!h.answered.busy || !h.counts()) && !now.Before(announced)
+}
+
+// watched is since when the agent has at least been as it is, by what it told this
+// operator without a gap. Moments are rounded up to the second, and a clock that was set
+// back by less than 5 s leaves them in the future.
+func (h *history) watched() time.Time {
+	since := h.watchedSince.Add(time.Second + min(h.back, 5*time.Second))
+	if h.facts.Policy.IdleClock != v1alpha1.IdleClockObserved {
+		since = later(since, h.stampedAt)
+	}
+	return since
+}
+
+// fresh: this operator's last ping was answered well, not long ago.
+func (h *history) fresh() bool {
+	return h.good && h.failures == 0 && h.now.Sub(h.answeredAt) <= 2*period
+}
+
+func (h *history) checkFresh() {
+	if !h.fresh() {
+		h.t.Fatalf("stopped without a fresh good answer, the last was at %v, and then %d failed", h.answeredAt, h.failures)
 	}
 }
 
@@ -246,20 +414,25 @@ func (h *history) stamped() bool {
 }
 
 // checkUnhealthy: nobody is stopped for silence while an invocation is in flight, nor
-// before a threshold of periods after it, in which no ping was answered.
+// before a threshold of periods after it, in which no ping was answered, nor in an outage.
 func (h *history) checkUnhealthy() {
 	f := h.facts
-	threshold := f.Policy.FailureThreshold
-	patience := time.Duration(threshold) * period
-	switch silent := h.now.Sub(h.answeredAt) + h.back; {
-	case h.errors >= threshold:
-	case !f.Compute.SilentSince.IsZero():
-		if silent < min(patience, 30*time.Second) {
+	silent := h.now.Sub(h.failingSince) + h.back
+	switch {
+	case !h.healthy || h.failures == 0:
+		h.t.Fatalf("stopped as unhealthy after %d failed pings: healthy is %v", h.failures, h.healthy)
+	case h.errors >= f.Policy.FailureThreshold && h.now.Sub(h.erringSince)+h.back >= h.patience():
+	case !f.Compute.SilentSince.IsZero() && h.failures >= 15:
+		if silent < min(h.patience(), 30*time.Second) || h.now.Before(f.Compute.SilentSince) {
 			h.t.Fatalf("stopped with its node after %v", silent)
 		}
-	case h.now.Sub(f.Traffic.InUseUntil) < patience, h.now.Sub(f.Traffic.EndedAt) < patience:
+	case h.failures < f.Policy.FailureThreshold:
+		h.t.Fatalf("stopped as unhealthy after %d failed pings", h.failures)
+	case h.now.Sub(h.usedUntil()) < h.patience():
 		h.t.Fatal("stopped as unhealthy in or soon after an invocation, and it answered no error")
-	case silent < patience, h.answered.busy && f.Pulse.Status == contract.HealthyBusy && silent < 15*time.Minute && h.counts():
+	case h.now.Sub(f.Outage) < h.patience():
+		h.t.Fatal("stopped as unhealthy in or soon after an outage")
+	case silent < h.patience(), h.answered.busy && f.Pulse.Status == contract.HealthyBusy && silent < 15*time.Minute && h.counts():
 		h.t.Fatalf("stopped as unhealthy after %v, and it was %+v", silent, h.answered)
 	}
 }
@@ -269,9 +442,12 @@ func (h *history) counts() bool {
 	return h.facts.Policy.IdleClock != v1alpha1.IdleClockAgentCoreStrict || h.stamped()
 }
 
+// checkIdle: nobody is stopped as idle who was not told so, is at work, or was seen
+// without work for less than the timeout, by the clock that the spec chooses.
 func (h *history) checkIdle() {
-	t, f, p := h.t, h.facts, h.facts.Pulse
-	sinceAnswer := h.now.Sub(p.AnsweredAt)
+	t, f := h.t, h.facts
+	h.checkFresh()
+	sinceAnswer := h.now.Sub(h.answeredAt)
 	strict := f.Policy.IdleClock == v1alpha1.IdleClockAgentCoreStrict
 	byStamp := h.byStamp()
 	switch {
@@ -279,13 +455,13 @@ func (h *history) checkIdle() {
 		t.Fatalf("stopped as idle, and %v was announced", f.Announced)
 	case h.now.Before(f.Traffic.InUseUntil):
 		t.Fatal("stopped as idle with an invocation in flight")
-	case p.Restored || p.Failures > 0 || sinceAnswer > 2*period:
-		t.Fatal("stopped as idle without a fresh good answer")
-	case p.Status == contract.HealthyBusy && (!strict || byStamp):
+	case h.now.Sub(h.usedUntil()) < f.Policy.Idle:
+		t.Fatalf("stopped as idle %v after an invocation", h.now.Sub(h.usedUntil()))
+	case h.answered.busy && h.counts():
 		t.Fatal("stopped as idle while busy")
 	case byStamp && h.answered.stamps == honest && h.now.Sub(h.answered.since)+h.back < f.Policy.Idle-time.Second:
 		t.Fatalf("stopped after %v without work", h.now.Sub(h.answered.since))
-	case !byStamp && !strict && min(h.seenIdle+sinceAnswer, h.sinceUse()) < f.Policy.Idle-h.unsure:
+	case !byStamp && !strict && min(h.seenIdle+sinceAnswer, h.now.Sub(h.usedUntil())) < f.Policy.Idle-h.unsure:
 		t.Fatalf("stopped after it was seen without work for %v, unsure of %v", h.seenIdle+sinceAnswer, h.unsure)
 	}
 }

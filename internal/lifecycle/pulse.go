@@ -28,14 +28,8 @@ type Pulse struct {
 	// Since is when that status was first seen, rounded up to the second,
 	// which is what the API can hold: a restart neither gains nor loses time.
 	Since time.Time
-	// Unseen is how much of the time after Since nobody could see the agent:
-	// the operator was down or starved, or the pings failed. It is neither
-	// idle time nor failure.
-	Unseen time.Duration
-	// Gaps are what of Unseen lies in this memory, without what status held,
-	// and SeenSince is the end of the last of them.
-	Gaps      time.Duration
-	SeenSince time.Time
+	// Unseen is how much of the time after Since nobody could see the agent.
+	Unseen Unseen
 	// LastStamp is the latest usable time_of_last_update, whatever came after it.
 	LastStamp time.Time
 	// Stamp is that too, or zero while what the agent answers is of no use, or lies
@@ -78,7 +72,7 @@ type Pulse struct {
 // is the time between two pings. What an answer shows is as old as its question; a
 // change of status that it shows may be as young as the answer.
 func (p Pulse) Observe(a Answer, now time.Time, period time.Duration) Pulse {
-	if latest(p.AnsweredAt, p.FailingSince, p.Since.Add(p.Unseen)).After(now.Add(clockSkew)) {
+	if latest(p.AnsweredAt, p.FailingSince, p.seenSince()).After(now.Add(clockSkew)) {
 		p = p.setBack(now)
 	}
 	if a.Failure != "" {
@@ -104,13 +98,13 @@ func (p Pulse) setBack(now time.Time) Pulse {
 		p.AnsweredAt = time.Time{} // by the clock of another operator: nobody knows
 	}
 	for _, at := range []*time.Time{
-		&p.Since, &p.SeenSince, &p.LastStamp, &p.HealthyAt, &p.AnsweredAt, &p.FailingSince, &p.ErringSince, &p.advancedAt,
+		&p.Since, &p.LastStamp, &p.HealthyAt, &p.AnsweredAt, &p.FailingSince, &p.ErringSince, &p.advancedAt,
 	} {
 		if at.After(present) {
 			*at = present
 		}
 	}
-	p.Unseen = min(p.Unseen, present.Sub(p.Since))
+	p.Unseen = p.Unseen.setBack(p.Since, present)
 	return p
 }
 
@@ -136,31 +130,16 @@ func (p Pulse) fail(a Answer, now time.Time) Pulse {
 // account keeps Since and Unseen.
 func (p Pulse) account(ping contract.Ping, asked, now time.Time, period time.Duration) Pulse {
 	if ping.Status != p.Status {
-		p.Since, p.Unseen, p.Gaps, p.SeenSince = ceil(now), 0, 0, time.Time{}
+		p.Since, p.Unseen = ceil(now), Unseen{}
 		return p
 	}
 	if gap := asked.Sub(p.AnsweredAt); gap > 3*period {
 		if p.AnsweredAt.IsZero() {
 			gap = now.Sub(p.Since) // taken over from status, and nobody knows when it was last seen
 		}
-		gap = gap.Truncate(time.Second)
-		p.Unseen = min(p.Unseen+gap, ceil(now).Sub(p.Since))
-		p.Gaps, p.SeenSince = p.Gaps+gap, ceil(now)
+		p.Unseen = p.Unseen.with(gap, p.Since, now)
 	}
 	return p
-}
-
-// pastGaps moves a moment by the time after it in which nobody could see the
-// agent: exactly if all gaps came after it, else by more, though never past the
-// last gap.
-func (p Pulse) pastGaps(t time.Time) time.Time {
-	switch moved := t.Add(p.Gaps); {
-	case !t.Before(p.SeenSince):
-		return t
-	case moved.Before(p.SeenSince):
-		return moved
-	}
-	return p.SeenSince
 }
 
 // stamp keeps Stamp and what tells an advancing or a frozen one.
@@ -220,6 +199,10 @@ func (p Pulse) settle(found finding) Pulse {
 	}
 	return p
 }
+
+// seenSince is since when the agent is known to say what it says: what nobody saw of that
+// time does not count.
+func (p Pulse) seenSince() time.Time { return p.Since.Add(p.Unseen.Total) }
 
 // Frozen tells whether the last change of status left the stamp behind.
 func (p Pulse) Frozen() bool { return p.frozen }

@@ -87,19 +87,19 @@ func TestPulseCountsTimeThatNobodySaw(t *testing.T) {
 			lifecycle.Pulse{Status: contract.Healthy, Since: at(10), HealthyAt: at(10), Restored: true}, at(70), contract.Healthy, 60 * time.Second,
 		},
 		"unseen for no longer than it has lasted": {
-			lifecycle.Pulse{Status: contract.Healthy, Since: at(10), Unseen: 30 * time.Second, HealthyAt: at(10), Restored: true}, at(70), contract.Healthy, 60 * time.Second,
+			lifecycle.Pulse{Status: contract.Healthy, Since: at(10), Unseen: lifecycle.Unseen{Total: 30 * time.Second}, HealthyAt: at(10), Restored: true}, at(70), contract.Healthy, 60 * time.Second,
 		},
 		"a change forgets what was not seen before": {
-			lifecycle.Pulse{Status: contract.Healthy, Since: at(10), Unseen: 5 * time.Second, AnsweredAt: at(50)}, at(52), contract.HealthyBusy, 0,
+			lifecycle.Pulse{Status: contract.Healthy, Since: at(10), Unseen: lifecycle.Unseen{Total: 5 * time.Second}, AnsweredAt: at(50)}, at(52), contract.HealthyBusy, 0,
 		},
 		"what was not seen before stays": {
-			lifecycle.Pulse{Status: contract.Healthy, Since: at(10), Unseen: 5 * time.Second, AnsweredAt: at(50)}, at(70), contract.Healthy, 25 * time.Second,
+			lifecycle.Pulse{Status: contract.Healthy, Since: at(10), Unseen: lifecycle.Unseen{Total: 5 * time.Second}, AnsweredAt: at(50)}, at(70), contract.Healthy, 25 * time.Second,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			p := row.before.Observe(answer(row.status, zero), row.after, period)
-			g.Expect(p.Unseen).To(Equal(row.want))
+			g.Expect(p.Unseen.Total).To(Equal(row.want))
 			g.Expect(p.Restored).To(BeFalse())
 		})
 	}
@@ -109,15 +109,15 @@ func TestPulseCountsTimeThatNobodySaw(t *testing.T) {
 // and a change of status ends them.
 func TestPulseKnowsItsGaps(t *testing.T) {
 	g := NewWithT(t)
-	p := lifecycle.Pulse{Status: contract.Healthy, Since: at(10), Unseen: 20 * time.Second, HealthyAt: at(10), AnsweredAt: at(50), Restored: true}
+	p := lifecycle.Pulse{Status: contract.Healthy, Since: at(10), Unseen: lifecycle.Unseen{Total: 20 * time.Second}, HealthyAt: at(10), AnsweredAt: at(50), Restored: true}
 	p = p.Observe(answer(contract.Healthy, zero), at(59.5), period)
-	g.Expect(p).To(And(HaveField("Unseen", 29*time.Second), HaveField("Gaps", 9*time.Second), HaveField("SeenSince", at(60))))
+	g.Expect(p).To(And(HaveField("Unseen.Total", 29*time.Second), HaveField("Unseen.Gaps", 9*time.Second), HaveField("Unseen.Until", at(60))))
 	p = p.Observe(answer(contract.Healthy, zero), at(61.5), period)
-	g.Expect(p).To(And(HaveField("Gaps", 9*time.Second), HaveField("SeenSince", at(60))), "no gap")
+	g.Expect(p).To(And(HaveField("Unseen.Gaps", 9*time.Second), HaveField("Unseen.Until", at(60))), "no gap")
 	p = p.Observe(answer(contract.Healthy, zero), at(71.5), period)
-	g.Expect(p).To(And(HaveField("Unseen", 39*time.Second), HaveField("Gaps", 19*time.Second), HaveField("SeenSince", at(72))))
+	g.Expect(p).To(And(HaveField("Unseen.Total", 39*time.Second), HaveField("Unseen.Gaps", 19*time.Second), HaveField("Unseen.Until", at(72))))
 	p = p.Observe(answer(contract.HealthyBusy, zero), at(73.5), period)
-	g.Expect(p).To(And(HaveField("Unseen", BeZero()), HaveField("Gaps", BeZero()), HaveField("SeenSince", BeZero())))
+	g.Expect(p).To(And(HaveField("Unseen", BeZero())))
 }
 
 // TestPulseTellsErrorsFromSilence: an agent that answers an error is not at work.
@@ -330,7 +330,7 @@ func TestPulseAfterTheClockWasSetBack(t *testing.T) {
 		}), dead, And(HaveField("FailingSince", at(30)), HaveField("Failures", 4))},
 		"it had stepped forward before": {
 			lifecycle.Pulse{Status: contract.Healthy, Since: at(5), HealthyAt: at(5), AnsweredAt: at(20)}.Observe(answer(contract.Healthy, zero), at(hour+22), period),
-			answer(contract.Healthy, zero), And(HaveField("Since", at(5)), HaveField("Unseen", 25*time.Second)),
+			answer(contract.Healthy, zero), And(HaveField("Since", at(5)), HaveField("Unseen.Total", 25*time.Second)),
 		},
 		"its stamp lay in the future": {
 			lifecycle.Pulse{}.Observe(answer(contract.Healthy, at(hour+10)), at(hour+10), period), answer(contract.Healthy, at(29)),
@@ -342,7 +342,7 @@ func TestPulseAfterTheClockWasSetBack(t *testing.T) {
 		},
 		"another operator's clock was ahead": {
 			lifecycle.Pulse{Status: contract.Healthy, Since: at(5), HealthyAt: at(5), AnsweredAt: at(hour), Restored: true},
-			answer(contract.Healthy, zero), And(HaveField("Since", at(5)), HaveField("Unseen", 25*time.Second)),
+			answer(contract.Healthy, zero), And(HaveField("Since", at(5)), HaveField("Unseen.Total", 25*time.Second)),
 		},
 		"a little is no step": {
 			lifecycle.Pulse{Status: contract.Healthy, Since: at(34), HealthyAt: at(34), AnsweredAt: at(33.5)}, dead, HaveField("Since", at(34)),

@@ -60,6 +60,6 @@ func (r Reports) Easy(p Policy) time.Time { return r.room(2, p) }
 // Late is a pulse that was restored from a report that may be out of date by some time:
 // for so long nobody knows whether the agent had work.
 func (p Pulse) Late(now time.Time, by time.Duration) Pulse {
-	p.Unseen = max(p.Unseen, min(p.Unseen+by, now.Sub(p.Since)))
+	p.Unseen = p.Unseen.late(by, p.Since, now)
 	return p
 }

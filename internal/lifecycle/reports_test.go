@@ -136,9 +136,9 @@ func TestWhenTheNextReportIsDue(t *testing.T) {
 
 func TestALateReportIsUnknownTime(t *testing.T) {
 	g := NewWithT(t)
-	p := lifecycle.Pulse{Since: at(100), Unseen: 10 * time.Second}
+	p := lifecycle.Pulse{Since: at(100), Unseen: lifecycle.Unseen{Total: 10 * time.Second}}
 	g.Expect(p.Late(at(1000), 0)).To(Equal(p))
-	g.Expect(p.Late(at(1000), 3*time.Minute).Unseen).To(Equal(190 * time.Second))
-	g.Expect(p.Late(at(200), 3*time.Minute).Unseen).To(Equal(100*time.Second), "and not beyond now")
-	g.Expect(p.Late(at(105), 3*time.Minute).Unseen).To(Equal(10 * time.Second))
+	g.Expect(p.Late(at(1000), 3*time.Minute).Unseen.Total).To(Equal(190 * time.Second))
+	g.Expect(p.Late(at(200), 3*time.Minute).Unseen.Total).To(Equal(100*time.Second), "and not beyond now")
+	g.Expect(p.Late(at(105), 3*time.Minute).Unseen.Total).To(Equal(10 * time.Second))
 }

@@ -11,11 +11,13 @@ import (
 // foresees, or none.
 type due struct {
 	Stop
-	// held is a stop whose moment may have come and for which the evidence is
+	// words make the message of a stop that has come; nil if it has one. Most looks need none.
+	words func() string
+	// unproven is a stop whose moment may have come and for which the evidence is
 	// missing: it waits for a fresh answer.
-	held bool
-	// quiet is a stop that is not shown as the next one.
-	quiet bool
+	unproven bool
+	// hidden is a stop that is not shown as the next one.
+	hidden bool
 }
 
 // rules are asked in this order, and the first whose moment has come decides.
@@ -73,11 +75,14 @@ func computeLost(now time.Time, f Facts) due {
 }
 
 func maxLifetime(_ time.Time, f Facts) due {
-	message := fmt.Sprintf("The compute has lived for %s; nothing extends its maximal lifetime", f.Policy.Max)
-	if f.busy() {
-		message += ", not even an agent that is HealthyBusy"
+	words := func() string {
+		message := fmt.Sprintf("The compute has lived for %s; nothing extends its maximal lifetime", f.Policy.Max)
+		if f.busy() {
+			message += ", not even an agent that is HealthyBusy"
+		}
+		return message
 	}
-	return due{Stop: Stop{f.Compute.CreatedAt.Add(f.Policy.Max), v1alpha1.StopMaxLifetime, message}}
+	return due{Stop: Stop{At: f.Compute.CreatedAt.Add(f.Policy.Max), Reason: v1alpha1.StopMaxLifetime}, words: words}
 }
 
 // nodeSilent is for pings that fail while the API server hears nothing of the agent's
@@ -91,12 +96,12 @@ func nodeSilent(_ time.Time, f Facts) due {
 	case since.IsZero() || f.starting():
 		return due{}
 	case f.Blind:
-		return due{Stop: Stop{since, v1alpha1.StopUnhealthy, "The API server hears nothing of the node that the agent is asked on"}, quiet: true}
+		return due{Stop: Stop{since, v1alpha1.StopUnhealthy, "The API server hears nothing of the node that the agent is asked on"}, hidden: true}
 	case p.Failures < threshold:
 		return due{}
 	}
 	message := fmt.Sprintf("At least %d pings in a row failed, and the API server hears nothing of the agent's node: %s", threshold, p.LastFailure.Detail)
-	return due{Stop: Stop{latest(since, p.FailingSince.Add(time.Duration(threshold)*f.Policy.Period)), v1alpha1.StopUnhealthy, message}, quiet: true}
+	return due{Stop: Stop{latest(since, p.FailingSince.Add(time.Duration(threshold)*f.Policy.Period)), v1alpha1.StopUnhealthy, message}, hidden: true}
 }
 
 // unhealthy: an agent that answers errors is ill. One that does not answer may be at
@@ -116,7 +121,7 @@ func unhealthy(_ time.Time, f Facts) due {
 		at = ill
 	}
 	message := fmt.Sprintf("At least %d pings in a row failed: %s", threshold, p.LastFailure.Detail)
-	return due{Stop: Stop{at, v1alpha1.StopUnhealthy, message}, quiet: true}
+	return due{Stop: Stop{at, v1alpha1.StopUnhealthy, message}, hidden: true}
 }
 
 // spared is an agent that would be stopped as unhealthy, were it not for an outage.
@@ -135,12 +140,15 @@ func stuckBusy(now time.Time, f Facts) due {
 	if at.IsZero() || f.Policy.StuckAction != v1alpha1.StuckStop {
 		return due{}
 	}
-	message := f.busyTooLong(now)
+	words := func() string { return f.busyTooLong(now) }
 	if stuck := f.forgotten(now); stuck != (Stuck{}) && f.Work.Answered() {
-		at, message = stuck.At, stuck.Message
+		at, words = stuck.At, func() string { return stuck.Message }
 	}
-	message += ", and spec.stuckDetection.action is Stop"
-	return due{Stop: Stop{at, v1alpha1.StopStuckBusy, message}, held: !f.Pulse.Fresh(now, f.Policy.Period)}
+	return due{
+		Stop:     Stop{At: at, Reason: v1alpha1.StopStuckBusy},
+		words:    func() string { return words() + ", and spec.stuckDetection.action is Stop" },
+		unproven: !f.Pulse.Fresh(now, f.Policy.Period),
+	}
 }
 
 // idleTimeout stops on a fresh and good answer only: a failed ping is never
@@ -151,6 +159,15 @@ func idleTimeout(now time.Time, f Facts) due {
 		return due{}
 	}
 	at := since.Add(f.Policy.Idle)
+	return due{
+		Stop:     Stop{At: f.announced(now, at), Reason: v1alpha1.StopIdleTimeout},
+		words:    f.noWork,
+		unproven: !f.Pulse.Fresh(now, f.Policy.Period),
+		hidden:   f.advancing() && now.Before(at), // by a clock that is late it may be due all the same
+	}
+}
+
+func (f Facts) noWork() string {
 	message := fmt.Sprintf("No work for %s: the agent answers %s and no invocation is in flight", f.Policy.Idle, f.Pulse.Status)
 	switch {
 	case f.Policy.Check == v1alpha1.PingCheckMCP:
@@ -158,11 +175,7 @@ func idleTimeout(now time.Time, f Facts) due {
 	case f.untold():
 		message += ", and without a usable time_of_last_update its status does not count (spec.ping.idleClock is AgentCoreStrict)"
 	}
-	return due{
-		Stop:  Stop{f.announced(now, at), v1alpha1.StopIdleTimeout, message},
-		held:  !f.Pulse.Fresh(now, f.Policy.Period),
-		quiet: f.advancing() && now.Before(at), // by a clock that is late it may be due all the same
-	}
+	return message
 }
 
 // announced is when an idle stop that is due at a moment may come. Gateways let

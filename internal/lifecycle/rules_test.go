@@ -95,8 +95,8 @@ func used(until time.Time) func(*lifecycle.Facts) {
 // gap is time in which nobody saw the agent.
 func gap(seconds int, end time.Time) func(*lifecycle.Facts) {
 	return func(f *lifecycle.Facts) {
-		f.Pulse.Unseen = time.Duration(seconds) * time.Second
-		f.Pulse.Gaps, f.Pulse.SeenSince = f.Pulse.Unseen, end
+		unseen := time.Duration(seconds) * time.Second
+		f.Pulse.Unseen = lifecycle.Unseen{Total: unseen, Gaps: unseen, Until: end}
 	}
 }
 
@@ -163,7 +163,7 @@ func TestRules(t *testing.T) {
 		"an invocation that ended while nobody looked":                     {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(10), zero), used(at(110)), gap(20, at(125))}, at(185), v1alpha1.StopIdleTimeout},
 		"an invocation after that is not moved":                            {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(10), zero), used(at(125)), gap(20, at(125))}, at(185), v1alpha1.StopIdleTimeout},
 		"a stamp tells what nobody saw":                                    {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(10), at(10)), used(at(100)), gap(20, at(125))}, at(160), v1alpha1.StopIdleTimeout},
-		"time in which nobody looked is not idle time":                     {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(102), zero), func(f *lifecycle.Facts) { f.Pulse.Unseen = 20 * time.Second }}, at(182), v1alpha1.StopIdleTimeout},
+		"time in which nobody looked is not idle time":                     {[]func(*lifecycle.Facts){limits(60, 28800), said(contract.Healthy, at(102), zero), func(f *lifecycle.Facts) { f.Pulse.Unseen.Total = 20 * time.Second }}, at(182), v1alpha1.StopIdleTimeout},
 		"idle equals max":                                                  {[]func(*lifecycle.Facts){limits(60, 60)}, at(60), v1alpha1.StopMaxLifetime},
 		"50: max ends a busy session":                                      {[]func(*lifecycle.Facts){limits(60, 120), said(contract.HealthyBusy, at(10), at(10))}, at(120), v1alpha1.StopMaxLifetime},
 		"50: invocations do not extend max":                                {[]func(*lifecycle.Facts){limits(60, 120), func(f *lifecycle.Facts) { f.Traffic.InUseUntil = at(1000) }}, at(120), v1alpha1.StopMaxLifetime},

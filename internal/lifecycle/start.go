@@ -53,14 +53,18 @@ func startTimeout(now time.Time, f Facts) due {
 	}
 	started := f.startedAt(now)
 	if started.IsZero() {
-		message := fmt.Sprintf("The agent's container did not start within %s of the creation of its pod (spec.provisioningTimeoutSeconds): %s",
-			f.Policy.Provisioning, f.provisioning())
-		return due{Stop: Stop{f.Compute.CreatedAt.Add(f.Policy.Provisioning), v1alpha1.StopStartFailed, message}}
+		words := func() string {
+			return fmt.Sprintf("The agent's container did not start within %s of the creation of its pod (spec.provisioningTimeoutSeconds): %s",
+				f.Policy.Provisioning, f.provisioning())
+		}
+		return due{Stop: Stop{At: f.Compute.CreatedAt.Add(f.Policy.Provisioning), Reason: v1alpha1.StopStartFailed}, words: words}
 	}
-	message := fmt.Sprintf("The agent was not healthy within %s of the start of its container: %s", f.Policy.StartTimeout, f.unanswered())
+	words := func() string {
+		return fmt.Sprintf("The agent was not healthy within %s of the start of its container: %s", f.Policy.StartTimeout, f.unanswered())
+	}
 	return due{
-		Stop: Stop{started.Add(f.Policy.StartTimeout), v1alpha1.StopStartTimeout, message},
-		held: f.Asked && f.Pulse.Failures == 0,
+		Stop: Stop{At: started.Add(f.Policy.StartTimeout), Reason: v1alpha1.StopStartTimeout}, words: words,
+		unproven: f.Asked && f.Pulse.Failures == 0,
 	}
 }
 

@@ -27,7 +27,7 @@ func TestTells(t *testing.T) {
 		"a stamp":                 {was, func(p *lifecycle.Pulse) { p.Stamp = at(11) }, false},
 		"another status":          {was, func(p *lifecycle.Pulse) { p.Status = contract.HealthyBusy }, true},
 		"first healthy":           {lifecycle.Pulse{Status: contract.Healthy}, func(p *lifecycle.Pulse) { p.HealthyAt = at(10) }, true},
-		"time that nobody saw":    {was, func(p *lifecycle.Pulse) { p.Unseen = time.Second }, true},
+		"time that nobody saw":    {was, func(p *lifecycle.Pulse) { p.Unseen.Total = time.Second }, true},
 		"no longer restored":      {was, func(p *lifecycle.Pulse) { p.Restored = true }, true},
 		"another breach":          {was, func(p *lifecycle.Pulse) { p.Breach = v1alpha1.ReasonTimestampMissing }, true},
 		"other words of a breach": {was, func(p *lifecycle.Pulse) { p.BreachDetail = "x" }, true},

@@ -281,13 +281,13 @@ func TestWhenALeaseIsTaken(t *testing.T) {
 		heard          bool          // and an answer
 		want           time.Duration // after the first
 	}{
-		"a call alone":                         {900 * s, 30 * s, 0, 0, 0, true, 10 * s},
-		"of a short idle timeout":              {60 * s, 30 * s, 0, 0, 0, true, 7500 * time.Millisecond},
-		"of a low threshold":                   {900 * s, 8 * s, 0, 0, 0, true, 8 * s / 3},
-		"the last of many in a row":            {900 * s, 30 * s, 9, s, s, true, 10 * s},
-		"after a pause that is just too short": {900 * s, 30 * s, 1, s, 10 * s, true, 10 * s},
-		"after a pause in which pings pass":    {900 * s, 30 * s, 1, s, 11 * s, true, 22 * s},
-		"to an agent that answers none":        {900 * s, 30 * s, 9, s, s, false, 28 * s},
+		"a call alone":                         {idle: 900 * s, patience: 30 * s, heard: true, want: 10 * s},
+		"of a short idle timeout":              {idle: 60 * s, patience: 30 * s, heard: true, want: 7500 * time.Millisecond},
+		"of a low threshold":                   {idle: 900 * s, patience: 8 * s, heard: true, want: 8 * s / 3},
+		"the last of many in a row":            {idle: 900 * s, patience: 30 * s, calls: 9, last: s, pause: s, heard: true, want: 10 * s},
+		"after a pause that is just too short": {idle: 900 * s, patience: 30 * s, calls: 1, last: s, pause: 10 * s, heard: true, want: 10 * s},
+		"after a pause in which pings pass":    {idle: 900 * s, patience: 30 * s, calls: 1, last: s, pause: 11 * s, heard: true, want: 22 * s},
+		"to an agent that answers none":        {idle: 900 * s, patience: 30 * s, calls: 9, last: s, pause: s, want: 28 * s},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seen, use, at := lifecycle.Seen{Idle: row.idle, Lease: row.idle / 2, Patience: row.patience}, lifecycle.Use{}, now

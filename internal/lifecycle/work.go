@@ -103,7 +103,7 @@ type Stuck struct {
 func (f Facts) busySince() time.Time {
 	p := f.Pulse
 	if f.Policy.IdleClock == v1alpha1.IdleClockObserved || p.Stamp.IsZero() || p.Frozen() || p.Advancing() {
-		return latest(p.HealthyAt, p.Since.Add(p.Unseen))
+		return latest(p.HealthyAt, p.seenSince())
 	}
 	return latest(p.HealthyAt, p.Since, p.Stamp)
 }

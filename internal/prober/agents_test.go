@@ -203,12 +203,12 @@ func (l *httpLine) dialNow(t *testing.T) {
 	}
 }
 
-// awaitNoise: quiet reads a byte of it, so the look is the last.
+// awaitNoise: untouched reads a byte of it, so the look is the last.
 func (l *httpLine) awaitNoise(t *testing.T) {
 	t.Helper()
 	if l.conn != nil {
 		_ = l.conn.SetDeadline(time.Now().Add(patient))
-		NewWithT(t).Eventually(func() bool { return quiet(l.conn) }).WithTimeout(patient).Should(BeFalse())
+		NewWithT(t).Eventually(func() bool { return untouched(l.conn) }).WithTimeout(patient).Should(BeFalse())
 	}
 }
 

@@ -128,7 +128,7 @@ func (l *httpLine) kept(ctx context.Context) bool {
 		return false
 	}
 	setDeadline(ctx, l.conn) // before the look: nothing can be read after the last one
-	if !quiet(l.conn) {
+	if !untouched(l.conn) {
 		l.Close()
 	}
 	return l.conn != nil

@@ -265,7 +265,7 @@ func (c *conn) ready(events uint32) {
 	hungUp := events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
 	switch c.state {
 	case stateIdle:
-		if !c.quiet() {
+		if !c.untouched() {
 			c.hangUp()
 		}
 	case stateConnecting:
@@ -283,9 +283,9 @@ func (c *conn) ready(events uint32) {
 	}
 }
 
-// quiet tells whether the agent neither closed an idle connection nor sent on
+// untouched tells whether the agent neither closed an idle connection nor sent on
 // it.
-func (c *conn) quiet() bool {
+func (c *conn) untouched() bool {
 	_, err := unix.Read(int(c.fd), c.loop.buffer[:1])
 	return errors.Is(err, unix.EAGAIN)
 }

@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// quiet tells whether the agent neither closed an idle connection nor sent on
+// untouched tells whether the agent neither closed an idle connection nor sent on
 // it. A Read could not tell: it waits.
-func quiet(conn *net.TCPConn) bool {
+func untouched(conn *net.TCPConn) bool {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return false
