@@ -72,7 +72,8 @@ func TestUse(t *testing.T) {
 			}
 			there := &v1alpha1.AgentSession{}
 			g.Expect(one.Client.Get(t.Context(), client.ObjectKeyFromObject(session), there)).To(Succeed())
-			g.Expect(there.ResourceVersion != before).To(Equal(row.written))
+			wrote := there.ResourceVersion != before
+			g.Expect(wrote).To(Equal(row.written))
 			if row.written {
 				g.Expect(there.Status.Traffic.InUseUntil.Time).To(BeTemporally("==", noon.Add(450*time.Second)))
 				g.Expect(one.traffic.uses[of].Held).To(BeTemporally("==", noon.Add(450*time.Second)), "it is the gateway's own")

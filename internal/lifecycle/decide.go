@@ -224,10 +224,7 @@ func (f Facts) decideLiving(now time.Time) Verdict {
 		case d.At.IsZero():
 		case d.unproven && f.Blind: // nobody here will have a fresh answer
 		case !d.unproven && !now.Before(d.At):
-			if d.words != nil {
-				d.Message = d.words()
-			}
-			return Verdict{Activation: f.Activation, State: v1alpha1.StateStopping, Action: f.stopAction(), Stop: d.Stop}
+			return Verdict{Activation: f.Activation, State: v1alpha1.StateStopping, Action: f.stopAction(), Stop: d.come()}
 		default:
 			v.foresee(now, d, f.Policy.Period)
 		}

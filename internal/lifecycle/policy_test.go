@@ -72,14 +72,22 @@ func TestTheScaleDividesEveryDuration(t *testing.T) {
 		scale                                                           int
 		idle, max, provisioning, start, stuck, ttl, merge, tell, period time.Duration
 	}{
-		{scale: 1, idle: 15 * time.Minute, max: 8 * time.Hour, provisioning: 10 * time.Minute, start: 2 * time.Minute,
-			stuck: 5 * time.Minute, ttl: 10 * time.Minute, merge: 4 * time.Second, tell: 10 * time.Second, period: 2 * time.Second},
-		{scale: 12, idle: 75 * time.Second, max: 40 * time.Minute, provisioning: 50 * time.Second, start: 10 * time.Second,
-			stuck: 25 * time.Second, ttl: 50 * time.Second, merge: 333_333_333, tell: 833_333_333, period: 166_666_666},
-		{scale: 20, idle: 45 * time.Second, max: 24 * time.Minute, provisioning: 30 * time.Second, start: 6 * time.Second,
-			stuck: 15 * time.Second, ttl: 30 * time.Second, merge: 200 * time.Millisecond, tell: 500 * time.Millisecond, period: 100 * time.Millisecond},
-		{scale: 1000, idle: 900 * time.Millisecond, max: 28800 * time.Millisecond, provisioning: 600 * time.Millisecond, start: 120 * time.Millisecond,
-			stuck: 300 * time.Millisecond, ttl: 600 * time.Millisecond, merge: 4 * time.Millisecond, tell: 10 * time.Millisecond, period: 100 * time.Millisecond},
+		{
+			scale: 1, idle: 15 * time.Minute, max: 8 * time.Hour, provisioning: 10 * time.Minute, start: 2 * time.Minute,
+			stuck: 5 * time.Minute, ttl: 10 * time.Minute, merge: 4 * time.Second, tell: 10 * time.Second, period: 2 * time.Second,
+		},
+		{
+			scale: 12, idle: 75 * time.Second, max: 40 * time.Minute, provisioning: 50 * time.Second, start: 10 * time.Second,
+			stuck: 25 * time.Second, ttl: 50 * time.Second, merge: 333_333_333, tell: 833_333_333, period: 166_666_666,
+		},
+		{
+			scale: 20, idle: 45 * time.Second, max: 24 * time.Minute, provisioning: 30 * time.Second, start: 6 * time.Second,
+			stuck: 15 * time.Second, ttl: 30 * time.Second, merge: 200 * time.Millisecond, tell: 500 * time.Millisecond, period: 100 * time.Millisecond,
+		},
+		{
+			scale: 1000, idle: 900 * time.Millisecond, max: 28800 * time.Millisecond, provisioning: 600 * time.Millisecond, start: 120 * time.Millisecond,
+			stuck: 300 * time.Millisecond, ttl: 600 * time.Millisecond, merge: 4 * time.Millisecond, tell: 10 * time.Millisecond, period: 100 * time.Millisecond,
+		},
 	} {
 		g := NewWithT(t)
 		p := lifecycle.PolicyOf(spec, row.scale)

@@ -20,6 +20,14 @@ type due struct {
 	hidden bool
 }
 
+// come is the stop of a moment that has come.
+func (d due) come() Stop {
+	if d.words != nil {
+		d.Message = d.words()
+	}
+	return d.Stop
+}
+
 // rules are asked in this order, and the first whose moment has come decides.
 // The order is the specification: what somebody did comes before what a clock
 // says, and what is certain before what is concluded.

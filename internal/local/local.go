@@ -74,7 +74,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return errors.Join(err, p.at.Close())
 	}
 	defer func() { err = errors.Join(err, p.api.Stop()) }()
-	if err := p.set(); err != nil {
+	if err := p.set(); err != nil { //nolint:contextcheck // what it sets up runs with the manager's context
 		return errors.Join(err, p.at.Close())
 	}
 	return p.run(ctx)
@@ -170,7 +170,7 @@ func (p *platform) run(ctx context.Context) error {
 	}
 	for range parts {
 		err = errors.Join(err, <-ended)
-		stop() // one that ends ends all
+		stop() // all end with the first
 	}
 	return err
 }

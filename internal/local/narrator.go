@@ -31,7 +31,7 @@ func (n *narrator) run(ctx context.Context, c client.WithWatch) error {
 		events, err := c.Watch(ctx, &v1alpha1.AgentSessionList{})
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // it is to end
 			}
 			return fmt.Errorf("watch the sessions: %w", err)
 		}

@@ -88,12 +88,7 @@ func (e *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.talk(w, r)
 		return
 	}
-	if do.Blocks || do.Hangs {
-		e.Hang()
-	}
-	if do.Blocks {
-		defer e.Resume()
-	}
+	defer e.hang(do)()
 	if do.Wakes {
 		e.wake()
 	}
@@ -121,6 +116,17 @@ func cardURL(path string) string {
 		return "http://localhost:9000/"
 	}
 	return ""
+}
+
+// hang has pings go unanswered where that is asked for, until the call is over or for ever.
+func (e *Agent) hang(do Ask) (over func()) {
+	if do.Blocks || do.Hangs {
+		e.Hang()
+	}
+	if do.Blocks {
+		return e.Resume
+	}
+	return func() {}
 }
 
 // tell answers, or fails.

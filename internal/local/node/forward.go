@@ -133,7 +133,7 @@ func carry(ctx context.Context, from net.Conn, to netip.AddrPort) {
 	both.Wait()
 }
 
-// pass carries one direction, and its end. One that breaks breaks the other.
+// pass carries one direction, and its end. If one breaks, so does the other.
 func pass(to, from net.Conn) {
 	if _, err := io.Copy(to, from); err != nil {
 		_ = to.Close()

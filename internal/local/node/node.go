@@ -61,7 +61,7 @@ func (n *Node) watch(ctx context.Context) error {
 		events, err := n.client.Watch(ctx, &corev1.PodList{}, client.HasLabels{v1alpha1.LabelSession})
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // it is to end
 			}
 			return fmt.Errorf("watch the pods: %w", err)
 		}

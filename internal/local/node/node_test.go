@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	if at == "" {
 		os.Exit(m.Run())
 	}
-	err := http.ListenAndServe(os.ExpandEnv(at), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { //nolint:gosec // it is for a moment
+	err := http.ListenAndServe(os.ExpandEnv(at), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, os.Getenv("NAME"))
 	}))
 	fmt.Fprintln(os.Stderr, err)
@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 // laptop is an API and a node.
 type laptop struct {
 	*WithT
-	ctx    context.Context
+	t      *testing.T
 	client client.WithWatch
 }
 
@@ -65,7 +65,7 @@ func start(t *testing.T) *laptop {
 		g.Eventually(ended, patience).Should(Receive(BeNil()))
 		g.Expect(api.Stop()).To(Succeed())
 	})
-	return &laptop{g, t.Context(), c}
+	return &laptop{g, t, c}
 }
 
 // freePort is one that nobody listens at.
@@ -86,20 +86,23 @@ func (l *laptop) run(name string, port int32, env map[string]string, command ...
 	for key, value := range env {
 		pod.Spec.Containers[0].Env = append(pod.Spec.Containers[0].Env, corev1.EnvVar{Name: key, Value: value})
 	}
-	l.Expect(l.client.Create(l.ctx, pod)).To(Succeed())
+	l.Expect(l.client.Create(l.t.Context(), pod)).To(Succeed())
 	return pod
 }
 
 func (l *laptop) becomes(pod *corev1.Pod, phase corev1.PodPhase) corev1.ContainerState {
 	l.Eventually(func() (corev1.PodPhase, error) {
-		return pod.Status.Phase, l.client.Get(l.ctx, client.ObjectKeyFromObject(pod), pod)
+		err := l.client.Get(l.t.Context(), client.ObjectKeyFromObject(pod), pod)
+		return pod.Status.Phase, err
 	}, patience).Should(Equal(phase))
 	return pod.Status.ContainerStatuses[0].State
 }
 
 func (l *laptop) goes(pod *corev1.Pod) {
-	l.Expect(client.IgnoreNotFound(l.client.Delete(l.ctx, pod))).To(Succeed())
-	l.Eventually(func() bool { return apierrors.IsNotFound(l.client.Get(l.ctx, client.ObjectKeyFromObject(pod), pod)) }, patience).Should(BeTrue())
+	l.Expect(client.IgnoreNotFound(l.client.Delete(l.t.Context(), pod))).To(Succeed())
+	l.Eventually(func() bool {
+		return apierrors.IsNotFound(l.client.Get(l.t.Context(), client.ObjectKeyFromObject(pod), pod))
+	}, patience).Should(BeTrue())
 }
 
 // answers waits until an agent is reached at its pod's address.

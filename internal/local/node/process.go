@@ -231,8 +231,10 @@ func (p *process) report(ctx context.Context, state corev1.ContainerState) {
 		ready = corev1.ConditionTrue
 	}
 	now.Status.Conditions = []corev1.PodCondition{
-		{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}, {Type: corev1.PodInitialized, Status: corev1.ConditionTrue},
-		{Type: corev1.ContainersReady, Status: ready}, {Type: corev1.PodReady, Status: ready},
+		{Type: corev1.PodScheduled, Status: corev1.ConditionTrue},
+		{Type: corev1.PodInitialized, Status: corev1.ConditionTrue},
+		{Type: corev1.ContainersReady, Status: ready},
+		{Type: corev1.PodReady, Status: ready},
 	}
 	agent := lifecycle.AgentContainer(&now)
 	now.Status.ContainerStatuses = []corev1.ContainerStatus{{
