@@ -22,6 +22,7 @@ import (
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
 	"github.com/agentsession/agentsession/internal/apiserver"
+	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/local/kubeapi"
@@ -142,7 +143,7 @@ func (p *platform) setGateway(config *rest.Config, clusterTime *apiserver.Clock)
 		return fmt.Errorf("make the gateway's client: %w", err)
 	}
 	p.door = gateway.New(gateway.Options{
-		Client: reads, Live: p.mgr.GetAPIReader(), Clock: clusterTime, Cluster: config, AllowLoopback: true, PublicURL: p.url(), Log: p.Log.WithName("gateway"),
+		Client: reads, Live: p.mgr.GetAPIReader(), Clock: clusterTime, Cluster: config, AllowLoopback: true, PublicURL: p.url(), Authenticate: authn.OfThisMachine, Log: p.Log.WithName("gateway"),
 	})
 	return p.door.Watch(p.mgr.GetCache())
 }
