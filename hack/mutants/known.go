@@ -33,6 +33,7 @@ var known = []struct {
 // explanations say why a mutant lives, by its file and its line: what it changes is no
 // change of what anybody sees.
 var explanations = map[string]string{
+	"look.go: if order, e := resourceversion.CompareResourceVersion(session.ResourceVersion, ahead.ResourceVersion); err == nil || e == nil && order > 0 {": "what was read has a version, and what was not has none: both hold, or neither does",
 	"clock.go: case by <= 0:":                           "a clock that is set back by nothing is as it was",
 	"decide.go: return activation <= status.Activation": "they are not equal there",
 	"outage.go: if space.silent > worst.silent || space.silent == worst.silent && space.known <= worst.known {":                     "of two alike it is all the same which is looked away from",

@@ -121,6 +121,59 @@ func TestAQuotaIsCountedBeforeItRefuses(t *testing.T) {
 	g.Expect(counts.Load()).To(BeEquivalentTo(1), "it waits for its turn, and is not refused")
 }
 
+// What a gateway knows of a session counts until the cache shows the same or more.
+func TestWhatIsReadOfASession(t *testing.T) {
+	for name, row := range map[string]struct {
+		shown, known string // versions; empty: none
+		fails        error
+		want         string
+	}{
+		"the cache knows it":             {shown: "3", want: "3"},
+		"the cache is behind":            {shown: "3", known: "5", want: "5"},
+		"the cache has as much":          {shown: "5", known: "5", want: "5"},
+		"the cache is ahead":             {shown: "7", known: "5", want: "7"},
+		"the cache does not show it":     {known: "5", want: "5"},
+		"it is not there":                {},
+		"the cache fails":                {known: "5", fails: errors.New("silent")},
+		"it is refused in other's words": {fails: throttled("Please retry.")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, scheme := NewWithT(t), runtime.NewScheme()
+			g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+			cached := fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{
+				Get: func(_ context.Context, _ client.WithWatch, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+					switch {
+					case row.fails != nil:
+						return row.fails
+					case row.shown == "":
+						return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
+					}
+					into.SetResourceVersion(row.shown)
+					return nil
+				},
+			}).Build()
+			one, session := New(Options{Client: cached, Live: cached}), sessionNo(1)
+			if row.known != "" {
+				session.ResourceVersion = "1"
+				one.roster.saw(session)
+				session = session.DeepCopy()
+				session.ResourceVersion = row.known
+				one.roster.told(session)
+			}
+			read, err := one.read(t.Context(), client.ObjectKeyFromObject(session), false)
+			switch {
+			case row.fails == nil:
+				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(read.ResourceVersion).To(Equal(row.want))
+			case refuses(row.fails):
+				g.Expect(err).To(BeIdenticalTo(row.fails))
+			default:
+				g.Expect(err).To(MatchError("get session " + client.ObjectKeyFromObject(session).String() + ": silent"))
+			}
+		})
+	}
+}
+
 // Whoever calls runtimes that are not there has all of them asked for, and no more often
 // for many names than for one.
 func TestARuntimeThatTheCacheDoesNotShowIsLookedFor(t *testing.T) {

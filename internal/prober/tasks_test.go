@@ -235,7 +235,7 @@ func TestFetchTasks(t *testing.T) {
 func TestFetchTasksRefuses(t *testing.T) {
 	g := NewWithT(t)
 	s := listen(t, "127.0.0.1", once(ok(`{}`)))
-	for _, token := range []string{"", "a b", "a\r\nX: y", "ä"} {
+	for _, token := range []string{"", "a b", "a\r\nX: y", "a\x7f", "ä"} {
 		_, err := fetchTasks(t.Context(), Target{Addr: s.addr}, token)
 		g.Expect(err).To(MatchError(ContainSubstring("token")))
 	}
