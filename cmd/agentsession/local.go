@@ -38,7 +38,7 @@ func newLocal() *cobra.Command {
 			"The agent listens at $PORT, or where {port} in its command says. All ends with this command, however that ends.",
 		Example: "  agentsession local -- python my_agent.py\n" +
 			"  agentsession local --lifecycle idle=60,max=600 -- ./my-agent --addr 127.0.0.1:{port}\n" +
-			"  agentsession local --time-scale 60 -- node agent.js",
+			"  agentsession local --time-scale 12 -- node agent.js",
 		Args: func(command *cobra.Command, args []string) error {
 			if len(args) == 0 || command.ArgsLenAtDash() != 0 {
 				return errors.New("the agent's command is missing: agentsession local -- python my_agent.py")
@@ -58,7 +58,7 @@ func newLocal() *cobra.Command {
 	flags.IntVar(&f.port, "port", 0, "port of 127.0.0.1 where AgentCore's endpoint is; 0 is any that is free")
 	flags.StringVar(&f.lifecycle, "lifecycle", "", "when sessions end, in seconds, as idle=60,max=600; by AgentCore's defaults (900 and 28800) else")
 	flags.StringVar(&f.protocol, "protocol", string(v1alpha1.ProtocolHTTP), "what the agent speaks: HTTP, MCP, A2A or AGUI")
-	flags.IntVar(&f.timeScale, "time-scale", 1, fmt.Sprintf("divide every duration of the rules by this, 1 to %d: hours in seconds", maxTimeScale))
+	flags.IntVar(&f.timeScale, "time-scale", 1, fmt.Sprintf("divide every duration of the rules by this, 1 to %d, also the 120 s in which an agent must start", maxTimeScale))
 	flags.StringVar(&f.kubeconf, "write-kubeconfig", "", "`file` to write how kubectl reaches the sessions to")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "write what operator and gateway log, too")
 	return command

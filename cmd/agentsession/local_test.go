@@ -103,6 +103,8 @@ type tool struct {
 	arn      string
 	sessions client.Client
 
+	kubeconfig string
+
 	mu  sync.Mutex
 	out bytes.Buffer
 }
@@ -114,12 +116,17 @@ var (
 
 func start(t *testing.T, flags ...string) *tool {
 	t.Helper()
+	return startWith(t, []string{os.Args[0]}, flags...)
+}
+
+func startWith(t *testing.T, agent []string, flags ...string) *tool {
+	t.Helper()
 	g := NewWithT(t)
 	kubeconfig := t.TempDir() + "/kubeconfig"
-	args := append([]string{"local", "--write-kubeconfig", kubeconfig}, flags...)
-	command := exec.Command(os.Args[0], append(args, "--", os.Args[0])...)
+	args := append(append([]string{"local", "--write-kubeconfig", kubeconfig}, flags...), "--")
+	command := exec.Command(os.Args[0], append(args, agent...)...)
 	command.Env = append(os.Environ(), envRole+"=tool")
-	l := &tool{WithT: g, command: command}
+	l := &tool{WithT: g, command: command, kubeconfig: kubeconfig}
 	read, write := io.Pipe()
 	command.Stdout, command.Stderr = write, write
 	g.Expect(command.Start()).To(Succeed())
@@ -264,8 +271,20 @@ func TestNothingIsLeft(t *testing.T) {
 			for _, dir := range []string{a.Memory, b.Memory} {
 				l.Eventually(dir, patience).ShouldNot(BeADirectory())
 			}
+			if end == syscall.SIGTERM {
+				l.Eventually(l.kubeconfig, patience).ShouldNot(BeAnExistingFile(), "its token is of no use")
+			}
 		})
 	}
+}
+
+// TestACallThatWaits: for an agent that never listens. It keeps nobody from leaving.
+func TestACallThatWaits(t *testing.T) {
+	l := startWith(t, []string{"sleep", "1000"})
+	go func() { _, _, _ = l.try("waits", "") }()
+	l.becomes("waits", v1alpha1.StateStarting)
+	l.Expect(l.command.Process.Signal(syscall.SIGTERM)).To(Succeed())
+	l.Eventually(func() bool { return lives(l.command.Process.Pid) }, patience).Should(BeFalse())
 }
 
 // TestBadFlags are refused with a sentence, before anything is started.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -29,6 +30,13 @@ import (
 	"github.com/agentsession/agentsession/internal/local/node"
 	"github.com/agentsession/agentsession/internal/prober"
 )
+
+// podPort is where agents are asked and called, at addresses of their pods. Programs that
+// listen on all addresses have the contract's ports, and seldom this one.
+const podPort = 28080
+
+// leaving is how long the other parts have to end after the last process.
+const leaving = 3 * time.Second
 
 // RuntimeName is the runtime of the command that is run.
 const RuntimeName = "agent"
@@ -62,6 +70,7 @@ type platform struct {
 	node   *node.Node
 	door   *gateway.Gateway
 	at     net.Listener
+	wrote  bool // the kubeconfig
 }
 
 // Run runs a platform until ctx ends, and ends all that it started. What cannot be had,
@@ -74,7 +83,12 @@ func Run(ctx context.Context, o Options) (err error) {
 	if p.api, err = kubeapi.Start(ctx); err != nil {
 		return errors.Join(err, p.at.Close())
 	}
-	defer func() { err = errors.Join(err, p.api.Stop()) }()
+	defer func() {
+		err = errors.Join(err, p.api.Stop())
+		if p.wrote {
+			err = errors.Join(err, os.Remove(p.Kubeconfig))
+		}
+	}()
 	if err := p.set(); err != nil { //nolint:contextcheck // what it sets up runs with the manager's context
 		return errors.Join(err, p.at.Close())
 	}
@@ -107,13 +121,20 @@ func (p *platform) set() error {
 	return nil
 }
 
-// writeKubeconfig writes a file that only this user may read: it has the token.
+// writeKubeconfig writes a file that only this user may read: it has the token. It goes
+// when that ends.
 func (p *platform) writeKubeconfig() error {
 	text, err := p.api.Kubeconfig()
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(p.Kubeconfig, text, 0o600); err != nil {
+	file, err := os.OpenFile(p.Kubeconfig, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("write --write-kubeconfig, which replaces no file: %w", err)
+	}
+	p.wrote = true
+	_, err = file.Write(text)
+	if err := errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("write --write-kubeconfig: %w", err)
 	}
 	return nil
@@ -154,24 +175,38 @@ func (p *platform) url() string { return "http://" + p.at.Addr().String() }
 // its processes ended.
 func (p *platform) run(ctx context.Context) error {
 	var err error
-	if p.node, err = node.New(p.client, p.Err); err != nil {
+	if p.node, err = node.New(p.client, p.Err, uint16(portOf(p.Protocol))); err != nil { //nolint:gosec // a port
 		return errors.Join(err, p.at.Close())
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	gone := make(chan struct{})
 	parts := []func(context.Context) error{
-		p.node.Run,
+		func(ctx context.Context) error {
+			defer close(gone)
+			return p.node.Run(ctx)
+		},
 		func(ctx context.Context) error { return apiserver.Start(ctx, p.mgr) },
 		func(ctx context.Context) error { return p.door.Serve(ctx, p.at) },
 		p.begin,
 	}
+	var late <-chan time.Time
 	ended := make(chan error, len(parts))
 	for _, part := range parts {
 		go func() { ended <- part(ctx) }()
 	}
-	for range parts {
-		err = errors.Join(err, <-ended)
-		stop() // all end with the first
+	for left := len(parts); left > 0; {
+		select {
+		case one := <-ended:
+			err = errors.Join(err, one)
+			left--
+			stop() // all end with the first
+		case <-gone:
+			gone = nil
+			late = time.After(leaving)
+		case <-late:
+			return err // a call waits for a start that will not come
+		}
 	}
 	return err
 }
@@ -214,10 +249,10 @@ func (p *platform) runtime() *v1alpha1.AgentRuntime {
 	return &v1alpha1.AgentRuntime{
 		ObjectMeta: metav1.ObjectMeta{Name: RuntimeName, Namespace: kubeapi.Namespace},
 		Spec: v1alpha1.AgentRuntimeSpec{
-			ProtocolConfiguration: v1alpha1.ProtocolConfiguration{ServerProtocol: p.Protocol}, LifecycleConfiguration: p.Lifecycle,
+			ProtocolConfiguration: v1alpha1.ProtocolConfiguration{ServerProtocol: p.Protocol, Port: podPort}, LifecycleConfiguration: p.Lifecycle,
 			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{
 				Name: "agent", Image: "process", Command: p.Command,
-				Ports: []corev1.ContainerPort{{ContainerPort: portOf(p.Protocol)}},
+				Ports: []corev1.ContainerPort{{ContainerPort: podPort}},
 				// AWS's SDK for Python would listen on all of the machine's addresses.
 				Env: []corev1.EnvVar{{Name: "DOCKER_CONTAINER"}},
 			}}}},

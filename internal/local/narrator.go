@@ -70,7 +70,7 @@ func (n *narrator) sentence(s *v1alpha1.AgentSessionStatus) string {
 	switch s.State {
 	case v1alpha1.StateStarting:
 		if s.Activation > 1 {
-			return fmt.Sprintf("Starting again (activation %d): it was called, and its memory is new", s.Activation)
+			return fmt.Sprintf("Starting again (activation %d): its memory is new", s.Activation)
 		}
 		return "Starting"
 	case v1alpha1.StateActive:
@@ -97,7 +97,11 @@ func (n *narrator) next(s *v1alpha1.AgentSessionStatus) string {
 	if s.NextStop == nil {
 		return ""
 	}
-	return fmt.Sprintf(": %s at %s, unless it is called", s.NextStop.Reason, s.NextStop.At.Local().Format(time.TimeOnly))
+	at := fmt.Sprintf(": %s at %s", s.NextStop.Reason, s.NextStop.At.Local().Format(time.TimeOnly))
+	if s.NextStop.Reason == v1alpha1.StopIdleTimeout {
+		at += ", unless it is called"
+	}
+	return at
 }
 
 func why(s *v1alpha1.AgentSessionStatus) string {

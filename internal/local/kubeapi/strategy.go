@@ -171,6 +171,9 @@ func (b bindings) Create(ctx context.Context, name string, object runtime.Object
 	resource := pods.gv.WithResource(pods.resource).GroupResource()
 	update := func(object runtime.Object, _ storage.ResponseMeta) (runtime.Object, *uint64, error) {
 		pod := object.(*corev1.Pod) //nolint:forcetypeassert // it is the store of pods
+		if binding.UID != "" && binding.UID != pod.UID {
+			return nil, nil, apierrors.NewConflict(resource, name, fmt.Errorf("pod %s has another uid", name))
+		}
 		if pod.DeletionTimestamp != nil || pod.Spec.NodeName != "" {
 			return nil, nil, apierrors.NewConflict(resource, name, fmt.Errorf("pod %s is deleted, or assigned to a node already", name))
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"runtime"
@@ -19,33 +21,64 @@ const mostConnections = 1000
 
 // addresses gives each pod a loopback address of its own, where there are several.
 type addresses struct {
-	mu   sync.Mutex
-	next uint32
-	held map[netip.Addr]bool
+	mu      sync.Mutex
+	held    map[netip.Addr]bool
+	insists map[uint16]netip.Addr // whose agent listens at the contract's port itself
 }
 
-// take returns an address that nobody has. There are 65,000, and on systems other than
-// Linux one, which all share.
-func (a *addresses) take() netip.Addr {
-	if runtime.GOOS != "linux" {
-		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for {
-		a.next = a.next%65_000 + 1
-		addr := netip.AddrFrom4([4]byte{127, 77, byte(a.next >> 8), byte(a.next)}) //nolint:gosec // two bytes of a number below 65,001
-		if !a.held[addr] {
-			a.held[addr] = true
-			return addr
+// tries is how many addresses are looked at before all count as taken.
+const tries = 16
+
+// take returns an address where nobody listens at a port, and that no other pod has. There
+// are 65,000, and on systems other than Linux one.
+func (a *addresses) take(ctx context.Context, port uint16) (netip.Addr, error) {
+	for range tries {
+		addr := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		if runtime.GOOS == "linux" {
+			n := 1 + rand.IntN(65_000)                                      //nolint:gosec // others may guess it, and are looked for
+			addr = netip.AddrFrom4([4]byte{127, 77, byte(n >> 8), byte(n)}) //nolint:gosec // two bytes of a number below 65,001
+		}
+		a.mu.Lock()
+		free := !a.held[addr]
+		a.held[addr] = true
+		a.mu.Unlock()
+		if free && isFree(ctx, netip.AddrPortFrom(addr, port)) {
+			return addr, nil
+		}
+		if free {
+			a.release(addr)
 		}
 	}
+	return netip.Addr{}, fmt.Errorf("another program has taken port %d of this machine's addresses", port)
+}
+
+// claim has a pod's agent be the one that listens at the contract's port itself. It is an
+// error if that is another's.
+func (a *addresses) claim(pod netip.Addr, port uint16) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, is := a.insists[port]; is {
+		return fmt.Errorf("the agent of another session listens at port %d: one that listens at $PORT can have many sessions", port)
+	}
+	a.insists[port] = pod
+	return nil
+}
+
+// isFree tells whether one could listen at an address.
+func isFree(ctx context.Context, at netip.AddrPort) bool {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", at.String())
+	if err != nil {
+		return false
+	}
+	_ = listener.Close() // nothing was sent
+	return true
 }
 
 func (a *addresses) release(addr netip.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.held, addr)
+	maps.DeleteFunc(a.insists, func(_ uint16, one netip.Addr) bool { return one == addr })
 }
 
 // freePort is one of 127.0.0.1 that nobody listens at.
@@ -68,40 +101,55 @@ func listens(ctx context.Context, at netip.AddrPort) bool {
 	return true
 }
 
+// paths are where an agent may listen, and where others look for it.
+type paths struct {
+	pod   netip.AddrPort
+	own   netip.AddrPort // as it was told
+	fixed netip.AddrPort // the contract's port, if nobody else listens there
+}
+
+// pathsOf is called before the agent is started. fixed is the contract's port.
+func pathsOf(ctx context.Context, pod netip.AddrPort, port, fixed uint16) paths {
+	p := paths{pod: pod, own: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)}
+	if at := netip.AddrPortFrom(p.own.Addr(), fixed); fixed > 0 && isFree(ctx, at) {
+		p.fixed = at
+	}
+	return p
+}
+
 // forward waits until the agent listens, and then has it be reached at the pod's
 // address, until ctx ends. An agent that listens at the contract's port, on all
-// addresses or on 127.0.0.1, is found there.
-func forward(ctx context.Context, pod netip.AddrPort, port uint16) {
-	own := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
-	fixed := netip.AddrPortFrom(own.Addr(), pod.Port())
-	taken := listens(ctx, fixed) // by somebody else
+// addresses or on 127.0.0.1, is found there. It is an error if somebody else listens at the
+// pod's address meanwhile.
+func (p paths) forward(ctx context.Context, among *addresses) error {
 	ticker := time.NewTicker(connectPeriod)
 	defer ticker.Stop()
 	for {
 		switch {
-		case listens(ctx, own):
-			serve(ctx, pod, own)
-			return
-		case !taken && listens(ctx, pod):
-			return
-		case !taken && listens(ctx, fixed):
-			serve(ctx, pod, fixed)
-			return
+		case listens(ctx, p.own):
+			return serve(ctx, p.pod, p.own)
+		case p.fixed.IsValid() && listens(ctx, p.fixed):
+			if err := among.claim(p.pod.Addr(), p.fixed.Port()); err != nil {
+				return err
+			}
+			return serve(ctx, p.pod, p.fixed)
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-ticker.C:
 		}
 	}
 }
 
-// serve forwards connections. At an address that is taken nobody is reached, as where
-// nobody listens: the operator says what becomes of the session.
-func serve(ctx context.Context, at, to netip.AddrPort) {
+// serve forwards connections.
+func serve(ctx context.Context, at, to netip.AddrPort) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", at.String())
 	if err != nil {
-		return
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("another program has taken the address where the agent is asked and called: %w", err)
 	}
 	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
 	slots := make(chan struct{}, mostConnections)
@@ -109,7 +157,10 @@ func serve(ctx context.Context, at, to netip.AddrPort) {
 		slots <- struct{}{}
 		connection, err := listener.Accept()
 		if err != nil {
-			return
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("take connections for the agent: %w", err)
 		}
 		go func() {
 			defer func() { <-slots }()

@@ -25,21 +25,23 @@ type Node struct {
 	out       *lines
 	guard     *guard
 	addresses addresses
+	fixed     uint16
 
 	mu   sync.Mutex
 	pods map[types.UID]*process
 	done sync.WaitGroup
 }
 
-// New returns a node that writes what processes say to a writer.
-func New(c client.WithWatch, out io.Writer) (*Node, error) {
+// New returns a node that writes what processes say to a writer. An agent that does not
+// listen where it is told is looked for at a fixed port of 127.0.0.1; 0: nowhere.
+func New(c client.WithWatch, out io.Writer, fixed uint16) (*Node, error) {
 	guard, err := newGuard()
 	if err != nil {
 		return nil, err
 	}
 	return &Node{
-		client: c, out: &lines{to: out}, guard: guard,
-		addresses: addresses{held: map[netip.Addr]bool{}}, pods: map[types.UID]*process{},
+		client: c, out: newLines(out), guard: guard, fixed: fixed,
+		addresses: addresses{held: map[netip.Addr]bool{}, insists: map[uint16]netip.Addr{}}, pods: map[types.UID]*process{},
 	}, nil
 }
 
@@ -53,6 +55,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	n.mu.Unlock()
 	n.done.Wait()
+	n.out.end()
 	return errors.Join(err, n.guard.close())
 }
 
@@ -65,10 +68,36 @@ func (n *Node) watch(ctx context.Context) error {
 			}
 			return fmt.Errorf("watch the pods: %w", err)
 		}
+		if err := n.endUnknown(ctx); err != nil {
+			return err
+		}
 		for event := range events.ResultChan() {
 			if pod, ok := event.Object.(*corev1.Pod); ok {
 				n.handle(ctx, event.Type, pod)
 			}
+		}
+	}
+	return nil
+}
+
+// endUnknown ends processes whose pods have gone while nobody watched.
+func (n *Node) endUnknown(ctx context.Context) error {
+	var pods corev1.PodList
+	if err := n.client.List(ctx, &pods, client.HasLabels{v1alpha1.LabelSession}); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("list the pods: %w", err)
+	}
+	there := map[types.UID]bool{}
+	for i := range pods.Items {
+		there[pods.Items[i].UID] = true
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for uid, p := range n.pods {
+		if !there[uid] {
+			p.end(0)
 		}
 	}
 	return nil

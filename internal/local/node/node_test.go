@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -48,14 +49,14 @@ type laptop struct {
 	client client.WithWatch
 }
 
-func start(t *testing.T) *laptop {
+func start(t *testing.T, fixed int32) *laptop {
 	t.Helper()
 	g := NewWithT(t)
 	api, err := kubeapi.Start(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
 	c, err := client.NewWithWatch(api.Config(), client.Options{Scheme: clientgoscheme.Scheme})
 	g.Expect(err).NotTo(HaveOccurred())
-	n, err := node.New(c, io.Discard)
+	n, err := node.New(c, io.Discard, uint16(fixed))
 	g.Expect(err).NotTo(HaveOccurred())
 	running, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
@@ -69,9 +70,11 @@ func start(t *testing.T) *laptop {
 }
 
 // freePort is one that nobody listens at.
-func (l *laptop) freePort() int32 {
+func freePort(t *testing.T) int32 {
+	t.Helper()
+	g := NewWithT(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	l.Expect(err).NotTo(HaveOccurred())
+	g.Expect(err).NotTo(HaveOccurred())
 	defer listener.Close()
 	return int32(listener.Addr().(*net.TCPAddr).Port)
 }
@@ -121,8 +124,8 @@ func (l *laptop) answers(pod *corev1.Pod, port int32, want string) {
 
 // TestEachPodHasThePortOfTheContract: although each agent listens at another.
 func TestEachPodHasThePortOfTheContract(t *testing.T) {
-	l := start(t)
-	port := l.freePort()
+	l := start(t, 0)
+	port := freePort(t)
 	pods := map[string]*corev1.Pod{}
 	for _, name := range []string{"one", "two"} {
 		pods[name] = l.run(name, port, map[string]string{envListen: "127.0.0.1:$PORT", "NAME": name}, os.Args[0])
@@ -142,18 +145,57 @@ func TestEachPodHasThePortOfTheContract(t *testing.T) {
 func TestAnAgentThatInsists(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "0.0.0.0"} {
 		t.Run(host, func(t *testing.T) {
-			l := start(t)
-			port := l.freePort()
-			pod := l.run("insists", port, map[string]string{envListen: fmt.Sprintf("%s:%d", host, port), "NAME": "here"}, os.Args[0])
+			at := freePort(t)
+			l := start(t, at)
+			port := freePort(t)
+			pod := l.run("insists", port, map[string]string{envListen: fmt.Sprintf("%s:%d", host, at), "NAME": "here"}, os.Args[0])
 			l.becomes(pod, corev1.PodRunning)
 			l.answers(pod, port, "here")
 		})
 	}
 }
 
+// TestSessionsOfAnAgentThatInsists: two of them are not one agent's.
+func TestSessionsOfAnAgentThatInsists(t *testing.T) {
+	for _, host := range []string{"127.0.0.1", "0.0.0.0"} {
+		t.Run(host, func(t *testing.T) {
+			at := freePort(t)
+			l := start(t, at)
+			port := freePort(t)
+			one := func(name string) *corev1.Pod {
+				// Like a server that starts its workers anew, it stays though it cannot listen.
+				return l.run(name, port, map[string]string{envListen: fmt.Sprintf("%s:%d", host, at), "NAME": name}, "sh", "-c", os.Args[0]+"; sleep 1000")
+			}
+			pods := []*corev1.Pod{one("one"), one("two")}
+			l.Eventually(func(g Gomega) {
+				failed := 0
+				for _, pod := range pods {
+					g.Expect(l.client.Get(l.t.Context(), client.ObjectKeyFromObject(pod), pod)).To(Succeed())
+					if pod.Status.Phase == corev1.PodFailed {
+						failed++
+						g.Expect(pod.Status.ContainerStatuses[0].State.Terminated.Message).To(ContainSubstring(fmt.Sprintf("the agent of another session listens at port %d", at)))
+					}
+				}
+				g.Expect(failed).To(BeNumerically(">=", 1))
+			}, patience).Should(Succeed())
+		})
+	}
+}
+
+// TestAPortThatIsTaken: nobody takes another program for the agent.
+func TestAPortThatIsTaken(t *testing.T) {
+	l := start(t, 0)
+	other, err := net.Listen("tcp", "0.0.0.0:0")
+	l.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { _ = other.Close() })
+	port := int32(other.Addr().(*net.TCPAddr).Port)
+	pod := l.run("late", port, map[string]string{envListen: "127.0.0.1:$PORT", "NAME": "late"}, os.Args[0])
+	l.Expect(l.becomes(pod, corev1.PodFailed).Terminated.Message).To(ContainSubstring(fmt.Sprintf("another program has taken port %d", port)))
+}
+
 // TestEnds: as a kubelet tells them.
 func TestEnds(t *testing.T) {
-	l := start(t)
+	l := start(t, 0)
 	failed := l.becomes(l.run("fails", 1, nil, "sh", "-c", "echo its last words; exit 7"), corev1.PodFailed).Terminated
 	l.Expect(*failed).To(And(HaveField("ExitCode", BeEquivalentTo(7)), HaveField("Reason", "Error"), HaveField("Message", "its last words\n")))
 	done := l.becomes(l.run("succeeds", 1, nil, "sh", "-c", "exit 0"), corev1.PodSucceeded).Terminated
@@ -167,9 +209,11 @@ func TestEnds(t *testing.T) {
 // TestADeafProcess: one that does not end when it is told to is killed after its grace,
 // with what it started.
 func TestADeafProcess(t *testing.T) {
-	l := start(t)
-	pod := l.run("deaf", 1, nil, "sh", "-c", "trap '' TERM; while :; do sleep 1000; done")
+	l := start(t, 0)
+	deaf := filepath.Join(t.TempDir(), "deaf")
+	pod := l.run("deaf", 1, map[string]string{"DEAF": deaf}, "sh", "-c", `trap '' TERM; : >"$DEAF"; while :; do sleep 1000; done`)
 	l.becomes(pod, corev1.PodRunning)
+	l.Eventually(func() error { _, err := os.Stat(deaf); return err }, patience).Should(Succeed())
 	begun := time.Now()
 	l.goes(pod)
 	l.Expect(time.Since(begun)).To(BeNumerically(">=", time.Second), "it had its grace")

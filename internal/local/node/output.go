@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"sync"
+	"time"
 )
 
 const (
@@ -39,7 +40,7 @@ func (o *output) Write(text []byte) (int, error) {
 }
 
 func (o *output) flush() {
-	_, _ = o.to.Write([]byte(o.prefix + string(o.line) + "\n")) // who closed the terminal reads nothing
+	_, _ = o.to.Write([]byte(o.prefix + string(o.line) + "\n"))
 	o.line = o.line[:0]
 }
 
@@ -53,15 +54,41 @@ func (o *output) end() string {
 	return string(o.last)
 }
 
+// queued is how many lines wait for who reads slowly. What does not fit is dropped: an agent
+// must not wait for a terminal, nor its end.
+const queued = 1000
+
 // lines is a writer to which several goroutines write whole lines.
 type lines struct {
-	mu sync.Mutex
-	to io.Writer
+	queue chan []byte
+	done  chan struct{}
+}
+
+func newLines(to io.Writer) *lines {
+	l := &lines{queue: make(chan []byte, queued), done: make(chan struct{})}
+	go func() {
+		defer close(l.done)
+		for line := range l.queue {
+			_, _ = to.Write(line) // who closed the terminal reads nothing
+		}
+	}()
+	return l
 }
 
 // Write implements io.Writer.
 func (l *lines) Write(text []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.to.Write(text)
+	select {
+	case l.queue <- bytes.Clone(text):
+	default:
+	}
+	return len(text), nil
+}
+
+// end is called after the last Write. It waits a moment for what is queued.
+func (l *lines) end() {
+	close(l.queue)
+	select {
+	case <-l.done:
+	case <-time.After(time.Second):
+	}
 }

@@ -36,6 +36,7 @@ type process struct {
 	pod  *corev1.Pod // as it was made
 	addr netip.Addr
 	out  *output
+	temp string // its directory for temporary files
 
 	ending  sync.Once
 	endIn   chan time.Duration // the grace, once
@@ -46,7 +47,7 @@ type process struct {
 
 func newProcess(n *Node, pod *corev1.Pod) *process {
 	return &process{
-		node: n, pod: pod, addr: n.addresses.take(),
+		node: n, pod: pod,
 		out:   &output{prefix: sessionOf(pod) + " | ", to: n.out},
 		endIn: make(chan time.Duration, 1), killed: make(chan struct{}),
 	}
@@ -86,61 +87,84 @@ func (p *process) end(grace time.Duration) {
 // run runs the pod to its end.
 func (p *process) run(ctx context.Context) {
 	defer p.node.forget(p.pod.UID)
-	defer p.node.addresses.release(p.addr)
-	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: Name}}
+	binding := &corev1.Binding{ObjectMeta: metav1.ObjectMeta{UID: p.pod.UID}, Target: corev1.ObjectReference{Kind: "Node", Name: Name}}
 	if err := p.node.client.SubResource("binding").Create(ctx, p.pod, binding); err != nil {
 		return // it has gone meanwhile
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // it is ended with a grace
 	defer stop()
-	command, port, err := p.command(ctx)
-	if err == nil {
-		err = p.node.guard.start(command)
-	}
-	p.started = metav1.Now()
-	if err != nil {
+	var told bool
+	if command, paths, err := p.start(ctx); err != nil {
 		p.report(ctx, p.startFailed(err))
-		<-p.endIn
-		p.node.remove(ctx, p.pod)
-		return
+	} else {
+		p.report(ctx, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: p.started}})
+		forwarding, stopForwarding := context.WithCancel(ctx)
+		broken := make(chan error, 1)
+		go func() { broken <- paths.forward(forwarding, &p.node.addresses) }()
+		told, err = p.wait(command, broken)
+		stopForwarding()
+		p.report(ctx, p.ended(command.ProcessState, err))
 	}
-	p.report(ctx, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: p.started}})
-	at := netip.AddrPortFrom(p.addr, p.contractPort())
-	forwarding, stopForwarding := context.WithCancel(ctx)
-	go forward(forwarding, at, port)
-	told := p.wait(command)
-	stopForwarding()
-	p.report(ctx, p.ended(command.ProcessState))
+	p.node.addresses.release(p.addr)
+	_ = os.RemoveAll(p.temp) // nothing to be done about it
 	if !told {
 		<-p.endIn
 	}
 	p.node.remove(ctx, p.pod)
 }
 
-// wait waits for the end of the process, and tells whether it was told to end.
-func (p *process) wait(command *exec.Cmd) (told bool) {
+// start starts the agent, and says where it may be found.
+func (p *process) start(ctx context.Context) (*exec.Cmd, paths, error) {
+	p.started = metav1.Now()
+	var err error
+	if p.addr, err = p.node.addresses.take(ctx, p.contractPort()); err != nil {
+		return nil, paths{}, err
+	}
+	command, port, err := p.command(ctx)
+	if err != nil {
+		return nil, paths{}, err
+	}
+	found := pathsOf(ctx, netip.AddrPortFrom(p.addr, p.contractPort()), port, p.node.fixed)
+	return command, found, p.node.guard.start(command)
+}
+
+// wait waits for the end of the process, and tells whether it was told to end, or why it
+// was of no use.
+func (p *process) wait(command *exec.Cmd, broken <-chan error) (told bool, err error) {
 	exited := make(chan struct{})
 	go func() {
 		_ = command.Wait() // its state says how it ended
 		close(exited)
 	}()
 	group := command.Process.Pid
-	select {
-	case <-exited:
-	case grace := <-p.endIn:
-		told = true
-		_ = syscall.Kill(-group, syscall.SIGTERM) // it may have ended
-		timer := time.NewTimer(grace)
-		defer timer.Stop()
+	for waiting := true; waiting && err == nil; {
 		select {
 		case <-exited:
-		case <-timer.C:
-		case <-p.killed:
+			waiting = false
+		case err = <-broken:
+			if err == nil {
+				broken = nil
+			}
+		case grace := <-p.endIn:
+			waiting, told = false, true
+			p.terminate(group, grace, exited)
 		}
 	}
 	p.node.guard.ended(group)
 	<-exited
-	return told
+	return told, err
+}
+
+// terminate tells the process to end, and waits for that as long as its grace is.
+func (p *process) terminate(group int, grace time.Duration, exited <-chan struct{}) {
+	_ = syscall.Kill(-group, syscall.SIGTERM) // it may have ended
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-exited:
+	case <-timer.C:
+	case <-p.killed:
+	}
 }
 
 // contractPort is where the agent is asked and called.
@@ -157,7 +181,7 @@ func (p *process) contractPort() uint16 {
 func (p *process) command(ctx context.Context) (*exec.Cmd, uint16, error) {
 	agent := lifecycle.AgentContainer(p.pod)
 	words := append(append([]string(nil), agent.Command...), agent.Args...)
-	if len(words) == 0 {
+	if len(agent.Command) == 0 {
 		return nil, 0, errors.New("the agent's container has no command, and images are not run here")
 	}
 	port, err := freePort(ctx)
@@ -177,11 +201,10 @@ func (p *process) command(ctx context.Context) (*exec.Cmd, uint16, error) {
 	for _, v := range agent.Env {
 		command.Env = append(command.Env, v.Name+"="+v.Value)
 	}
-	temporary, err := os.MkdirTemp(p.node.guard.dir, "")
-	if err != nil {
+	if p.temp, err = os.MkdirTemp(p.node.guard.dir, ""); err != nil {
 		return nil, 0, fmt.Errorf("make a directory for temporary files: %w", err)
 	}
-	command.Env = append(command.Env, "PORT="+strconv.Itoa(int(port)), "TMPDIR="+temporary)
+	command.Env = append(command.Env, "PORT="+strconv.Itoa(int(port)), "TMPDIR="+p.temp)
 	command.Stdout, command.Stderr = p.out, p.out
 	command.WaitDelay = time.Second // for what inherited its output
 	return command, port, nil
@@ -193,8 +216,8 @@ func (p *process) startFailed(err error) corev1.ContainerState {
 	}}
 }
 
-// ended is how the process ended, with its last words if it failed.
-func (p *process) ended(state *os.ProcessState) corev1.ContainerState {
+// ended is how the process ended, with its last words if it failed, or why it was of no use.
+func (p *process) ended(state *os.ProcessState, useless error) corev1.ContainerState {
 	words := p.out.end()
 	end := &corev1.ContainerStateTerminated{Reason: reasonCompleted, StartedAt: p.started, FinishedAt: metav1.Now()}
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
@@ -204,6 +227,9 @@ func (p *process) ended(state *os.ProcessState) corev1.ContainerState {
 	}
 	if end.ExitCode != 0 {
 		end.Reason, end.Message = reasonError, words
+	}
+	if useless != nil {
+		end.Message = useless.Error()
 	}
 	return corev1.ContainerState{Terminated: end}
 }
@@ -223,8 +249,10 @@ func (p *process) report(ctx context.Context, state corev1.ContainerState) {
 			now.Status.Phase = corev1.PodFailed
 		}
 	}
-	now.Status.HostIP, now.Status.PodIP = "127.0.0.1", p.addr.String()
-	now.Status.PodIPs = []corev1.PodIP{{IP: now.Status.PodIP}}
+	if p.addr.IsValid() {
+		now.Status.PodIP = p.addr.String()
+		now.Status.PodIPs = []corev1.PodIP{{IP: now.Status.PodIP}}
+	}
 	now.Status.StartTime = &p.started
 	ready := corev1.ConditionFalse
 	if running {
