@@ -46,7 +46,7 @@ func TestUse(t *testing.T) {
 		want    error
 		written bool
 	}{
-		"far from its idle stop":          {[]func(*v1alpha1.AgentSession){idlesAt(noon.Add(quarter))}, false, false, nil, false},
+		"far from its idle stop":          {[]func(*v1alpha1.AgentSession){idlesAt(noon.Add(quarter + time.Minute))}, false, false, nil, false},
 		"near it":                         {[]func(*v1alpha1.AgentSession){idlesAt(noon.Add(quarter - time.Second))}, false, false, nil, true},
 		"with none":                       {nil, false, false, nil, false},
 		"in use, and not alone":           {[]func(*v1alpha1.AgentSession){leasedUntil(noon.Add(time.Minute))}, false, false, nil, false},
@@ -79,9 +79,9 @@ func TestUse(t *testing.T) {
 				g.Expect(one.traffic.uses[of].Held).To(BeTemporally("==", noon.Add(450*time.Second)), "it is the gateway's own")
 			}
 			if row.want == nil {
-				end()
-				g.Expect(one.traffic.busy(of)).To(BeFalse())
 				g.Expect(one.traffic.uses[of].Alone).To(Equal(row.alone))
+				end() // from now on it may be told
+				g.Expect(one.traffic.busy(of)).To(BeFalse())
 			}
 			one.traffic.flush()
 		})
