@@ -51,12 +51,17 @@ type laptop struct {
 
 func start(t *testing.T, fixed int32) *laptop {
 	t.Helper()
+	return startTo(t, fixed, io.Discard)
+}
+
+func startTo(t *testing.T, fixed int32, out io.Writer) *laptop {
+	t.Helper()
 	g := NewWithT(t)
 	api, err := kubeapi.Start(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
 	c, err := client.NewWithWatch(api.Config(), client.Options{Scheme: clientgoscheme.Scheme})
 	g.Expect(err).NotTo(HaveOccurred())
-	n, err := node.New(c, io.Discard, uint16(fixed))
+	n, err := node.New(c, out, uint16(fixed))
 	g.Expect(err).NotTo(HaveOccurred())
 	running, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
@@ -204,6 +209,17 @@ func TestEnds(t *testing.T) {
 	l.Expect(killed.ExitCode).To(BeEquivalentTo(137))
 	absent := l.becomes(l.run("absent", 1, nil, "no-such-command"), corev1.PodFailed).Terminated
 	l.Expect(*absent).To(And(HaveField("ExitCode", BeEquivalentTo(128)), HaveField("Reason", "StartError"), HaveField("Message", ContainSubstring("no-such-command"))))
+}
+
+// TestAnAgentWhoseOutputNobodyReads ends all the same.
+func TestAnAgentWhoseOutputNobodyReads(t *testing.T) {
+	_, never := io.Pipe()
+	l := startTo(t, 0, never)
+	flood := filepath.Join(t.TempDir(), "flood")
+	pod := l.run("floods", 1, map[string]string{"FLOOD": flood}, "sh", "-c", `seq 100000; : >"$FLOOD"; exec sleep 1000`)
+	l.becomes(pod, corev1.PodRunning)
+	l.Eventually(flood, patience).Should(BeAnExistingFile())
+	l.goes(pod)
 }
 
 // TestADeafProcess: one that does not end when it is told to is killed after its grace,

@@ -61,18 +61,28 @@ const queued = 1000
 // lines is a writer to which several goroutines write whole lines.
 type lines struct {
 	queue chan []byte
+	ended chan struct{} // closed when nothing that matters comes any more
 	done  chan struct{}
 }
 
 func newLines(to io.Writer) *lines {
-	l := &lines{queue: make(chan []byte, queued), done: make(chan struct{})}
-	go func() {
-		defer close(l.done)
-		for line := range l.queue {
-			_, _ = to.Write(line) // who closed the terminal reads nothing
-		}
-	}()
+	l := &lines{queue: make(chan []byte, queued), ended: make(chan struct{}), done: make(chan struct{})}
+	go l.run(to)
 	return l
+}
+
+func (l *lines) run(to io.Writer) {
+	defer close(l.done)
+	for {
+		select {
+		case line := <-l.queue:
+			_, _ = to.Write(line) // who closed the terminal reads nothing
+		case <-l.ended:
+			if len(l.queue) == 0 {
+				return
+			}
+		}
+	}
 }
 
 // Write implements io.Writer.
@@ -84,9 +94,9 @@ func (l *lines) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// end is called after the last Write. It waits a moment for what is queued.
+// end waits a moment for what is queued.
 func (l *lines) end() {
-	close(l.queue)
+	close(l.ended)
 	select {
 	case <-l.done:
 	case <-time.After(time.Second):
