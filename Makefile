@@ -87,7 +87,7 @@ e2e-nodes: cluster-up image-load ## What of it is about several nodes, and the s
 	  -ginkgo.v -ginkgo.no-color -ginkgo.fail-on-empty -ginkgo.focus="$(NODES_FOCUS)"
 
 .PHONY: mutants
-mutants: ## Break the code in one place at a time, and see that a test notices. An hour or two; MUTANTS_ARGS=-only=decide.go tries a part.
+mutants: ## Break the code in one place at a time, and see that a test notices. Long; MUTANTS_ARGS=-only=decide.go tries a part.
 	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go run ./hack/mutants $(MUTANTS_ARGS)
 
 .PHONY: conformance

@@ -224,7 +224,7 @@ func (f Facts) decideLiving(now time.Time) Verdict {
 		case d.At.IsZero():
 		case d.unproven && f.Blind: // nobody here will have a fresh answer
 		case !d.unproven && !now.Before(d.At):
-			return Verdict{Activation: f.Activation, State: v1alpha1.StateStopping, Action: f.stopAction(), Stop: d.come()}
+			return Verdict{Activation: f.Activation, State: v1alpha1.StateStopping, Action: f.stopAction(), Stop: d.come(now, f)}
 		default:
 			v.foresee(now, d, f.Policy.Period)
 		}

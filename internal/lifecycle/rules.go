@@ -12,7 +12,7 @@ import (
 type due struct {
 	Stop
 	// words make the message of a stop that has come; nil if it has one. Most looks need none.
-	words func() string
+	words func(time.Time, Facts) string
 	// unproven is a stop whose moment may have come and for which the evidence is
 	// missing: it waits for a fresh answer.
 	unproven bool
@@ -21,9 +21,9 @@ type due struct {
 }
 
 // come is the stop of a moment that has come.
-func (d due) come() Stop {
+func (d due) come(now time.Time, f Facts) Stop {
 	if d.words != nil {
-		d.Message = d.words()
+		d.Message = d.words(now, f)
 	}
 	return d.Stop
 }
@@ -83,14 +83,15 @@ func computeLost(now time.Time, f Facts) due {
 }
 
 func maxLifetime(_ time.Time, f Facts) due {
-	words := func() string {
-		message := fmt.Sprintf("The compute has lived for %s; nothing extends its maximal lifetime", f.Policy.Max)
-		if f.busy() {
-			message += ", not even an agent that is HealthyBusy"
-		}
-		return message
+	return due{Stop: Stop{At: f.Compute.CreatedAt.Add(f.Policy.Max), Reason: v1alpha1.StopMaxLifetime}, words: livedLong}
+}
+
+func livedLong(_ time.Time, f Facts) string {
+	message := fmt.Sprintf("The compute has lived for %s; nothing extends its maximal lifetime", f.Policy.Max)
+	if f.busy() {
+		message += ", not even an agent that is HealthyBusy"
 	}
-	return due{Stop: Stop{At: f.Compute.CreatedAt.Add(f.Policy.Max), Reason: v1alpha1.StopMaxLifetime}, words: words}
+	return message
 }
 
 // nodeSilent is for pings that fail while the API server hears nothing of the agent's
@@ -148,15 +149,18 @@ func stuckBusy(now time.Time, f Facts) due {
 	if at.IsZero() || f.Policy.StuckAction != v1alpha1.StuckStop {
 		return due{}
 	}
-	words := func() string { return f.busyTooLong(now) }
 	if stuck := f.forgotten(now); stuck != (Stuck{}) && f.Work.Answered() {
-		at, words = stuck.At, func() string { return stuck.Message }
+		at = stuck.At
 	}
-	return due{
-		Stop:     Stop{At: at, Reason: v1alpha1.StopStuckBusy},
-		words:    func() string { return words() + ", and spec.stuckDetection.action is Stop" },
-		unproven: !f.Pulse.Fresh(now, f.Policy.Period),
+	return due{Stop: Stop{At: at, Reason: v1alpha1.StopStuckBusy}, words: whyStuck, unproven: !f.Pulse.Fresh(now, f.Policy.Period)}
+}
+
+func whyStuck(now time.Time, f Facts) string {
+	message := f.busyTooLong(now)
+	if stuck := f.forgotten(now); stuck != (Stuck{}) && f.Work.Answered() {
+		message = stuck.Message
 	}
+	return message + ", and spec.stuckDetection.action is Stop"
 }
 
 // idleTimeout stops on a fresh and good answer only: a failed ping is never
@@ -169,13 +173,13 @@ func idleTimeout(now time.Time, f Facts) due {
 	at := since.Add(f.Policy.Idle)
 	return due{
 		Stop:     Stop{At: f.announced(now, at), Reason: v1alpha1.StopIdleTimeout},
-		words:    f.noWork,
+		words:    noWork,
 		unproven: !f.Pulse.Fresh(now, f.Policy.Period),
 		hidden:   f.advancing() && now.Before(at), // by a clock that is late it may be due all the same
 	}
 }
 
-func (f Facts) noWork() string {
+func noWork(_ time.Time, f Facts) string {
 	message := fmt.Sprintf("No work for %s: the agent answers %s and no invocation is in flight", f.Policy.Idle, f.Pulse.Status)
 	switch {
 	case f.Policy.Check == v1alpha1.PingCheckMCP:

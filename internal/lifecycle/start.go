@@ -53,19 +53,21 @@ func startTimeout(now time.Time, f Facts) due {
 	}
 	started := f.startedAt(now)
 	if started.IsZero() {
-		words := func() string {
-			return fmt.Sprintf("The agent's container did not start within %s of the creation of its pod (spec.provisioningTimeoutSeconds): %s",
-				f.Policy.Provisioning, f.provisioning())
-		}
-		return due{Stop: Stop{At: f.Compute.CreatedAt.Add(f.Policy.Provisioning), Reason: v1alpha1.StopStartFailed}, words: words}
-	}
-	words := func() string {
-		return fmt.Sprintf("The agent was not healthy within %s of the start of its container: %s", f.Policy.StartTimeout, f.unanswered())
+		return due{Stop: Stop{At: f.Compute.CreatedAt.Add(f.Policy.Provisioning), Reason: v1alpha1.StopStartFailed}, words: notStarted}
 	}
 	return due{
-		Stop: Stop{At: started.Add(f.Policy.StartTimeout), Reason: v1alpha1.StopStartTimeout}, words: words,
+		Stop: Stop{At: started.Add(f.Policy.StartTimeout), Reason: v1alpha1.StopStartTimeout}, words: notHealthy,
 		unproven: f.Asked && f.Pulse.Failures == 0,
 	}
+}
+
+func notStarted(_ time.Time, f Facts) string {
+	return fmt.Sprintf("The agent's container did not start within %s of the creation of its pod (spec.provisioningTimeoutSeconds): %s",
+		f.Policy.Provisioning, f.provisioning())
+}
+
+func notHealthy(_ time.Time, f Facts) string {
+	return fmt.Sprintf("The agent was not healthy within %s of the start of its container: %s", f.Policy.StartTimeout, f.unanswered())
 }
 
 // wait is what keeps a session that has not been stopped from being ready; zero if

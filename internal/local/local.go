@@ -11,7 +11,6 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -215,20 +214,17 @@ func (p *platform) run(ctx context.Context) error {
 func (p *platform) begin(ctx context.Context) error {
 	agent := p.runtime()
 	if err := p.client.Create(ctx, agent); err != nil {
-		if apierrors.IsInvalid(err) {
-			return fmt.Errorf("make the runtime: %w", err)
-		}
-		return errors.Join(ctx.Err(), fmt.Errorf("make the runtime: %w", err))
+		return fmt.Errorf("make the runtime: %w", err)
 	}
 	if err := p.waitForArn(ctx, agent); err != nil || ctx.Err() != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(p.Out, "AgentCore's endpoint is here, for any AWS client:\n\n  export AWS_ENDPOINT_URL_BEDROCK_AGENTCORE=%s\n\nagentRuntimeArn: %s\n\n",
 		p.url(), agent.Status.AgentRuntimeArn) // who closed the terminal reads nothing
-	return newNarrator(p.Out, p.TimeScale).run(ctx, p.client)
+	return newNarrator(p.Out).run(ctx, p.client)
 }
 
-// waitForArn waits until the operator has named the runtime, and the gateway knows it.
+// waitForArn waits until the operator has named the runtime.
 func (p *platform) waitForArn(ctx context.Context, agent *v1alpha1.AgentRuntime) error {
 	events, err := p.client.Watch(ctx, &v1alpha1.AgentRuntimeList{}, client.InNamespace(agent.Namespace), client.MatchingFields{"metadata.name": agent.Name})
 	if err != nil {

@@ -17,13 +17,12 @@ import (
 
 // narrator writes a line for each thing that happens to a session.
 type narrator struct {
-	out   io.Writer
-	scale int
-	last  map[types.UID]string
+	out  io.Writer
+	last map[types.UID]string
 }
 
-func newNarrator(out io.Writer, scale int) *narrator {
-	return &narrator{out: out, scale: scale, last: map[types.UID]string{}}
+func newNarrator(out io.Writer) *narrator {
+	return &narrator{out: out, last: map[types.UID]string{}}
 }
 
 func (n *narrator) run(ctx context.Context, c client.WithWatch) error {

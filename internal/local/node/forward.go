@@ -49,7 +49,7 @@ func (a *addresses) take(ctx context.Context, port uint16) (netip.Addr, error) {
 			a.release(addr)
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("another program has taken port %d of this machine's addresses", port)
+	return netip.Addr{}, fmt.Errorf("another program has taken port %d of this machine's addresses, where agents are asked and called: end it", port)
 }
 
 // claim has a pod's agent be the one that listens at the contract's port itself. It is an
