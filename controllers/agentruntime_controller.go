@@ -221,11 +221,7 @@ func (r *AgentRuntimeReconciler) count(ctx context.Context, agent *v1alpha1.Agen
 	if err := r.Client.List(ctx, &list, client.InNamespace(agent.Namespace), client.MatchingFields{runtimeIndex: agent.Name}, client.UnsafeDisableDeepCopy); err != nil {
 		return counts, nil, fmt.Errorf("list sessions: %w", err)
 	}
-	var youngest time.Time
 	for i := range list.Items {
-		if at, c := startOf(&list.Items[i]); at.After(youngest) {
-			youngest, starts = at, &c
-		}
 		switch list.Items[i].Status.State {
 		case v1alpha1.StateActive:
 			counts.Active++
@@ -239,7 +235,23 @@ func (r *AgentRuntimeReconciler) count(ctx context.Context, agent *v1alpha1.Agen
 			counts.Starting++
 		}
 	}
-	return counts, starts, nil
+	return counts, youngestStart(list.Items), nil
+}
+
+// youngestStart says what became of the youngest start of these sessions; nil if none
+// tells. Of several in one second, which is what the API keeps, one that failed counts,
+// and the order of the sessions does not.
+func youngestStart(sessions []v1alpha1.AgentSession) (starts *metav1.Condition) {
+	var youngest time.Time
+	for i := range sessions {
+		at, c := startOf(&sessions[i])
+		switch {
+		case at.IsZero() || at.Before(youngest):
+		case at.After(youngest) || cmp.Or(strings.Compare(string(c.Status), string(starts.Status)), strings.Compare(c.Message, starts.Message)) < 0:
+			youngest, starts = at, &c
+		}
+	}
+	return starts
 }
 
 // startOf is when a session last started, and what became of it; the zero time if it
