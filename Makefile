@@ -17,6 +17,12 @@ help: ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ See it
+.PHONY: demo-local
+demo-local: ## Play a session's life on this machine, without a cluster, called by AWS's SDK for Go.
+	@go build -o bin/ ./cmd/agentsession ./examples/agents
+	@cd test/awsclients && go build -o ../../bin/ ./invoke
+	@go run ./hack/demolocal bin
+
 .PHONY: demo
 demo: cluster-up image-load ## Make a cluster, run the operator in it, play three sessions' lives, and call an agent.
 	@CGO_ENABLED=0 go run -trimpath ./hack/demo $(DEMO_ARGS) # as the images are built: nothing is compiled twice

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	uberzap "go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -46,7 +48,7 @@ func newLocal() *cobra.Command {
 			return nil
 		},
 		RunE: func(command *cobra.Command, args []string) error {
-			o, err := f.options(args)
+			o, err := f.options(command.Context(), args)
 			if err != nil {
 				return err
 			}
@@ -64,7 +66,7 @@ func newLocal() *cobra.Command {
 	return command
 }
 
-func (f *localFlags) options(command []string) (local.Options, error) {
+func (f *localFlags) options(ctx context.Context, command []string) (local.Options, error) {
 	o := local.Options{Command: command, Port: f.port, TimeScale: f.timeScale, Kubeconfig: f.kubeconf, Protocol: v1alpha1.ServerProtocol(strings.ToUpper(f.protocol))}
 	if f.port < 0 || f.port > 65535 {
 		return o, fmt.Errorf("--port is %d: it must be from 0 to 65535", f.port)
@@ -82,16 +84,23 @@ func (f *localFlags) options(command []string) (local.Options, error) {
 	}
 	var err error
 	o.Lifecycle, err = parseLifecycle(f.lifecycle)
-	level := zapcore.ErrorLevel
-	if f.verbose {
-		level = zapcore.InfoLevel
-	}
-	o.Log = zap.New(zap.Level(level))
+	o.Log = f.log(ctx)
 	ctrl.SetLogger(o.Log)
 	if !f.verbose {
 		klog.SetLogger(logr.Discard()) // client-go's
 	}
 	return o, err
+}
+
+// log is where operator and gateway log. What they say of their own end is no news, unless
+// all that they say is wanted.
+func (f *localFlags) log(ctx context.Context) logr.Logger {
+	level := uberzap.NewAtomicLevelAt(zapcore.InfoLevel)
+	if !f.verbose {
+		level.SetLevel(zapcore.ErrorLevel)
+		context.AfterFunc(ctx, func() { level.SetLevel(zapcore.FatalLevel) })
+	}
+	return zap.New(zap.Level(&level), zap.ConsoleEncoder(), zap.StacktraceLevel(zapcore.PanicLevel))
 }
 
 // parseLifecycle reads idle=60,max=600.
