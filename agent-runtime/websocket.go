@@ -31,7 +31,9 @@ func (a *App) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		a.write(r.Context(), w, code, body)
 		return
 	}
-	ctx, leave, ok := a.enter(r.Context(), w, r.Header, "WebSocket")
+	// net/http ends the request's context where the client goes before Accept has taken the
+	// connection over, and not after.
+	ctx, leave, ok := a.enter(context.WithoutCancel(r.Context()), w, r.Header, "WebSocket")
 	if !ok {
 		return
 	}
