@@ -24,6 +24,11 @@ type addresses struct {
 	mu      sync.Mutex
 	held    map[netip.Addr]bool
 	insists map[uint16]netip.Addr // whose agent listens at the contract's port itself
+	told    map[uint16]netip.Addr // where agents were told to listen
+}
+
+func newAddresses() *addresses {
+	return &addresses{held: map[netip.Addr]bool{}, insists: map[uint16]netip.Addr{}, told: map[uint16]netip.Addr{}}
 }
 
 // tries is how many addresses are looked at before all count as taken.
@@ -78,17 +83,32 @@ func (a *addresses) release(addr netip.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.held, addr)
-	maps.DeleteFunc(a.insists, func(_ uint16, one netip.Addr) bool { return one == addr })
+	its := func(_ uint16, one netip.Addr) bool { return one == addr }
+	maps.DeleteFunc(a.insists, its)
+	maps.DeleteFunc(a.told, its)
 }
 
-// freePort is one of 127.0.0.1 that nobody listens at.
-func freePort(ctx context.Context) (uint16, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+// tell returns a port of 127.0.0.1 for a pod's agent to listen at: nobody does, and no
+// other agent was told to.
+func (a *addresses) tell(ctx context.Context, pod netip.Addr) (uint16, error) {
+	for range tries {
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, fmt.Errorf("find a free port: %w", err)
+		}
+		port := netip.MustParseAddrPort(listener.Addr().String()).Port()
+		_ = listener.Close() // nothing was sent
+		a.mu.Lock()
+		_, told := a.told[port]
+		if !told {
+			a.told[port] = pod
+		}
+		a.mu.Unlock()
+		if !told {
+			return port, nil
+		}
 	}
-	defer listener.Close() //nolint:errcheck // nothing was sent
-	return netip.MustParseAddrPort(listener.Addr().String()).Port(), nil
+	return 0, fmt.Errorf("find a free port: %d were tried, and each is another session's", tries)
 }
 
 // listens tells whether somebody does at an address.

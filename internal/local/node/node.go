@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,7 +23,7 @@ type Node struct {
 	client    client.WithWatch
 	out       *lines
 	guard     *guard
-	addresses addresses
+	addresses *addresses
 	fixed     uint16
 
 	mu   sync.Mutex
@@ -41,7 +40,7 @@ func New(c client.WithWatch, out io.Writer, fixed uint16) (*Node, error) {
 	}
 	return &Node{
 		client: c, out: newLines(out), guard: guard, fixed: fixed,
-		addresses: addresses{held: map[netip.Addr]bool{}, insists: map[uint16]netip.Addr{}}, pods: map[types.UID]*process{},
+		addresses: newAddresses(), pods: map[types.UID]*process{},
 	}, nil
 }
 

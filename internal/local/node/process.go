@@ -100,7 +100,7 @@ func (p *process) run(ctx context.Context) {
 		p.report(ctx, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: p.started}})
 		forwarding, stopForwarding := context.WithCancel(ctx)
 		broken := make(chan error, 1)
-		go func() { broken <- paths.forward(forwarding, &p.node.addresses) }()
+		go func() { broken <- paths.forward(forwarding, p.node.addresses) }()
 		told, err = p.wait(command, broken)
 		stopForwarding()
 		p.report(ctx, p.ended(command.ProcessState, err))
@@ -184,7 +184,7 @@ func (p *process) command(ctx context.Context) (*exec.Cmd, uint16, error) {
 	if len(agent.Command) == 0 {
 		return nil, 0, errors.New("the agent's container has no command, and images are not run here")
 	}
-	port, err := freePort(ctx)
+	port, err := p.node.addresses.tell(ctx, p.addr)
 	if err != nil {
 		return nil, 0, err
 	}
