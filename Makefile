@@ -66,10 +66,13 @@ run: ## Run the operator here, on the cluster of the current kubeconfig (make in
 	go run ./cmd/operator --metrics-bind-address=0
 
 ##@ Test
+SUITES := ./controllers ./test/gateway # they wait more than they work: several processes play their specs, each with an API server
 .PHONY: test
 test: ## Everything that needs no node: unit, property and envtest, with the race detector.
 	cd agent-runtime && go test -race ./...
-	assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go test -race -timeout=30m $$(go list ./... | grep -v /test/e2e)
+	assets=$$($(CLUSTER) assets) && export KUBEBUILDER_ASSETS=$$assets && \
+	  go test -race -timeout=30m $$(go list ./... | grep -v -e /test/e2e$$ $(SUITES:./%=-e agentsession/%$$)) && \
+	  $(TOOL) ginkgo --race --procs=3 --timeout=30m --keep-going --succinct --no-color $(SUITES)
 
 .PHONY: fuzz
 fuzz: ## Fuzz what reads hostile input, and the rules, 30 s each; and histories that make test does not try.
