@@ -60,7 +60,7 @@ func newLocal() *cobra.Command {
 	flags.IntVar(&f.port, "port", 0, "port of 127.0.0.1 where AgentCore's endpoint is; 0 is any that is free")
 	flags.StringVar(&f.lifecycle, "lifecycle", "", "when sessions end, in seconds, as idle=60,max=600; by AgentCore's defaults (900 and 28800) else")
 	flags.StringVar(&f.protocol, "protocol", string(v1alpha1.ProtocolHTTP), "what the agent speaks: HTTP, MCP, A2A or AGUI")
-	flags.IntVar(&f.timeScale, "time-scale", 1, fmt.Sprintf("divide every duration of the rules by this, 1 to %d, also the 120 s in which an agent must start", maxTimeScale))
+	flags.IntVar(&f.timeScale, "time-scale", 1, fmt.Sprintf("divide every duration of the rules by this, 1 to %d, also the 120 s in which an agent must start (10 s at least)", maxTimeScale))
 	flags.StringVar(&f.kubeconf, "write-kubeconfig", "", "`file` to write how kubectl reaches the sessions to")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "write what operator and gateway log, too")
 	return command

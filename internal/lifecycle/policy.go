@@ -29,6 +29,9 @@ const (
 	// notice is how many periods an idle stop stands in status at least: what a
 	// gateway needs to see it and to write, with an API server that is slow.
 	notice = 5
+	// minStart is the least that an agent has to start in a scaled time: no scale makes it
+	// load its libraries faster.
+	minStart = 10 * time.Second
 	// minPeriod is the shortest ping period of a scaled time.
 	minPeriod = 100 * time.Millisecond
 	// mergeWindow is how long a change of ping status that was just reported
@@ -109,7 +112,8 @@ type Policy struct {
 	Tell time.Duration
 }
 
-// PolicyOf reads a spec. scale divides every duration; 1 leaves them.
+// PolicyOf reads a spec. scale divides every duration, that of a start down to 10 s; 1 leaves
+// them.
 func PolicyOf(spec *v1alpha1.AgentSessionSpec, scale int) Policy {
 	p := Policy{
 		Limits:           LimitsOf(spec.LifecycleConfiguration),
@@ -144,7 +148,7 @@ func PolicyOf(spec *v1alpha1.AgentSessionSpec, scale int) Policy {
 	p.Lease = leaseOf(p.Idle, scale)
 	p.Max /= time.Duration(scale)
 	p.Provisioning /= time.Duration(scale)
-	p.StartTimeout /= time.Duration(scale)
+	p.StartTimeout = max(p.StartTimeout/time.Duration(scale), minStart)
 	return p
 }
 

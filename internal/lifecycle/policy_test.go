@@ -61,7 +61,8 @@ func TestPolicyOf(t *testing.T) {
 	}))
 }
 
-// TestTheScaleDividesEveryDuration, and asks no agent more than ten times a second.
+// TestTheScaleDividesEveryDuration, and asks no agent more than ten times a second, nor wants
+// one to start in less than 10 s.
 func TestTheScaleDividesEveryDuration(t *testing.T) {
 	ttl := int32(600)
 	spec := &v1alpha1.AgentSessionSpec{
@@ -81,11 +82,11 @@ func TestTheScaleDividesEveryDuration(t *testing.T) {
 			stuck: 25 * time.Second, ttl: 50 * time.Second, merge: 333_333_333, tell: 833_333_333, period: 166_666_666,
 		},
 		{
-			scale: 20, idle: 45 * time.Second, max: 24 * time.Minute, provisioning: 30 * time.Second, start: 6 * time.Second,
+			scale: 20, idle: 45 * time.Second, max: 24 * time.Minute, provisioning: 30 * time.Second, start: 10 * time.Second,
 			stuck: 15 * time.Second, ttl: 30 * time.Second, merge: 200 * time.Millisecond, tell: 500 * time.Millisecond, period: 100 * time.Millisecond,
 		},
 		{
-			scale: 1000, idle: 900 * time.Millisecond, max: 28800 * time.Millisecond, provisioning: 600 * time.Millisecond, start: 120 * time.Millisecond,
+			scale: 1000, idle: 900 * time.Millisecond, max: 28800 * time.Millisecond, provisioning: 600 * time.Millisecond, start: 10 * time.Second,
 			stuck: 300 * time.Millisecond, ttl: 600 * time.Millisecond, merge: 4 * time.Millisecond, tell: 10 * time.Millisecond, period: 100 * time.Millisecond,
 		},
 	} {
