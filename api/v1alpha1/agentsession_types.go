@@ -228,7 +228,8 @@ type PingAnswers string
 const (
 	// PingAnswersTolerant takes every answer with status code 200 for that of an
 	// agent that is alive. One whose status is neither Healthy nor HealthyBusy is
-	// never busy, and the condition PingContract says what is wrong with it. It is
+	// never busy, and the condition PingContract says what is wrong with it; only
+	// "Unhealthy" is a failed ping. It is
 	// what AgentCore does with agents such as those of Strands' own guide, which
 	// answer "healthy".
 	PingAnswersTolerant PingAnswers = "Tolerant"
@@ -254,7 +255,7 @@ type PingSpec struct {
 	// +kubebuilder:default=Auto
 	Check PingCheck `json:"check,omitempty"`
 	// answers to GET /ping that count as good: Tolerant (status code 200, whatever
-	// the body says) or Strict (only a JSON object whose status is Healthy or
+	// the body says but "Unhealthy") or Strict (only a JSON object whose status is Healthy or
 	// HealthyBusy).
 	// +optional
 	// +kubebuilder:default=Tolerant

@@ -118,6 +118,9 @@ const (
 	ReasonPingTooSlow = "TooSlow"
 	// ReasonPingNotOK is an answer other than 200.
 	ReasonPingNotOK = "NotOK"
+	// ReasonPingSaysUnhealthy is an answer, of whatever code, whose status is
+	// "Unhealthy", which the contract does not have: a failed ping.
+	ReasonPingSaysUnhealthy = "SaysUnhealthy"
 	// ReasonPingMalformed is an answer that is not HTTP, or not within its limits.
 	ReasonPingMalformed = "Malformed"
 	// ReasonStatusUnknown is an object whose status is not one of the contract's two.

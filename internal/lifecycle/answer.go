@@ -26,6 +26,8 @@ const (
 	FailureProtocol Failure = "Protocol"
 	// FailureBody is a 200 whose body is not the contract's, for a strict Question.
 	FailureBody Failure = "Body"
+	// FailureUnhealthy is an agent that says of itself that it is, with any code.
+	FailureUnhealthy Failure = "Unhealthy"
 )
 
 // Silent tells whether the agent said nothing: it may only have been too busy. Any other
@@ -74,12 +76,40 @@ func (q Question) Judge(body []byte) Answer {
 // judgeStatus judges an answer whose status is none of the contract's. Its stamp
 // counts as any other.
 func (q Question) judgeStatus(ping contract.Ping) Answer {
+	if saysUnhealthy(ping) {
+		return q.unhealthy(http200, ping)
+	}
 	what := "no status"
 	if ping.Status != "" {
 		what = "the status " + quoted(string(ping.Status))
 	}
 	ping.Status = contract.Healthy
 	return q.odd(v1alpha1.ReasonStatusUnknown, ping, what, neverBusy)
+}
+
+// http200 is the code of a good answer: the rules know nothing of net/http.
+const http200 = 200
+
+// saysUnhealthy tells of an answer of whatever code that its status is the word that
+// AgentCore's contract does not have, and that SDKs of others have for a failed ping.
+func saysUnhealthy(ping contract.Ping) bool {
+	return strings.EqualFold(string(ping.Status), "Unhealthy")
+}
+
+func (q Question) unhealthy(code int, ping contract.Ping) Answer {
+	return Answer{
+		Failure: FailureUnhealthy, Breach: v1alpha1.ReasonPingSaysUnhealthy,
+		Detail: fmt.Sprintf("%s was answered with %d and the status %s", q, code, quoted(string(ping.Status))),
+	}
+}
+
+// JudgeRefusal judges an answer to GET /ping of another code than 200, with as much of
+// its body as is known.
+func (q Question) JudgeRefusal(code int, location string, body []byte) Answer {
+	if ping, _ := contract.ParsePing(body); saysUnhealthy(ping) {
+		return q.unhealthy(code, ping)
+	}
+	return q.Refused(code, location)
 }
 
 // TooLarge is a body of more bytes than are read.

@@ -58,6 +58,43 @@ func TestAnswersOutsideTheContract(t *testing.T) {
 	}
 }
 
+// TestUnhealthyIsAFailedPing: the word of the SDKs of others, whatever the code and
+// however strict the spec.
+func TestUnhealthyIsAFailedPing(t *testing.T) {
+	unhealthy := func(code, word string) lifecycle.Answer {
+		return lifecycle.Answer{
+			Failure: lifecycle.FailureUnhealthy, Breach: v1alpha1.ReasonPingSaysUnhealthy,
+			Detail: "GET /ping was answered with " + code + ` and the status "` + word + `"`,
+		}
+	}
+	for name, row := range map[string]struct {
+		code int
+		body string
+		want lifecycle.Answer
+	}{
+		"Koog, Spring AI: 503": {503, `{"status":"Unhealthy","time_of_last_update":1795423194}`, unhealthy("503", "Unhealthy")},
+		"500":                  {500, `{"status":"Unhealthy"}`, unhealthy("500", "Unhealthy")},
+		"200":                  {200, `{"status":"Unhealthy"}`, unhealthy("200", "Unhealthy")},
+		"in capitals":          {200, `{"status":"UNHEALTHY"}`, unhealthy("200", "UNHEALTHY")},
+		"in small letters":     {404, `{"status":"unhealthy"}`, unhealthy("404", "unhealthy")},
+		"no status of that":    {503, `{"status":"Unhealthy!"}`, lifecycle.Question{}.Refused(503, "")},
+		"another field":        {503, `{"state":"Unhealthy"}`, lifecycle.Question{}.Refused(503, "")},
+		"good, and 503":        {503, `{"status":"Healthy"}`, lifecycle.Question{}.Refused(503, "")},
+		"too much":             {503, `{"status":"Unhealthy"}` + strings.Repeat(" ", contract.MaxPingBytes), lifecycle.Question{}.Refused(503, "")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, q := range []lifecycle.Question{{}, {Strict: true}} {
+				got := q.JudgeRefusal(row.code, "", []byte(row.body))
+				if row.code == 200 {
+					got = q.Judge([]byte(row.body))
+				}
+				NewWithT(t).Expect(got).To(Equal(row.want))
+			}
+		})
+	}
+	NewWithT(t).Expect(lifecycle.FailureUnhealthy.Silent()).To(BeFalse(), "it has answered")
+}
+
 // TestContractBehindAMark: it counts for what it says.
 func TestContractBehindAMark(t *testing.T) {
 	g := NewWithT(t)

@@ -52,7 +52,7 @@ func findingOfFailure(a Answer) finding {
 		return finding{v1alpha1.ReasonPingNotOK, a.Detail}
 	case FailureProtocol:
 		return finding{v1alpha1.ReasonPingMalformed, a.Detail}
-	case FailureBody:
+	case FailureBody, FailureUnhealthy:
 		return finding{a.Breach, a.Detail}
 	case FailureConnect:
 		return finding{}
@@ -80,9 +80,11 @@ var breachMessages = map[Breach]string{
 		"On AgentCore such a session never goes idle and is paid for until maxLifetime; here too, unless spec.ping.idleClock is Observed.",
 	v1alpha1.ReasonTimestampFrozen: "The status changed and time_of_last_update did not. AgentCore measures idleness from that time, so the session can be " +
 		"stopped too early; here too, unless spec.ping.idleClock is Observed.",
-	v1alpha1.ReasonPingTooSlow:       "AgentCore deems a compute unhealthy that does not answer its pings, and stops it: keep the answer free of work.",
-	v1alpha1.ReasonPingNotOK:         "AgentCore deems a compute unhealthy whose pings are not answered with its code for success, and stops it.",
-	v1alpha1.ReasonPingMalformed:     "AgentCore asks in HTTP/1.1, and deems a compute unhealthy that does not answer in it.",
+	v1alpha1.ReasonPingTooSlow:   "AgentCore deems a compute unhealthy that does not answer its pings, and stops it: keep the answer free of work.",
+	v1alpha1.ReasonPingNotOK:     "AgentCore deems a compute unhealthy whose pings are not answered with its code for success, and stops it.",
+	v1alpha1.ReasonPingMalformed: "AgentCore asks in HTTP/1.1, and deems a compute unhealthy that does not answer in it.",
+	v1alpha1.ReasonPingSaysUnhealthy: "AgentCore's contract has no such status, and asks for a code of failure instead: such a compute is deemed unhealthy, and is stopped. " +
+		"Here the ping counts as failed, whatever its code: say Healthy as long as the agent can be called.",
 	v1alpha1.ReasonStatusUnknown:     `AgentCore's contract has the statuses "Healthy" and "HealthyBusy": answer {"status":"Healthy"}, and HealthyBusy while there is work in the background.`,
 	v1alpha1.ReasonPingNotJSON:       `AgentCore's contract wants a JSON object: answer {"status":"Healthy"}, and HealthyBusy while there is work in the background.`,
 	v1alpha1.ReasonPingEncoded:       "AgentCore's contract wants plain JSON, and the question accepts no encoding: leave /ping out of what the server compresses.",

@@ -161,6 +161,8 @@ func TestPulseFindsBreaches(t *testing.T) {
 		"too slow, not sure yet":          {failure(lifecycle.FailureTimeout), 4, ""},
 		"not 200":                         {failure(lifecycle.FailureStatusCode), 5, v1alpha1.ReasonPingNotOK},
 		"not HTTP":                        {failure(lifecycle.FailureProtocol), 5, v1alpha1.ReasonPingMalformed},
+		"says that it is ill":             {always(lifecycle.Question{}.Judge([]byte(`{"status":"Unhealthy"}`))), 5, v1alpha1.ReasonPingSaysUnhealthy},
+		"says so, not sure yet":           {always(lifecycle.Question{}.Judge([]byte(`{"status":"Unhealthy"}`))), 4, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -185,7 +187,7 @@ func TestEveryBreachHasItsWords(t *testing.T) {
 	for _, reason := range []lifecycle.Breach{
 		v1alpha1.ReasonPingConforms, v1alpha1.ReasonPingMCP, v1alpha1.ReasonTimestampMissing, v1alpha1.ReasonTimestampMilliseconds, v1alpha1.ReasonTimestampUnusable,
 		v1alpha1.ReasonTimestampInFuture, v1alpha1.ReasonTimestampAdvances, v1alpha1.ReasonTimestampFrozen,
-		v1alpha1.ReasonPingTooSlow, v1alpha1.ReasonPingNotOK, v1alpha1.ReasonPingMalformed,
+		v1alpha1.ReasonPingTooSlow, v1alpha1.ReasonPingNotOK, v1alpha1.ReasonPingMalformed, v1alpha1.ReasonPingSaysUnhealthy,
 		v1alpha1.ReasonStatusUnknown, v1alpha1.ReasonPingNotJSON, v1alpha1.ReasonPingEncoded, v1alpha1.ReasonPingTooLarge, v1alpha1.ReasonPingByteOrderMark,
 	} {
 		words := reason.Message("")

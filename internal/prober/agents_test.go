@@ -167,8 +167,10 @@ func chunk(s string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(s), s) }
 
 const (
 	saysHealthy = `{"status":"Healthy"}`
-	saysBusy    = `{"status":"HealthyBusy"}`
-	saysPong    = "event: message\r\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\r\n\r\n"
+	// saysUnhealthy is no word of the contract.
+	saysUnhealthy = `{"status":"Unhealthy"}`
+	saysBusy      = `{"status":"HealthyBusy"}`
+	saysPong      = "event: message\r\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\r\n\r\n"
 )
 
 // testLine is a Line that tests look into.

@@ -88,8 +88,7 @@ func (r *answerReader) read(q lifecycle.Question) (answer lifecycle.Answer, keep
 	case q.MCP != "":
 		return r.readMCP(q, resp)
 	case resp.StatusCode != http.StatusOK:
-		// Before the body is touched: that of a 101 has no end.
-		return q.Refused(resp.StatusCode, resp.Header.Get("Location")), false
+		return r.readRefusal(q, resp), false
 	}
 	body, whole, err := r.body(resp)
 	if err != nil {
@@ -124,6 +123,21 @@ func judgeBody(q lifecycle.Question, encoding string, body []byte, whole bool) l
 		return q.TooLarge()
 	}
 	return q.Judge(body)
+}
+
+// readRefusal judges an answer of another code than 200, with the body of one that may
+// say what is wrong. Its head is enough: where the body does not come, or has no end as
+// that of a 101, nothing is lost.
+func (r *answerReader) readRefusal(q lifecycle.Question, resp *http.Response) lifecycle.Answer {
+	location := resp.Header.Get("Location")
+	if resp.StatusCode < http.StatusBadRequest || resp.ContentLength == 0 {
+		return q.Refused(resp.StatusCode, location)
+	}
+	body, whole, err := r.body(resp)
+	if err != nil || !whole {
+		return q.Refused(resp.StatusCode, location)
+	}
+	return q.JudgeRefusal(resp.StatusCode, location, body)
 }
 
 // readMCP judges an answer to MCP's ping by its head. Its body may be a stream of

@@ -34,7 +34,7 @@ func besideOf(second lifecycle.Answer) beside {
 	switch second.Failure {
 	case lifecycle.FailureConnect, lifecycle.FailureTimeout, lifecycle.FailureProtocol:
 		return besideNot
-	case lifecycle.FailureStatusCode, lifecycle.FailureBody:
+	case lifecycle.FailureStatusCode, lifecycle.FailureBody, lifecycle.FailureUnhealthy:
 	}
 	return besideServed
 }

@@ -56,7 +56,7 @@ func FuzzAnswer(f *testing.F) {
 					t.Fatalf("detail %q", told.Detail)
 				case answer.Failure == lifecycle.FailureBody && !q.Strict:
 					t.Fatalf("refused for its body: %+v", answer)
-				case keep && answer.Failure != "" && answer.Failure != lifecycle.FailureBody && q.MCP == "":
+				case keep && answer.Failure != "" && answer.Failure != lifecycle.FailureBody && answer.Failure != lifecycle.FailureUnhealthy && q.MCP == "":
 					t.Fatalf("kept after %+v", answer)
 				}
 			}

@@ -52,7 +52,7 @@ func describe(a lifecycle.Answer, q lifecycle.Question, timeout time.Duration) l
 			a.Detail = q.String() + " was not answered within " + timeout.String()
 		case lifecycle.FailureConnect:
 			a.Detail = "no connection within " + timeout.String()
-		case lifecycle.FailureStatusCode, lifecycle.FailureProtocol, lifecycle.FailureBody:
+		case lifecycle.FailureStatusCode, lifecycle.FailureProtocol, lifecycle.FailureBody, lifecycle.FailureUnhealthy:
 		}
 	}
 	a.Detail = lifecycle.Printable(a.Detail)

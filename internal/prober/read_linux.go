@@ -59,13 +59,15 @@ func (c *conn) readEnd(b []byte, err error) {
 	}
 }
 
-// cut judges an answer of which b came and no more, which is a failure: but of MCP's
-// the head is enough.
+// cut judges an answer of which b came and no more, which is a failure: but of MCP's,
+// and of one with a code of failure, the head is enough.
 func (c *conn) cut(b []byte, failure lifecycle.Answer) lifecycle.Answer {
-	if c.question().MCP == "" || len(b) == 0 {
+	if len(b) == 0 {
 		return failure
 	}
-	if answer, _, _ := c.judge(b, true); answer.Failure == "" {
+	answer, _, _ := c.judge(b, true)
+	mcp := c.question().MCP != ""
+	if answer.Failure == "" && mcp || answer.Failure == lifecycle.FailureStatusCode && !mcp {
 		return answer
 	}
 	return failure
