@@ -1,5 +1,6 @@
 // Command agentsession is AgentSession in the hand: `agentsession local` is the platform
-// on a laptop.
+// on a laptop, and the other verbs list, explain, stop and wake sessions of a cluster. As
+// kubectl-agentsession on the PATH it is `kubectl agentsession`.
 package main
 
 import (
@@ -7,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -30,6 +33,14 @@ func newCommand() *cobra.Command {
 		Short:         "AWS Bedrock AgentCore's sessions, on Kubernetes and on a laptop",
 		SilenceErrors: true, SilenceUsage: true,
 	}
-	root.AddCommand(newLocal())
+	name := root.Use
+	if strings.HasPrefix(filepath.Base(os.Args[0]), "kubectl-") {
+		name = "kubectl agentsession" // as a plugin
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: name}
+	}
+	root.AddCommand(newLocal(), newList(), newExplain(), newStop(), newWake())
+	for _, one := range root.Commands() {
+		one.Example = strings.ReplaceAll(one.Example, "{}", name)
+	}
 	return root
 }

@@ -1,5 +1,5 @@
 // Command demolocal plays the life of one session on this machine, with `agentsession
-// local` and AWS's client for Go: busy, idle, stopped, woken. It ends with status 1 if the
+// local` and AWS's client for Go: busy, idle, stopped, explained, woken. It ends with status 1 if the
 // session did not live like that.
 //
 //	demolocal BIN
@@ -50,7 +50,13 @@ func main() {
 // play runs the platform, and plays the life.
 func play(ctx context.Context, bin string) (err error) {
 	began := time.Now()
-	args := []string{"local", "--time-scale", scale, "--lifecycle", "idle=60,max=600", "--", filepath.Join(bin, "agents"), "research", "--addr", "127.0.0.1:{port}"}
+	dir, err := os.MkdirTemp("", "agentsession-demo-")
+	if err != nil {
+		return fmt.Errorf("make a folder: %w", err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // it is a temporary one
+	kubeconfig := filepath.Join(dir, "kubeconfig")
+	args := []string{"local", "--write-kubeconfig", kubeconfig, "--time-scale", scale, "--lifecycle", "idle=60,max=600", "--", filepath.Join(bin, "agents"), "research", "--addr", "127.0.0.1:{port}"}
 	platform := exec.CommandContext(ctx, filepath.Join(bin, "agentsession"), args...)
 	platform.Cancel = func() error { return platform.Process.Signal(os.Interrupt) }
 	platform.WaitDelay = time.Minute
@@ -65,7 +71,7 @@ func play(ctx context.Context, bin string) (err error) {
 	}
 	seen := make(chan line, 1000) // a life is some ten
 	go read(out, seen)
-	err = (&life{bin: bin, seen: seen}).play(ctx)
+	err = (&life{bin: bin, kubeconfig: kubeconfig, seen: seen}).play(ctx)
 	_ = platform.Cancel() // it may have ended
 	for range seen {      // to its last word, which read shows
 	}
@@ -75,7 +81,7 @@ func play(ctx context.Context, bin string) (err error) {
 	if err != nil {
 		return err
 	}
-	say(fmt.Sprintf("Busy, idle, stopped and woken in %.0f s. With an agent of yours: bin/agentsession local -- python my_agent.py", time.Since(began).Seconds()))
+	say(fmt.Sprintf("Busy, idle, stopped, explained and woken in %.0f s. With an agent of yours: bin/agentsession local -- python my_agent.py", time.Since(began).Seconds()))
 	return nil
 }
 
@@ -108,9 +114,9 @@ func read(out io.Reader, seen chan<- line) {
 
 // life is what is played.
 type life struct {
-	bin           string
-	seen          <-chan line
-	endpoint, arn string
+	bin, kubeconfig string
+	seen            <-chan line
+	endpoint, arn   string
 }
 
 func (l *life) play(ctx context.Context) error {
@@ -129,6 +135,9 @@ func (l *life) play(ctx context.Context) error {
 		if err := l.awaitState(ctx, state); err != nil {
 			return err
 		}
+	}
+	if err := l.explain(ctx); err != nil {
+		return err
 	}
 	say("The same session is called again: its next compute has a memory of its own.")
 	if err := l.call(ctx, `{"seconds": 0.1}`); err != nil {
@@ -177,6 +186,33 @@ func (l *life) call(ctx context.Context, payload string) error {
 	}
 	fmt.Printf("  %s\n", bytes.TrimSpace(answer))
 	return nil
+}
+
+// explain has the session explained.
+func (l *life) explain(ctx context.Context) error {
+	names, err := l.tool(ctx, "list", "-o", "name")
+	if err != nil {
+		return err
+	}
+	_, name, _ := strings.Cut(strings.TrimSpace(string(names)), "/")
+	said, err := l.tool(ctx, "explain", name)
+	if err != nil {
+		return err
+	}
+	say("$ agentsession explain " + name)
+	_, err = os.Stdout.Write(said)
+	return err
+}
+
+// tool runs agentsession on the platform.
+func (l *life) tool(ctx context.Context, args ...string) ([]byte, error) {
+	command := exec.CommandContext(ctx, filepath.Join(l.bin, "agentsession"), append(args, "--kubeconfig", l.kubeconfig)...)
+	command.Stderr = os.Stderr
+	out, err := command.Output()
+	if err != nil {
+		return nil, fmt.Errorf("agentsession %s: %w", args[0], err)
+	}
+	return out, nil
 }
 
 // say says what is done.

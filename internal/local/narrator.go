@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/explain"
 )
 
 // narrator writes a line for each thing that happens to a session.
@@ -51,8 +51,8 @@ func (n *narrator) run(ctx context.Context, c client.WithWatch) error {
 
 // changed says what is new: another state, or the same one with another end.
 func (n *narrator) changed(session *v1alpha1.AgentSession) {
-	line := n.sentence(&session.Status)
-	if line == "" || n.last[session.UID] == line {
+	line := explain.Line(&session.Status, time.Now())
+	if session.Status.State == "" || n.last[session.UID] == line {
 		return
 	}
 	n.last[session.UID] = line
@@ -62,50 +62,4 @@ func (n *narrator) changed(session *v1alpha1.AgentSession) {
 func (n *narrator) say(session *v1alpha1.AgentSession, line string) {
 	name := cmp.Or(session.Spec.RuntimeSessionID, session.Name)
 	_, _ = fmt.Fprintf(n.out, "%s  %s  %s\n", time.Now().Format(time.TimeOnly), name, line) // who closed the terminal reads nothing
-}
-
-// sentence says what a session is, why, and what comes next.
-func (n *narrator) sentence(s *v1alpha1.AgentSessionStatus) string {
-	switch s.State {
-	case v1alpha1.StateStarting:
-		if s.Activation > 1 {
-			return fmt.Sprintf("Starting again (activation %d): its memory is new", s.Activation)
-		}
-		return "Starting"
-	case v1alpha1.StateActive:
-		return "Active: " + n.busy(s)
-	case v1alpha1.StateIdle:
-		return "Idle" + n.next(s)
-	case v1alpha1.StateStopping:
-		return "Stopping" + why(s)
-	case v1alpha1.StateStopped:
-		return "Stopped" + why(s) + ". Its next call starts it again"
-	}
-	return ""
-}
-
-func (n *narrator) busy(s *v1alpha1.AgentSessionStatus) string {
-	if s.PingStatus == string(contract.HealthyBusy) {
-		return "its agent says HealthyBusy"
-	}
-	return "it was called"
-}
-
-// next says which stop comes next. A moment would change with each call.
-func (n *narrator) next(s *v1alpha1.AgentSessionStatus) string {
-	if s.NextStop == nil {
-		return ""
-	}
-	at := fmt.Sprintf(": %s at %s", s.NextStop.Reason, s.NextStop.At.Local().Format(time.TimeOnly))
-	if s.NextStop.Reason == v1alpha1.StopIdleTimeout {
-		at += ", unless it is called"
-	}
-	return at
-}
-
-func why(s *v1alpha1.AgentSessionStatus) string {
-	if s.LastTermination == nil {
-		return ""
-	}
-	return fmt.Sprintf(": %s, %s", s.LastTermination.Reason, s.LastTermination.Message)
 }
