@@ -217,7 +217,11 @@ func TestFetchTasks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			s := listen(t, "127.0.0.1", row.serve)
-			ctx, cancel := context.WithTimeout(t.Context(), hasty)
+			timeout := patient
+			if row.want == "timeout" {
+				timeout = hasty
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
 			got, err := fetchTasks(ctx, Target{Addr: s.addr}, "secret")
 			if row.want != "" {
