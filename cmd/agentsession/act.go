@@ -101,6 +101,7 @@ func newAct(a *act, command *cobra.Command) *cobra.Command {
 
 func (a *act) flags(flags *pflag.FlagSet) {
 	a.by.bind(flags)
+	a.by.bindState(flags)
 	flags.DurationVar(&a.busy, "busy-longer-than", 0, "only sessions whose agent has answered HealthyBusy for longer, such as 2h")
 	flags.BoolVar(&a.dryRun, "dry-run", false, "change nothing: say what would be done")
 	flags.BoolVarP(&a.yes, "yes", "y", false, "ask nothing")

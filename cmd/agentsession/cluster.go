@@ -78,17 +78,15 @@ type selected struct {
 func (s *selected) bind(flags *pflag.FlagSet) {
 	flags.StringVarP(&s.selector, "selector", "l", "", "only sessions with these labels, such as app=research")
 	flags.StringVar(&s.runtime, "runtime", "", "only sessions of this AgentRuntime")
-	flags.StringVar(&s.state, "state", "", "only sessions in this state: Starting, Active, Idle, Stopping or Stopped")
 	flags.BoolVarP(&s.all, "all-namespaces", "A", false, "sessions of all namespaces")
 }
 
-// list lists the sessions that are selected, by namespace and name.
-func (c *cluster) list(ctx context.Context, by selected) (*v1alpha1.AgentSessionList, error) {
-	switch v1alpha1.SessionState(by.state) {
-	case "", v1alpha1.StateStarting, v1alpha1.StateActive, v1alpha1.StateIdle, v1alpha1.StateStopping, v1alpha1.StateStopped:
-	default:
-		return nil, fmt.Errorf("--state is %q: it must be Starting, Active, Idle, Stopping or Stopped", by.state)
-	}
+func (s *selected) bindState(flags *pflag.FlagSet) {
+	flags.StringVar(&s.state, "state", "", "only sessions in this state: Starting, Active, Idle, Stopping or Stopped")
+}
+
+// options are what the API server selects by: all but the state.
+func (c *cluster) options(by selected) (*client.ListOptions, error) {
 	raw := &client.ListOptions{}
 	if !by.all {
 		raw.Namespace = c.namespace
@@ -100,12 +98,24 @@ func (c *cluster) list(ctx context.Context, by selected) (*v1alpha1.AgentSession
 	if by.runtime != "" {
 		raw.FieldSelector = fields.OneTermEqualSelector("spec.runtimeRef.name", by.runtime)
 	}
+	return raw, nil
+}
+
+// list lists the sessions that are selected, by namespace and name.
+func (c *cluster) list(ctx context.Context, by selected) (*v1alpha1.AgentSessionList, error) {
+	switch v1alpha1.SessionState(by.state) {
+	case "", v1alpha1.StateStarting, v1alpha1.StateActive, v1alpha1.StateIdle, v1alpha1.StateStopping, v1alpha1.StateStopped:
+	default:
+		return nil, fmt.Errorf("--state is %q: it must be Starting, Active, Idle, Stopping or Stopped", by.state)
+	}
+	options, err := c.options(by)
+	if err != nil {
+		return nil, err
+	}
 	list := &v1alpha1.AgentSessionList{}
-	if err := c.List(ctx, list, raw); err != nil {
+	if err := c.List(ctx, list, options); err != nil {
 		return nil, advised(fmt.Errorf("list the sessions: %w", err))
 	}
-	if by.state != "" {
-		list.Items = slices.DeleteFunc(list.Items, func(one v1alpha1.AgentSession) bool { return string(one.Status.State) != by.state })
-	}
+	list.Items = slices.DeleteFunc(list.Items, func(one v1alpha1.AgentSession) bool { return by.state != "" && string(one.Status.State) != by.state })
 	return list, nil
 }

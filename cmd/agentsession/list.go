@@ -34,6 +34,7 @@ func newList() *cobra.Command {
 	}
 	at := newCluster(command.Flags())
 	by.bind(command.Flags())
+	by.bindState(command.Flags())
 	command.Flags().StringVarP(&format, "output", "o", "", "wide, json, yaml or name")
 	command.RunE = func(command *cobra.Command, _ []string) error {
 		switch format {

@@ -1,5 +1,5 @@
 // Command agentsession is AgentSession in the hand: `agentsession local` is the platform
-// on a laptop, and the other verbs list, explain, stop and wake sessions of a cluster. As
+// on a laptop, and the other verbs list, watch, explain, stop and wake sessions of a cluster. As
 // kubectl-agentsession on the PATH it is `kubectl agentsession`.
 package main
 
@@ -38,7 +38,7 @@ func newCommand() *cobra.Command {
 		name = "kubectl agentsession" // as a plugin
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: name}
 	}
-	root.AddCommand(newLocal(), newList(), newExplain(), newStop(), newWake())
+	root.AddCommand(newLocal(), newList(), newWatch(), newExplain(), newStop(), newWake())
 	for _, one := range root.Commands() {
 		one.Example = strings.ReplaceAll(one.Example, "{}", name)
 	}

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -188,6 +190,42 @@ func TestListAndExplain(t *testing.T) {
 	}
 }
 
+// TestWatch: in a pipe it is a line for each change, and ends when it is told to.
+func TestWatch(t *testing.T) {
+	h := newHand(t)
+	h.session("one", v1alpha1.StateIdle)
+	ctx, stop := context.WithCancel(t.Context())
+	read, write := io.Pipe()
+	command := newCommand()
+	command.SetArgs([]string{"watch"})
+	command.SetOut(write)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- command.ExecuteContext(ctx)
+		_ = write.Close()
+	}()
+	lines := bufio.NewScanner(read)
+	says := func(what string) {
+		h.Expect(lines.Scan()).To(BeTrue())
+		h.Expect(lines.Text()).To(MatchRegexp(`^\d\d:\d\d:\d\d  ` + what + `$`))
+	}
+	says("default/one  Idle")
+	h.session("two", v1alpha1.StateStopped)
+	says("default/two  Stopped: IdleTimeout, No work. Its next call starts it again")
+	h.Expect(h.api.Delete(t.Context(), &v1alpha1.AgentSession{ObjectMeta: metav1.ObjectMeta{Namespace: kubeapi.Namespace, Name: "one"}})).To(Succeed())
+	says("default/one  deleted")
+	stop()
+	h.Eventually(ended, patience).Should(Receive(BeNil()))
+}
+
+// TestFit: a screen shows no more than it has room for.
+func TestFit(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(fit("ab\ncdefgh\nü€xyz\n\nlast\n", 4, 4)).To(Equal("ab\ncdef\nü€xy\n"))
+	g.Expect(fit("ab\n", 80, 24)).To(Equal("ab"))
+	g.Expect(fit("", 80, 24)).To(BeEmpty())
+}
+
 // TestPrintedLists: for eyes, and for programs.
 func TestPrintedLists(t *testing.T) {
 	now := time.Date(2026, 11, 29, 3, 0, 0, 0, time.UTC)
@@ -258,8 +296,8 @@ func TestExamples(t *testing.T) {
 		for line := range strings.Lines(command.Example) {
 			words := strings.Fields(line)
 			h.Expect(words[0]).To(Equal("agentsession"))
-			if command.Name() == "local" {
-				continue // in local_test.go
+			if command.Name() == "local" || command.Name() == "watch" {
+				continue // they do not end: local_test.go, TestWatch
 			}
 			words = strings.Fields(strings.Replace(strings.Join(words[1:], " "), " -n team", "", 1))
 			_, _, err := h.run("yes\n", words...)
