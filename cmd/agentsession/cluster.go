@@ -1,121 +1,150 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"net"
+	"strings"
+	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	_ "k8s.io/client-go/plugin/pkg/client/auth/oidc" // as kubectl has it
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/apiserver"
+	"github.com/agentsession/agentsession/internal/explain"
 )
 
-// cluster is where the verbs find sessions, as kubectl's flags say.
-type cluster struct {
+// connection is what the commands that talk to a cluster share.
+type connection struct {
+	// name is how the user calls it.
+	name      string
 	rules     *clientcmd.ClientConfigLoadingRules
 	overrides clientcmd.ConfigOverrides
+	// clock tells the time in the user's zone; nil: the API server's.
+	clock func() time.Time
+}
 
+func newConnection(name string) *connection {
+	return &connection{name: name, rules: clientcmd.NewDefaultClientConfigLoadingRules()}
+}
+
+// shown are the flags of a connection that help shows. All of kubectl's are there.
+var shown = map[string]bool{"kubeconfig": true, clientcmd.FlagContext: true, clientcmd.FlagNamespace: true, clientcmd.FlagImpersonate: true}
+
+// bind makes kubectl's flags of how a cluster is reached.
+func (t *connection) bind(flags *pflag.FlagSet) {
+	flags.StringVar(&t.rules.ExplicitPath, "kubeconfig", "", "`file` that says how the cluster is reached")
+	names := clientcmd.RecommendedConfigOverrideFlags("")
+	names.ContextOverrideFlags.Namespace.ShortName = "n"
+	names.ClusterOverrideFlags.APIServer.ShortName = "s"
+	clientcmd.BindOverrideFlags(&t.overrides, flags, names)
+	flags.VisitAll(func(f *pflag.Flag) {
+		if !shown[f.Name] {
+			hide(f)
+		}
+	})
+}
+
+func hide(f *pflag.Flag) { f.Hidden = true }
+
+// cluster is one that is talked to.
+type cluster struct {
 	client.WithWatch
+	config    *rest.Config
 	namespace string
+	host      string
+	now       func() time.Time
 }
 
-func newCluster(flags *pflag.FlagSet) *cluster {
-	c := &cluster{rules: clientcmd.NewDefaultClientConfigLoadingRules()}
-	clientcmd.BindOverrideFlags(&c.overrides, flags, clientcmd.RecommendedConfigOverrideFlags(""))
-	flags.StringVar(&c.rules.ExplicitPath, clientcmd.RecommendedConfigPathFlag, "", "`file` that says where the cluster is and who you are")
-	return c
-}
-
-// open reads the kubeconfig.
-func (c *cluster) open() error {
-	loading := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(c.rules, &c.overrides)
-	config, err := loading.ClientConfig()
-	if clientcmd.IsEmptyConfig(err) {
-		return errors.New("no cluster is known: set KUBECONFIG or --kubeconfig, or run `agentsession local --write-kubeconfig FILE -- COMMAND`")
+// connect says how the cluster is reached. It asks nothing of it yet.
+func (t *connection) connect() (*cluster, error) {
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(t.rules, &t.overrides)
+	config, err := loader.ClientConfig()
+	switch {
+	case clientcmd.IsEmptyConfig(err):
+		return nil, fmt.Errorf("no cluster is known: neither --kubeconfig nor $KUBECONFIG nor ~/.kube/config names one. "+
+			"Without a cluster, `%s local --write-kubeconfig FILE -- COMMAND` makes one for --kubeconfig FILE", program)
+	case err != nil:
+		return nil, fmt.Errorf("read how the cluster is reached: %w", err)
 	}
-	if err != nil {
-		return fmt.Errorf("read the kubeconfig: %w", err)
+	c := &cluster{host: config.Host}
+	if c.namespace, _, err = loader.Namespace(); err != nil {
+		return nil, fmt.Errorf("read which namespace is meant: %w", err)
 	}
-	if c.namespace, _, err = loading.Namespace(); err != nil {
-		return fmt.Errorf("read the kubeconfig: %w", err)
-	}
+	c.config = t.listen(config, c)
 	scheme := runtime.NewScheme()
 	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
-		return err
+		return nil, fmt.Errorf("name the kinds: %w", err)
 	}
-	if c.WithWatch, err = client.NewWithWatch(config, client.Options{Scheme: scheme}); err != nil {
-		return advised(fmt.Errorf("reach the cluster: %w", err))
+	mapper, err := apiserver.Kinds(nil, nil)
+	if err != nil {
+		return nil, fmt.Errorf("name the kinds: %w", err)
 	}
-	return nil
+	if c.WithWatch, err = client.NewWithWatch(c.config, client.Options{Scheme: scheme, Mapper: mapper}); err != nil {
+		return nil, fmt.Errorf("make a client: %w", err)
+	}
+	return c, nil
 }
 
-// advised adds to an error what to do.
-func advised(err error) error {
+// listen has the cluster's time told by its answers.
+func (t *connection) listen(config *rest.Config, c *cluster) *rest.Config {
+	config = rest.CopyConfig(config)
+	config.UserAgent = program
+	config.WarningHandlerWithContext = rest.NoWarnings{}
+	told := apiserver.NewClock(clock.RealClock{}, logr.Discard())
+	if c.now = t.clock; c.now == nil {
+		c.now = func() time.Time { return told.Now().Local() }
+	}
+	return told.Listen(config)
+}
+
+// tools are how commands begin that go to the same cluster.
+func (t *connection) tools() explain.Tools {
+	to := ""
+	if t.rules.ExplicitPath != "" {
+		to += " --kubeconfig " + quoted(t.rules.ExplicitPath)
+	}
+	if t.overrides.CurrentContext != "" {
+		to += " --context " + quoted(t.overrides.CurrentContext)
+	}
+	return explain.Tools{Self: t.name + to, Kubectl: "kubectl" + to}
+}
+
+// quoted is a word as a shell takes it.
+func quoted(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@+=,", r)
+	}
+	if word != "" && strings.TrimFunc(word, plain) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// inWords says of an error of the cluster what to do.
+func (c *cluster) inWords(err error) error {
+	var dial *net.OpError
 	switch {
-	case meta.IsNoMatchError(err):
-		return fmt.Errorf("%w: AgentSession is not installed on this cluster: kubectl apply -f dist/install.yaml", err)
+	case err == nil:
+		return nil
+	case apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse): // a path that is not served
+		return fmt.Errorf("the cluster at %s has no AgentSessions: install them with `kubectl apply -f dist/install.yaml`, or choose another cluster with --context (%w)", c.host, err)
+	case apierrors.IsUnauthorized(err):
+		return fmt.Errorf("the cluster at %s does not know you: log in again, or look at the credentials of your kubeconfig (%w)", c.host, err)
 	case apierrors.IsForbidden(err):
-		return fmt.Errorf("%w: ask for the ClusterRole view, which lets you look, or edit, which lets you stop and wake", err)
+		return fmt.Errorf("you may not do that on the cluster at %s: ask who runs it for the right that this names: %w", c.host, err)
+	case errors.As(err, &dial):
+		return fmt.Errorf("the cluster at %s cannot be reached: see whether it runs, and whether --context or --kubeconfig names the right one (%w)", c.host, err)
 	}
 	return err
-}
-
-// selected are sessions that are chosen by flags.
-type selected struct {
-	selector, runtime, state string
-	all                      bool
-}
-
-func (s *selected) bind(flags *pflag.FlagSet) {
-	flags.StringVarP(&s.selector, "selector", "l", "", "only sessions with these labels, such as app=research")
-	flags.StringVar(&s.runtime, "runtime", "", "only sessions of this AgentRuntime")
-	flags.BoolVarP(&s.all, "all-namespaces", "A", false, "sessions of all namespaces")
-}
-
-func (s *selected) bindState(flags *pflag.FlagSet) {
-	flags.StringVar(&s.state, "state", "", "only sessions in this state: Starting, Active, Idle, Stopping or Stopped")
-}
-
-// options are what the API server selects by: all but the state.
-func (c *cluster) options(by selected) (*client.ListOptions, error) {
-	raw := &client.ListOptions{}
-	if !by.all {
-		raw.Namespace = c.namespace
-	}
-	var err error
-	if raw.LabelSelector, err = labels.Parse(by.selector); err != nil {
-		return nil, fmt.Errorf("--selector is %q: %w", by.selector, err)
-	}
-	if by.runtime != "" {
-		raw.FieldSelector = fields.OneTermEqualSelector("spec.runtimeRef.name", by.runtime)
-	}
-	return raw, nil
-}
-
-// list lists the sessions that are selected, by namespace and name.
-func (c *cluster) list(ctx context.Context, by selected) (*v1alpha1.AgentSessionList, error) {
-	switch v1alpha1.SessionState(by.state) {
-	case "", v1alpha1.StateStarting, v1alpha1.StateActive, v1alpha1.StateIdle, v1alpha1.StateStopping, v1alpha1.StateStopped:
-	default:
-		return nil, fmt.Errorf("--state is %q: it must be Starting, Active, Idle, Stopping or Stopped", by.state)
-	}
-	options, err := c.options(by)
-	if err != nil {
-		return nil, err
-	}
-	list := &v1alpha1.AgentSessionList{}
-	if err := c.List(ctx, list, options); err != nil {
-		return nil, advised(fmt.Errorf("list the sessions: %w", err))
-	}
-	list.Items = slices.DeleteFunc(list.Items, func(one v1alpha1.AgentSession) bool { return by.state != "" && string(one.Status.State) != by.state })
-	return list, nil
 }

@@ -1,109 +1,136 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/explain"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
-func newExplain() *cobra.Command {
-	command := &cobra.Command{
-		Use:   "explain NAME | runtime/NAME",
-		Short: "Say what a session or a runtime is, why, and what comes next",
-		Long: "Say in sentences what a session is, why, what happened before, what comes next and when, what would change that, and what AgentCore would do. " +
-			"Of a session that is gone it tells what its events say.",
-		Example: "  {} explain research\n" +
-			"  {} explain runtime/echo -n team",
-		Args: cobra.ExactArgs(1),
+func (t *connection) newExplain() *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain NAME... | runtime/NAME...",
+		Short: "Tell in sentences what a session is, why, and what comes next",
+		Long: "Tell in sentences what state a session is in and by which rule, what happened before, what comes next and when, " +
+			"what would change that, what AgentCore would do differently, and what to type next. Of a session that is gone its Events tell; " +
+			"of a runtime whether its sessions start, and why the last ones ended.",
+		Example:           examples(t, "explain research", "explain runtime/echo -n team-a"),
+		Args:              named,
+		ValidArgsFunction: t.complete,
+		RunE: func(command *cobra.Command, names []string) error {
+			c, err := t.connect()
+			if err != nil {
+				return err
+			}
+			e := explainer{c, t.tools(), command.OutOrStdout(), command.ErrOrStderr()}
+			return errors.Join(c.each(command.Context(), names, e.explain)...)
+		},
 	}
-	at := newCluster(command.Flags())
-	command.RunE = func(command *cobra.Command, args []string) error {
-		if err := at.open(); err != nil {
-			return err
-		}
-		kind, name, found := strings.Cut(args[0], "/")
-		if !found {
-			kind, name = "session", args[0]
-		}
-		var text string
-		var err error
-		switch kind {
-		case "session", "agentsession", "ags":
-			text, err = at.explainSession(command.Context(), name)
-		case "runtime", "agentruntime", "agr":
-			text, err = at.explainRuntime(command.Context(), name)
-		default:
-			return fmt.Errorf("%q is neither session/NAME nor runtime/NAME", args[0])
-		}
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprint(command.OutOrStdout(), text)
-		return err
-	}
-	return command
 }
 
-func (c *cluster) explainSession(ctx context.Context, name string) (string, error) {
-	events, err := c.events(ctx, "AgentSession", name)
-	if err != nil {
-		return "", err
+// named wants a name at least.
+func named(command *cobra.Command, names []string) error {
+	if len(names) == 0 {
+		return fmt.Errorf("a name is missing: `%s list` shows those that are there", command.Parent().CommandPath())
 	}
-	var session v1alpha1.AgentSession
-	switch err := c.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: name}, &session); {
-	case apierrors.IsNotFound(err) && len(events) > 0:
-		return explain.Gone(c.namespace, name, events, time.Now()), nil
-	case err != nil:
-		return "", advised(fmt.Errorf("read the session: %w", err))
-	}
-	return explain.Session(&session, events, time.Now()), nil
+	return nil
 }
 
-func (c *cluster) explainRuntime(ctx context.Context, name string) (string, error) {
-	var agent v1alpha1.AgentRuntime
-	if err := c.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: name}, &agent); err != nil {
-		return "", advised(fmt.Errorf("read the runtime: %w", err))
-	}
-	sessions, err := c.list(ctx, selected{runtime: name})
-	if err != nil {
-		return "", err
-	}
-	events, err := c.events(ctx, "AgentRuntime", name)
-	if err != nil {
-		return "", err
-	}
-	return explain.Runtime(&agent, sessions.Items, events, time.Now()), nil
+type explainer struct {
+	*cluster
+	tools    explain.Tools
+	out, err io.Writer
 }
 
-// events are those of an object of a kind. Who may not read them is told without.
-func (c *cluster) events(ctx context.Context, kind, name string) ([]explain.Event, error) {
+func (e *explainer) explain(ctx context.Context, name string) error {
+	kind, name, ok := strings.Cut(name, "/")
+	if !ok {
+		kind, name = "ags", kind
+	}
+	switch kind {
+	case "ags", "session", "agentsession", strings.TrimSuffix(resource, "/"):
+		return e.session(ctx, name)
+	case "agr", "runtime", "agentruntime":
+		return e.runtime(ctx, name)
+	}
+	return fmt.Errorf("%q is neither of what is explained: session/NAME (or NAME alone) and runtime/NAME", kind+"/"+name)
+}
+
+func (e *explainer) tell(s explain.Story) {
+	p := paintFor(e.out)
+	_, _ = io.WriteString(e.out, s.Text(func(heading string) string { return p(bold, heading) })) // as say
+}
+
+func (e *explainer) session(ctx context.Context, name string) error {
+	f, err := e.get(ctx, name)
+	if apierrors.IsNotFound(err) {
+		return e.gone(ctx, name, err)
+	} else if err != nil {
+		return e.inWords(err)
+	}
+	k := explain.Known{Session: f.AgentSession, Tools: e.tools, Events: e.events(ctx, "AgentSession", name, f.UID)}
+	if pod := f.Status.Pod; pod != nil {
+		k.Pod = &corev1.Pod{}
+		if err := e.Get(ctx, client.ObjectKey{Namespace: f.Namespace, Name: pod.Name}, k.Pod); err != nil {
+			k.Pod = nil // it is gone, or not for this user to see
+		}
+	}
+	e.tell(explain.Session(e.now(), k))
+	return nil
+}
+
+// gone tells what the Events of a session tell that is not there. If there are none, it
+// may never have been.
+func (e *explainer) gone(ctx context.Context, name string, err error) error {
+	if words := e.inWords(err); words != err { //nolint:errorlint // the same error, not one like it
+		return words
+	}
+	events := e.events(ctx, "AgentSession", name, "")
+	e.tell(explain.Gone(e.now(), e.namespace, name, events, e.tools))
+	if len(events) == 0 {
+		return fmt.Errorf("there is no AgentSession %q in namespace %s", lifecycle.Printable(name), e.namespace)
+	}
+	return nil
+}
+
+func (e *explainer) runtime(ctx context.Context, name string) error {
+	a := explain.Agent{Runtime: &v1alpha1.AgentRuntime{}, Tools: e.tools}
+	if err := e.Get(ctx, client.ObjectKey{Namespace: e.namespace, Name: name}, a.Runtime); err != nil {
+		if words := e.inWords(err); words != err || !apierrors.IsNotFound(err) { //nolint:errorlint // as above
+			return words
+		}
+		return fmt.Errorf("there is no AgentRuntime %q in namespace %s: `kubectl get agr -A` shows those that are there", lifecycle.Printable(name), e.namespace)
+	}
+	var sessions v1alpha1.AgentSessionList
+	if err := e.List(ctx, &sessions, client.InNamespace(e.namespace), client.MatchingFields{"spec.runtimeRef.name": name}); err != nil {
+		return e.inWords(err)
+	}
+	a.Sessions, a.Events = sessions.Items, e.events(ctx, "AgentRuntime", name, a.Runtime.UID)
+	e.tell(explain.Runtime(e.now(), a))
+	return nil
+}
+
+// events are those of an object. Who may not read them gets an explanation without, and
+// is told so.
+func (e *explainer) events(ctx context.Context, kind, name string, uid types.UID) []corev1.Event {
+	match := client.MatchingFields{"involvedObject.kind": kind, "involvedObject.name": name}
+	if uid != "" {
+		match["involvedObject.uid"] = string(uid)
+	}
 	var list corev1.EventList
-	its := fields.Set{"involvedObject.kind": kind, "involvedObject.name": name}.AsSelector()
-	switch err := c.List(ctx, &list, client.InNamespace(c.namespace), client.MatchingFieldsSelector{Selector: its}); {
-	case apierrors.IsForbidden(err):
-		return nil, nil
-	case err != nil:
-		return nil, advised(fmt.Errorf("list the events: %w", err))
+	if err := e.List(ctx, &list, client.InNamespace(e.namespace), match, client.Limit(page)); err != nil {
+		say(e.err, fmt.Sprintf("warning: its Events cannot be read, so less is told: %v", err))
 	}
-	events := make([]explain.Event, 0, len(list.Items))
-	for i := range list.Items {
-		e := &list.Items[i]
-		at := cmp.Or(e.LastTimestamp.Time, e.EventTime.Time, e.CreationTimestamp.Time)
-		if e.Series != nil {
-			at = e.Series.LastObservedTime.Time
-		}
-		events = append(events, explain.Event{At: at, Reason: e.Reason, Note: e.Message})
-	}
-	return events, nil
+	return list.Items
 }

@@ -1,124 +1,161 @@
 package main
 
 import (
-	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/util/duration"
 	"sigs.k8s.io/yaml"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/explain"
 )
 
-func newList() *cobra.Command {
-	var (
-		by     selected
-		format string
-	)
+// resource is how -o name names a session.
+const resource = "agentsession.runtime.agentsession.dev/"
+
+func (t *connection) newList() *cobra.Command {
+	var s selection
+	var output string
 	command := &cobra.Command{
-		Use:     "list",
-		Aliases: []string{"ls"},
-		Short:   "List sessions: their state, why, and what comes next",
-		Example: "  {} list\n" +
-			"  {} list -A --state Active\n" +
-			"  {} list --runtime echo -o wide",
-		Args: cobra.NoArgs,
+		Use: "list [NAME...]", Aliases: []string{"ls"},
+		Short: "List sessions, with what comes next for each and why",
+		Example: examples(t, "list", "list -A -o wide", "list --state Active --ping HealthyBusy",
+			"list --runtime echo --busy-longer-than 2h -o name"),
+		ValidArgsFunction: t.complete,
+		RunE: func(command *cobra.Command, names []string) error {
+			if err := s.read(names); err != nil {
+				return err
+			}
+			output, err := oneOf("--output", output, outputs)
+			if err != nil {
+				return err
+			}
+			c, err := t.connect()
+			if err != nil {
+				return err
+			}
+			all, missing := c.find(command.Context(), &s)
+			if missing != nil && all == nil {
+				return missing
+			}
+			if len(all) == 0 && (output == "" || output == "wide" || output == "name") {
+				say(command.ErrOrStderr(), "No sessions found"+where(c, &s)+".")
+				return nil
+			}
+			if err := list(command.OutOrStdout(), output, c.now(), s.all, all); err != nil {
+				return err
+			}
+			return missing
+		},
 	}
-	at := newCluster(command.Flags())
-	by.bind(command.Flags())
-	by.bindState(command.Flags())
-	command.Flags().StringVarP(&format, "output", "o", "", "wide, json, yaml or name")
-	command.RunE = func(command *cobra.Command, _ []string) error {
-		switch format {
-		case "", "wide", "json", "yaml", "name":
-		default:
-			return fmt.Errorf("--output is %q: it must be wide, json, yaml or name", format)
-		}
-		if err := at.open(); err != nil {
-			return err
-		}
-		list, err := at.list(command.Context(), by)
-		if err != nil {
-			return err
-		}
-		out := command.OutOrStdout()
-		if len(list.Items) == 0 && (format == "" || format == "wide") {
-			_, err = fmt.Fprintln(command.ErrOrStderr(), "No sessions found.")
-			return err
-		}
-		return printList(out, list, format, by.all, time.Now())
-	}
+	s.bind(command.Flags())
+	command.Flags().StringVarP(&output, "output", "o", "", "`format`: wide, json, yaml or name")
 	return command
 }
 
-// printList prints sessions as kubectl does.
-func printList(out io.Writer, list *v1alpha1.AgentSessionList, format string, all bool, now time.Time) error {
-	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("AgentSessionList"))
-	for i := range list.Items {
-		list.Items[i].SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("AgentSession"))
+var outputs = []string{"wide", "json", "yaml", "name"}
+
+func where(c *cluster, s *selection) string {
+	if s.all {
+		return ""
 	}
-	var text []byte
-	var err error
-	switch format {
-	case "json":
-		text, err = json.MarshalIndent(list, "", "    ")
-		text = append(text, '\n')
-	case "yaml":
-		text, err = yaml.Marshal(list)
-	case "name":
-		for i := range list.Items {
-			text = fmt.Appendf(text, "agentsession.%s/%s\n", v1alpha1.GroupVersion.Group, list.Items[i].Name)
-		}
-	default:
-		return printTable(out, list.Items, all, format == "wide", now)
-	}
-	if err != nil {
-		return fmt.Errorf("print the sessions: %w", err)
-	}
-	_, err = out.Write(text)
-	return err
+	return fmt.Sprintf(" in %s namespace", c.namespace)
 }
 
-func printTable(out io.Writer, sessions []v1alpha1.AgentSession, all, wide bool, now time.Time) error {
-	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	row := func(cells ...string) { _, _ = fmt.Fprintln(table, strings.TrimRight(strings.Join(cells, "\t"), "\t ")) } // Flush has the error
-	columns := []string{"NAME", "RUNTIME", "STATE", "PING", "SINCE", "NEXT", "WHY"}
+// list writes sessions in a format.
+func list(out io.Writer, output string, now time.Time, namespaces bool, all []found) error {
+	switch output {
+	case "name":
+		for _, f := range all {
+			say(out, resource+f.Name)
+		}
+		return nil
+	case "json", "yaml":
+		return raw(out, output, all)
+	}
+	say(out, table(tableOf(now, namespaces, output == "wide", all), paintFor(out))...)
+	return nil
+}
+
+// raw writes sessions as the API server gave them, but for managedFields, which kubectl
+// leaves out too.
+func raw(out io.Writer, output string, all []found) error {
+	items := make([]any, 0, len(all))
+	for _, f := range all {
+		f.raw.SetManagedFields(nil)
+		items = append(items, f.raw.Object)
+	}
+	text, err := json.MarshalIndent(map[string]any{"apiVersion": "v1", "kind": "List", "metadata": map[string]any{"resourceVersion": ""}, "items": items}, "", "    ")
+	if err == nil && output == "yaml" {
+		text, err = yaml.JSONToYAML(text)
+	}
+	if err != nil {
+		return fmt.Errorf("write the sessions: %w", err)
+	}
+	if text[len(text)-1] != '\n' {
+		text = append(text, '\n')
+	}
+	_, err = out.Write(text)
+	return err //nolint:wrapcheck // of the user's own stream
+}
+
+// tableOf is sessions as a table, with its head.
+func tableOf(now time.Time, namespaces, wide bool, all []found) [][]cell {
+	head := []string{"NAME", "RUNTIME", "STATE", "PING", "SINCE", "NEXT", "WHY"}
+	if namespaces {
+		head = append([]string{"NAMESPACE"}, head...)
+	}
 	if wide {
-		columns = append(columns, "ACTIVATION", "POD", "NODE", "AGE")
+		head = append(head, "ACTIVATION", "POD", "NODE", "AGE", "SESSION-ID")
 	}
-	if all {
-		columns = append([]string{"NAMESPACE"}, columns...)
-	}
-	row(columns...)
-	for i := range sessions {
-		s := &sessions[i]
-		runtime, since := "-", "-"
-		if s.Spec.RuntimeRef != nil {
-			runtime = s.Spec.RuntimeRef.Name
+	rows := [][]cell{plain(head...)}
+	for _, f := range all {
+		r := explain.RowOf(now, f.AgentSession)
+		row := []cell{{r.Name, ""}, {r.Runtime, ""}, {r.State, colours[f.Status.State]}, {r.Ping, ""}, {r.Since, ""}, {r.Next, ""}, {r.Why, alarm(&r)}}
+		if namespaces {
+			row = append(plain(r.Namespace), row...)
 		}
-		if at := explain.Since(&s.Status); at != nil {
-			since = duration.HumanDuration(now.Sub(at.Time))
-		}
-		cells := []string{s.Name, runtime, cmp.Or(string(s.Status.State), "-"), cmp.Or(s.Status.PingStatus, "-"), since, cmp.Or(explain.Next(&s.Status, now), "-"), cmp.Or(explain.Why(&s.Status), "-")}
 		if wide {
-			pod := v1alpha1.PodStatus{}
-			if s.Status.Pod != nil {
-				pod = *s.Status.Pod
-			}
-			cells = append(cells, strconv.Itoa(int(s.Status.Activation)), cmp.Or(pod.Name, "-"), cmp.Or(pod.Node, "-"), duration.HumanDuration(now.Sub(s.CreationTimestamp.Time)))
+			row = append(row, plain(r.Activation, r.Pod, r.Node, r.Age, r.SessionID)...)
 		}
-		if all {
-			cells = append([]string{s.Namespace}, cells...)
-		}
-		row(cells...)
+		rows = append(rows, row)
 	}
-	return table.Flush()
+	return rows
+}
+
+var colours = map[v1alpha1.SessionState]string{
+	v1alpha1.StateStarting: yellow, v1alpha1.StateActive: green, v1alpha1.StateStopping: yellow, v1alpha1.StateStopped: dim,
+}
+
+// alarm is the colour of what somebody should look at.
+func alarm(r *explain.Row) string {
+	if r.Alarming {
+		return red
+	}
+	return ""
+}
+
+// examples are command lines as help shows them.
+func examples(t *connection, lines ...string) (text string) {
+	for i, line := range lines {
+		if i > 0 {
+			text += "\n"
+		}
+		text += "  " + t.name + " " + line
+	}
+	return text
+}
+
+// each calls a function for the named sessions, and goes on where one fails.
+func (c *cluster) each(ctx context.Context, names []string, do func(context.Context, string) error) (errs []error) {
+	for _, name := range names {
+		if err := do(ctx, name); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
 }

@@ -1,6 +1,6 @@
 // Command agentsession is AgentSession in the hand: `agentsession local` is the platform
-// on a laptop, and the other verbs list, watch, explain, stop and wake sessions of a cluster. As
-// kubectl-agentsession on the PATH it is `kubectl agentsession`.
+// on a laptop, and the other verbs list, explain, watch, stop and wake sessions, there and
+// on clusters. On PATH as kubectl-agentsession it is `kubectl agentsession`.
 package main
 
 import (
@@ -15,10 +15,21 @@ import (
 	"github.com/spf13/cobra"
 )
 
+const (
+	program = "agentsession"
+	// plugin is its name as a plugin of kubectl, and completer that by which kubectl asks a
+	// plugin what completes a word.
+	plugin, completer = "kubectl-" + program, "kubectl_complete-" + program
+)
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // the second signal ends it at once
-	err := newCommand().ExecuteContext(ctx)
+	command := newCommand()
+	if calledAs(completer) {
+		command.SetArgs(append([]string{cobra.ShellCompRequestCmd}, os.Args[1:]...))
+	}
+	err := command.ExecuteContext(ctx)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -26,21 +37,38 @@ func main() {
 	}
 }
 
+func calledAs(name string) bool {
+	return strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == name
+}
+
 // newCommand is the tree of commands.
 func newCommand() *cobra.Command {
+	t := newConnection(program)
+	if calledAs(plugin) || calledAs(completer) {
+		t.name = "kubectl " + program
+	}
+	return t.command()
+}
+
+func (t *connection) command() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "agentsession",
-		Short:         "AWS Bedrock AgentCore's sessions, on Kubernetes and on a laptop",
+		Use:         program,
+		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: t.name},
+		Short:       "AWS Bedrock AgentCore's sessions, on Kubernetes and on a laptop",
+		Long: "AWS Bedrock AgentCore's sessions, on Kubernetes and on a laptop.\n\n" +
+			"Which cluster is meant, and as whom, is said by kubectl's flags, all of which work; help shows the usual ones.",
 		SilenceErrors: true, SilenceUsage: true,
 	}
-	name := root.Use
-	if strings.HasPrefix(filepath.Base(os.Args[0]), "kubectl-") {
-		name = "kubectl agentsession" // as a plugin
-		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: name}
-	}
-	root.AddCommand(newLocal(), newList(), newWatch(), newExplain(), newStop(), newWake())
-	for _, one := range root.Commands() {
-		one.Example = strings.ReplaceAll(one.Example, "{}", name)
-	}
+	t.bind(root.PersistentFlags())
+	root.AddCommand(alone(newLocal()), t.newList(), t.newDescribe(), t.newExplain(), t.newWatch(), t.newLogs(), t.newStop(), t.newWake())
 	return root
+}
+
+// alone is a command that talks to no cluster: its help leaves out how one is reached.
+func alone(command *cobra.Command) *cobra.Command {
+	command.SetHelpFunc(func(c *cobra.Command, args []string) {
+		c.InheritedFlags().VisitAll(hide)
+		c.Root().HelpFunc()(c, args)
+	})
+	return command
 }

@@ -1,124 +1,208 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
-	"github.com/agentsession/agentsession/internal/local"
+	"github.com/agentsession/agentsession/internal/explain"
 )
 
-// redraw is how often a table is drawn anew: its countdowns are in seconds.
-const redraw = time.Second
+// beat is how often a table is drawn anew, and how long it takes until a watch that broke
+// is begun again.
+const beat = time.Second
 
-func newWatch() *cobra.Command {
-	var by selected
+func (t *connection) newWatch() *cobra.Command {
+	var s selection
 	command := &cobra.Command{
-		Use:     "watch",
-		Short:   "Watch sessions: a live table in a terminal, a line for each change else",
-		Example: "  {} watch -A",
-		Args:    cobra.NoArgs,
+		Use:   "watch [NAME...]",
+		Short: "Watch sessions: a live table in a terminal, a line for each change else",
+		Long: "Watch sessions. In a terminal it is a table with countdowns that is drawn anew; in a pipe or a file it is a line for each thing " +
+			"that happens to a session.",
+		Example:           examples(t, "watch", "watch -A --state Active", "watch research | tee research.log"),
+		ValidArgsFunction: t.complete,
+		RunE: func(command *cobra.Command, names []string) error {
+			if err := s.read(names); err != nil {
+				return err
+			}
+			c, err := t.connect()
+			if err != nil {
+				return err
+			}
+			w := &watcher{cluster: c, selection: &s, out: command.OutOrStdout(), shown: map[types.UID]*v1alpha1.AgentSession{}, said: map[types.UID]string{}}
+			if file := terminal(w.out); file != nil {
+				w.size = func() (int, int, error) { return term.GetSize(int(file.Fd())) }
+			}
+			return w.run(command.Context())
+		},
 	}
-	at := newCluster(command.Flags())
-	by.bind(command.Flags())
-	command.RunE = func(command *cobra.Command, _ []string) error {
-		if err := at.open(); err != nil {
-			return err
-		}
-		which, err := at.options(by)
-		if err != nil {
-			return err
-		}
-		ctx, out := command.Context(), command.OutOrStdout()
-		if file, ok := out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-			return advised(at.draw(ctx, file, by.all, which))
-		}
-		name := func(s *v1alpha1.AgentSession) string { return s.Namespace + "/" + s.Name }
-		return advised(local.Narrate(ctx, out, at, name, which))
-	}
+	s.bind(command.Flags())
 	return command
 }
 
-// draw draws a table of the sessions again and again.
-func (c *cluster) draw(ctx context.Context, out *os.File, all bool, which client.ListOption) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	var mu sync.Mutex
-	sessions := map[types.UID]v1alpha1.AgentSession{}
-	ended := make(chan error, 1)
-	go func() {
-		ended <- local.Follow(ctx, c, func(kind watch.EventType, s *v1alpha1.AgentSession) {
-			mu.Lock()
-			defer mu.Unlock()
-			if kind == watch.Deleted {
-				delete(sessions, s.UID)
-				return
-			}
-			sessions[s.UID] = *s
-		}, which)
-	}()
-	ticker := time.NewTicker(redraw)
-	defer ticker.Stop()
-	for {
-		mu.Lock()
-		shown := slices.SortedFunc(maps.Values(sessions), func(a, b v1alpha1.AgentSession) int {
-			return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-		})
-		mu.Unlock()
-		if err := drawOnce(out, shown, all, time.Now()); err != nil {
-			return err
+// watcher shows what becomes of sessions.
+type watcher struct {
+	*cluster
+	*selection
+	out io.Writer
+	// size of the terminal, its width first; nil if there is none.
+	size  func() (int, int, error)
+	shown map[types.UID]*v1alpha1.AgentSession
+	said  map[types.UID]string
+	drawn bool
+}
+
+// run watches until ctx ends. That the first watch cannot be had is an error; one that
+// breaks later is begun again.
+func (w *watcher) run(ctx context.Context) error {
+	beats := time.NewTicker(beat)
+	defer beats.Stop()
+	for first := true; ctx.Err() == nil; first = false {
+		changes, err := w.Watch(ctx, &v1alpha1.AgentSessionList{}, w.options(w.cluster)...)
+		switch {
+		case err == nil:
+			clear(w.shown)
+			w.follow(ctx, changes, beats.C)
+			changes.Stop()
+		case ctx.Err() != nil:
+			return nil
+		case first || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err):
+			return w.inWords(err)
 		}
 		select {
-		case err := <-ended:
-			return err
-		case <-ticker.C:
+		case <-ctx.Done():
+		case <-beats.C:
+		}
+	}
+	return nil
+}
+
+func (w *watcher) follow(ctx context.Context, changes watch.Interface, beats <-chan time.Time) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case change, ok := <-changes.ResultChan():
+			session, is := change.Object.(*v1alpha1.AgentSession)
+			if !ok || change.Type == watch.Error {
+				return
+			}
+			if is {
+				w.take(change.Type, session)
+			}
+		case <-beats:
+			w.draw()
 		}
 	}
 }
 
-// drawOnce draws what fits on the screen, over what was there.
-func drawOnce(out *os.File, sessions []v1alpha1.AgentSession, all bool, now time.Time) error {
-	var table bytes.Buffer
-	if err := printTable(&table, sessions, all, false, now); err != nil {
-		return err
+// take takes a change in.
+func (w *watcher) take(kind watch.EventType, session *v1alpha1.AgentSession) {
+	if len(w.names) > 0 && !slices.Contains(w.names, session.Name) {
+		return
 	}
-	width, height, err := term.GetSize(int(out.Fd()))
+	_, was := w.shown[session.UID]
+	if kind == watch.Deleted {
+		delete(w.shown, session.UID)
+		delete(w.said, session.UID)
+		if was {
+			w.tell(session, "deleted")
+		}
+		return
+	}
+	if !w.has(w.now(), session) {
+		delete(w.shown, session.UID)
+		return
+	}
+	w.shown[session.UID] = session
+	if line := explain.Sentence(session, w.now().Location()); line != "" && line != w.said[session.UID] {
+		w.said[session.UID] = line
+		w.tell(session, line)
+	}
+}
+
+// tell writes a line where no table is drawn.
+func (w *watcher) tell(session *v1alpha1.AgentSession, what string) {
+	if w.size != nil {
+		return
+	}
+	name := session.Name
+	if w.all {
+		name = session.Namespace + "/" + name
+	}
+	say(w.out, fmt.Sprintf("%s  %s  %s", w.now().Format(time.DateTime), name, what))
+}
+
+// draw draws the table anew over the last one.
+func (w *watcher) draw() {
+	if w.size == nil {
+		return
+	}
+	width, height, err := w.size()
 	if err != nil {
-		return fmt.Errorf("find the size of the terminal: %w", err)
+		width, height = 80, 24
 	}
-	const clear = "\x1b[H\x1b[2J"
-	text := fmt.Sprintf("%d sessions at %s\n\n%s", len(sessions), now.Format(time.TimeOnly), table.Bytes())
-	_, err = io.WriteString(out, clear+fit(text, width, height-1)+"\n")
-	return err
+	const home, erase, toEndOfLine, below = "\x1b[H", "\x1b[2J", "\x1b[K", "\x1b[J"
+	text := home
+	if !w.drawn {
+		text, w.drawn = erase+home, true
+	}
+	for _, line := range w.screen(width, height-1) {
+		text += line + toEndOfLine + "\r\n"
+	}
+	_, _ = io.WriteString(w.out, text+below) // as say
 }
 
-// fit cuts a text to a screen.
-func fit(text string, width, height int) string {
-	var fitted bytes.Buffer
-	lines := 0
-	for line := range bytes.Lines([]byte(text)) {
-		if lines++; lines > height {
-			break
-		}
-		runes := []rune(string(bytes.TrimRight(line, "\n")))
-		if lines > 1 {
-			fitted.WriteByte('\n')
-		}
-		fitted.WriteString(string(runes[:min(len(runes), width)]))
+// screen is the table, no wider and no higher than there is room.
+func (w *watcher) screen(width, height int) []string {
+	var all []found
+	for _, session := range slices.SortedFunc(maps.Values(w.shown), func(a, b *v1alpha1.AgentSession) int {
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+	}) {
+		all = append(all, found{AgentSession: session})
 	}
-	return fitted.String()
+	head := fmt.Sprintf("%s  %s%s", w.now().Format(time.TimeOnly), count(len(all)), where(w.cluster, w.selection))
+	rows, more := tableOf(w.now(), w.all, false, all), ""
+	if room := height - 3; len(rows) > room && room > 1 {
+		more = fmt.Sprintf("... and %d more: a larger terminal, or --state and --runtime, show others", len(rows)-room+1)
+		rows = rows[:room-1]
+	}
+	lines := append([]string{head, ""}, table(cut(rows, width), paintFor(w.out))...)
+	if more != "" {
+		lines = append(lines, more)
+	}
+	return lines
+}
+
+// cut takes away the columns that a terminal has no room for, the last ones first.
+func cut(rows [][]cell, width int) [][]cell {
+	for columns := len(rows[0]); columns > 1; columns-- {
+		narrow := make([][]cell, 0, len(rows))
+		for _, row := range rows {
+			narrow = append(narrow, row[:columns])
+		}
+		if widest(table(narrow, func(_, text string) string { return text })) <= width {
+			return narrow
+		}
+	}
+	return rows
+}
+
+func widest(lines []string) (most int) {
+	for _, line := range lines {
+		most = max(most, len([]rune(line)))
+	}
+	return most
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
-// Kinds are the kinds that operator and gateway read and write by client and cache. A
+// Kinds are the kinds that operator, gateway and tool read and write by client and cache. A
 // manager that has to ask the API server for them (discovery) cannot be made while that
 // is away: the process would end, and Kubernetes starts one that ends ever more slowly.
 // It is for ctrl.Options.MapperProvider.
@@ -23,6 +23,7 @@ func Kinds(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 		v1alpha1.GroupVersion.WithKind("AgentSession"):            meta.RESTScopeNamespace,
 		v1alpha1.GroupVersion.WithKind("AgentRuntime"):            meta.RESTScopeNamespace,
 		corev1.SchemeGroupVersion.WithKind("Pod"):                 meta.RESTScopeNamespace,
+		corev1.SchemeGroupVersion.WithKind("Event"):               meta.RESTScopeNamespace,
 		corev1.SchemeGroupVersion.WithKind("Secret"):              meta.RESTScopeNamespace,
 		corev1.SchemeGroupVersion.WithKind("Namespace"):           meta.RESTScopeRoot,
 		appsv1.SchemeGroupVersion.WithKind("ControllerRevision"):  meta.RESTScopeNamespace,

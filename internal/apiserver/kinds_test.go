@@ -22,6 +22,7 @@ func TestKinds(t *testing.T) {
 		"agentsessions":       v1alpha1.GroupVersion.WithKind("AgentSession"),
 		"agentruntimes":       v1alpha1.GroupVersion.WithKind("AgentRuntime"),
 		"pods":                corev1.SchemeGroupVersion.WithKind("Pod"),
+		"events":              corev1.SchemeGroupVersion.WithKind("Event"),
 		"secrets":             corev1.SchemeGroupVersion.WithKind("Secret"),
 		"namespaces":          corev1.SchemeGroupVersion.WithKind("Namespace"),
 		"controllerrevisions": appsv1.SchemeGroupVersion.WithKind("ControllerRevision"),

@@ -1,4 +1,4 @@
-// Package explain says in sentences what a session is, why, what comes next, what would
-// change that, and what AgentCore would do: pure functions of objects and a moment. What
-// agents and tenants wrote is cut and made printable.
+// Package explain tells in sentences what a session or a runtime is, why, what comes next
+// and what would change that: pure functions of objects and a time. Times are told in the
+// zone of that time. What agents and tenants wrote is bounded and printable in all of it.
 package explain

@@ -2,11 +2,15 @@ package explain_test
 
 import (
 	"flag"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,204 +23,159 @@ import (
 	"github.com/agentsession/agentsession/internal/explain"
 )
 
-var update = flag.Bool("update", false, "write the golden texts anew: read them aloud then")
+var update = flag.Bool("update", false, "write the golden texts anew; read each of them aloud")
 
-// now is in the morning of a day, in a zone of its own.
-var now = time.Date(2026, 11, 29, 3, 0, 0, 0, time.FixedZone("", 3600))
+func golden(name string) string { return filepath.Join("testdata", name+".golden") }
 
-// at is a moment that many seconds from now.
-func at(seconds int) *metav1.Time {
-	t := metav1.NewTime(now.Add(time.Duration(seconds) * time.Second))
-	return &t
-}
-
-type change = func(*v1alpha1.AgentSession)
-
-// session is one in a state.
-func session(state v1alpha1.SessionState, changes ...change) *v1alpha1.AgentSession {
-	s := &v1alpha1.AgentSession{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "research"}, Spec: v1alpha1.AgentSessionSpec{DesiredState: v1alpha1.DesiredRunning}}
-	s.Status = v1alpha1.AgentSessionStatus{State: state, Activation: 3, LifecycleConfiguration: &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 900, MaxLifetime: 28800}}
-	for _, one := range changes {
-		one(s)
-	}
-	return s
-}
-
-func running(s *v1alpha1.AgentSession) {
-	s.Status.Pod = &v1alpha1.PodStatus{Name: "research-3", Node: "worker-2", IP: "10.0.0.7", CreatedAt: *at(-3600)}
-	s.Status.PingStatus, s.Status.PingStatusSince, s.Status.HealthyAt = "Healthy", at(-300), at(-3590)
-}
-
-func next(reason v1alpha1.StopReason, in int) change {
-	return func(s *v1alpha1.AgentSession) {
-		s.Status.NextStop = &v1alpha1.NextStop{At: *at(in), Reason: reason}
-	}
-}
-
-func ended(reason v1alpha1.StopReason, message string) change {
-	return func(s *v1alpha1.AgentSession) {
-		s.Status.LastTermination = &v1alpha1.Termination{Reason: reason, Message: message, Activation: 3, DueAt: at(-70), At: at(-60)}
-		if s.Status.State == v1alpha1.StateStopping {
-			s.Status.LastTermination.At = nil
-		}
-	}
-}
-
-func condition(kind string, status metav1.ConditionStatus, reason, message string) change {
-	return func(s *v1alpha1.AgentSession) {
-		s.Status.Conditions = append(s.Status.Conditions, metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message})
-	}
-}
-
-// sessions has every state and every reason of a stop.
-func sessions() map[string]*v1alpha1.AgentSession {
-	list := map[string]*v1alpha1.AgentSession{
-		"new": session("", func(s *v1alpha1.AgentSession) { s.Status = v1alpha1.AgentSessionStatus{} }),
-		"starting": session(v1alpha1.StateStarting, func(s *v1alpha1.AgentSession) {
-			s.Status.Pod = &v1alpha1.PodStatus{Name: "research-3", CreatedAt: *at(-20)}
-		}, next(v1alpha1.StopStartFailed, 580),
-			condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonImagePullFailed, `The image of the container "agent" cannot be had: "no such host".`)),
-		"starting, container runs": session(v1alpha1.StateStarting, running, next(v1alpha1.StopStartTimeout, 100),
-			condition(v1alpha1.ConditionReady, metav1.ConditionFalse, "Starting", "The agent has not answered a ping yet.")),
-		"refused": session(v1alpha1.StateStarting, condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPodRefused, `The API server refused the pod: exceeded quota: team.`)),
-		"active": session(v1alpha1.StateActive, running, next(v1alpha1.StopMaxLifetime, 25200), func(s *v1alpha1.AgentSession) {
-			s.Status.PingStatus = "HealthyBusy"
-			until := metav1.NewMicroTime(now.Add(5 * time.Minute))
-			s.Status.Traffic = &v1alpha1.Traffic{InUseUntil: &until}
-		}, condition(v1alpha1.ConditionStuck, metav1.ConditionTrue, v1alpha1.ReasonBusyTooLong, "The agent has been HealthyBusy for 2h. Its oldest task: \"index\", 2h.")),
-		"active, a call": session(v1alpha1.StateActive, running, next(v1alpha1.StopMaxLifetime, 25200), func(s *v1alpha1.AgentSession) {
-			until := metav1.NewMicroTime(now.Add(5 * time.Minute))
-			s.Status.Traffic = &v1alpha1.Traffic{InUseUntil: &until}
-		}),
-		"active, stuck": session(v1alpha1.StateActive, running, next(v1alpha1.StopStuckBusy, 600), func(s *v1alpha1.AgentSession) { s.Status.PingStatus = "HealthyBusy" }),
-		"idle": session(v1alpha1.StateIdle, running, next(v1alpha1.StopIdleTimeout, 600), func(s *v1alpha1.AgentSession) {
-			s.Status.IdleSince, s.Status.TimeScale, s.Status.Pod.CreatedAt = at(-300), 12, *at(-310)
-			s.Status.History = []v1alpha1.PastActivation{
-				{Reason: v1alpha1.StopMaxLifetime, Message: "It lived for 8h0m0s, whatever it did.", Activation: 2, From: at(-40000), Until: *at(-11200), ActiveSeconds: 28000, IdleSeconds: 700},
-				{Reason: v1alpha1.StopStartFailed, Message: "The API server refused the pod.", Activation: 1, Until: *at(-90000)},
+// TestGolden: each explanation is the text that was read and kept.
+func TestGolden(t *testing.T) {
+	all := texts()
+	for name, text := range all {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			if *update {
+				g.Expect(os.WriteFile(golden(name), []byte(text), 0o600)).To(Succeed())
 			}
-		}, condition(v1alpha1.ConditionPingContract, metav1.ConditionFalse, v1alpha1.ReasonTimestampMilliseconds, "time_of_last_update is in milliseconds.")),
-		"idle, to stop":    session(v1alpha1.StateIdle, running, next(v1alpha1.StopIdleTimeout, 600), func(s *v1alpha1.AgentSession) { s.Spec.DesiredState = v1alpha1.DesiredStopped }),
-		"idle, fails":      session(v1alpha1.StateIdle, running, next(v1alpha1.StopUnhealthy, 20)),
-		"idle, to replace": session(v1alpha1.StateIdle, running, next(v1alpha1.StopIdleTimeout, 600), func(s *v1alpha1.AgentSession) { s.Spec.Activation = 4 }),
-		"stopping":         session(v1alpha1.StateStopping, running, ended(v1alpha1.StopIdleTimeout, "No work for 15m0s.")),
-		"stopped, deleted after": session(v1alpha1.StateStopped, ended(v1alpha1.StopIdleTimeout, "No work for 15m0s."), func(s *v1alpha1.AgentSession) {
-			day := int32(86400)
-			s.Spec.TTLSecondsAfterStopped = &day
-		}),
-		"stopped, hostile": session(v1alpha1.StateStopped, ended(v1alpha1.StopAgentExited, "exited: \x1b[31mred\n"+strings.Repeat("x", 5000))),
-	}
-	for _, reason := range constants("StopReason") {
-		list["stopped, "+reason] = session(v1alpha1.StateStopped, ended(v1alpha1.StopReason(reason), "What the operator said."), func(s *v1alpha1.AgentSession) {
-			if reason == string(v1alpha1.StopRequested) {
-				s.Spec.DesiredState = v1alpha1.DesiredStopped
-			}
+			want, err := os.ReadFile(golden(name))
+			g.Expect(err).NotTo(HaveOccurred(), "with -update it is written")
+			g.Expect(text).To(Equal(string(want)))
 		})
 	}
-	return list
+	files, err := filepath.Glob(golden("*"))
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	for _, file := range files {
+		NewWithT(t).Expect(all).To(HaveKey(strings.TrimSuffix(filepath.Base(file), ".golden")), "a golden text of nothing")
+	}
 }
 
-// constants are the values of a type of the API.
-func constants(kind string) (values []string) {
-	files := token.NewFileSet()
-	file, err := parser.ParseFile(files, "../../api/v1alpha1/agentsession_status.go", nil, 0)
-	if err != nil {
-		panic(err)
-	}
-	for _, declared := range file.Decls {
-		list, ok := declared.(*ast.GenDecl)
-		if !ok {
-			continue
-		}
-		for _, spec := range list.Specs {
-			value, ok := spec.(*ast.ValueSpec)
-			if !ok || value.Type == nil {
-				continue
+// constants are those of the API of a type, or whose names begin with it, by value.
+func constants(t *testing.T, kind string) (values []string) {
+	t.Helper()
+	g := NewWithT(t)
+	files, err := filepath.Glob("../../api/v1alpha1/*.go")
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, file := range files {
+		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		g.Expect(err).NotTo(HaveOccurred())
+		ast.Inspect(tree, func(n ast.Node) bool {
+			spec, ok := n.(*ast.ValueSpec)
+			if !ok || len(spec.Values) != 1 {
+				return true
 			}
-			if name, is := value.Type.(*ast.Ident); is && name.Name == kind {
-				text, _ := strconv.Unquote(value.Values[0].(*ast.BasicLit).Value)
-				values = append(values, text)
+			literal, ok := spec.Values[0].(*ast.BasicLit)
+			of, typed := spec.Type.(*ast.Ident)
+			if ok && (typed && of.Name == kind || spec.Type == nil && strings.HasPrefix(spec.Names[0].Name, kind)) {
+				value, err := strconv.Unquote(literal.Value)
+				g.Expect(err).NotTo(HaveOccurred())
+				values = append(values, value)
 			}
-		}
+			return true
+		})
 	}
+	g.Expect(values).NotTo(BeEmpty())
 	return values
 }
 
-func expectGolden(t *testing.T, name, text string) {
-	t.Helper()
+// TestAllIsExplained: each reason of a stop, each state, and each reason of a condition
+// has a golden text; and each that troubles somebody says what would change it.
+func TestAllIsExplained(t *testing.T) {
 	g := NewWithT(t)
-	path := filepath.Join("testdata", strings.NewReplacer(" ", "-", ",", "").Replace(name)+".golden")
+	for _, reason := range constants(t, "StopReason") {
+		g.Expect(golden("stop-" + reason)).To(BeARegularFile())
+		g.Expect(stops).To(HaveKey(v1alpha1.StopReason(reason)))
+		text := texts()["stop-"+reason]
+		g.Expect(text).To(And(ContainSubstring("It is Stopped since 02:50:00 (10 min ago): "+reason+". "), ContainSubstring("The rule: ")))
+	}
+	for _, state := range constants(t, "SessionState") {
+		g.Expect(golden("state-" + state)).To(BeARegularFile())
+		g.Expect(texts()["state-"+state]).To(ContainSubstring("It is " + state + " since "))
+	}
+	shown := map[string]bool{}
+	note := func(conditions []metav1.Condition) {
+		for _, c := range conditions {
+			shown[c.Reason] = true
+		}
+	}
+	for _, k := range sessions() {
+		note(k.Session.Status.Conditions)
+	}
+	for _, a := range runtimes() {
+		note(a.Runtime.Status.Conditions)
+	}
+	for _, reason := range constants(t, "Reason") {
+		g.Expect(shown).To(HaveKey(reason), "a reason of a condition without a golden text")
+	}
+	for reason := range troubles {
+		text := texts()["ready-"+reason]
+		_, changes, _ := strings.Cut(text, "What would change that\n  - ")
+		g.Expect(text).To(ContainSubstring(reason))
+		g.Expect(changes).NotTo(HavePrefix("spec.desiredState"), "it says what would change it: "+reason)
+	}
+}
+
+// TestTextsArePrintable: whatever agents and tenants wrote.
+func TestTextsArePrintable(t *testing.T) {
+	g := NewWithT(t)
+	for name, text := range texts() {
+		g.Expect(text).NotTo(MatchRegexp(`[^ -~…\n]`), name)
+		g.Expect(len(text)).To(BeNumerically("<", 12_000), name)
+	}
+	k := hostile()
+	row := explain.RowOf(now, k.Session)
+	for _, text := range []string{explain.Sentence(k.Session, time.UTC), row.Ping, row.Why, explain.Gone(now, k.Session.Status.PingStatus, k.Session.Status.PingStatus, k.Events, tools).Title} {
+		g.Expect(text).NotTo(MatchRegexp(`[^ -~…]`))
+		g.Expect(len(text)).To(BeNumerically("<", 1100))
+	}
+}
+
+// TestLinesAreNarrow: but for commands, which are to be copied, and words without a space.
+func TestLinesAreNarrow(t *testing.T) {
+	g := NewWithT(t)
+	command, word := regexp.MustCompile(`^    kubectl `), regexp.MustCompile(`^ *\S+$`)
+	for name, text := range texts() {
+		for line := range strings.SplitSeq(text, "\n") {
+			if !command.MatchString(line) && !word.MatchString(line) {
+				g.Expect(len([]rune(line))).To(BeNumerically("<=", 96), name+": "+line)
+			}
+		}
+	}
+}
+
+// TestZones: moments are told in the zone of now, with their day where it is another.
+func TestZones(t *testing.T) {
+	g := NewWithT(t)
+	k := sessions()["state-Stopped"]
+	east := explain.Session(now.In(time.FixedZone("EAST", 9*3600)), k).String()
+	g.Expect(east).To(And(ContainSubstring("at 2026-11-29 12:00:00 EAST"), ContainSubstring("since 11:50:00 (10 min ago)")))
+	west := explain.Session(now.In(time.FixedZone("WEST", -150*60)), k).String()
+	g.Expect(west).To(And(ContainSubstring("at 2026-11-29 00:30:00 WEST"), ContainSubstring("2026-11-28 23:20:00  The AgentSession was made.")))
+}
+
+// TestSentencesAndRows: what a line and a table say of each session that has a golden text.
+func TestSentencesAndRows(t *testing.T) {
+	g := NewWithT(t)
+	all, lines := sessions(), []string{}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		row := explain.RowOf(now, all[name].Session)
+		lines = append(lines, fmt.Sprintf("%s\n  %s\n  %s | %s | since %s | %s | %s | alarming: %t",
+			name, explain.Sentence(all[name].Session, time.UTC), row.State, row.Ping, row.Since, row.Next, row.Why, row.Alarming))
+	}
+	text := strings.Join(lines, "\n") + "\n"
+	const file = "testdata/lines.txt"
 	if *update {
-		g.Expect(os.WriteFile(path, []byte(text), 0o644)).To(Succeed())
+		g.Expect(os.WriteFile(file, []byte(text), 0o600)).To(Succeed())
 	}
-	golden, err := os.ReadFile(path)
-	g.Expect(err).NotTo(HaveOccurred(), "go test ./internal/explain -update writes it")
-	g.Expect(text).To(Equal(string(golden)))
+	want, err := os.ReadFile(file)
+	g.Expect(err).NotTo(HaveOccurred(), "with -update it is written")
+	g.Expect(text).To(Equal(string(want)))
 }
 
-func TestSessions(t *testing.T) {
-	events := []explain.Event{{At: now.Add(-time.Minute), Reason: "Idle", Note: "The session has no work."}, {At: now.Add(-time.Hour), Reason: "Starting", Note: "Activation 3 starts"}}
-	for name, one := range sessions() {
-		t.Run(name, func(t *testing.T) { expectGolden(t, name, explain.Session(one, events, now)) })
-	}
-	t.Run("gone", func(t *testing.T) { expectGolden(t, "gone", explain.Gone("team", "research", events, now)) })
-	t.Run("never there", func(t *testing.T) {
-		expectGolden(t, "never there", explain.Gone("team", "research", nil, now))
-	})
-}
-
-func TestRuntimes(t *testing.T) {
-	agent := func(changes ...func(*v1alpha1.AgentRuntime)) *v1alpha1.AgentRuntime {
-		r := &v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "echo"}}
-		for _, one := range changes {
-			one(r)
-		}
-		return r
-	}
-	recorded := func(r *v1alpha1.AgentRuntime) {
-		r.Status.AgentRuntimeArn, r.Status.AgentRuntimeVersion = "arn:aws:bedrock-agentcore:us-east-1:111122223333:runtime/echo-abcdefghij", 4
-	}
-	fails := func(r *v1alpha1.AgentRuntime) {
-		r.Status.Conditions = []metav1.Condition{
-			{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonVersionRecorded, Message: "Sessions start with version 4."},
-			{Type: v1alpha1.ConditionSessionsStart, Status: metav1.ConditionFalse, Reason: "StartFailed", Message: `The AgentSession "echo-1" did not start: OutOfmemory`},
-		}
-	}
-	var list []v1alpha1.AgentSession
-	for _, name := range []string{"active", "idle", "stopped, AgentExited", "stopped, IdleTimeout", "new"} {
-		list = append(list, *sessions()[name])
-	}
-	for i := range 4 {
-		one := sessions()["stopped, MaxLifetime"]
-		one.Status.LastTermination.At = at(-i * 1000)
-		list = append(list, *one)
-	}
-	expectGolden(t, "runtime, new", explain.Runtime(agent(), nil, nil, now))
-	expectGolden(t, "runtime, unused", explain.Runtime(agent(recorded), nil, nil, now))
-	expectGolden(t, "runtime, fails", explain.Runtime(agent(recorded, fails), list, []explain.Event{{At: now, Reason: "StartFailed", Note: "A start failed"}}, now))
-}
-
-// TestEveryStateAndReason: whoever adds one writes what it means.
-func TestEveryStateAndReason(t *testing.T) {
+// TestBusyFor: of those that work by their agent's word only.
+func TestBusyFor(t *testing.T) {
 	g := NewWithT(t)
-	states, foreseen := map[string]bool{}, map[string]bool{}
-	for _, one := range sessions() {
-		states[string(one.Status.State)] = true
-		if one.Status.NextStop != nil {
-			foreseen[string(one.Status.NextStop.Reason)] = true
-		}
-	}
-	g.Expect(constants("SessionState")).To(HaveLen(5))
-	for _, state := range constants("SessionState") {
-		g.Expect(states).To(HaveKey(state), "a golden text")
-	}
-	g.Expect(constants("StopReason")).To(HaveLen(9))
-	for _, reason := range constants("StopReason") {
-		text := explain.Session(sessions()["stopped, "+reason], nil, now)
-		g.Expect(text).To(MatchRegexp(`Reason: `+reason+`\. \S`), "what it means")
-		g.Expect(text).To(MatchRegexp(reason+`: \S`), "what AgentCore does")
-	}
-	for _, reason := range []string{"IdleTimeout", "MaxLifetime", "StartFailed", "StartTimeout", "Unhealthy", "StuckBusy"} { // by the doc of nextStop.reason
-		g.Expect(foreseen).To(HaveKey(reason), "a golden text of what puts it off")
+	all := sessions()
+	g.Expect(explain.BusyFor(now, all["state-Active"].Session)).To(Equal(40 * time.Minute))
+	for _, name := range []string{"active-called", "state-Idle", "state-Stopped", "new"} {
+		g.Expect(explain.BusyFor(now, all[name].Session)).To(BeZero(), name)
 	}
 }

@@ -3,263 +3,267 @@ package explain
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
-// Event is one of an object's events.
-type Event struct {
-	At           time.Time
-	Reason, Note string
+// Tools are how the commands that a story ends with begin.
+type Tools struct {
+	// Self is this tool, as "kubectl agentsession".
+	Self string
+	// Kubectl is kubectl.
+	Kubectl string
 }
 
-// maxEvents is how many are shown, the newest.
-const maxEvents = 10
-
-// Session explains a session at a moment, in whose zone all times are.
-func Session(s *v1alpha1.AgentSession, events []Event, now time.Time) string {
-	t := &text{now: now}
-	_, _ = fmt.Fprintf(t, "AgentSession %s/%s: %s\n", s.Namespace, s.Name, cmp.Or(string(s.Status.State), "not begun"))
-	t.part("What it is")
-	t.is(s)
-	if findings := findings(&s.Status); len(findings) > 0 {
-		t.part("What is wrong")
-		for _, one := range findings {
-			t.say("%s: %s", one.Reason, sentence(one.Message))
-		}
-	}
-	t.part("What comes next")
-	t.next(s)
-	t.before(s.Status.History, events)
-	if said := agentCore(&s.Status); said != "" {
-		t.part("What AgentCore would do")
-		t.say("%s", said)
-	}
-	t.part("What you can do")
-	t.can(s)
-	return t.String()
+// Known is what is known of a session.
+type Known struct {
+	Session *v1alpha1.AgentSession
+	// Pod of its compute; nil if it has none, or nobody knows.
+	Pod *corev1.Pod
+	// Events of the session, in any order.
+	Events []corev1.Event
+	Tools  Tools
 }
 
-// Gone explains a session of which there are only events.
-func Gone(namespace, name string, events []Event, now time.Time) string {
-	t := &text{now: now}
-	_, _ = fmt.Fprintf(t, "AgentSession %s/%s: it is not there\n", namespace, name)
-	t.part("What it is")
-	if len(events) == 0 {
-		t.say("There is no such object, and there are no events of one: Kubernetes keeps them for an hour.")
-		return t.String()
-	}
-	t.say("It was deleted: by somebody, with its runtime, or spec.ttlSecondsAfterStopped after its stop.")
-	t.before(nil, events)
-	return t.String()
+// life is a session at a moment.
+type life struct {
+	Known
+	now    time.Time
+	status *v1alpha1.AgentSessionStatus
+	policy lifecycle.Policy
+	phase  lifecycle.Phase
 }
 
-// is says what the session is, since when, and by which rule.
-func (t *text) is(s *v1alpha1.AgentSession) {
-	status := &s.Status
-	switch status.State {
-	case "":
-		t.say("No operator has looked at it yet.")
+// mergedAfter is how far a state and the answer that it rests on may be apart: reports of
+// changes that follow each other closely are merged.
+const mergedAfter = 10 * time.Second
+
+// Session explains a session.
+func Session(now time.Time, k Known) Story {
+	spec := lifecycle.Govern(k.Session.Spec, k.Session.Status.Runtime)
+	l := life{
+		Known: k, now: now, status: &k.Session.Status, phase: lifecycle.PhaseOf(k.Session),
+		policy: lifecycle.PolicyOf(&spec, int(max(k.Session.Status.TimeScale, 1))),
+	}
+	return Story{
+		Title: fmt.Sprintf("AgentSession %s in %s, at %s", k.Session.Name, k.Session.Namespace, now.Format("2006-01-02 15:04:05 MST")),
+		Chapters: []Chapter{
+			{Heading: "Now", Lines: l.is()},
+			{Heading: "What happened", Lines: l.before()},
+			{Heading: "What comes next", Lines: l.next()},
+			{Heading: "What would change that", Lines: l.changes()},
+			{Heading: "On AgentCore", Lines: l.there()},
+			{Heading: "What to type next", Commands: l.commands()},
+		},
+	}
+}
+
+// since is from when on a session is in its state; zero if nobody wrote it.
+func since(session *v1alpha1.AgentSession) time.Time {
+	s := &session.Status
+	switch s.State {
 	case v1alpha1.StateStarting:
-		t.say("Activation %d starts.", status.Activation)
-		if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil && ready.Reason == string(v1alpha1.StateStarting) {
-			t.say("%s", sentence(ready.Message))
+		if s.Pod != nil {
+			return s.Pod.CreatedAt.Time
 		}
-	case v1alpha1.StateActive:
-		t.say("%s.", t.work(status))
-	case v1alpha1.StateIdle:
-		t.say("The agent answers %s, and no call is in flight.", cmp.Or(status.PingStatus, "nothing"))
-		if status.IdleSince != nil {
-			t.say("It has been idle since %s.", t.moment(*status.IdleSince))
+		if c := find(s.Conditions, v1alpha1.ConditionReady); c != nil {
+			return c.LastTransitionTime.Time
+		}
+	case v1alpha1.StateActive, v1alpha1.StateIdle:
+		if s.Usage != nil {
+			return s.Usage.CountedAt.Time
 		}
 	case v1alpha1.StateStopping:
-		t.say("Activation %d is told to go, and its agent has its grace to end.", status.Activation)
+		if s.LastTermination != nil && s.LastTermination.DueAt != nil {
+			return s.LastTermination.DueAt.Time
+		}
 	case v1alpha1.StateStopped:
-		t.say("It has no compute. The session itself stays, and can be woken.")
-	}
-	t.compute(s)
-}
-
-// compute says which pod it has, or why it has none.
-func (t *text) compute(s *v1alpha1.AgentSession) {
-	status := &s.Status
-	if status.Pod != nil {
-		t.say("Its compute is the pod %s, made at %s.", podOf(status.Pod), t.moment(status.Pod.CreatedAt))
-	}
-	if last := status.LastTermination; last != nil && !lifecycle.Living(status.State) {
-		t.say("Reason: %s. %s", last.Reason, rules[last.Reason].means)
-		if last.Message != "" {
-			t.say("The operator says: %s", sentence(last.Message))
-		}
-		if last.At != nil {
-			t.say("Its compute was gone at %s.", t.moment(*last.At))
+		if s.LastTermination != nil && s.LastTermination.At != nil {
+			return s.LastTermination.At.Time
 		}
 	}
-	if asked := askedOf(s); asked != "" {
-		t.say("%s", asked)
-	}
-	if status.TimeScale > 1 {
-		t.say("The operator runs with --time-scale=%d: every duration of the rules is divided by that.", status.TimeScale)
-	}
+	return session.CreationTimestamp.Time
 }
 
-// askedOf is what was asked of it and not done yet.
-func askedOf(s *v1alpha1.AgentSession) string {
-	living := lifecycle.Living(s.Status.State)
-	switch {
-	case s.DeletionTimestamp != nil:
-		return "It is being deleted."
-	case living && s.Spec.DesiredState == v1alpha1.DesiredStopped:
-		return "A stop was asked for (spec.desiredState), and the operator has not begun it yet."
-	case living && s.Spec.Activation > s.Status.Activation:
-		return fmt.Sprintf("Activation %d was asked for (spec.activation), and the operator has not begun it yet.", s.Spec.Activation)
-	}
-	return ""
-}
-
-func podOf(pod *v1alpha1.PodStatus) string {
-	if pod.Node == "" {
-		return pod.Name
-	}
-	return pod.Name + " on the node " + pod.Node
-}
-
-// work is what keeps an Active session.
-func (t *text) work(status *v1alpha1.AgentSessionStatus) string {
-	call := ""
-	if status.Traffic != nil && status.Traffic.InUseUntil != nil && status.Traffic.InUseUntil.After(t.now) {
-		call = "a call is in flight (its gateway renews that before " + t.clock(status.Traffic.InUseUntil.Time) + ")"
-	}
-	switch busy := status.PingStatus == string(contract.HealthyBusy); {
-	case busy && status.PingStatusSince != nil:
-		said := fmt.Sprintf("The agent has work in the background: it answers HealthyBusy since %s", t.moment(*status.PingStatusSince))
-		if call != "" {
-			said += "; and " + call
-		}
-		return said
-	case call != "":
-		return "It is in use: " + call
-	}
-	return "It is in use"
-}
-
-// findings are conditions that somebody has to know.
-func findings(status *v1alpha1.AgentSessionStatus) []metav1.Condition {
-	var found []metav1.Condition
-	for _, c := range status.Conditions {
-		switch {
-		case c.Type == v1alpha1.ConditionReady && c.Status != metav1.ConditionTrue && c.Reason != string(status.State),
-			c.Type == v1alpha1.ConditionReady && c.Reason == v1alpha1.ReasonFlapping,
-			c.Type == v1alpha1.ConditionPingContract && c.Status == metav1.ConditionFalse,
-			c.Type == v1alpha1.ConditionStuck && c.Status == metav1.ConditionTrue:
-			found = append(found, c)
-		}
-	}
-	return found
-}
-
-// next says what happens if nothing changes, and what would change it.
-func (t *text) next(s *v1alpha1.AgentSession) {
-	status := &s.Status
-	switch {
-	case status.NextStop != nil:
-		next := status.NextStop
-		t.say("%s stops it at %s.", next.Reason, t.moment(next.At))
-		t.say("%s", rules[next.Reason].unless)
-		if end, ok := maxLifetime(status); ok && next.Reason != v1alpha1.StopMaxLifetime {
-			t.say("Whatever happens, MaxLifetime stops it at %s.", t.moment(metav1.NewTime(end)))
-		}
-	case lifecycle.Living(status.State) && status.Pod == nil:
-		t.say("The operator tries again to make its pod.")
-	case lifecycle.Living(status.State):
-		t.say("No stop is foreseen.")
-	case status.State == v1alpha1.StateStopping:
-		t.say("Its pod goes within its grace. Where it has not gone 10 s later, it counts as lost.")
-		t.wakes(s)
-	case status.State == "":
-		t.say("An operator makes its pod.")
+// is says what state a session is in, since when and by which rule.
+func (l *life) is() (lines []string) {
+	switch l.status.State {
+	case v1alpha1.StateStarting:
+		lines = l.starting()
+	case v1alpha1.StateActive:
+		lines = l.active()
+	case v1alpha1.StateIdle:
+		lines = l.idle()
+	case v1alpha1.StateStopping:
+		lines = append(l.ended("It is Stopping since "+past(l.now, since(l.Session))), l.leaving()...)
+	case v1alpha1.StateStopped:
+		lines = l.stopped()
 	default:
-		t.wakes(s)
-		if ttl := s.Spec.TTLSecondsAfterStopped; ttl != nil {
-			t.say("The object is deleted %s after its stop (spec.ttlSecondsAfterStopped).", seconds(int64(*ttl/max(status.TimeScale, 1))))
-		}
+		lines = []string{fmt.Sprintf("No operator has looked at it yet. It was made at %s.", past(l.now, l.Session.CreationTimestamp.Time))}
 	}
+	if l.Session.DeletionTimestamp != nil {
+		lines = append(lines, "It is being deleted: it goes with its compute.")
+	}
+	if l.Session.Unreadable != "" {
+		lines = append(lines, "Not all of it can be read: "+said(l.Session.Unreadable))
+	}
+	return append(lines, l.compute()...)
 }
 
-// wakes says what starts the next activation.
-func (t *text) wakes(s *v1alpha1.AgentSession) {
+func (l *life) starting() []string {
+	first := fmt.Sprintf("It is Starting since %s: activation %d. It is that until its agent answers its first ping.", past(l.now, since(l.Session)), l.status.Activation)
+	c := find(l.status.Conditions, v1alpha1.ConditionReady)
 	switch {
-	case s.DeletionTimestamp != nil:
-	case s.Spec.DesiredState == v1alpha1.DesiredStopped:
-		t.say("It starts again when spec.desiredState is Running, or with its next call through the gateway.")
+	case c == nil:
+		return []string{first}
+	case lifecycle.Hinders(c.Reason):
+		return []string{first, fmt.Sprintf("It cannot start (%s): %s", c.Reason, said(c.Message))}
+	case troubled(l.status) != nil:
+		return []string{first, fmt.Sprintf("Something keeps it (%s): %s", c.Reason, said(c.Message))}
+	}
+	return []string{first, said(c.Message)}
+}
+
+func (l *life) active() (lines []string) {
+	s := l.status
+	begin := fmt.Sprintf("It is Active since %s: ", past(l.now, since(l.Session)))
+	busy := s.PingStatus == string(contract.HealthyBusy)
+	switch held := l.inUse(); {
+	case busy && held:
+		lines = []string{begin + "its agent says HealthyBusy, and a call is in flight. Either alone would keep it Active."}
+	case busy:
+		lines = []string{begin + "its agent says HealthyBusy, so it has work of its own. That keeps a session Active."}
+	case held:
+		lines = []string{begin + "a call is in flight. That keeps a session Active, whatever its agent says."}
 	default:
-		t.say("It starts again with its next call through the gateway, or when spec.activation is %d.", lifecycle.Wake(s))
+		lines = []string{begin + "a call was in flight, and the operator has not said yet that it is over."}
 	}
+	if busy && s.PingStatusSince != nil && s.PingStatusSince.Sub(since(l.Session)).Abs() > mergedAfter {
+		lines = append(lines, fmt.Sprintf("The agent says HealthyBusy since %s.", past(l.now, s.PingStatusSince.Time)))
+	}
+	if stuck(s) {
+		c := find(s.Conditions, v1alpha1.ConditionStuck)
+		lines = append(lines, fmt.Sprintf("It seems to be stuck (%s): %s", c.Reason, said(c.Message)))
+	}
+	return append(lines, l.trouble()...)
 }
 
-// maxLifetime is when the compute is as old as it may become.
-func maxLifetime(status *v1alpha1.AgentSessionStatus) (time.Time, bool) {
-	if status.Pod == nil || status.LifecycleConfiguration == nil {
-		return time.Time{}, false
+func (l *life) idle() []string {
+	s := l.status
+	says := "says"
+	if reasonIs(s, v1alpha1.ConditionReady, v1alpha1.ReasonMassFailure) {
+		says = "last said"
 	}
-	limits := lifecycle.LimitsOf(status.LifecycleConfiguration)
-	return status.Pod.CreatedAt.Add(limits.Max / time.Duration(max(status.TimeScale, 1))), true
-}
-
-// before is what happened: ends of activations, and events.
-func (t *text) before(history []v1alpha1.PastActivation, events []Event) {
-	if len(history) > 0 {
-		t.part("How its activations ended")
-		for _, past := range slices.Backward(history) {
-			spent := ""
-			if past.From != nil {
-				spent = fmt.Sprintf(" It lived for %s: %s active, %s idle.", seconds(int64(past.Until.Sub(past.From.Time).Seconds())), seconds(past.ActiveSeconds), seconds(past.IdleSeconds))
-			}
-			t.say("%s  %d  %s: %s%s", t.clock(past.Until.Time), past.Activation, past.Reason, sentence(past.Message), spent)
-		}
-	}
-	if len(events) > 0 {
-		t.part("What happened lately")
-		events = slices.SortedStableFunc(slices.Values(events), func(a, b Event) int { return a.At.Compare(b.At) })
-		for _, event := range events[max(0, len(events)-maxEvents):] {
-			t.say("%s  %s: %s", t.clock(event.At), quote(event.Reason), sentence(event.Note))
-		}
-	}
-}
-
-// agentCore is what the real thing does in this place.
-func agentCore(status *v1alpha1.AgentSessionStatus) string {
+	lines := []string{fmt.Sprintf("It is Idle since %s: its agent %s %s, and no call is in flight.", past(l.now, since(l.Session)), says, cmp.Or(lifecycle.Printable(s.PingStatus), "nothing yet"))}
 	switch {
-	case status.NextStop != nil:
-		return fmt.Sprintf("%s: %s", status.NextStop.Reason, rules[status.NextStop.Reason].agentCore)
-	case status.LastTermination != nil && !lifecycle.Living(status.State):
-		return fmt.Sprintf("%s: %s", status.LastTermination.Reason, rules[status.LastTermination.Reason].agentCore)
+	case s.IdleSince != nil:
+		lines = append(lines, fmt.Sprintf("Its idle time counts from %s%s.", past(l.now, s.IdleSince.Time), l.idleFrom()))
+	case l.advances():
+		lines = append(lines, "Its idle time never begins: the agent's time_of_last_update moves on at each ping, which says that its status has just changed.")
 	}
-	return ""
+	return append(lines, l.trouble()...)
 }
 
-// can is what to type next.
-func (t *text) can(s *v1alpha1.AgentSession) {
-	status := &s.Status
-	if last := status.LastTermination; last != nil && !lifecycle.Living(status.State) && rules[last.Reason].look != "" {
-		t.say("%s", rules[last.Reason].look)
-	}
+// idleFrom says what the moment was from which idle time counts.
+func (l *life) idleFrom() string {
+	from, s := l.status.IdleSince.Time, l.status
+	near := func(t time.Time) bool { return t.Sub(from).Abs() <= time.Second }
 	switch {
-	case status.State == "":
-		t.say("See whether the operator runs:  kubectl get pods -n agentsession-system")
-	case lifecycle.Living(status.State):
-		if status.Pod != nil {
-			t.say("See what its agent writes:  kubectl logs -n %s %s", s.Namespace, status.Pod.Name)
-		}
-		t.say("Stop it:                    kubectl patch ags -n %s %s --type=merge -p '{\"spec\":{\"desiredState\":\"Stopped\"}}'", s.Namespace, s.Name)
-	case s.DeletionTimestamp == nil:
-		t.say("Wake it:  kubectl patch ags -n %s %s --type=merge -p '{\"spec\":{\"desiredState\":\"Running\",\"activation\":%d}}'", s.Namespace, s.Name, lifecycle.Wake(s))
+	case s.Traffic != nil && s.Traffic.LastInvocationAt != nil && near(s.Traffic.LastInvocationAt.Time):
+		return ", when its last call ended"
+	case s.HealthyAt != nil && near(s.HealthyAt.Time):
+		return ", when it answered its first ping"
+	case s.PingStatusSince != nil && near(s.PingStatusSince.Time):
+		return ", when its agent's status was seen to change"
 	}
+	return ", when its agent's status last changed (by its own time_of_last_update)"
+}
+
+func (l *life) trouble() []string {
+	if c := troubled(l.status); c != nil {
+		return []string{fmt.Sprintf("%s: %s", c.Reason, said(c.Message))}
+	}
+	return nil
+}
+
+// ended says why a compute was stopped, after what the state is.
+func (l *life) ended(begin string) []string {
+	last := l.status.LastTermination
+	if last == nil {
+		return []string{begin + "."}
+	}
+	lines := []string{fmt.Sprintf("%s: %s. %s", begin, last.Reason, said(last.Message))}
+	if law, known := laws[last.Reason]; known && !lifecycle.GivenUp(l.status) {
+		lines = append(lines, "The rule: "+law.rule)
+	}
+	return lines
+}
+
+// leaving says how long a compute may take to go.
+func (l *life) leaving() []string {
+	if c := find(l.status.Conditions, v1alpha1.ConditionReady); c != nil && l.phase == lifecycle.PhaseStarting {
+		return []string{said(c.Message)}
+	}
+	if l.Pod != nil && l.Pod.DeletionTimestamp != nil {
+		return []string{fmt.Sprintf("Its pod was told to end, and has until %s for it.", clock(l.now, l.Pod.DeletionTimestamp.Time))}
+	}
+	return []string{"Its pod is told to end, and has its grace period for it."}
+}
+
+func (l *life) stopped() []string {
+	last := l.status.LastTermination
+	switch {
+	case last == nil && l.phase == lifecycle.PhaseStarting:
+		return []string{"It is Stopped, and is about to start."}
+	case last == nil && l.Session.Spec.DesiredState == v1alpha1.DesiredStopped:
+		return []string{"It is Stopped: spec.desiredState is Stopped, and it never had a compute."}
+	case last == nil:
+		return []string{"It is Stopped, and it never had a compute."}
+	}
+	lines := l.ended("It is Stopped since " + past(l.now, since(l.Session)))
+	switch {
+	case l.phase == lifecycle.PhaseStarting:
+		return append(lines, "It was woken, and is about to start again.")
+	case lifecycle.GivenUp(l.status):
+		return append(lines, "Its last activation never had a compute: the start was refused until it was given up.")
+	}
+	return append(lines, "The session is still there, without compute: the memory of its agent is lost, its name and its history are kept.")
+}
+
+// compute says which pod a session has.
+func (l *life) compute() []string {
+	pod := l.status.Pod
+	if pod == nil {
+		return nil
+	}
+	line := fmt.Sprintf("Its compute: activation %d, pod %s", l.status.Activation, lifecycle.Printable(pod.Name))
+	if pod.Node != "" {
+		line += " on node " + lifecycle.Printable(pod.Node)
+	}
+	line += fmt.Sprintf(", made at %s.", past(l.now, pod.CreatedAt.Time))
+	if ref := l.Session.Spec.RuntimeRef; ref != nil && l.status.Runtime != nil {
+		line += fmt.Sprintf(" It is version %d of the runtime %s.", l.status.Runtime.AgentRuntimeVersion, ref.Name)
+	}
+	return []string{line}
+}
+
+// advances: by the clock that counts the session never goes idle.
+func (l *life) advances() bool {
+	return reasonIs(l.status, v1alpha1.ConditionPingContract, v1alpha1.ReasonTimestampAdvances) && l.policy.IdleClock != v1alpha1.IdleClockObserved
+}
+
+// inUse: a gateway holds the session Active.
+func (l *life) inUse() bool {
+	t := l.status.Traffic
+	return t != nil && t.InUseUntil != nil && l.now.Before(t.InUseUntil.Time)
+}
+
+func reasonIs(s *v1alpha1.AgentSessionStatus, kind, reason string) bool {
+	c := find(s.Conditions, kind)
+	return c != nil && c.Reason == reason
 }

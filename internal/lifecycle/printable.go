@@ -36,6 +36,11 @@ func printable(r rune) rune {
 	return r
 }
 
+// Line makes such a text one printable line of so many bytes at most.
+func Line(s string, most int) string {
+	return Cut(strings.Map(printable, Cut(s, 4*most)), most)
+}
+
 // LastWords is the end of what a container wrote, fit for the same: that is where it
 // says why it failed.
 func LastWords(s string) string {

@@ -1,7 +1,6 @@
 package local
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -222,8 +221,7 @@ func (p *platform) begin(ctx context.Context) error {
 	}
 	_, _ = fmt.Fprintf(p.Out, "AgentCore's endpoint is here, for any AWS client:\n\n  export AWS_ENDPOINT_URL_BEDROCK_AGENTCORE=%s\n\nagentRuntimeArn: %s\n\n",
 		p.url(), agent.Status.AgentRuntimeArn) // who closed the terminal reads nothing
-	name := func(s *v1alpha1.AgentSession) string { return cmp.Or(s.Spec.RuntimeSessionID, s.Name) }
-	return Narrate(ctx, p.Out, p.client, name)
+	return newNarrator(p.Out).run(ctx, p.client)
 }
 
 // waitForArn waits until the operator has named the runtime.

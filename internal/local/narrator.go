@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -14,30 +15,19 @@ import (
 	"github.com/agentsession/agentsession/internal/explain"
 )
 
-// Narrate writes a line for each thing that happens to sessions until ctx ends: another
-// state, or the same one with another end. name is what they are called.
-func Narrate(ctx context.Context, out io.Writer, c client.WithWatch, name func(*v1alpha1.AgentSession) string, which ...client.ListOption) error {
-	last := map[types.UID]string{}
-	return Follow(ctx, c, func(kind watch.EventType, session *v1alpha1.AgentSession) {
-		line := "deleted"
-		if kind == watch.Deleted {
-			delete(last, session.UID)
-		} else {
-			line = explain.Line(&session.Status, time.Now())
-			if session.Status.State == "" || last[session.UID] == line {
-				return
-			}
-			last[session.UID] = line
-		}
-		_, _ = fmt.Fprintf(out, "%s  %s  %s\n", time.Now().Format(time.TimeOnly), name(session), line) // who closed the terminal reads nothing
-	}, which...)
+// narrator writes a line for each thing that happens to a session.
+type narrator struct {
+	out  io.Writer
+	last map[types.UID]string
 }
 
-// Follow calls a function with each session that is there, and with each that changes,
-// until ctx ends. A watch that ends is begun again.
-func Follow(ctx context.Context, c client.WithWatch, each func(watch.EventType, *v1alpha1.AgentSession), which ...client.ListOption) error {
+func newNarrator(out io.Writer) *narrator {
+	return &narrator{out: out, last: map[types.UID]string{}}
+}
+
+func (n *narrator) run(ctx context.Context, c client.WithWatch) error {
 	for ctx.Err() == nil {
-		events, err := c.Watch(ctx, &v1alpha1.AgentSessionList{}, which...)
+		events, err := c.Watch(ctx, &v1alpha1.AgentSessionList{})
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil //nolint:nilerr // it is to end
@@ -45,10 +35,31 @@ func Follow(ctx context.Context, c client.WithWatch, each func(watch.EventType, 
 			return fmt.Errorf("watch the sessions: %w", err)
 		}
 		for event := range events.ResultChan() {
-			if session, ok := event.Object.(*v1alpha1.AgentSession); ok {
-				each(event.Type, session)
+			session, ok := event.Object.(*v1alpha1.AgentSession)
+			switch {
+			case !ok:
+			case event.Type == watch.Deleted:
+				delete(n.last, session.UID)
+				n.say(session, "deleted")
+			default:
+				n.changed(session)
 			}
 		}
 	}
 	return nil
+}
+
+// changed says what is new: another state, or the same one with another end.
+func (n *narrator) changed(session *v1alpha1.AgentSession) {
+	line := explain.Sentence(session, time.Local)
+	if line == "" || n.last[session.UID] == line {
+		return
+	}
+	n.last[session.UID] = line
+	n.say(session, line)
+}
+
+func (n *narrator) say(session *v1alpha1.AgentSession, line string) {
+	name := cmp.Or(session.Spec.RuntimeSessionID, session.Name)
+	_, _ = fmt.Fprintf(n.out, "%s  %s  %s\n", time.Now().Format(time.TimeOnly), name, line) // who closed the terminal reads nothing
 }

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/explain"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// maxConflicts is how often a session that changed meanwhile is looked at anew.
+const maxConflicts = 5
+
+// hand stops or wakes sessions.
+type hand struct {
+	*cluster
+	selection
+	// verb and past name what is done, and warning what it costs.
+	verb, past, warning string
+	rule                func(*v1alpha1.AgentSession) lifecycle.Hand
+	dryRun              string
+	yes                 bool
+	in                  io.Reader
+	out, err            io.Writer
+}
+
+func stopping() *hand {
+	return &hand{verb: "stop", past: "asked to stop", warning: "Their agents lose their memory.", rule: lifecycle.StopByHand}
+}
+
+func waking() *hand {
+	return &hand{verb: "wake", past: "asked to start", warning: "Each starts a pod.", rule: lifecycle.WakeByHand}
+}
+
+func (t *connection) newStop() *cobra.Command {
+	return t.newHand(stopping(), &cobra.Command{
+		Short: "Take the computes of sessions away",
+		Long: "Take the computes of sessions away, by names or by what they are. The sessions stay, and can be woken; their agents' memory is lost. " +
+			"It asks first, and says of each session what was done.",
+		Example: examples(t, "stop research", "stop --runtime echo --state Idle --dry-run", "stop -A --busy-longer-than 2h --yes"),
+	})
+}
+
+func (t *connection) newWake() *cobra.Command {
+	return t.newHand(waking(), &cobra.Command{
+		Short: "Start sessions again that have stopped",
+		Long: "Start sessions again that have stopped, with fresh memory: by spec.desiredState Running where that alone had stopped it, " +
+			"and by the next activation else.",
+		Example: examples(t, "wake research", "wake --runtime echo --state Stopped --dry-run", "wake -l team=a --yes"),
+	})
+}
+
+func (t *connection) newHand(h *hand, command *cobra.Command) *cobra.Command {
+	command.Use = h.verb + " NAME... | FLAGS"
+	command.ValidArgsFunction = t.complete
+	command.RunE = func(command *cobra.Command, names []string) (err error) {
+		if err := h.read(names); err != nil {
+			return err
+		}
+		if !h.narrow() {
+			return fmt.Errorf("which sessions? Give names, or one of -l, --runtime, --state, --ping and --busy-longer-than")
+		}
+		if h.dryRun, err = oneOf("--dry-run", h.dryRun, []string{"none", "client", "server"}); err != nil {
+			return err
+		}
+		if h.cluster, err = t.connect(); err != nil {
+			return err
+		}
+		h.in, h.out, h.err = command.InOrStdin(), command.OutOrStdout(), command.ErrOrStderr()
+		return h.run(command.Context())
+	}
+	flags := command.Flags()
+	h.bind(flags)
+	flags.StringVar(&h.dryRun, "dry-run", "none", "say what would be done, and do nothing: client, or server to have the API server check it")
+	flags.Lookup("dry-run").NoOptDefVal = "client"
+	flags.BoolVarP(&h.yes, "yes", "y", false, "do not ask first")
+	return command
+}
+
+// run does it, and says of each session what was done and what was not.
+func (h *hand) run(ctx context.Context) error {
+	all, missing := h.find(ctx, &h.selection)
+	if missing != nil && len(all) == 0 {
+		return missing
+	}
+	var due []found
+	for _, f := range all {
+		if not := h.rule(f.AgentSession).Not; not != "" {
+			h.tell(f, fmt.Sprintf("not asked to %s: %s", h.verb, not))
+			continue
+		}
+		due = append(due, f)
+	}
+	if len(due) == 0 {
+		say(h.err, fmt.Sprintf("No session to %s%s.", h.verb, where(h.cluster, &h.selection)))
+		return missing
+	}
+	if h.dryRun == "client" {
+		for _, f := range due {
+			h.tell(f, fmt.Sprintf("would be %s (%s)", h.past, brief(h.cluster, f)))
+		}
+		return missing
+	}
+	if ok, err := h.confirmed(due); err != nil || !ok {
+		return errors.Join(err, missing)
+	}
+	errs := []error{missing}
+	for _, f := range due {
+		errs = append(errs, h.do(ctx, f))
+	}
+	return errors.Join(errs...)
+}
+
+// brief is what a session is, in few words.
+func brief(c *cluster, f found) string {
+	r := explain.RowOf(c.now(), f.AgentSession)
+	return fmt.Sprintf("%s for %s, %s", r.State, r.Since, r.Why)
+}
+
+func (h *hand) tell(f found, what string) {
+	name := f.Name
+	if h.all {
+		name = f.Namespace + "/" + name
+	}
+	say(h.out, "agentsession/"+name+" "+what)
+}
+
+// confirmed asks whether it is to be done.
+func (h *hand) confirmed(due []found) (bool, error) {
+	if h.yes || h.dryRun == "server" {
+		return true, nil
+	}
+	if file, ok := h.in.(*os.File); ok && terminal(file) == nil {
+		return false, fmt.Errorf("%s would be %s, and nobody can be asked here: give --yes, or see with --dry-run what would be done", count(len(due)), h.past)
+	}
+	for _, f := range due {
+		say(h.err, fmt.Sprintf("  %s/%s  %s", f.Namespace, f.Name, brief(h.cluster, f)))
+	}
+	_, _ = fmt.Fprintf(h.err, "%s%s %s? %s [y/N] ", strings.ToUpper(h.verb[:1]), h.verb[1:], count(len(due)), h.warning) // as say
+	answer, err := bufio.NewReader(h.in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, fmt.Errorf("read the answer: %w", err)
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return true, nil
+	}
+	say(h.err, "Nothing was done.")
+	return false, nil
+}
+
+// do writes onto the version of a session that was looked at. One that changed meanwhile
+// is looked at anew, and left alone where it is none of those that are meant any more.
+func (h *hand) do(ctx context.Context, f found) error {
+	for range maxConflicts {
+		err := h.write(ctx, f)
+		switch {
+		case err == nil && h.dryRun == "server":
+			h.tell(f, fmt.Sprintf("would be %s (server dry run)", h.past))
+			return nil
+		case err == nil:
+			h.tell(f, h.past)
+			return nil
+		case apierrors.IsNotFound(err):
+			h.tell(f, fmt.Sprintf("not asked to %s: it is gone", h.verb))
+			return nil
+		case !apierrors.IsConflict(err):
+			return fmt.Errorf("%s agentsession/%s: %w", h.verb, f.Name, h.inWords(err))
+		}
+		if err := h.Get(ctx, client.ObjectKeyFromObject(f.AgentSession), f.AgentSession); err != nil {
+			return fmt.Errorf("%s agentsession/%s: %w", h.verb, f.Name, h.inWords(err))
+		}
+		if not := h.rule(f.AgentSession).Not; not != "" || !h.has(h.now(), f.AgentSession) {
+			h.tell(f, fmt.Sprintf("not asked to %s: it has changed meanwhile (%s)", h.verb, brief(h.cluster, f)))
+			return nil
+		}
+	}
+	return fmt.Errorf("%s agentsession/%s: it changes all the time; try again", h.verb, f.Name)
+}
+
+func (h *hand) write(ctx context.Context, f found) error {
+	rule := h.rule(f.AgentSession)
+	base := f.DeepCopy()
+	changed := f.DeepCopy()
+	changed.Spec.DesiredState, changed.Spec.Activation = rule.DesiredState, rule.Activation
+	var options []client.PatchOption
+	if h.dryRun == "server" {
+		options = append(options, client.DryRunAll)
+	}
+	return h.Patch(ctx, changed, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}), options...) //nolint:wrapcheck // the caller's words
+}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/explain"
+)
+
+// page is how many sessions are read at once, as kubectl does.
+const page = 500
+
+var (
+	states = []v1alpha1.SessionState{v1alpha1.StateStarting, v1alpha1.StateActive, v1alpha1.StateIdle, v1alpha1.StateStopping, v1alpha1.StateStopped}
+	pings  = []contract.Status{contract.Healthy, contract.HealthyBusy}
+)
+
+// selection says which sessions are meant.
+type selection struct {
+	names       []string
+	all         bool // namespaces
+	label       string
+	runtime     string
+	state, ping string
+	busyFor     time.Duration
+	labels      labels.Selector
+}
+
+func (s *selection) bind(flags *pflag.FlagSet) {
+	flags.BoolVarP(&s.all, "all-namespaces", "A", false, "look in all namespaces")
+	flags.StringVarP(&s.label, "selector", "l", "", "sessions with these `labels`, as team=a,stage!=test")
+	flags.StringVar(&s.runtime, "runtime", "", "sessions of the AgentRuntime of this `name`")
+	flags.StringVar(&s.state, "state", "", "sessions in this `state`: Starting, Active, Idle, Stopping or Stopped")
+	flags.StringVar(&s.ping, "ping", "", "sessions whose agent last said this `status`: Healthy or HealthyBusy")
+	flags.DurationVar(&s.busyFor, "busy-longer-than", 0, "sessions whose agent has said HealthyBusy for longer than this `duration`, as 2h")
+}
+
+// read takes the arguments, and says what is wrong with the flags.
+func (s *selection) read(names []string) (err error) {
+	s.names = names
+	if s.labels, err = labels.Parse(s.label); err != nil {
+		return fmt.Errorf("--selector is %q: %w", s.label, err)
+	}
+	if s.state, err = oneOf("--state", s.state, states); err != nil {
+		return err
+	}
+	if s.ping, err = oneOf("--ping", s.ping, pings); err != nil {
+		return err
+	}
+	if s.busyFor < 0 {
+		return fmt.Errorf("--busy-longer-than is %s: it must not be negative", s.busyFor)
+	}
+	if len(names) > 0 && s.all {
+		return errors.New("names are of one namespace: leave out either them or --all-namespaces")
+	}
+	return nil
+}
+
+// oneOf is a value as it is written properly.
+func oneOf[T ~string](flag, given string, values []T) (string, error) {
+	var known []string
+	for _, value := range values {
+		if strings.EqualFold(given, string(value)) {
+			return string(value), nil
+		}
+		known = append(known, string(value))
+	}
+	if given == "" {
+		return "", nil
+	}
+	last := len(known) - 1
+	return "", fmt.Errorf("%s is %q: it must be %s or %s", flag, given, strings.Join(known[:last], ", "), known[last])
+}
+
+// narrow tells whether anything says which sessions are meant.
+func (s *selection) narrow() bool {
+	return len(s.names) > 0 || s.label != "" || s.runtime != "" || s.state != "" || s.ping != "" || s.busyFor > 0
+}
+
+// has tells whether a session is meant, its name and namespace aside.
+func (s *selection) has(now time.Time, session *v1alpha1.AgentSession) bool {
+	ref := session.Spec.RuntimeRef
+	return s.labels.Matches(labels.Set(session.Labels)) &&
+		(s.runtime == "" || ref != nil && ref.Name == s.runtime) &&
+		(s.state == "" || string(session.Status.State) == s.state) &&
+		(s.ping == "" || session.Status.PingStatus == s.ping) &&
+		(s.busyFor == 0 || explain.BusyFor(now, session) > s.busyFor)
+}
+
+// options are how a list or a watch of them is asked for.
+func (s *selection) options(c *cluster) []client.ListOption {
+	options := []client.ListOption{client.MatchingLabelsSelector{Selector: s.labels}}
+	if !s.all {
+		options = append(options, client.InNamespace(c.namespace))
+	}
+	return options
+}
+
+// found is a session, as it is read and as the API server wrote it.
+type found struct {
+	*v1alpha1.AgentSession
+	raw *unstructured.Unstructured
+}
+
+func foundOf(raw *unstructured.Unstructured) (found, error) {
+	text, err := json.Marshal(raw)
+	if err != nil {
+		return found{}, fmt.Errorf("read AgentSession %s: %w", raw.GetName(), err)
+	}
+	f := found{&v1alpha1.AgentSession{}, raw}
+	if err := json.Unmarshal(text, f.AgentSession); err != nil {
+		return found{}, fmt.Errorf("read AgentSession %s: %w", raw.GetName(), err)
+	}
+	return f, nil
+}
+
+// find returns the sessions that are meant, by namespace and name. With names that are
+// not there it returns the others and an error.
+func (c *cluster) find(ctx context.Context, s *selection) (all []found, err error) {
+	if len(s.names) > 0 {
+		return c.findNamed(ctx, s)
+	}
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("AgentSessionList"))
+	for more := ""; ; more = list.GetContinue() {
+		if err := c.List(ctx, list, append(s.options(c), client.Limit(page), client.Continue(more))...); err != nil {
+			return nil, c.inWords(err)
+		}
+		for i := range list.Items {
+			f, err := foundOf(&list.Items[i])
+			if err != nil {
+				return nil, err
+			}
+			if s.has(c.now(), f.AgentSession) {
+				all = append(all, f)
+			}
+		}
+		if list.GetContinue() == "" {
+			break
+		}
+	}
+	slices.SortStableFunc(all, func(a, b found) int {
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+	})
+	return all, nil
+}
+
+func (c *cluster) findNamed(ctx context.Context, s *selection) (all []found, err error) {
+	var missing []error
+	for _, name := range s.names {
+		f, err := c.get(ctx, name)
+		switch {
+		case apierrors.IsNotFound(err):
+			missing = append(missing, c.missing(name, err))
+		case err != nil:
+			return nil, c.inWords(err)
+		case s.has(c.now(), f.AgentSession):
+			all = append(all, f)
+		}
+	}
+	return all, errors.Join(missing...)
+}
+
+func (c *cluster) get(ctx context.Context, name string) (found, error) {
+	raw := &unstructured.Unstructured{}
+	raw.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("AgentSession"))
+	if err := c.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: name}, raw); err != nil {
+		return found{}, err //nolint:wrapcheck // the caller's words
+	}
+	return foundOf(raw)
+}
+
+// missing says that there is no session of a name, or no such kind.
+func (c *cluster) missing(name string, err error) error {
+	if words := c.inWords(err); words != err { //nolint:errorlint // the same error, not one like it
+		return words
+	}
+	return fmt.Errorf("there is no AgentSession %q in namespace %s; `explain %s` tells what its Events say", name, c.namespace, name)
+}
+
+// complete offers names of sessions.
+func (t *connection) complete(command *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(command.Context(), 3*time.Second)
+	defer cancel()
+	c, err := t.connect()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	all, err := c.find(ctx, &selection{labels: labels.Everything()})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var names []string
+	for _, f := range all {
+		if !slices.Contains(given, f.Name) {
+			names = append(names, fmt.Sprintf("%s\t%s", f.Name, f.Status.State))
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

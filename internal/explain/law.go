@@ -1,0 +1,83 @@
+package explain
+
+import "github.com/agentsession/agentsession/api/v1alpha1"
+
+// law is what people have to know of a reason of a stop.
+type law struct {
+	// rule that it goes by.
+	rule string
+	// mend says how to have fewer of them; empty if that is how a session ends.
+	mend string
+	// there says what AgentCore does differently; empty if it does the same.
+	there string
+	// fault of somebody: it is no end that was meant.
+	fault bool
+}
+
+var laws = map[v1alpha1.StopReason]law{
+	v1alpha1.StopIdleTimeout: {
+		rule: "A session is stopped when its agent has had no work for idleRuntimeSessionTimeout: no call in flight, and no HealthyBusy.",
+	},
+	v1alpha1.StopMaxLifetime: {
+		rule: "A compute is stopped when it has lived for maxLifetime. Nothing extends that: neither a call in flight nor HealthyBusy.",
+		mend: "Work that takes longer must be continued in the next activation: keep its state outside of the compute.",
+	},
+	v1alpha1.StopRequested: {
+		rule: "A session is stopped when somebody asks for it: by spec.desiredState, by a higher spec.activation, by its deletion, or by StopRuntimeSession through the gateway.",
+	},
+	v1alpha1.StopUnhealthy: {
+		fault: true,
+		rule:  "A compute is stopped when ping.failureThreshold pings in a row have failed.",
+		mend:  "Look at what the agent wrote before. An agent that blocks while it works must say HealthyBusy first, or be called through the gateway.",
+		there: "AgentCore stops an unhealthy compute too, but does not say after how many failed pings.",
+	},
+	v1alpha1.StopStartTimeout: {
+		fault: true,
+		rule:  "An agent must answer its first ping with 200 within 120 s of the start of its container.",
+		mend:  "The agent must listen on the port that is asked, on all addresses, and answer before it loads what takes long.",
+	},
+	v1alpha1.StopStartFailed: {
+		fault: true,
+		rule:  "The agent's container must start within provisioningTimeoutSeconds of the creation of its pod, and must be able to run.",
+		mend:  "Mend what was missing, which is named above, and wake the session.",
+		there: "AgentCore has no limit for a pod and its image: it has pulled the image before any session starts.",
+	},
+	v1alpha1.StopStuckBusy: {
+		fault: true,
+		rule:  "With stuckDetection.action Stop, a session is stopped when its agent has said HealthyBusy for stuckDetection.afterSeconds.",
+		mend:  "Look for a task of the agent that is never completed. If its work does take that long, raise stuckDetection.afterSeconds.",
+		there: "AgentCore has no such rule: this session would live, and cost, until maxLifetime.",
+	},
+	v1alpha1.StopAgentExited: {
+		fault: true,
+		rule:  "A compute ends with its agent's process. It is not started again by itself, since the agent's memory is lost.",
+		mend:  "Mend what made the agent exit: its code and its last words are above.",
+		there: "AgentCore deems such a compute unhealthy and stops it, and tells neither exit code nor last words.",
+	},
+	v1alpha1.StopComputeLost: {
+		fault: true,
+		rule:  "A session is stopped when somebody or something else takes its pod away: an eviction, a drain, a deletion, or a node that died.",
+		mend:  "Look at who deletes pods: drains, preemption, autoscalers. docs/operating.md tells how to drain nodes.",
+		there: "On AgentCore you see no nodes: a compute that is lost there ends without a reason.",
+	},
+}
+
+// cures say of what troubles a session, or a runtime, what would change that.
+var cures = map[string]string{
+	v1alpha1.ReasonPodRefused:           "Change what refuses the pod: the quota, the Pod Security level, the admission policy or the template. It is tried again by itself.",
+	v1alpha1.ReasonPodNotMade:           "It is tried again every 15 s at least, and may come right by itself: a webhook is down, or the API server has too much to do.",
+	v1alpha1.ReasonPodNameTaken:         "Delete the pod by that name if nobody needs it: it is not the session's, so it is left alone. The start is tried again by itself.",
+	v1alpha1.ReasonAddressRefused:       "Have the pod get an address of its own on the pod network: agents at addresses of the node itself are never asked.",
+	v1alpha1.ReasonRuntimeNotFound:      "Make the AgentRuntime, or the endpoint or version that spec.runtimeRef names. The session starts then by itself.",
+	v1alpha1.ReasonUnreadable:           "Apply the object again as this version's schema wants it: the message names the field.",
+	v1alpha1.ReasonUnschedulable:        "Make room: another node, or a template that asks for less. The scheduler tries again by itself.",
+	v1alpha1.ReasonImagePullFailed:      "Push the image, or make the pull secret: the node tries again by itself. Another name in the template counts from the next activation on.",
+	v1alpha1.ReasonContainerConfigError: "Make the Secret or ConfigMap that is missing: the node tries again by itself.",
+	v1alpha1.ReasonContainerCreateError: "The message has the words of the node's container runtime. It tries again by itself.",
+	v1alpha1.ReasonContainerCrashing:    "Mend the container that crashes: the agent waits for it. A change of the template counts from the next activation on.",
+	v1alpha1.ReasonMassFailure:          "It is not this session's fault alone: look at the network between the operator and the nodes. It ends when most agents answer again.",
+	v1alpha1.ReasonFlapping:             "An agent that changes its status less often. Stops do not wait for reports.",
+	v1alpha1.ReasonNoGoodAnswer:         "An agent that answers 200 on the port that is asked, on all addresses and not on 127.0.0.1 only.",
+	v1alpha1.ReasonVersionNotFound:      "Pin a version that is there, as the message says.",
+	v1alpha1.ReasonVersionNameTaken:     "Delete the ControllerRevision by that name if nobody needs it. Sessions start meanwhile; endpoints cannot pin this version.",
+}
