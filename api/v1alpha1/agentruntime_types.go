@@ -327,8 +327,8 @@ type RuntimePing struct {
 	// +kubebuilder:default=Auto
 	Check PingCheck `json:"check,omitempty"`
 	// answers to GET /ping that count as good: Tolerant (status code 200, whatever
-	// the body says) or Strict (only a JSON object whose status is Healthy or
-	// HealthyBusy).
+	// the body says but "Unhealthy") or Strict (only a JSON object whose status is
+	// Healthy or HealthyBusy).
 	// +optional
 	// +kubebuilder:default=Tolerant
 	Answers PingAnswers `json:"answers,omitempty"`

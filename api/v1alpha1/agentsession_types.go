@@ -229,9 +229,8 @@ const (
 	// PingAnswersTolerant takes every answer with status code 200 for that of an
 	// agent that is alive. One whose status is neither Healthy nor HealthyBusy is
 	// never busy, and the condition PingContract says what is wrong with it; only
-	// "Unhealthy" is a failed ping. It is
-	// what AgentCore does with agents such as those of Strands' own guide, which
-	// answer "healthy".
+	// "Unhealthy" is a failed ping. It is what AgentCore does with agents such as those
+	// of Strands' own guide, which answer "healthy".
 	PingAnswersTolerant PingAnswers = "Tolerant"
 	// PingAnswersStrict takes only the two words of the contract: any other answer
 	// is a failed ping.
@@ -255,8 +254,8 @@ type PingSpec struct {
 	// +kubebuilder:default=Auto
 	Check PingCheck `json:"check,omitempty"`
 	// answers to GET /ping that count as good: Tolerant (status code 200, whatever
-	// the body says but "Unhealthy") or Strict (only a JSON object whose status is Healthy or
-	// HealthyBusy).
+	// the body says but "Unhealthy") or Strict (only a JSON object whose status is
+	// Healthy or HealthyBusy).
 	// +optional
 	// +kubebuilder:default=Tolerant
 	Answers PingAnswers `json:"answers,omitempty"`

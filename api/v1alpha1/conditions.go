@@ -118,7 +118,7 @@ const (
 	ReasonPingTooSlow = "TooSlow"
 	// ReasonPingNotOK is an answer other than 200.
 	ReasonPingNotOK = "NotOK"
-	// ReasonPingSaysUnhealthy is an answer, of whatever code, whose status is
+	// ReasonPingSaysUnhealthy is an answer of 200, 4xx or 5xx whose status is
 	// "Unhealthy", which the contract does not have: a failed ping.
 	ReasonPingSaysUnhealthy = "SaysUnhealthy"
 	// ReasonPingMalformed is an answer that is not HTTP, or not within its limits.
