@@ -33,7 +33,7 @@ func (c *conn) endTrial(second lifecycle.Answer, err error, keep bool) (lifecycl
 	case errors.Is(err, context.Canceled):
 		return lifecycle.Answer{}, err, false
 	case err == nil: // else it could not be made for a reason of our own, and is another time
-		c.beside = besideOf(second)
+		c.beside = c.beside.after(second)
 	}
 	return first.answer, nil, keep
 }

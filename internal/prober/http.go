@@ -107,7 +107,7 @@ func (l *httpLine) release(ctx context.Context, answer lifecycle.Answer, begun t
 	}
 	_ = held.Close()
 	if err == nil && !errors.Is(ctx.Err(), context.Canceled) {
-		l.beside = besideOf(second)
+		l.beside = l.beside.after(second)
 	}
 	if l.beside != besideServed {
 		l.Close()
