@@ -100,6 +100,7 @@ func (t *connection) connect() (*cluster, error) {
 func (t *connection) listen(config *rest.Config, c *cluster) *rest.Config {
 	config = rest.CopyConfig(config)
 	config.UserAgent = program
+	config.QPS, config.Burst = 50, 300 // kubectl's
 	config.WarningHandlerWithContext = rest.NoWarnings{}
 	told := apiserver.NewClock(clock.RealClock{}, logr.Discard())
 	if c.now = t.clock; c.now == nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -67,6 +68,9 @@ func (t *connection) newHand(h *hand, command *cobra.Command) *cobra.Command {
 		if err := h.read(names); err != nil {
 			return err
 		}
+		if err := notEmpty(command.Flags()); err != nil {
+			return err
+		}
 		if !h.narrow() {
 			return fmt.Errorf("which sessions? Give names, or one of -l, --runtime, --state, --ping and --busy-longer-than")
 		}
@@ -85,6 +89,20 @@ func (t *connection) newHand(h *hand, command *cobra.Command) *cobra.Command {
 	flags.Lookup("dry-run").NoOptDefVal = "client"
 	flags.BoolVarP(&h.yes, "yes", "y", false, "do not ask first")
 	return command
+}
+
+// notEmpty refuses flags that were given without a value, as by a variable that is not set: what
+// they were to leave out would be stopped too.
+func notEmpty(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(flag *pflag.Flag) {
+		switch flag.Name {
+		case "selector", "runtime", "state", "ping", "busy-longer-than", "dry-run":
+			if value := flag.Value.String(); value == "" || value == "0s" {
+				err = fmt.Errorf("--%s is %q: give it a value, or leave it out", flag.Name, value)
+			}
+		}
+	})
+	return err
 }
 
 // run does it, and says of each session what was done and what was not.
@@ -111,7 +129,7 @@ func (h *hand) run(ctx context.Context) error {
 		}
 		return missing
 	}
-	if ok, err := h.confirmed(due); err != nil || !ok {
+	if ok, err := h.confirmed(ctx, due); err != nil || !ok {
 		return errors.Join(err, missing)
 	}
 	errs := []error{missing}
@@ -136,24 +154,31 @@ func (h *hand) tell(f found, what string) {
 }
 
 // confirmed asks whether it is to be done.
-func (h *hand) confirmed(due []found) (bool, error) {
+func (h *hand) confirmed(ctx context.Context, due []found) (bool, error) {
 	if h.yes || h.dryRun == "server" {
 		return true, nil
 	}
-	if file, ok := h.in.(*os.File); ok && terminal(file) == nil {
+	if file, ok := h.in.(*os.File); ok && (terminal(file) == nil || terminal(h.err) == nil) {
 		return false, fmt.Errorf("%s would be %s, and nobody can be asked here: give --yes, or see with --dry-run what would be done", count(len(due)), h.past)
 	}
 	for _, f := range due {
 		say(h.err, fmt.Sprintf("  %s/%s  %s", f.Namespace, f.Name, brief(h.cluster, f)))
 	}
 	_, _ = fmt.Fprintf(h.err, "%s%s %s? %s [y/N] ", strings.ToUpper(h.verb[:1]), h.verb[1:], count(len(due)), h.warning) // as say
-	answer, err := bufio.NewReader(h.in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, fmt.Errorf("read the answer: %w", err)
-	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return true, nil
+	answers := make(chan string, 1)
+	go func() {
+		answer, _ := bufio.NewReader(h.in).ReadString('\n') // one that cannot be read is none
+		answers <- answer
+	}()
+	select {
+	case <-ctx.Done():
+		say(h.err, "")
+		return false, errors.New("nothing was done")
+	case answer := <-answers:
+		switch strings.ToLower(strings.TrimSpace(answer)) {
+		case "y", "yes":
+			return true, nil
+		}
 	}
 	say(h.err, "Nothing was done.")
 	return false, nil
@@ -177,9 +202,15 @@ func (h *hand) do(ctx context.Context, f found) error {
 		case !apierrors.IsConflict(err):
 			return fmt.Errorf("%s agentsession/%s: %w", h.verb, f.Name, h.inWords(err))
 		}
-		if err := h.Get(ctx, client.ObjectKeyFromObject(f.AgentSession), f.AgentSession); err != nil {
+		now := &v1alpha1.AgentSession{}
+		if err := h.Get(ctx, client.ObjectKeyFromObject(f.AgentSession), now); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("%s agentsession/%s: %w", h.verb, f.Name, h.inWords(err))
 		}
+		if now.UID != f.UID { // or none
+			h.tell(f, fmt.Sprintf("not asked to %s: it is gone", h.verb))
+			return nil
+		}
+		f.AgentSession = now
 		if not := h.rule(f.AgentSession).Not; not != "" || !h.has(h.now(), f.AgentSession) {
 			h.tell(f, fmt.Sprintf("not asked to %s: it has changed meanwhile (%s)", h.verb, brief(h.cluster, f)))
 			return nil

@@ -32,7 +32,7 @@ func main() {
 	err := command.ExecuteContext(ctx)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
+		fmt.Fprintln(os.Stderr, "error:", printable(err.Error()))
 		os.Exit(1)
 	}
 }

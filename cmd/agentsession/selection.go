@@ -52,7 +52,15 @@ func (s *selection) bind(flags *pflag.FlagSet) {
 
 // read takes the arguments, and says what is wrong with the flags.
 func (s *selection) read(names []string) (err error) {
-	s.names = names
+	s.names = nil
+	for _, name := range names { // as -o name has it, too
+		for _, kind := range []string{"agentsession.runtime.agentsession.dev/", "agentsession/", "ags/"} {
+			name = strings.TrimPrefix(name, kind)
+		}
+		if !slices.Contains(s.names, name) {
+			s.names = append(s.names, name)
+		}
+	}
 	if s.labels, err = labels.Parse(s.label); err != nil {
 		return fmt.Errorf("--selector is %q: %w", s.label, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/term"
@@ -52,6 +53,17 @@ func plain(texts ...string) (cells []cell) {
 	return cells
 }
 
+// printable is a text without what a terminal would obey, of whoever wrote it. Line breaks
+// stay.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
+}
+
 // table is rows as lines, with three spaces between columns, as kubectl has it.
 func table(rows [][]cell, p paint) (lines []string) {
 	var widths []int
@@ -66,7 +78,7 @@ func table(rows [][]cell, p paint) (lines []string) {
 	for _, row := range rows {
 		var b strings.Builder
 		for i, c := range row {
-			b.WriteString(p(c.colour, c.text))
+			b.WriteString(p(c.colour, printable(c.text)))
 			if i < len(row)-1 {
 				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c.text)+3))
 			}

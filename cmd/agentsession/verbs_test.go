@@ -16,6 +16,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
@@ -250,6 +251,11 @@ func TestBadSelections(t *testing.T) {
 		"which sessions?":                                "stop",
 		"which sessions? ":                               "wake -A",
 		`--dry-run is "maybe": it must be none, client`:  "stop x --dry-run=maybe",
+		`--dry-run is "": give it a value`:               "stop x --yes --dry-run=",
+		`--runtime is "": give it a value`:               "stop --state Idle --yes --runtime=",
+		`--state is "": give it a value`:                 "stop --runtime echo --yes --state=",
+		`--selector is "": give it a value`:              "wake --runtime echo --yes --selector=",
+		`--busy-longer-than is "0s": give it a value`:    "stop -A --state Idle --yes --busy-longer-than 0",
 		"a name is missing: `kubectl agentsession list`": "explain",
 		"a name is missing":                              "describe",
 		`"pod/" `:                                        "explain pod/",
@@ -351,6 +357,85 @@ func TestAChangeMeanwhile(t *testing.T) {
 }
 
 // TestExplainAndWhatToType: what explain says to type works.
+// TestAnotherOfItsName: who said yes to one session did not say it to the next of its name.
+func TestAnotherOfItsName(t *testing.T) {
+	d := newDesk(t)
+	d.fill()
+	made := false
+	c := interceptor.NewClient(d.client, interceptor.Funcs{Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+		if !made {
+			made = true
+			s := d.session("idle")
+			status := s.Status
+			d.Expect(c.Delete(ctx, s)).To(Succeed())
+			s.ResourceVersion, s.UID = "", ""
+			d.Expect(c.Create(ctx, s)).To(Succeed())
+			s.Status = status
+			d.Expect(c.Status().Update(ctx, s)).To(Succeed())
+		}
+		return c.Patch(ctx, o, p, opts...)
+	}})
+	stop := stopping()
+	var out bytes.Buffer
+	stop.cluster = &cluster{WithWatch: c, namespace: "default", now: func() time.Time { return night }}
+	stop.yes, stop.out, stop.err, stop.labels, stop.state = true, &out, io.Discard, labels.Everything(), "Idle"
+	d.Expect(stop.run(t.Context())).To(Succeed())
+	d.Expect(out.String()).To(Equal("agentsession/idle not asked to stop: it is gone\n"))
+	d.Expect(d.session("idle").Spec.DesiredState).To(Equal(v1alpha1.DesiredRunning))
+}
+
+// TestAnInterruptIsNoYes, also while nobody types.
+func TestAnInterruptIsNoYes(t *testing.T) {
+	d := newDesk(t)
+	d.fill()
+	typed, typing := io.Pipe()
+	defer typing.Close()
+	d.in = typed
+	ctx, cancel := context.WithCancel(t.Context())
+	stop := stopping()
+	said := &lineBuffer{}
+	stop.cluster = &cluster{WithWatch: d.client, namespace: "default", now: func() time.Time { return night }}
+	stop.in, stop.out, stop.err, stop.labels, stop.state = typed, io.Discard, said, labels.Everything(), "Idle"
+	ended := make(chan error, 1)
+	go func() { ended <- stop.run(ctx) }()
+	d.Eventually(said.String, patience).Should(HaveSuffix("[y/N] "))
+	cancel()
+	d.Eventually(ended, patience).Should(Receive(MatchError("nothing was done")))
+	d.Expect(d.session("idle").Spec.DesiredState).To(Equal(v1alpha1.DesiredRunning))
+}
+
+// TestNamesAsListPrintsThem, each of them once.
+func TestNamesAsListPrintsThem(t *testing.T) {
+	d := newDesk(t)
+	d.fill()
+	out, _, err := d.run("list", "--state", "Idle", "-o", "name")
+	d.Expect(err).NotTo(HaveOccurred())
+	out, said, err := d.run("stop", strings.TrimSpace(out), "ags/idle", "idle", "--yes")
+	d.Expect(err).NotTo(HaveOccurred())
+	d.Expect(out + said).To(Equal("agentsession/idle asked to stop\n"))
+}
+
+// TestWhatATerminalWouldObey reaches none, whoever wrote it.
+func TestWhatATerminalWouldObey(t *testing.T) {
+	d := newDesk(t)
+	d.fill()
+	evil := "\x1b]0;pwned\x07;id>x\u202e"
+	s := &v1alpha1.AgentSession{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "evil"}, Spec: v1alpha1.AgentSessionSpec{RuntimeRef: &v1alpha1.RuntimeRef{Name: evil}}}
+	d.Expect(d.client.Create(t.Context(), s)).To(Succeed())
+	d.Expect(d.client.Create(t.Context(), &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Namespace: "default", Name: "evil"},
+		InvolvedObject: corev1.ObjectReference{Kind: "AgentSession", Namespace: "default", Name: "evil", UID: s.UID}, Type: evil, Reason: evil, Message: evil,
+	})).To(Succeed())
+	for _, words := range []string{"list", "list -o wide", "describe evil", "explain evil"} {
+		out, said, err := d.run(strings.Fields(words)...)
+		d.Expect(err).NotTo(HaveOccurred())
+		d.Expect(out+said).To(ContainSubstring("evil"), words)
+		d.Expect(strings.ContainsFunc(out+said, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) })).To(BeFalse(), "%s: %q", words, out+said)
+		d.Expect(out).NotTo(ContainSubstring("explain runtime/"), "no shell gets such a name")
+	}
+	d.Expect(printable("a\x1b[2J\nb\u202e")).To(Equal("a?[2J\nb?"), "of an error")
+}
+
 func TestExplainAndWhatToType(t *testing.T) {
 	d := newDesk(t)
 	d.fill()
@@ -503,6 +588,28 @@ func TestWatchInAPipe(t *testing.T) {
 }
 
 // TestWatchInATerminal: a table that fits, drawn over the last one.
+// TestWatchOfAState: a session that comes back to it is news again.
+func TestWatchOfAState(t *testing.T) {
+	d := newDesk(t)
+	d.fill()
+	ctx, cancel := context.WithCancel(t.Context())
+	out, ended := &lineBuffer{}, make(chan error, 1)
+	go func() {
+		_, _, err := d.runUntil(ctx, out, "watch", "research", "--state", "Stopped")
+		ended <- err
+	}()
+	lines := func() int { return strings.Count(out.String(), "research  Stopped: IdleTimeout") }
+	d.Eventually(lines, patience).Should(Equal(1))
+	for _, state := range []v1alpha1.SessionState{v1alpha1.StateActive, v1alpha1.StateStopped} {
+		s := d.session("research")
+		s.Status.State = state
+		d.Expect(d.client.Status().Update(ctx, s)).To(Succeed())
+	}
+	d.Eventually(lines, patience).Should(Equal(2))
+	cancel()
+	d.Eventually(ended, patience).Should(Receive(BeNil()))
+}
+
 func TestWatchInATerminal(t *testing.T) {
 	g, out := NewWithT(t), &bytes.Buffer{}
 	width, height, at := 120, 24, night

@@ -124,6 +124,7 @@ func (w *watcher) take(kind watch.EventType, session *v1alpha1.AgentSession) {
 	}
 	if !w.has(w.now(), session) {
 		delete(w.shown, session.UID)
+		delete(w.said, session.UID)
 		return
 	}
 	w.shown[session.UID] = session

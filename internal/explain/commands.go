@@ -2,10 +2,30 @@ package explain
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
+
+// isName tells whether a name may be one of Kubernetes' objects: the schema takes others in
+// places, and a shell would take them for more.
+func isName(name string) bool {
+	return name != "" && name[0] != '-' &&
+		!strings.ContainsFunc(name, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '.' })
+}
+
+// names are those of the compute's pod and of the runtime; empty where there is none, or none
+// that may stand in a command.
+func (l *life) names() (pod, agent string) {
+	if l.status.Pod != nil && isName(l.status.Pod.Name) {
+		pod = l.status.Pod.Name
+	}
+	if ref := l.Session.Spec.RuntimeRef; ref != nil && isName(ref.Name) {
+		agent = ref.Name
+	}
+	return pod, agent
+}
 
 // commands are what is of use now.
 func (l *life) commands() (list []Command) {
@@ -13,19 +33,19 @@ func (l *life) commands() (list []Command) {
 	add := func(does, format string, values ...any) {
 		list = append(list, Command{fmt.Sprintf(format, values...), does})
 	}
-	pod := l.status.Pod
+	pod, agent := l.names()
 	switch l.status.State {
 	case "":
 		add("see whether an operator runs", "%s get pods -n agentsession-system", l.Tools.Kubectl)
 	case v1alpha1.StateStarting:
-		if pod != nil {
-			add("see what its pod waits for", "%s events -n %s --for pod/%s", l.Tools.Kubectl, l.Session.Namespace, pod.Name)
-			add("read what its agent writes", "%s logs -n %s %s --all-containers --tail=50", l.Tools.Kubectl, l.Session.Namespace, pod.Name)
+		if pod != "" {
+			add("see what its pod waits for", "%s events -n %s --for pod/%s", l.Tools.Kubectl, l.Session.Namespace, pod)
+			add("read what its agent writes", "%s logs -n %s %s --all-containers --tail=50", l.Tools.Kubectl, l.Session.Namespace, pod)
 		}
 		add("give the start up", "%s stop %s", l.Tools.Self, name)
 	case v1alpha1.StateActive, v1alpha1.StateIdle:
-		if pod != nil {
-			add("read what its agent writes", "%s logs -n %s %s --all-containers --tail=50 --follow", l.Tools.Kubectl, l.Session.Namespace, pod.Name)
+		if pod != "" {
+			add("read what its agent writes", "%s logs -n %s %s --all-containers --tail=50 --follow", l.Tools.Kubectl, l.Session.Namespace, pod)
 		}
 		if lifecycle.StopByHand(l.Session).Not == "" {
 			add("stop it now", "%s stop %s", l.Tools.Self, name)
@@ -39,8 +59,8 @@ func (l *life) commands() (list []Command) {
 		}
 		add(does, "%s wake %s", l.Tools.Self, name)
 	}
-	if ref := l.Session.Spec.RuntimeRef; ref != nil {
-		add("see how its runtime's other sessions do", "%s explain runtime/%s -n %s", l.Tools.Self, ref.Name, l.Session.Namespace)
+	if agent != "" {
+		add("see how its runtime's other sessions do", "%s explain runtime/%s -n %s", l.Tools.Self, agent, l.Session.Namespace)
 	}
 	add("watch what becomes of it", "%s watch %s", l.Tools.Self, name)
 	return list

@@ -34,7 +34,7 @@ func RowOf(now time.Time, session *v1alpha1.AgentSession) Row {
 	}
 	row.Alarming = alarming(session, row.Why)
 	if ref := session.Spec.RuntimeRef; ref != nil {
-		row.Runtime = ref.Name
+		row.Runtime = lifecycle.Printable(ref.Name)
 	}
 	if s.Pod != nil {
 		row.Pod, row.Node = lifecycle.Printable(s.Pod.Name), cmp.Or(lifecycle.Printable(s.Pod.Node), none)

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/agentsession/agentsession/internal/lifecycle"
@@ -25,7 +26,7 @@ type Chapter struct {
 
 // Command is one that a user may type.
 type Command struct {
-	// Line is the whole command.
+	// Line is the whole command: it has no name that a shell would take for more than a name.
 	Line string
 	// Does says what it is for.
 	Does string
@@ -50,13 +51,23 @@ func (s Story) Text(mark func(string) string) string {
 		}
 		b.WriteString("\n" + mark(chapter.Heading) + "\n")
 		for _, line := range chapter.Lines {
-			b.WriteString(wrap(line))
+			b.WriteString(wrap(shown(line)))
 		}
 		for _, command := range chapter.Commands {
 			b.WriteString(wrap(upper(command.Does)+":") + "    " + command.Line + "\n")
 		}
 	}
 	return b.String()
+}
+
+// shown is a text without what a terminal would obey, of whoever wrote it.
+func shown(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
 }
 
 // wrap breaks a line between words, and indents it. A moment at its beginning stands
