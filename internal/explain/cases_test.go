@@ -165,6 +165,12 @@ func clocked(c v1alpha1.IdleClock) change {
 	return func(s *v1alpha1.AgentSession) { s.Status.Runtime.Ping.IdleClock = c }
 }
 
+// ofTemplate has no runtime: a gateway does not call it.
+func ofTemplate(s *v1alpha1.AgentSession) {
+	s.Spec.RuntimeRef, s.Spec.RuntimeSessionID = nil, ""
+	s.Status.Runtime, s.Status.Traffic = nil, nil
+}
+
 func event(at time.Duration, kind, reason, message string) corev1.Event {
 	return corev1.Event{Type: kind, Reason: reason, Message: message, EventTime: metav1.NewMicroTime(now.Add(-at))}
 }
@@ -234,6 +240,7 @@ func sessions() map[string]explain.Known {
 		"new-and-nobody-looks": session("", func(s *v1alpha1.AgentSession) { s.Status = v1alpha1.AgentSessionStatus{} }),
 		"starting-agent-not-there-yet": session("Starting", starts(50*time.Second), stopsNext(80*time.Second, v1alpha1.StopStartTimeout),
 			with(ready("Starting", "The agent's container has started, and the agent is not healthy yet: connection refused."))),
+		"starting-is-to-stop": session("Starting", starts(20*time.Second), with(ready("Starting", "The agent's container has not started yet.")), func(s *v1alpha1.AgentSession) { s.Spec.DesiredState = v1alpha1.DesiredStopped }),
 		"starting-again-beside-the-last": session("Stopping", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]), func(s *v1alpha1.AgentSession) {
 			s.Spec.Activation, s.Status.History, s.Status.LastTermination.At, s.Status.LastTermination.DueAt = 2, nil, nil, agoPtr(4*time.Second)
 			with(ready("Stopping", `The compute is being taken away. The next one waits: the volume "data" of pod research-1 cannot be shared with another.`))(s)
@@ -244,12 +251,16 @@ func sessions() map[string]explain.Known {
 		"active-may-get-stuck":            session("Active", running(time.Hour), busyFor(40*time.Minute), detects(v1alpha1.StuckReport)),
 		"active-will-be-stopped-as-stuck": session("Active", running(time.Hour), busyFor(40*time.Minute), detects(v1alpha1.StuckStop), stopsNext(80*time.Minute, v1alpha1.StopStuckBusy)),
 		"active-strict":                   session("Active", running(time.Hour), busyFor(time.Minute), clocked(v1alpha1.IdleClockAgentCoreStrict)),
+		"active-and-too-old":              session("Active", running(8*time.Hour+3*time.Minute), busyFor(time.Minute), stopsNext(-3*time.Minute, v1alpha1.StopMaxLifetime)),
+		"active-and-too-old-unsaid":       session("Active", running(8*time.Hour+3*time.Minute), busyFor(time.Minute), func(s *v1alpha1.AgentSession) { s.Status.NextStop = nil }),
 		"active-is-to-stop":               session("Active", running(time.Hour), busyFor(time.Minute), func(s *v1alpha1.AgentSession) { s.Spec.DesiredState = v1alpha1.DesiredStopped }),
 		"active-is-replaced":              session("Active", running(time.Hour), busyFor(time.Minute), func(s *v1alpha1.AgentSession) { s.Spec.Activation = 2 }),
 		"idle-by-the-operators-clock":     session("Idle", running(time.Hour), idleFor(9*time.Minute), clocked(v1alpha1.IdleClockObserved)),
 		"idle-since-its-start":            session("Idle", running(2*time.Minute), func(s *v1alpha1.AgentSession) { s.Status.IdleSince = s.Status.HealthyAt }, stopsNext(13*time.Minute, v1alpha1.StopIdleTimeout)),
 		"idle-and-due":                    session("Idle", running(time.Hour), idleFor(15*time.Minute+8*time.Second)),
 		"idle-and-long-due":               session("Idle", running(time.Hour), idleFor(25*time.Minute)),
+		"idle-of-a-template":              session("Idle", running(time.Hour), idleFor(9*time.Minute), ofTemplate),
+		"idle-says-busy":                  session("Idle", running(time.Hour), busyFor(20*time.Minute), idleFor(16*time.Minute), detects(v1alpha1.StuckReport), clocked(v1alpha1.IdleClockAgentCoreStrict), stopsNext(time.Minute, v1alpha1.StopIdleTimeout)),
 		"idle-scaled":                     session("Idle", running(time.Minute), idleFor(30*time.Second), func(s *v1alpha1.AgentSession) { s.Status.TimeScale = 12 }, stopsNext(45*time.Second, v1alpha1.StopIdleTimeout)),
 		"idle-and-being-deleted":          session("Idle", running(time.Hour), idleFor(9*time.Minute), func(s *v1alpha1.AgentSession) { s.DeletionTimestamp = agoPtr(time.Second) }),
 		"stopped-and-never-ran": session("Stopped", func(s *v1alpha1.AgentSession) {
@@ -260,6 +271,7 @@ func sessions() map[string]explain.Known {
 		}),
 		"stopped-and-woken":         session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]), func(s *v1alpha1.AgentSession) { s.Spec.Activation = 2 }),
 		"stopped-and-to-be-deleted": session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]), func(s *v1alpha1.AgentSession) { s.Spec.TTLSecondsAfterStopped = new(int32(86400)) }),
+		"stopped-and-not-deleted":   session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]), func(s *v1alpha1.AgentSession) { s.Spec.TTLSecondsAfterStopped = new(int32(300)) }),
 		"stopped-twice-over":        session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]), func(s *v1alpha1.AgentSession) { s.Spec.DesiredState = v1alpha1.DesiredStopped }),
 		"stuck-BusyTooLong": session("Active", running(4*time.Hour), busyFor(3*time.Hour), detects(v1alpha1.StuckReport), with(told(v1alpha1.ConditionStuck, metav1.ConditionTrue, v1alpha1.ReasonBusyTooLong,
 			`The agent is busy for longer than it should be: HealthyBusy for 2h0m0s; its oldest task is "index" of 2h10m0s. It costs until its maximal lifetime; set spec.desiredState to Stopped to end it.`))),

@@ -42,7 +42,9 @@ func (l *life) commands() (list []Command) {
 			add("see what its pod waits for", "%s events -n %s --for pod/%s", l.Tools.Kubectl, l.Session.Namespace, pod)
 			add("read what its agent writes", "%s logs -n %s %s --all-containers --tail=50", l.Tools.Kubectl, l.Session.Namespace, pod)
 		}
-		add("give the start up", "%s stop %s", l.Tools.Self, name)
+		if lifecycle.StopByHand(l.Session).Not == "" {
+			add("give the start up", "%s stop %s", l.Tools.Self, name)
+		}
 	case v1alpha1.StateActive, v1alpha1.StateIdle:
 		if pod != "" {
 			add("read what its agent writes", "%s logs -n %s %s --all-containers --tail=50 --follow", l.Tools.Kubectl, l.Session.Namespace, pod)

@@ -35,8 +35,10 @@ func (l *life) next() []string {
 }
 
 func (l *life) nextOfStart() []string {
-	c := troubled(l.status)
+	c, asked := troubled(l.status), l.asked()
 	switch {
+	case asked != "":
+		return []string{asked}
 	case c != nil && lifecycle.Refuses(c.Reason) && l.status.Pod == nil:
 		return []string{"It is tried again, ever more slowly, for as long as it takes: a start that is refused has no limit."}
 	case l.status.NextStop == nil && l.status.Pod != nil:
@@ -65,15 +67,24 @@ func (l *life) foreseen() string {
 	return fmt.Sprintf("%s %s.", stop.Reason, when)
 }
 
-func (l *life) nextOfLiving() (lines []string) {
+// asked is what was asked of a session that lives, which goes before all else; empty if
+// nothing was.
+func (l *life) asked() string {
 	spec := &l.Session.Spec
 	switch {
 	case l.Session.DeletionTimestamp != nil:
-		return []string{"It is stopped at once (StopRequested), and is gone then."}
+		return "It is stopped at once (StopRequested), and is gone then."
 	case spec.DesiredState == v1alpha1.DesiredStopped:
-		return []string{"It is stopped at once (StopRequested): spec.desiredState is Stopped."}
+		return "It is stopped at once (StopRequested): spec.desiredState is Stopped."
 	case spec.Activation > l.status.Activation:
-		return []string{fmt.Sprintf("Its compute is replaced at once: spec.activation asks for activation %d.", spec.Activation)}
+		return fmt.Sprintf("Its compute is replaced at once: spec.activation asks for activation %d.", spec.Activation)
+	}
+	return ""
+}
+
+func (l *life) nextOfLiving() (lines []string) {
+	if asked := l.asked(); asked != "" {
+		return []string{asked}
 	}
 	if stop := l.status.NextStop; stop != nil {
 		lines = append(lines, l.foreseen())
@@ -89,7 +100,7 @@ func (l *life) nextOfLiving() (lines []string) {
 	}
 	if l.status.Pod != nil && !l.isNext(v1alpha1.StopMaxLifetime) {
 		at := l.status.Pod.CreatedAt.Add(l.policy.Max)
-		lines = append(lines, fmt.Sprintf("MaxLifetime comes at the latest: %s, whatever it does.", future(l.now, at)))
+		lines = append(lines, fmt.Sprintf("MaxLifetime comes at the latest, whatever it does: %s.", future(l.now, at)))
 	}
 	return lines
 }
@@ -113,7 +124,7 @@ func (l *life) isNext(reason v1alpha1.StopReason) bool {
 
 // stuckAt is when a session that is busy counts as stuck; zero if it does not.
 func (l *life) stuckAt() time.Time {
-	if l.policy.StuckAfter == 0 || l.status.PingStatus != string(contract.HealthyBusy) || l.status.PingStatusSince == nil {
+	if l.policy.StuckAfter == 0 || l.status.State != v1alpha1.StateActive || l.status.PingStatus != string(contract.HealthyBusy) || l.status.PingStatusSince == nil {
 		return time.Time{}
 	}
 	return l.status.PingStatusSince.Add(l.policy.StuckAfter)
@@ -152,15 +163,7 @@ func (l *life) changes() (lines []string) {
 	case v1alpha1.StateActive:
 		return append(lines, l.changesOfActive()...)
 	case v1alpha1.StateIdle:
-		if l.advances() {
-			lines = append(lines, "- An agent whose time_of_last_update says when its status last changed; or ping.idleClock Observed, which does not go by it.")
-			return append(lines, l.changesByHand()...)
-		}
-		lines = append(lines, "- A call through the gateway: its idle time counts anew from the call's end.")
-		if l.policy.Check != v1alpha1.PingCheckMCP {
-			lines = append(lines, "- An agent that says HealthyBusy: it is Active then.")
-		}
-		return append(lines, l.changesByHand()...)
+		return append(lines, l.changesOfIdle()...)
 	case v1alpha1.StateStopping, v1alpha1.StateStopped:
 		return append(lines, l.changesOfStopped()...)
 	}
@@ -181,6 +184,20 @@ func (l *life) changesOfActive() (lines []string) {
 	}
 	if l.inUse() {
 		lines = append(lines, "- The end of the call in flight.")
+	}
+	return append(lines, l.changesByHand()...)
+}
+
+func (l *life) changesOfIdle() (lines []string) {
+	if l.advances() {
+		lines = append(lines, "- An agent whose time_of_last_update says when its status last changed; or ping.idleClock Observed, which does not go by it.")
+		return append(lines, l.changesByHand()...)
+	}
+	if l.Session.Spec.RuntimeRef != nil { // others are not called by a gateway
+		lines = append(lines, "- A call through the gateway: its idle time counts anew from the call's end.")
+	}
+	if l.policy.Check != v1alpha1.PingCheckMCP && l.status.PingStatus != string(contract.HealthyBusy) {
+		lines = append(lines, "- An agent that says HealthyBusy: it is Active then.")
 	}
 	return append(lines, l.changesByHand()...)
 }

@@ -56,7 +56,10 @@ func nextOf(now time.Time, session *v1alpha1.AgentSession) string {
 			return none
 		}
 		gone := s.LastTermination.At.Add(seconds(int64(*ttl)) / time.Duration(max(s.TimeScale, 1)))
-		return "deletion in " + brief(gone.Sub(now))
+		if left := gone.Sub(now); left > 0 {
+			return "deletion in " + brief(left)
+		}
+		return "deletion is due"
 	case s.NextStop == nil:
 		return none
 	}

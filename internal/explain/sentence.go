@@ -27,7 +27,7 @@ func Sentence(session *v1alpha1.AgentSession, zone *time.Location) string {
 	case v1alpha1.StateActive:
 		return "Active: " + working(s)
 	case v1alpha1.StateIdle:
-		return "Idle" + comes(s, zone)
+		return "Idle" + comes(session, zone)
 	case v1alpha1.StateStopping:
 		return "Stopping" + lastWhy(s)
 	case v1alpha1.StateStopped:
@@ -53,12 +53,13 @@ func working(s *v1alpha1.AgentSessionStatus) string {
 
 // comes says which stop comes next. That of a session with work would change with each
 // call.
-func comes(s *v1alpha1.AgentSessionStatus, zone *time.Location) string {
-	if s.NextStop == nil {
+func comes(session *v1alpha1.AgentSession, zone *time.Location) string {
+	stop := session.Status.NextStop
+	if stop == nil {
 		return ""
 	}
-	at := fmt.Sprintf(": %s at %s", s.NextStop.Reason, s.NextStop.At.In(zone).Format(time.TimeOnly))
-	if s.NextStop.Reason == v1alpha1.StopIdleTimeout {
+	at := fmt.Sprintf(": %s at %s", stop.Reason, stop.At.In(zone).Format(time.TimeOnly))
+	if stop.Reason == v1alpha1.StopIdleTimeout && session.Spec.RuntimeRef != nil {
 		at += ", unless it is called"
 	}
 	return at

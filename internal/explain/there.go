@@ -12,7 +12,7 @@ import (
 // there says what AgentCore would do differently.
 func (l *life) there() (lines []string) {
 	if scale := l.status.TimeScale; scale > 1 {
-		lines = append(lines, fmt.Sprintf("- All durations are %d times as long there: this operator runs with --time-scale.", scale))
+		lines = append(lines, fmt.Sprintf("- Durations are longer there, most of them %d times: this operator runs with --time-scale.", scale))
 	}
 	lines = append(lines, l.thereOfPings()...)
 	switch l.status.State {
@@ -34,7 +34,7 @@ func (l *life) there() (lines []string) {
 }
 
 func (l *life) thereOfLiving() (lines []string) {
-	if l.policy.StuckAfter > 0 && l.status.PingStatus == string(contract.HealthyBusy) {
+	if !l.stuckAt().IsZero() {
 		lines = append(lines, "- "+laws[v1alpha1.StopStuckBusy].there)
 	}
 	switch c := troubled(l.status); {

@@ -59,7 +59,10 @@ func past(now, at time.Time) string {
 	return fmt.Sprintf("%s (%s ago)", clock(now, at), span(max(now.Sub(at), 0)))
 }
 
-// future says when something will be.
+// future says when something will be. What should have been is an operator's to do.
 func future(now, at time.Time) string {
+	if late := now.Sub(at); late >= 0 {
+		return fmt.Sprintf("at %s, which was %s ago: look whether an operator runs", clock(now, at), span(late))
+	}
 	return fmt.Sprintf("at %s, in %s", clock(now, at), span(at.Sub(now)))
 }
