@@ -35,6 +35,7 @@ type cluster struct {
 	kubeconfig string // its path; empty if it is the user's current one
 	top        string // of this repository
 	changed    []changed
+	isolated   []string // namespaces with a network policy, before the demo changed an operator's deployment; nil if it has not
 }
 
 const fieldOwner = client.FieldOwner("demo")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/controllers"
 )
 
 // borrowed tells whether the cluster is the user's own.
@@ -42,8 +44,26 @@ func (c *cluster) note(ctx context.Context, plain *unstructured.Unstructured) er
 	case err != nil:
 		return fmt.Errorf("look for the deployment %s: %w", plain.GetName(), err)
 	}
+	if found != nil && c.isolated == nil {
+		if c.isolated, err = c.policies(ctx); err != nil {
+			return err
+		}
+	}
 	c.changed = append(c.changed, changed{found: found, plain: plain.DeepCopy()})
 	return nil
+}
+
+// policies are the namespaces with an operator's network policy.
+func (c *cluster) policies(ctx context.Context) ([]string, error) {
+	var all networkingv1.NetworkPolicyList
+	if err := c.api.List(ctx, &all, client.MatchingFields{"metadata.name": controllers.NetworkPolicyName}); err != nil {
+		return nil, fmt.Errorf("list the network policies of agents: %w", err)
+	}
+	namespaces := []string{}
+	for i := range all.Items {
+		namespaces = append(namespaces, all.Items[i].Namespace)
+	}
+	return namespaces, nil
 }
 
 // spare refuses a borrowed cluster where others' sessions would live faster.
@@ -97,7 +117,12 @@ func (c *cluster) giveBack(ctx context.Context, out *screen) error {
 		return failed
 	}
 	out.print(left(c.changed)...)
-	return nil
+	if c.isolated == nil { // what a new operator made goes with it
+		return nil
+	}
+	now, err := c.policies(ctx)
+	out.print(leftBehind(c.isolated, now)...)
+	return err
 }
 
 func (c *cluster) restore(ctx context.Context, d changed) error {
@@ -143,6 +168,17 @@ func left(all []changed) []line {
 		line{{plain, "  kubectl delete namespace " + namespace}, {dim, "   # take the demo's sessions away"}})
 	if slices.ContainsFunc(all, func(d changed) bool { return d.found == nil }) {
 		lines = append(lines, line{{plain, "  " + takeAway}, {dim, "   # take away what is new"}})
+	}
+	return lines
+}
+
+// leftBehind says which namespaces of others have got a network policy by the demo's
+// operator. The one that was found may want none there.
+func leftBehind(found, now []string) (lines []line) {
+	for _, ns := range now {
+		if ns != namespace && !slices.Contains(found, ns) {
+			lines = append(lines, line{{plain, "  kubectl delete networkpolicy -n " + ns + " " + controllers.NetworkPolicyName}, {dim, "   # new there, as " + ns + " has sessions"}})
+		}
 	}
 	return lines
 }

@@ -52,6 +52,12 @@ func TestLeft(t *testing.T) {
 	}
 }
 
+func TestPoliciesThatAreNewAreTold(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(leftBehind([]string{"a"}, []string{"a", namespace})).To(BeEmpty())
+	g.Expect(rendered(leftBehind([]string{"a"}, []string{"a", "b", namespace}), false)).To(ContainSubstring("kubectl delete networkpolicy -n b agentsession-agents"))
+}
+
 func TestOthersSessionsAreSpared(t *testing.T) {
 	g := NewWithT(t)
 	session := func(namespace string, state v1alpha1.SessionState) (s v1alpha1.AgentSession) {
