@@ -1,0 +1,295 @@
+package lint
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+const (
+	// atRest is for how many periods an agent is watched before it is called.
+	atRest = 3
+	// waiting is how long an answer to a ping is waited for. A late one is a breach, and
+	// how late it is says more than that it was.
+	waiting = 5 * time.Second
+	// maxHeader bounds the bytes before the body of an answer.
+	maxHeader = 64 << 10
+)
+
+// Options say how an agent is watched.
+type Options struct {
+	// Base is where it is, as http://127.0.0.1:8080.
+	Base string
+	// Host is what requests name as their host; empty: that of Base.
+	Host string
+	// Protocol that it speaks; HTTP by default.
+	Protocol v1alpha1.ServerProtocol
+	// Path that it is called at; the protocol's by default.
+	Path string
+	// Question that it is asked; the protocol's by default.
+	Question lifecycle.Question
+	// For is how long it is watched, after the last call if it is called, each of which
+	// may take as long. 30 s by default.
+	For time.Duration
+	// Period is the time between two pings; contract.PingPeriod by default.
+	Period time.Duration
+	// Slow is from when on an answer to a ping is late: 1.5 s by default, the operator's
+	// limit. Wait is how long one is waited for.
+	Slow, Wait time.Duration
+	// Invoke has it called, twice.
+	Invoke bool
+	// Payload of the calls; {} by default.
+	Payload []byte
+	// SessionID that the calls name.
+	SessionID string
+	// Elsewhere are addresses where an agent on loopback is that listens on all. By
+	// default they are this machine's.
+	Elsewhere []netip.Addr
+}
+
+func (o Options) withDefaults() Options {
+	o.For = cmp.Or(o.For, 30*time.Second)
+	o.Period = cmp.Or(o.Period, contract.PingPeriod)
+	o.Slow = cmp.Or(o.Slow, contract.PingPeriod*3/4)
+	o.Wait = cmp.Or(o.Wait, waiting)
+	o.Protocol = cmp.Or(o.Protocol, v1alpha1.ProtocolHTTP)
+	o.Path = cmp.Or(o.Path, lifecycle.ProtocolOf(v1alpha1.ProtocolConfiguration{ServerProtocol: o.Protocol}).Path)
+	if o.Protocol == v1alpha1.ProtocolMCP {
+		o.Question.MCP = cmp.Or(o.Question.MCP, o.Path)
+	}
+	return o
+}
+
+// watcher watches one agent.
+type watcher struct {
+	Options
+	client *http.Client
+
+	mu    sync.Mutex
+	pings []Ping
+}
+
+// Watch asks an agent for a while, and calls it if it may. That nobody is there is an
+// error; whatever else an agent does is an observation.
+func Watch(ctx context.Context, o Options) (Observation, error) {
+	given := o.Payload != nil
+	w := &watcher{Options: o.withDefaults(), client: newClient()}
+	if !given {
+		w.Payload = []byte("{}")
+	}
+	seen := Observation{Protocol: w.Protocol, Question: w.Question, Period: w.Period, Slow: w.Slow, OwnPayload: given}
+	first := w.ping(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return seen, context.Cause(ctx) //nolint:wrapcheck // the caller's own end
+	case first.Answer.Failure == lifecycle.FailureConnect:
+		return seen, fmt.Errorf("nobody is at %s: %s", w.Base, cmp.Or(first.Answer.Detail, "no connection"))
+	}
+	w.pings = []Ping{first}
+	asking, stop := context.WithCancel(ctx)
+	defer stop()
+	var pinger sync.WaitGroup
+	pinger.Go(func() { w.pingOn(asking) })
+	seen.Listens = w.listens(ctx)
+	if w.Invoke {
+		seen.Calls = w.callTwice(ctx)
+	}
+	pause(ctx, w.For)
+	stop()
+	pinger.Wait()
+	seen.Pings = w.pings
+	return seen, context.Cause(ctx) //nolint:wrapcheck // the caller's own end, if it came
+}
+
+// newClient goes nowhere else than it is told to, and decodes nothing. A connection is
+// for one request.
+func newClient() *http.Client {
+	return &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport:     &http.Transport{DisableCompression: true, DisableKeepAlives: true, MaxResponseHeaderBytes: maxHeader},
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// pingOn asks every period until ctx ends. A ping that this cuts off says nothing.
+func (w *watcher) pingOn(ctx context.Context) {
+	due := time.NewTicker(w.Period)
+	defer due.Stop()
+	for {
+		select {
+		case <-due.C:
+		case <-ctx.Done():
+			return
+		}
+		p := w.ping(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		w.mu.Lock()
+		w.pings = append(w.pings, p)
+		w.mu.Unlock()
+	}
+}
+
+func (w *watcher) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, method, w.Base+path, body)
+	if err != nil {
+		return nil, fmt.Errorf("make a request: %w", err)
+	}
+	r.Host = w.Host
+	r.Header.Set("User-Agent", "agentsession-lint")
+	return r, nil
+}
+
+func (w *watcher) ping(ctx context.Context) Ping {
+	ctx, cancel := context.WithTimeout(ctx, w.Wait)
+	defer cancel()
+	p := Ping{Asked: time.Now()}
+	p.Answer = w.ask(ctx, &p)
+	p.Took = time.Since(p.Asked)
+	return p
+}
+
+// ask asks, and has the operator's rules judge the answer.
+func (w *watcher) ask(ctx context.Context, p *Ping) lifecycle.Answer {
+	method, path, body := http.MethodGet, contract.PingPath, ""
+	if w.Question.MCP != "" {
+		method, path, body = http.MethodPost, w.Question.MCP, contract.MCPPing
+	}
+	r, err := w.request(ctx, method, path, strings.NewReader(body))
+	if err != nil {
+		return lifecycle.Answer{Failure: lifecycle.FailureProtocol, Detail: lifecycle.Printable(err.Error())}
+	}
+	if w.Question.MCP != "" {
+		r.Header.Set("Accept", "application/json, text/event-stream")
+		r.Header.Set("Content-Type", "application/json")
+	}
+	response, err := w.client.Do(r)
+	if err != nil {
+		return unanswered(w.Question, err)
+	}
+	defer response.Body.Close() //nolint:errcheck // nothing to be done about it
+	p.Code, p.ContentType = response.StatusCode, lifecycle.Printable(response.Header.Get("Content-Type"))
+	return w.judge(response, p)
+}
+
+// judge reads the body if it says something: that of a 101 has no end, and deadlines do
+// not hold for it.
+func (w *watcher) judge(response *http.Response, p *Ping) lifecycle.Answer {
+	q, location := w.Question, response.Header.Get("Location")
+	if q.MCP != "" && response.StatusCode != http.StatusBadRequest {
+		return q.JudgeMCP(response.StatusCode, location, nil) // its body may be a stream
+	}
+	if response.StatusCode != http.StatusOK && response.StatusCode < http.StatusBadRequest {
+		return q.Refused(response.StatusCode, location)
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, contract.MaxPingBytes+1))
+	p.Body = body[:min(len(body), contract.MaxPingBytes)]
+	switch {
+	case q.MCP != "":
+		return q.JudgeMCP(response.StatusCode, location, body)
+	case response.StatusCode != http.StatusOK:
+		return q.JudgeRefusal(response.StatusCode, location, body)
+	case err != nil:
+		return unanswered(q, err)
+	}
+	if encoding := response.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return q.Encoded(encoding)
+	}
+	return q.Judge(body) // which takes one that is too large for that
+}
+
+// unanswered tells how a request failed that has no whole answer.
+func unanswered(q lifecycle.Question, err error) lifecycle.Answer {
+	var timeout interface{ Timeout() bool }
+	var number syscall.Errno
+	switch {
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return lifecycle.Answer{Failure: lifecycle.FailureTimeout}
+	case errors.As(err, &number):
+		return lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: number.Error()}
+	case errors.Is(err, io.EOF):
+		return lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: "connection closed without an answer"}
+	case isDial(err):
+		return lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: lifecycle.Printable(err.Error())}
+	}
+	return lifecycle.Answer{Failure: lifecycle.FailureProtocol, Detail: lifecycle.Printable(fmt.Sprintf("%s was not answered in HTTP/1.1: %s", q, inner(err)))}
+}
+
+func isDial(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// inner leaves out what http.Client puts before an error.
+func inner(err error) string {
+	text := err.Error()
+	if wrapped := errors.Unwrap(err); wrapped != nil {
+		text = wrapped.Error()
+	}
+	return strings.TrimPrefix(text, "net/http: ")
+}
+
+// listens looks whether an agent that is asked on loopback is on other addresses of this
+// machine.
+func (w *watcher) listens(ctx context.Context) Listens {
+	to, err := netip.ParseAddrPort(strings.TrimPrefix(w.Base, "http://"))
+	if err != nil || !to.Addr().IsLoopback() {
+		return ListensUnknown
+	}
+	elsewhere := w.Elsewhere
+	if elsewhere == nil {
+		elsewhere = ownAddresses(to.Addr().Is4())
+	}
+	refused := 0
+	for _, addr := range elsewhere {
+		dialer := net.Dialer{Timeout: time.Second}
+		conn, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(addr, to.Port()).String())
+		if err == nil {
+			_ = conn.Close()
+			return ListensWide
+		}
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			refused++
+		}
+	}
+	if refused == 0 || refused < len(elsewhere) {
+		return ListensUnknown
+	}
+	return ListensLoopback
+}
+
+// ownAddresses are those of this machine that others may reach it at.
+func ownAddresses(four bool) (addrs []netip.Addr) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	for _, one := range all {
+		prefix, err := netip.ParsePrefix(one.String())
+		if err == nil && prefix.Addr().Is4() == four && prefix.Addr().IsGlobalUnicast() && !slices.Contains(addrs, prefix.Addr()) {
+			addrs = append(addrs, prefix.Addr())
+		}
+	}
+	return addrs
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lint"
+)
+
+// start runs an agent until the test ends, and returns where it is.
+func start(t *testing.T, args ...string) string {
+	t.Helper()
+	g := NewWithT(t)
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	read, write := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), write) }()
+	t.Cleanup(func() {
+		stop()
+		g.Eventually(ended).WithTimeout(time.Minute).Should(Receive(BeNil()))
+	})
+	line, err := bufio.NewReader(read).ReadString('\n')
+	g.Expect(err).NotTo(HaveOccurred())
+	return "http://" + strings.TrimSpace(strings.TrimPrefix(line, "listening on "))
+}
+
+// quick are options with which a watch is short, and with which no busy machine makes an
+// agent slow.
+func quick(base string, f fault) lint.Options {
+	o := lint.Options{
+		Base: base, Period: 250 * time.Millisecond, For: 2500 * time.Millisecond, Slow: time.Minute, Wait: time.Minute,
+		Invoke: f.called, SessionID: "lint-" + strings.Repeat("0", 40), Elsewhere: []netip.Addr{},
+	}
+	if f.mcp {
+		o.Protocol = v1alpha1.ProtocolMCP
+	}
+	switch f.breaks {
+	case "stamp-advances":
+		o.Period, o.For = time.Second, 6*time.Second // stamps count whole seconds
+	case "ping-slow", "ping-blocked-by-call":
+		o.Slow, o.Wait, o.For = slowness*3/4, slowness*5/4, slowness*5/4
+	case "invocations-fail", "invocations-missing":
+		o.Payload = []byte(`{"prompt":"x"}`)
+	case "loopback-only":
+		o.Elsewhere = []netip.Addr{netip.MustParseAddr("127.0.0.2")} // where all of a Linux machine's agents are
+	}
+	return o
+}
+
+// found are the rules of findings.
+func found(r lint.Report, severities ...lint.Severity) (ids []string) {
+	for _, f := range r.Findings {
+		if slices.Contains(severities, f.Severity) {
+			ids = append(ids, f.ID)
+		}
+	}
+	return ids
+}
+
+// TestFaults: each is found, and nothing else of that agent.
+func TestFaults(t *testing.T) {
+	places := make(chan struct{}, 24) // they wait more than they work
+	var all sync.WaitGroup
+	defer all.Wait()
+	for name, f := range faults {
+		base := start(t, "-fault", name)
+		all.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			seen, err := lint.Watch(t.Context(), quick(base, f))
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				return
+			}
+			report := lint.Judge(base, &seen)
+			ids := found(report, lint.Error, lint.Warning)
+			if f.breaks == "loopback-only" {
+				ids = found(report, lint.Error, lint.Warning, lint.Note)
+			}
+			if !slices.Equal(ids, []string{f.breaks}) {
+				t.Errorf("%s: found %v, not %s alone\n%s", name, ids, f.breaks, report.Text())
+			}
+		})
+	}
+}
+
+// TestNoFault: an agent without one has nothing to mend, called or not.
+func TestNoFault(t *testing.T) {
+	g := NewWithT(t)
+	o := quick(start(t), fault{called: true})
+	o.For = 5 * time.Second
+	seen, err := lint.Watch(t.Context(), o)
+	g.Expect(err).NotTo(HaveOccurred())
+	report := lint.Judge(o.Base, &seen)
+	g.Expect(report.Findings).To(BeEmpty(), report.Text())
+	var open []string
+	for _, u := range report.Unchecked {
+		open = append(open, u.Rule)
+	}
+	g.Expect(open).To(ConsistOf("mcp-ping-refused", "stream-buffered", "loopback-only"), "all others were looked at")
+}
+
+// TestNoFaultOfAnMCPServer: the rules of GET /ping say nothing of it.
+func TestNoFaultOfAnMCPServer(t *testing.T) {
+	g := NewWithT(t)
+	o := quick(start(t), fault{mcp: true})
+	seen, err := lint.Watch(t.Context(), o)
+	g.Expect(err).NotTo(HaveOccurred())
+	report := lint.Judge(o.Base, &seen)
+	g.Expect(report.Findings).To(BeEmpty(), report.Text())
+	g.Expect(report.Unchecked).To(ContainElements(HaveField("Rule", "stamp-missing"), HaveField("Rule", "ping-not-json")))
+	g.Expect(report.Unchecked).NotTo(ContainElement(HaveField("Rule", "mcp-ping-refused")))
+}
+
+// TestEveryRuleHasAFault: of each rule an agent is there that breaks it.
+func TestEveryRuleHasAFault(t *testing.T) {
+	g := NewWithT(t)
+	broken := map[string]string{}
+	for name, f := range faults {
+		broken[f.breaks] = cmp.Or(broken[f.breaks], name)
+	}
+	for _, rule := range lint.Rules() {
+		g.Expect(broken).To(HaveKey(rule.ID))
+		delete(broken, rule.ID)
+	}
+	g.Expect(broken).To(BeEmpty(), "faults that no rule is for")
+}
+
+// TestNobodyThere is no finding: nothing was seen.
+func TestNobodyThere(t *testing.T) {
+	_, err := lint.Watch(t.Context(), lint.Options{Base: "http://127.0.0.1:1"})
+	NewWithT(t).Expect(err).To(MatchError("nobody is at http://127.0.0.1:1: connection refused"))
+}
+
+func TestUnknownFault(t *testing.T) {
+	NewWithT(t).Expect(run(t.Context(), []string{"-fault", "none"}, io.Discard)).To(MatchError(ContainSubstring(`-fault is "none", and there is none of that name`)))
+}
