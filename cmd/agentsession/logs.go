@@ -12,9 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
@@ -65,14 +63,11 @@ func (l *logs) show(ctx context.Context, name string) error {
 	} else if err != nil {
 		return l.inWords(err)
 	}
-	pod := &corev1.Pod{}
-	if f.Status.Pod != nil {
-		err = l.Get(ctx, client.ObjectKey{Namespace: f.Namespace, Name: f.Status.Pod.Name}, pod)
+	pod, err := l.podOf(ctx, f)
+	if err != nil {
+		return err
 	}
-	switch {
-	case err != nil && !apierrors.IsNotFound(err):
-		return l.inWords(err)
-	case f.Status.Pod == nil || err != nil || pod.UID != f.Status.Pod.UID:
+	if pod == nil {
 		return noCompute(f)
 	}
 	switch err := l.stream(ctx, pod); {
@@ -85,6 +80,22 @@ func (l *logs) show(ctx context.Context, name string) error {
 	return nil //nolint:nilerr // it is to end
 }
 
+// podOf is the compute of a session; nil if it has none. A pod by its name that is another is none.
+func (c *cluster) podOf(ctx context.Context, f found) (*corev1.Pod, error) {
+	if f.Status.Pod == nil {
+		return nil, nil
+	}
+	pod := &corev1.Pod{}
+	err := c.Get(ctx, client.ObjectKey{Namespace: f.Namespace, Name: f.Status.Pod.Name}, pod)
+	switch {
+	case apierrors.IsNotFound(err), err == nil && pod.UID != f.Status.Pod.UID:
+		return nil, nil
+	case err != nil:
+		return nil, c.inWords(err)
+	}
+	return pod, nil
+}
+
 // noCompute says why there is no log, and how the last compute ended.
 func noCompute(f found) error {
 	last := f.Status.LastTermination
@@ -95,13 +106,9 @@ func noCompute(f found) error {
 }
 
 func (l *logs) stream(ctx context.Context, pod *corev1.Pod) error {
-	http, err := rest.HTTPClientFor(l.config)
+	pods, err := l.pods()
 	if err != nil {
-		return fmt.Errorf("make a client: %w", err)
-	}
-	pods, err := apiutil.RESTClientForGVK(corev1.SchemeGroupVersion.WithKind("Pod"), false, false, l.config, scheme.Codecs, http)
-	if err != nil {
-		return fmt.Errorf("make a client: %w", err)
+		return err
 	}
 	options := &corev1.PodLogOptions{Container: lifecycle.AgentContainer(pod).Name, Follow: l.follow}
 	if l.tail >= 0 {

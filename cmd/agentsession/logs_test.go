@@ -24,6 +24,15 @@ import (
 // withLogs puts logs before an API that has none. It returns where it is, and what was
 // asked of it.
 func (d *desk) withLogs(answer http.HandlerFunc) (at string, asked *url.Values) {
+	asked = &url.Values{}
+	return d.before("log", func(w http.ResponseWriter, r *http.Request) {
+		*asked = r.URL.Query()
+		answer(w, r)
+	}), asked
+}
+
+// before puts a subresource before an API that does not have it, and returns where that is.
+func (d *desk) before(subresource string, answer http.HandlerFunc) (at string) {
 	config, err := clientcmd.BuildConfigFromFlags("", d.kubeconfig)
 	d.Expect(err).NotTo(HaveOccurred())
 	to, err := url.Parse(config.Host)
@@ -31,17 +40,15 @@ func (d *desk) withLogs(answer http.HandlerFunc) (at string, asked *url.Values) 
 	proxy := httputil.NewSingleHostReverseProxy(to)
 	proxy.Transport, err = rest.TransportFor(config)
 	d.Expect(err).NotTo(HaveOccurred())
-	asked = &url.Values{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if path.Base(r.URL.Path) == "log" {
-			*asked = r.URL.Query()
+		if path.Base(r.URL.Path) == subresource {
 			answer(w, r)
 			return
 		}
 		proxy.ServeHTTP(w, r)
 	}))
 	d.t.Cleanup(server.Close)
-	return server.URL, asked
+	return server.URL
 }
 
 func TestLogs(t *testing.T) {

@@ -33,7 +33,7 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", printable(err.Error()))
-		os.Exit(1)
+		os.Exit(statusOf(err))
 	}
 }
 
@@ -60,7 +60,7 @@ func (t *connection) command() *cobra.Command {
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	t.bind(root.PersistentFlags())
-	root.AddCommand(alone(newLocal()), t.newList(), t.newDescribe(), t.newExplain(), t.newWatch(), t.newLogs(), t.newStop(), t.newWake())
+	root.AddCommand(alone(newLocal()), t.newList(), t.newDescribe(), t.newExplain(), t.newWatch(), t.newLogs(), t.newLint(), t.newStop(), t.newWake())
 	return root
 }
 

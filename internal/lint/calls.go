@@ -98,20 +98,7 @@ func missesSession(c Call) bool {
 // not tell.
 func lookSession(o *Observation) outcome {
 	return called(func(o *Observation) outcome {
-		var tell, misses []Call
-		for _, c := range o.Calls {
-			switch {
-			case missesSession(c), c.answered() && namesNone(c.Body):
-				misses = append(misses, c)
-			case c.answered() && bytes.Contains(c.Body, []byte(c.SessionID)):
-				tell = append(tell, c)
-			}
-		}
-		for _, c := range o.Calls {
-			if len(tell) > 0 && c.answered() && !bytes.Contains(c.Body, []byte(c.SessionID)) {
-				misses = append(misses, c)
-			}
-		}
+		tell, misses := sessionsSeen(o.Calls)
 		switch {
 		case len(misses) > 0 && len(tell) > 0:
 			return saw("spelled %s it is seen, and spelled %s it is not", tell[0].SessionHeader, misses[0].SessionHeader)
@@ -122,6 +109,23 @@ func lookSession(o *Observation) outcome {
 		}
 		return outcome{}
 	})(o)
+}
+
+// sessionsSeen are the calls whose answers tell the session, and those whose answers show
+// that it was not seen: if one tells it, any that does not.
+func sessionsSeen(calls []Call) (tell, misses []Call) {
+	for _, c := range calls {
+		if c.answered() && bytes.Contains(c.Body, []byte(c.SessionID)) {
+			tell = append(tell, c)
+		}
+	}
+	for _, c := range calls {
+		silent := c.answered() && !bytes.Contains(c.Body, []byte(c.SessionID))
+		if missesSession(c) || silent && (len(tell) > 0 || namesNone(c.Body)) {
+			misses = append(misses, c)
+		}
+	}
+	return tell, misses
 }
 
 // namesNone tells whether an answer has a field for the session's id, and nothing in it.

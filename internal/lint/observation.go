@@ -29,13 +29,13 @@ type Observation struct {
 type Listens int
 
 const (
-	// ListensUnknown: it was not looked at.
+	// ListensUnknown is what was not looked at.
 	ListensUnknown Listens = iota
-	// ListensWide: not on loopback alone.
+	// ListensWide is not on loopback alone.
 	ListensWide
-	// ListensLoopback: on loopback alone, as seen from its own machine.
+	// ListensLoopback is on loopback alone, as seen from its own machine.
 	ListensLoopback
-	// ListensNotToPod: within its pod it answers, and at the pod's address it never did.
+	// ListensNotToPod is an agent that answers within its pod, and never did at its address.
 	ListensNotToPod
 )
 
@@ -122,4 +122,13 @@ func (o *Observation) good() (pings []Ping) {
 		}
 	}
 	return pings
+}
+
+// Answered is for how long the agent is known to have answered.
+func (o *Observation) Answered() time.Duration {
+	good := some(o.Pings, func(p Ping) bool { return p.Answer.Failure == "" })
+	if len(good) == 0 {
+		return 0
+	}
+	return good[len(good)-1].Asked.Sub(good[0].Asked)
 }

@@ -127,7 +127,7 @@ func lockedWork(a *agent, w http.ResponseWriter, r *http.Request) {
 }
 
 func redirect(_ *agent, w http.ResponseWriter, r *http.Request) {
-	http.Redirect(w, r, "https://"+r.Host+"/ping", http.StatusMovedPermanently)
+	http.Redirect(w, r, "https://localhost/ping", http.StatusMovedPermanently)
 }
 
 func limited(a *agent, w http.ResponseWriter, _ *http.Request) {

@@ -15,7 +15,7 @@ func serveRaw(ctx context.Context, listener net.Listener, text string) error {
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
-			return nil //nolint:nilerr // it was told to end
+			return nil // it was told to end
 		}
 		_, _ = conn.Read(make([]byte, 4096))
 		_, _ = io.WriteString(conn, text)

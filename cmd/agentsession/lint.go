@@ -1,0 +1,244 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/uuid"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+	"github.com/agentsession/agentsession/internal/lint"
+)
+
+const (
+	// leastWatch is for how long an agent is watched at least: stamps count whole seconds,
+	// and pings come every two.
+	leastWatch = 10 * time.Second
+	// notReached is for how long an agent must have answered that never did at its pod's
+	// address: the operator asks it every 2 s.
+	notReached = 10 * time.Second
+)
+
+// linter looks what of AgentCore's contract an agent breaks.
+type linter struct {
+	options          lint.Options
+	payload          string
+	protocol, output string
+	out              io.Writer
+}
+
+var protocols = []v1alpha1.ServerProtocol{v1alpha1.ProtocolHTTP, v1alpha1.ProtocolMCP, v1alpha1.ProtocolA2A, v1alpha1.ProtocolAGUI}
+
+func (t *connection) newLint() *cobra.Command {
+	l := &linter{}
+	command := &cobra.Command{
+		Use:   "lint URL | NAME",
+		Short: "Tell what of AgentCore's contract an agent breaks",
+		Long: "Ask an agent for a while, and tell what of AgentCore's container contract it breaks, what each costs on AWS, and how it is mended. " +
+			"The agent is at a URL, or is that of a session, which is reached through the API server. " +
+			"It is called with --invoke only: twice, with the two spellings of the session's header that AWS's clients send.\n\n" +
+			"Exit status: 0, 1 if an error was found (warnings and notes are none), 2 if nothing could be looked at.",
+		Example:           examples(t, "lint http://127.0.0.1:8080", "lint 127.0.0.1:8080 --invoke --payload '{\"prompt\":\"hello\"}' -o junit", "lint research -n team-a --for 1m"),
+		ValidArgsFunction: t.complete,
+		RunE: func(command *cobra.Command, targets []string) error {
+			l.out = command.OutOrStdout()
+			return l.lint(command, t, targets)
+		},
+	}
+	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{notLooked, err} })
+	flags := command.Flags()
+	flags.DurationVar(&l.options.For, "for", 30*time.Second, "how long it is watched, 10s at least; after the last call if it is called, each of which may take as long")
+	flags.BoolVar(&l.options.Invoke, "invoke", false, "call it, too: POST /invocations, or the path of its protocol")
+	flags.StringVar(&l.payload, "payload", "{}", "`JSON` of the calls")
+	flags.StringVar(&l.protocol, "protocol", "", "what it speaks: HTTP, MCP, A2A or AGUI; HTTP by default, and what its runtime says for a session")
+	flags.StringVarP(&l.output, "output", "o", "text", "form of the report: text, json, junit or sarif")
+	return command
+}
+
+func (l *linter) lint(command *cobra.Command, t *connection, targets []string) error {
+	look, err := l.read(command, targets)
+	if err != nil {
+		return &exitError{notLooked, err}
+	}
+	target, seen, err := look(command.Context(), t)
+	if err != nil {
+		return &exitError{notLooked, err}
+	}
+	report := lint.Judge(target, seen)
+	text, err := lint.Formats[l.output](report)
+	if err != nil {
+		return &exitError{notLooked, err}
+	}
+	if _, err := io.WriteString(l.out, text); err != nil {
+		return &exitError{notLooked, fmt.Errorf("write the report: %w", err)}
+	}
+	if report.Count(lint.Error) > 0 {
+		return &exitError{1, errors.New("the agent breaks AgentCore's container contract")}
+	}
+	return nil
+}
+
+// look watches an agent, and names it.
+type look func(ctx context.Context, t *connection) (string, *lint.Observation, error)
+
+// read says what is wrong with the arguments, and how the agent is looked at.
+func (l *linter) read(command *cobra.Command, targets []string) (look, error) {
+	if len(targets) != 1 {
+		return nil, fmt.Errorf("one agent is wanted, and not %d: a URL, or the name of a session", len(targets))
+	}
+	protocol, err := oneOf("--protocol", l.protocol, protocols)
+	if err != nil {
+		return nil, err
+	}
+	l.options.Protocol = v1alpha1.ServerProtocol(protocol)
+	if l.output, err = oneOf("--output", cmp.Or(l.output, "?"), slices.Sorted(maps.Keys(lint.Formats))); err != nil {
+		return nil, err
+	}
+	if l.options.For < leastWatch {
+		return nil, fmt.Errorf("--for is %s: it must be %s at least, or the result means nothing", l.options.For, leastWatch)
+	}
+	switch given := command.Flags().Changed("payload"); {
+	case given && !l.options.Invoke:
+		return nil, errors.New("--payload is for calls, which are made with --invoke only")
+	case given:
+		l.options.Payload = []byte(l.payload)
+	}
+	if strings.Contains(targets[0], ":") {
+		base, err := baseOf(targets[0])
+		return l.at(base), err
+	}
+	name := targets[0]
+	return func(ctx context.Context, t *connection) (string, *lint.Observation, error) {
+		return l.session(ctx, t, name)
+	}, nil
+}
+
+// baseOf is where an agent is that is named by a URL, or by its host and port.
+func baseOf(given string) (string, error) {
+	full := given
+	if !strings.Contains(full, "://") {
+		full = "http://" + full
+	}
+	u, err := url.Parse(full)
+	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("%q is not where an agent is: it must be http://HOST:PORT, since agents serve plain HTTP, at the root", given)
+	}
+	return "http://" + u.Host, nil
+}
+
+// at looks at an agent at a URL.
+func (l *linter) at(base string) look {
+	return func(ctx context.Context, _ *connection) (string, *lint.Observation, error) {
+		o := l.options
+		o.Base, o.SessionID = base, program+"-lint-"+string(uuid.NewUUID())
+		seen, err := l.watch(ctx, o)
+		return base, seen, err
+	}
+}
+
+func (l *linter) watch(ctx context.Context, o lint.Options) (*lint.Observation, error) {
+	if o.Invoke && o.Payload == nil && (o.Protocol == v1alpha1.ProtocolMCP || o.Protocol == v1alpha1.ProtocolA2A) {
+		return nil, fmt.Errorf("--payload is {}, which is no call of %s: say with it what the agent is to be called with", o.Protocol)
+	}
+	seen, err := lint.Watch(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("look at the agent: %w", err)
+	}
+	return &seen, nil
+}
+
+// session looks at the agent of a session.
+func (l *linter) session(ctx context.Context, t *connection, name string) (string, *lint.Observation, error) {
+	c, err := t.connect()
+	if err != nil {
+		return "", nil, err
+	}
+	f, err := c.get(ctx, name)
+	if apierrors.IsNotFound(err) {
+		return "", nil, c.missing(name, err)
+	} else if err != nil {
+		return "", nil, c.inWords(err)
+	}
+	pod, err := c.podOf(ctx, f)
+	if err != nil {
+		return "", nil, err
+	}
+	if pod == nil {
+		return "", nil, fmt.Errorf("AgentSession %q has no compute, so there is no agent to look at: `wake %s` starts one", f.Name, f.Name)
+	}
+	o := l.ofSession(f.AgentSession)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	at, err := c.reach(ctx, pod, o.port)
+	if err != nil {
+		return "", nil, fmt.Errorf("reach the agent in pod %s: %w", pod.Name, c.inWords(err))
+	}
+	o.Base = "http://" + at.String()
+	seen, err := l.watch(ctx, o.Options)
+	if err != nil {
+		return "", nil, err
+	}
+	seen.Listens = c.listens(ctx, f, seen)
+	return f.Namespace + "/" + f.Name, seen, nil
+}
+
+// reach is where a port of a pod is: at its own address on the platform of this machine, and
+// through the API server else, until ctx ends.
+func (c *cluster) reach(ctx context.Context, pod *corev1.Pod, port uint16) (netip.AddrPort, error) {
+	if address, err := netip.ParseAddr(pod.Status.PodIP); err == nil && address.IsLoopback() {
+		return netip.AddrPortFrom(address, port), nil
+	}
+	return c.forward(ctx, pod, port)
+}
+
+// sessionOptions are for the agent of a session.
+type sessionOptions struct {
+	lint.Options
+	port uint16
+}
+
+// ofSession are the options for a session's agent: what its runtime says, unless the user does.
+func (l *linter) ofSession(s *v1alpha1.AgentSession) sessionOptions {
+	o := sessionOptions{Options: l.options}
+	spec := lifecycle.Govern(s.Spec, s.Status.Runtime)
+	if o.Protocol == "" && s.Status.Runtime != nil && s.Spec.RuntimeRef != nil {
+		o.Protocol, o.Path = s.Status.Runtime.ProtocolConfiguration.ServerProtocol, s.Status.Runtime.ProtocolConfiguration.Path
+	}
+	if o.Question = lifecycle.QuestionOf(&spec, s.Status.Runtime); o.Question.MCP != "" && o.Protocol == "" {
+		o.Protocol = v1alpha1.ProtocolMCP
+	}
+	o.Question.Strict = false       // what is odd is a finding of its own
+	o.port = uint16(spec.Ping.Port) //nolint:gosec // the schema bounds it
+	o.Host = fmt.Sprintf("localhost:%d", o.port)
+	o.SessionID = cmp.Or(s.Spec.RuntimeSessionID, s.Status.RuntimeSessionID)
+	o.Elsewhere = []netip.Addr{} // the port here is not the agent's
+	return o
+}
+
+// listens tells whether the operator reaches an agent that answers within its pod.
+func (c *cluster) listens(ctx context.Context, before found, seen *lint.Observation) lint.Listens {
+	now, err := c.get(ctx, before.Name)
+	if err != nil || now.Status.Pod == nil || now.Status.Pod.UID != before.Status.Pod.UID {
+		return lint.ListensUnknown
+	}
+	switch {
+	case now.Status.HealthyAt != nil:
+		return lint.ListensWide
+	case seen.Answered() >= notReached:
+		return lint.ListensNotToPod
+	}
+	return lint.ListensUnknown
+}

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	agentruntime "github.com/agentsession/agentsession/agent-runtime"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+// linted is a run of `agentsession lint`.
+type linted struct {
+	Out, Said string
+	Status    int
+}
+
+func lintWith(ctx context.Context, args ...string) linted {
+	var out, said bytes.Buffer
+	command := newCommand()
+	command.SetArgs(append([]string{"lint"}, args...))
+	command.SetOut(&out)
+	command.SetErr(&said)
+	l := linted{}
+	if err := command.ExecuteContext(ctx); err != nil {
+		l.Status = statusOf(err)
+		said.WriteString(err.Error())
+	}
+	l.Out, l.Said = out.String(), said.String()
+	return l
+}
+
+// lowerCase is an agent that is busy in a word of its own.
+func lowerCase(t *testing.T) *httptest.Server {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"status":"busy","time_of_last_update":1}`)
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+// well is an agent of agent-runtime that works for a second when it is called.
+func well(t *testing.T) string {
+	t.Helper()
+	g := NewWithT(t)
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	g.Expect(err).NotTo(HaveOccurred())
+	addr := listener.Addr().String()
+	g.Expect(listener.Close()).To(Succeed())
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	app := agentruntime.New(agentruntime.Options{Addr: addr})
+	app.Entrypoint(func(ctx context.Context, _ agentruntime.Request) (any, error) {
+		app.Go(context.WithoutCancel(ctx), "work", func(context.Context) error {
+			time.Sleep(time.Second)
+			return nil
+		})
+		return map[string]string{"sessionId": agentruntime.SessionID(ctx)}, nil
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- app.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		g.Eventually(ended).WithTimeout(patience).Should(Receive())
+	})
+	g.Eventually(func() error {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}).WithTimeout(patience).Should(Succeed())
+	return addr
+}
+
+// forwarding puts port-forward, as a kubelet serves it, before an API that has none, to where
+// an agent is. Who comes over a WebSocket is sent away, as by an old API server.
+func (d *desk) forwarding(to string) (at string) {
+	at = d.before("portforward", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := httpstream.Handshake(r, w, []string{portforward.PortForwardProtocolV1Name}); err != nil {
+			return // it has said so
+		}
+		conn := spdy.NewResponseUpgrader().UpgradeResponse(w, r, func(stream httpstream.Stream, _ <-chan struct{}) error {
+			go forwardTo(to, stream)
+			return nil
+		})
+		if conn != nil {
+			<-conn.CloseChan()
+		}
+	})
+	return at
+}
+
+func forwardTo(to string, stream httpstream.Stream) {
+	defer stream.Close()
+	if stream.Headers().Get(corev1.StreamType) != corev1.StreamTypeData {
+		return
+	}
+	agent, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", to)
+	if err != nil {
+		return
+	}
+	defer agent.Close()
+	go func() { _, _ = io.Copy(agent, stream) }()
+	_, _ = io.Copy(stream, agent)
+}
+
+// TestLint looks at all of them at once: each takes 10 s at least.
+func TestLint(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	d := newDesk(t)
+	d.fill()
+	faulty, addr := lowerCase(t), well(t)
+	d.healthyPod("busy")
+	api := d.forwarding(strings.TrimPrefix(faulty.URL, "http://"))
+	laptop := start(t)
+	laptop.call("mine", "")
+	var sessions v1alpha1.AgentSessionList
+	g.Expect(laptop.sessions.List(t.Context(), &sessions)).To(Succeed())
+	g.Expect(sessions.Items).To(HaveLen(1))
+	mine := sessions.Items[0]
+
+	runs := map[string][]string{
+		"well":      {addr, "--for", "10s", "--invoke", "-o", "json"},
+		"not well":  {faulty.URL, "--for", "10s", "-o", "sarif"},
+		"forwarded": {"busy", "--kubeconfig", d.kubeconfig, "--server", api, "--for", "10s", "-o", "json"},
+		"local":     {mine.Name, "--kubeconfig", laptop.kubeconfig, "-n", mine.Namespace, "--for", "10s", "--invoke"},
+	}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	got := map[string]linted{}
+	for name, args := range runs {
+		all.Go(func() {
+			l := lintWith(t.Context(), args...)
+			mu.Lock()
+			defer mu.Unlock()
+			got[name] = l
+		})
+	}
+	all.Wait()
+
+	var report struct {
+		Target                  string
+		Calls, Errors, Warnings int
+		Findings                []struct{ Rule string }
+	}
+	g.Expect(got["well"].Status).To(Equal(0), got["well"].Said)
+	g.Expect(json.Unmarshal([]byte(got["well"].Out), &report)).To(Succeed())
+	g.Expect([]int{report.Calls, report.Errors, report.Warnings}).To(Equal([]int{2, 0, 0}), got["well"].Out)
+	g.Expect(report.Target).To(Equal("http://" + addr))
+
+	g.Expect(got["not well"]).To(And(HaveField("Status", 1), HaveField("Said", "the agent breaks AgentCore's container contract"), HaveField("Out", ContainSubstring(`"ruleId": "ping-status-unknown"`))))
+
+	g.Expect(got["forwarded"].Status).To(Equal(1), got["forwarded"].Said)
+	g.Expect(json.Unmarshal([]byte(got["forwarded"].Out), &report)).To(Succeed())
+	g.Expect(report.Target).To(Equal("default/busy"))
+	g.Expect(report.Findings).To(HaveExactElements(HaveField("Rule", "ping-status-unknown")))
+
+	g.Expect(got["local"]).To(And(HaveField("Status", 0), HaveField("Out", MatchRegexp(`^\S+/\S+: \d+ pings, 2 calls: no breach`))), got["local"].Said)
+}
+
+// healthyPod makes the pod of a session, at an address that nothing is at.
+func (d *desk) healthyPod(name string) {
+	s := d.session(name)
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: s.Status.Pod.Name, Namespace: "default"},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "agent", Image: "a"}}},
+	}
+	d.Expect(d.client.Create(d.t.Context(), pod)).To(Succeed())
+	pod.Status.PodIP = "10.0.0.7"
+	d.Expect(d.client.Status().Update(d.t.Context(), pod)).To(Succeed())
+	s.Status.Pod.UID = pod.UID
+	d.Expect(d.client.Status().Update(d.t.Context(), s)).To(Succeed())
+}
+
+// TestLintOfNothing: what cannot be looked at has no result, and another exit status than a
+// breach.
+func TestLintOfNothing(t *testing.T) {
+	d := newDesk(t)
+	d.fill()
+	d.healthyPod("busy")
+	for args, says := range map[string]string{
+		"":                                    "one agent is wanted, and not 0",
+		"a b":                                 "one agent is wanted, and not 2",
+		"http://127.0.0.1:1":                  "look at the agent: nobody is at http://127.0.0.1:1: connection refused",
+		"https://127.0.0.1:1":                 `"https://127.0.0.1:1" is not where an agent is: it must be http://HOST:PORT`,
+		"http://127.0.0.1:1/ping":             "it must be http://HOST:PORT",
+		"http://u:p@127.0.0.1:1":              "it must be http://HOST:PORT",
+		"127.0.0.1:1 --for 9s":                "--for is 9s: it must be 10s at least",
+		"127.0.0.1:1 --for x":                 "invalid argument",
+		"127.0.0.1:1 --payload {}":            "--payload is for calls, which are made with --invoke only",
+		"127.0.0.1:1 --protocol SOAP":         `--protocol is "SOAP": it must be HTTP, MCP, A2A or AGUI`,
+		"127.0.0.1:1 -o xml":                  `--output is "xml": it must be json, junit, sarif or text`,
+		"127.0.0.1:1 --invoke --protocol mcp": "--payload is {}, which is no call of MCP",
+		"exited":                              `AgentSession "exited" has no compute, so there is no agent to look at: `,
+		"nobody":                              `there is no AgentSession "nobody"`,
+		"busy":                                "reach the agent in pod busy-1: ",
+	} {
+		t.Run(args, func(t *testing.T) {
+			l := lintWith(t.Context(), append(strings.Fields(args), "--kubeconfig", d.kubeconfig)...)
+			NewWithT(t).Expect(l).To(And(HaveField("Status", 2), HaveField("Out", ""), HaveField("Said", ContainSubstring(says))))
+		})
+	}
+}
+
+// TestExitStatus is that of the process.
+func TestExitStatus(t *testing.T) {
+	for args, want := range map[string]int{"lint": 2, "lint --nope": 2, "lint 127.0.0.1:1": 2, "list --nope": 1} {
+		command := exec.CommandContext(t.Context(), os.Args[0], strings.Fields(args)...)
+		command.Env = append(os.Environ(), envRole+"=tool")
+		var exit *exec.ExitError
+		g := NewWithT(t)
+		g.Expect(errors.As(command.Run(), &exit)).To(BeTrue(), args)
+		g.Expect(exit.ExitCode()).To(Equal(want), args)
+	}
+}
+
+// TestAgentThatTheOperatorDoesNotReach: within its pod it answers, as one on loopback does.
+func TestAgentThatTheOperatorDoesNotReach(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.fill()
+	d.healthyPod("busy")
+	s := d.session("busy")
+	s.Status.HealthyAt = nil
+	d.Expect(d.client.Status().Update(t.Context(), s)).To(Succeed())
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"status":"Healthy","time_of_last_update":1}`)
+	}))
+	t.Cleanup(server.Close)
+	api := d.forwarding(strings.TrimPrefix(server.URL, "http://"))
+	l := lintWith(t.Context(), "busy", "--kubeconfig", d.kubeconfig, "--server", api, "--for", "20s")
+	d.Expect(l.Status).To(Equal(1), l.Said)
+	d.Expect(l.Out).To(And(ContainSubstring("error    loopback-only: "), ContainSubstring("never did at the pod's address")))
+	d.Expect(d.client.Get(t.Context(), client.ObjectKeyFromObject(s), s)).To(Succeed())
+	d.Expect(s.Generation).To(BeEquivalentTo(1), "nothing was written")
+}

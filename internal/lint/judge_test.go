@@ -1,0 +1,362 @@
+package lint_test
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+	"github.com/agentsession/agentsession/internal/lint"
+)
+
+var begun = time.Date(2026, 11, 29, 3, 0, 0, 0, time.UTC)
+
+// asked is an observation of answers that came every 2 s, each at once.
+func asked(bodies ...string) *lint.Observation {
+	o := &lint.Observation{Protocol: v1alpha1.ProtocolHTTP, Period: 2 * time.Second, Slow: 1500 * time.Millisecond, Listens: lint.ListensWide}
+	for i, body := range bodies {
+		o.Pings = append(o.Pings, lint.Ping{
+			Asked: begun.Add(time.Duration(i) * o.Period), Took: time.Millisecond, Code: 200, ContentType: "application/json",
+			Body: []byte(body), Answer: lifecycle.Question{}.Judge([]byte(body)),
+		})
+	}
+	return o
+}
+
+func stamped(status string, at time.Time) string {
+	return string(contract.Ping{Status: contract.Status(status), UpdatedAt: at, Stamp: contract.StampSeconds}.AppendJSON(nil))
+}
+
+func healthy(n int) (bodies []string) {
+	for range n {
+		bodies = append(bodies, stamped("Healthy", begun.Add(-time.Hour)))
+	}
+	return bodies
+}
+
+// verdicts are what was found, as rule:severity, and what was not checked, as rule?.
+func verdicts(o *lint.Observation) (all []string) {
+	r := lint.Judge("http://127.0.0.1:8080", o)
+	for _, f := range r.Findings {
+		all = append(all, f.ID+":"+string(f.Severity))
+	}
+	for _, u := range r.Unchecked {
+		all = append(all, u.Rule+"?")
+	}
+	return all
+}
+
+// call is one that was answered.
+func call(after time.Duration, code int, body string) lint.Call {
+	return lint.Call{SessionHeader: contract.HeaderSessionID, SessionID: "the-session", Asked: begun.Add(after), Took: time.Second, Code: code, ContentType: "application/json", Length: -1, Body: []byte(body)}
+}
+
+// TestSeverities: what a rule makes of the same thing under other circumstances.
+func TestSeverities(t *testing.T) {
+	working := append(healthy(2), stamped("HealthyBusy", begun.Add(4*time.Second)), stamped("HealthyBusy", begun.Add(4*time.Second)), stamped("HealthyBusy", begun.Add(4*time.Second)))
+	for name, row := range map[string]struct {
+		seen   func() *lint.Observation
+		has    []string
+		hasNot []string
+	}{
+		"nothing wrong": {
+			func() *lint.Observation { return asked(healthy(5)...) },
+			[]string{"stamp-frozen?", "invocations-fail?", "busy-to-the-end?", "mcp-ping-refused?"},
+			[]string{"stamp-advances?"},
+		},
+		"too few answers for a stamp that moves": {
+			func() *lint.Observation { return asked(healthy(2)...) }, []string{"stamp-advances?"}, nil,
+		},
+		"no stamp, never busy": {
+			func() *lint.Observation { return asked(`{"status":"Healthy"}`) }, []string{"stamp-missing:note", "stamp-advances?"}, nil,
+		},
+		"no stamp, busy, of AWS's A2A": {
+			func() *lint.Observation {
+				o := asked(`{"status":"HealthyBusy"}`)
+				o.Protocol = v1alpha1.ProtocolA2A
+				return o
+			}, []string{"stamp-missing:warning"}, nil,
+		},
+		"no stamp, busy": {
+			func() *lint.Observation { return asked(`{"status":"HealthyBusy"}`) }, []string{"stamp-missing:error"}, nil,
+		},
+		"a word for healthy": {
+			func() *lint.Observation { return asked(`{"status":"ok","time_of_last_update":1}`) }, []string{"ping-status-unknown:warning"}, nil,
+		},
+		"a word for busy": {
+			func() *lint.Observation {
+				return asked(`{"status":"ok","time_of_last_update":1}`, `{"status":"Running","time_of_last_update":1}`)
+			}, []string{"ping-status-unknown:error"}, nil,
+		},
+		"one late answer of many": {
+			func() *lint.Observation {
+				o := asked(healthy(5)...)
+				o.Pings[0].Took = 3 * time.Second
+				return o
+			}, []string{"ping-slow:warning"}, nil,
+		},
+		"late answers": {
+			func() *lint.Observation {
+				o := asked(healthy(5)...)
+				o.Pings[0].Took, o.Pings[3].Took = 3*time.Second, 3*time.Second
+				return o
+			}, []string{"ping-slow:error"}, nil,
+		},
+		"late answers, with a call and without": {
+			func() *lint.Observation {
+				o := asked(healthy(5)...)
+				o.Calls = []lint.Call{call(4*time.Second, 200, "{}")}
+				o.Pings[0].Took, o.Pings[2].Took = 3*time.Second, 3*time.Second
+				return o
+			}, []string{"ping-slow:warning", "ping-blocked-by-call?"}, nil,
+		},
+		"a stamp that moves once, by a task that no ping saw": {
+			func() *lint.Observation {
+				return asked(append(healthy(3), stamped("Healthy", begun.Add(5*time.Second)), stamped("Healthy", begun.Add(5*time.Second)))...)
+			}, nil, []string{"stamp-advances:error", "stamp-frozen:error", "stamp-goes-back:warning"},
+		},
+		"busy since its call": {
+			func() *lint.Observation {
+				o := asked(working...)
+				o.Calls = []lint.Call{call(2500*time.Millisecond, 200, "{}")}
+				return o
+			}, []string{"busy-to-the-end:warning"}, nil,
+		},
+		"busy before its call": {
+			func() *lint.Observation {
+				o := asked(working[2:]...)
+				o.Calls = []lint.Call{call(2500*time.Millisecond, 200, "{}")}
+				return o
+			}, []string{"busy-to-the-end?"}, nil,
+		},
+		"at rest at last": {
+			func() *lint.Observation {
+				o := asked(append(working, stamped("Healthy", begun.Add(10*time.Second)))...)
+				o.Calls = []lint.Call{call(2500*time.Millisecond, 200, "{}")}
+				return o
+			}, nil, []string{"busy-to-the-end:warning", "busy-to-the-end?", "stamp-frozen?"},
+		},
+		"a payload that nobody chose": {
+			func() *lint.Observation {
+				o := asked(healthy(2)...)
+				o.Calls = []lint.Call{call(0, 500, `{"error":"'prompt'"}`)}
+				return o
+			}, []string{"invocations-fail?"}, nil,
+		},
+		"a payload that is refused": {
+			func() *lint.Observation {
+				o := asked(healthy(2)...)
+				o.Calls, o.OwnPayload = []lint.Call{call(0, 422, "no")}, true
+				return o
+			}, []string{"invocations-fail:warning"}, nil,
+		},
+		"a call that takes longer than the watch": {
+			func() *lint.Observation {
+				o := asked(healthy(2)...)
+				o.Calls = []lint.Call{call(0, 0, "")}
+				o.Calls[0].Cut = true
+				return o
+			}, []string{"invocations-fail?", "busy-to-the-end?", "stream-buffered?"}, nil,
+		},
+		"a session that is told, and one that is not": {
+			func() *lint.Observation {
+				o := asked(healthy(2)...)
+				o.Calls = []lint.Call{call(0, 200, `{"for":"the-session"}`), call(0, 200, `{"for":"you"}`)}
+				return o
+			}, []string{"session-header-lost:warning"}, nil,
+		},
+		"a session that is told": {
+			func() *lint.Observation {
+				o := asked(healthy(2)...)
+				o.Calls = []lint.Call{call(0, 200, `{"for":"the-session"}`)}
+				return o
+			}, nil, []string{"session-header-lost:warning", "session-header-lost?"},
+		},
+		"a stream that takes its time": {
+			func() *lint.Observation {
+				o := asked(healthy(2)...)
+				o.Calls = []lint.Call{call(0, 200, "data: 1\n\ndata: 2\n\n")}
+				o.Calls[0].ContentType, o.Calls[0].First, o.Calls[0].Took = "text/event-stream; charset=utf-8", time.Second, 2*time.Second
+				return o
+			}, nil, []string{"stream-buffered:warning", "stream-buffered?"},
+		},
+		"a stream that thinks, and is quick then": {
+			func() *lint.Observation {
+				o := asked(healthy(2)...)
+				o.Calls = []lint.Call{call(0, 200, "data: 1\n\ndata: 2\n\n")}
+				o.Calls[0].ContentType, o.Calls[0].First, o.Calls[0].Took = "text/event-stream", 1900*time.Millisecond, 2*time.Second
+				return o
+			}, []string{"stream-buffered:warning"}, nil,
+		},
+		"within its pod alone": {
+			func() *lint.Observation {
+				o := asked(healthy(2)...)
+				o.Listens = lint.ListensNotToPod
+				return o
+			}, []string{"loopback-only:error"}, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, got := NewWithT(t), verdicts(row.seen())
+			if len(row.has) > 0 {
+				g.Expect(got).To(ContainElements(row.has))
+			}
+			for _, not := range row.hasNot {
+				g.Expect(got).NotTo(ContainElement(not))
+			}
+		})
+	}
+}
+
+// TestRules: each has an id of its own and says all that it has to.
+func TestRules(t *testing.T) {
+	g, ids := NewWithT(t), map[string]bool{}
+	for _, r := range lint.Rules() {
+		g.Expect(ids).NotTo(HaveKey(r.ID))
+		ids[r.ID] = true
+		g.Expect(r.ID).To(MatchRegexp(`^[a-z]+(-[a-z]+)+$`))
+		g.Expect(r.Severity).To(BeElementOf(lint.Error, lint.Warning, lint.Note))
+		for _, text := range []string{r.Breach, r.Costs, r.Mend.Python, r.Mend.TypeScript, r.Mend.Go} {
+			g.Expect(text).NotTo(BeEmpty(), r.ID)
+		}
+	}
+}
+
+// hostile is an observation of an agent that writes to whoever looks at the report.
+func hostile() *lint.Observation {
+	o := asked("{\"status\":\"\x1b[2J\u202e]]>&<\x00\",\"time_of_last_update\":\"\x1b[31m\u009b1m\"}", strings.Repeat("\x1b[2J", 500))
+	o.Pings[0].ContentType = "\x1b[2J"
+	o.Calls = []lint.Call{call(0, 500, "\x1b[2J]]></failure>\x00\u202e"+strings.Repeat("ä", 1000))}
+	o.OwnPayload = true
+	return o
+}
+
+// TestFormatsArePrintable, and bounded, whatever an agent answers.
+func TestFormatsArePrintable(t *testing.T) {
+	for name, format := range lint.Formats {
+		g := NewWithT(t)
+		text, err := format(lint.Judge("http://127.0.0.1:8080\x1b[2J", hostile()))
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(len(text)).To(BeNumerically("<", 100<<10))
+		for _, r := range text {
+			g.Expect(r == '\n' || unicode.IsPrint(r)).To(BeTrue(), "%s has %q", name, r)
+		}
+	}
+}
+
+func TestJSON(t *testing.T) {
+	g := NewWithT(t)
+	text, err := lint.Formats["json"](lint.Judge("http://127.0.0.1:8080", asked(`{"status":"busy","time_of_last_update":1}`)))
+	g.Expect(err).NotTo(HaveOccurred())
+	var out map[string]any
+	g.Expect(json.Unmarshal([]byte(text), &out)).To(Succeed())
+	g.Expect(out).To(And(HaveKeyWithValue("target", "http://127.0.0.1:8080"), HaveKeyWithValue("protocol", "HTTP"), HaveKeyWithValue("pings", 1.0), HaveKeyWithValue("errors", 1.0)))
+	g.Expect(out["findings"]).To(ConsistOf(And(
+		HaveKeyWithValue("rule", "ping-status-unknown"), HaveKeyWithValue("severity", "error"), HaveKeyWithValue("seen", ContainSubstring(`"busy"`)),
+		HaveKeyWithValue("mend", And(HaveKey("python"), HaveKey("typescript"), HaveKey("go"))))))
+	g.Expect(out["notChecked"]).To(ContainElement(HaveKeyWithValue("rule", "stamp-frozen")))
+}
+
+// TestJUnit: a case for each rule, and the counts of the suite are those of the cases.
+func TestJUnit(t *testing.T) {
+	g := NewWithT(t)
+	text, err := lint.Formats["junit"](lint.Judge("http://127.0.0.1:8080", hostile()))
+	g.Expect(err).NotTo(HaveOccurred())
+	var out struct {
+		XMLName xml.Name `xml:"testsuites"`
+		Suite   struct {
+			Tests    int `xml:"tests,attr"`
+			Failures int `xml:"failures,attr"`
+			Skipped  int `xml:"skipped,attr"`
+			Cases    []struct {
+				Name    string    `xml:"name,attr"`
+				Class   string    `xml:"classname,attr"`
+				Failure *struct{} `xml:"failure"`
+				Skipped *struct{} `xml:"skipped"`
+				Out     string    `xml:"system-out"`
+			} `xml:"testcase"`
+		} `xml:"testsuite"`
+	}
+	g.Expect(xml.Unmarshal([]byte(text), &out)).To(Succeed())
+	failures, skipped, said := 0, 0, 0
+	for _, c := range out.Suite.Cases {
+		g.Expect(c.Class).NotTo(BeEmpty())
+		if c.Failure != nil {
+			failures++
+		}
+		if c.Skipped != nil {
+			skipped++
+		}
+		if c.Out != "" {
+			said++
+		}
+	}
+	g.Expect(out.Suite.Cases).To(HaveLen(len(lint.Rules())))
+	g.Expect([]int{out.Suite.Tests, out.Suite.Failures, out.Suite.Skipped}).To(Equal([]int{len(lint.Rules()), failures, skipped}))
+	g.Expect([]bool{failures > 0, skipped > 0, said > 0}).To(Equal([]bool{true, true, true}))
+}
+
+// TestSARIF has what version 2.1.0 requires.
+func TestSARIF(t *testing.T) {
+	g := NewWithT(t)
+	text, err := lint.Formats["sarif"](lint.Judge("http://127.0.0.1:8080", hostile()))
+	g.Expect(err).NotTo(HaveOccurred())
+	var out struct {
+		Schema  string `json:"$schema"`
+		Version string `json:"version"`
+		Runs    []struct {
+			Tool struct {
+				Driver struct {
+					Name  string
+					Rules []struct{ ID string }
+				}
+			}
+			Results []struct {
+				RuleID    string
+				RuleIndex int
+				Kind      string
+				Level     string
+				Message   struct{ Text string }
+				Locations []struct {
+					PhysicalLocation struct{ ArtifactLocation struct{ URI string } }
+				}
+			}
+		}
+	}
+	g.Expect(json.Unmarshal([]byte(text), &out)).To(Succeed())
+	g.Expect([]string{out.Version, out.Schema}).To(Equal([]string{"2.1.0", "https://json.schemastore.org/sarif-2.1.0.json"}))
+	g.Expect(out.Runs).To(HaveLen(1))
+	run := out.Runs[0]
+	g.Expect(run.Tool.Driver.Name).To(Equal("agentsession lint"))
+	g.Expect(run.Tool.Driver.Rules).To(HaveLen(len(lint.Rules())))
+	g.Expect(run.Results).NotTo(BeEmpty())
+	for _, result := range run.Results {
+		g.Expect(run.Tool.Driver.Rules[result.RuleIndex].ID).To(Equal(result.RuleID))
+		g.Expect(result.Message.Text).NotTo(BeEmpty())
+		g.Expect(result.Locations[0].PhysicalLocation.ArtifactLocation.URI).To(Equal("http://127.0.0.1:8080/ping"))
+		if result.Kind == "open" {
+			g.Expect(result.Level).To(Equal("none"), "as SARIF wants it of what is no failure")
+			continue
+		}
+		g.Expect(result.Kind).To(BeEmpty())
+		g.Expect(result.Level).To(MatchRegexp(`^(error|warning|note)$`))
+	}
+}
+
+// TestText is what a person reads.
+func TestText(t *testing.T) {
+	g := NewWithT(t)
+	r := lint.Judge("http://127.0.0.1:8080", asked(`{"status":"busy","time_of_last_update":1}`))
+	g.Expect(r.Text()).To(MatchRegexp(`(?s)^http://127\.0\.0\.1:8080: 1 ping: 1 error\n\nerror    ping-status-unknown: .*  seen   1 of 1 pings: .*  costs  .*  mend   Python: .*\n         TypeScript: .*\n         Go: .*\n\nNot checked:\n`))
+	clean := lint.Judge("http://127.0.0.1:8080", asked(healthy(5)...))
+	g.Expect(clean.Text()).To(HavePrefix("http://127.0.0.1:8080: 5 pings: no breach of the container contract was seen\n"))
+	g.Expect(regexp.MustCompile(`(?m)[ \t]+$`).MatchString(strings.TrimSpace(clean.Text()))).To(BeFalse(), "no blanks at the ends of lines")
+}
