@@ -89,7 +89,7 @@ func failures(is kind) func(*Observation) outcome {
 
 func lookMCP(o *Observation) outcome {
 	if o.Question.MCP == "" {
-		return unchecked("the agent is not an MCP server (--protocol MCP)")
+		return outcome{} // it is not asked so
 	}
 	those := some(o.Pings, func(p Ping) bool { return p.Answer.Failure == lifecycle.FailureStatusCode })
 	if len(those) == 0 {

@@ -69,8 +69,8 @@ func TestSeverities(t *testing.T) {
 	}{
 		"nothing wrong": {
 			func() *lint.Observation { return asked(healthy(5)...) },
-			[]string{"stamp-frozen?", "invocations-fail?", "busy-to-the-end?", "mcp-ping-refused?"},
-			[]string{"stamp-advances?"},
+			[]string{"stamp-frozen?", "invocations-fail?", "busy-to-the-end?"},
+			[]string{"stamp-advances?", "mcp-ping-refused?"},
 		},
 		"too few answers for a stamp that moves": {
 			func() *lint.Observation { return asked(healthy(2)...) }, []string{"stamp-advances?"}, nil,
