@@ -73,6 +73,9 @@ func (l *linter) lint(command *cobra.Command, t *connection, targets []string) e
 	if err != nil {
 		return &exitError{notLooked, err}
 	}
+	if terminal(command.ErrOrStderr()) != nil {
+		say(command.ErrOrStderr(), fmt.Sprintf("Looking at %s for %s ...", targets[0], l.options.For))
+	}
 	target, seen, err := look(command.Context(), t)
 	if err != nil {
 		return &exitError{notLooked, err}
@@ -189,7 +192,7 @@ func (l *linter) session(ctx context.Context, t *connection, name string) (strin
 	o.Base = "http://" + at.String()
 	seen, err := l.watch(ctx, o.Options)
 	if err != nil {
-		return "", nil, err
+		return "", nil, fmt.Errorf("port %d of pod %s: %w", o.port, pod.Name, err)
 	}
 	seen.Listens = c.listens(ctx, f, seen)
 	return f.Namespace + "/" + f.Name, seen, nil

@@ -19,6 +19,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/util/proxy"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/spdy"
@@ -93,10 +94,10 @@ func well(t *testing.T) string {
 	return addr
 }
 
-// forwarding puts port-forward, as a kubelet serves it, before an API that has none, to where
-// an agent is. Who comes over a WebSocket is sent away, as by an old API server.
-func (d *desk) forwarding(to string) (at string) {
-	at = d.before("portforward", func(w http.ResponseWriter, r *http.Request) {
+// forwarding puts port-forward before an API that has none: a kubelet's, to where an agent
+// is, behind what API servers have before kubelets. An old one knows no WebSocket.
+func (d *desk) forwarding(to string, old bool) (at string) {
+	kubelet := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := httpstream.Handshake(r, w, []string{portforward.PortForwardProtocolV1Name}); err != nil {
 			return // it has said so
 		}
@@ -107,13 +108,47 @@ func (d *desk) forwarding(to string) (at string) {
 		if conn != nil {
 			<-conn.CloseChan()
 		}
+	}))
+	d.t.Cleanup(kubelet.Close)
+	toKubelet := passOn(strings.TrimPrefix(kubelet.URL, "http://"))
+	return d.before("portforward", func(w http.ResponseWriter, r *http.Request) {
+		switch webSocket := r.Header.Get("Sec-WebSocket-Key") != ""; {
+		case webSocket == old: // a new one is not asked otherwise
+			http.Error(w, "Upgrade request required", http.StatusBadRequest)
+		case old:
+			toKubelet.ServeHTTP(w, r)
+		default:
+			proxy.NewTunnelingHandler(toKubelet).ServeHTTP(w, r)
+		}
 	})
-	return at
+}
+
+// passOn has a connection be one with another server.
+func passOn(to string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		back, err := (&net.Dialer{}).DialContext(r.Context(), "tcp", to)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		defer back.Close()
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		r.Header.Set("Connection", "Upgrade")
+		if r.Write(back) != nil {
+			return
+		}
+		go func() { _, _ = io.Copy(back, conn) }()
+		_, _ = io.Copy(conn, back)
+	}
 }
 
 func forwardTo(to string, stream httpstream.Stream) {
 	defer stream.Close()
-	if stream.Headers().Get(corev1.StreamType) != corev1.StreamTypeData {
+	if stream.Headers().Get(corev1.StreamType) != corev1.StreamTypeData || stream.Headers().Get(corev1.PortHeader) != "8080" {
 		return
 	}
 	agent, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", to)
@@ -133,7 +168,10 @@ func TestLint(t *testing.T) {
 	d.fill()
 	faulty, addr := lowerCase(t), well(t)
 	d.healthyPod("busy")
-	api := d.forwarding(strings.TrimPrefix(faulty.URL, "http://"))
+	strict := d.session("busy")
+	strict.Spec.Ping.Answers = v1alpha1.PingAnswersStrict // lint has more to say of such answers
+	g.Expect(d.client.Update(t.Context(), strict)).To(Succeed())
+	api := d.forwarding(strings.TrimPrefix(faulty.URL, "http://"), false)
 	laptop := start(t)
 	laptop.call("mine", "")
 	var sessions v1alpha1.AgentSessionList
@@ -250,10 +288,42 @@ func TestAgentThatTheOperatorDoesNotReach(t *testing.T) {
 		_, _ = io.WriteString(w, `{"status":"Healthy","time_of_last_update":1}`)
 	}))
 	t.Cleanup(server.Close)
-	api := d.forwarding(strings.TrimPrefix(server.URL, "http://"))
+	api := d.forwarding(strings.TrimPrefix(server.URL, "http://"), true)
 	l := lintWith(t.Context(), "busy", "--kubeconfig", d.kubeconfig, "--server", api, "--for", "20s")
 	d.Expect(l.Status).To(Equal(1), l.Said)
 	d.Expect(l.Out).To(And(ContainSubstring("error    loopback-only: "), ContainSubstring("never did at the pod's address")))
 	d.Expect(d.client.Get(t.Context(), client.ObjectKeyFromObject(s), s)).To(Succeed())
 	d.Expect(s.Generation).To(BeEquivalentTo(1), "nothing was written")
+}
+
+// TestOptionsOfASession: what its runtime says of its agent, unless the user does.
+func TestOptionsOfASession(t *testing.T) {
+	started := func(protocol v1alpha1.ServerProtocol, port int32, path string) *v1alpha1.AgentSession {
+		s := &v1alpha1.AgentSession{}
+		s.Spec.RuntimeRef = &v1alpha1.RuntimeRef{Name: "echo"}
+		s.Status.RuntimeSessionID = "the-session"
+		s.Status.Runtime = &v1alpha1.ActivationRuntime{ProtocolConfiguration: v1alpha1.ProtocolConfiguration{ServerProtocol: protocol, Port: port, Path: path}}
+		return s
+	}
+	alone := &v1alpha1.AgentSession{Spec: v1alpha1.AgentSessionSpec{Ping: v1alpha1.PingSpec{Port: 8000, Check: v1alpha1.PingCheckMCP}}}
+	for name, row := range map[string]struct {
+		session  *v1alpha1.AgentSession
+		flag     v1alpha1.ServerProtocol
+		protocol v1alpha1.ServerProtocol
+		path     string
+		mcp      string
+		port     uint16
+	}{
+		"AG-UI":             {started("AGUI", 8080, "/agent"), "", "AGUI", "/agent", "", 8080},
+		"MCP":               {started("MCP", 8001, "/tools"), "", "MCP", "/tools", "/tools", 8001},
+		"without a runtime": {alone, "", "MCP", "", "/mcp", 8000},
+		"as the user says":  {started("HTTP", 8080, "/invocations"), "A2A", "A2A", "", "", 8080},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &linter{}
+			l.options.Protocol = row.flag
+			o := l.ofSession(row.session)
+			NewWithT(t).Expect([]any{o.Protocol, o.Path, o.Question.MCP, o.port}).To(Equal([]any{row.protocol, row.path, row.mcp, row.port}))
+		})
+	}
 }

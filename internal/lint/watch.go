@@ -253,7 +253,11 @@ func inner(err error) string {
 // listens looks whether an agent that is asked on loopback is on other addresses of this
 // machine.
 func (w *watcher) listens(ctx context.Context) Listens {
-	to, err := netip.ParseAddrPort(strings.TrimPrefix(w.Base, "http://"))
+	host := strings.TrimPrefix(w.Base, "http://")
+	if port, ok := strings.CutPrefix(host, "localhost:"); ok {
+		host = "127.0.0.1:" + port
+	}
+	to, err := netip.ParseAddrPort(host)
 	if err != nil || !to.Addr().IsLoopback() {
 		return ListensUnknown
 	}
