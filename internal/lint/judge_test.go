@@ -3,6 +3,7 @@ package lint_test
 import (
 	"encoding/json"
 	"encoding/xml"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -227,6 +228,35 @@ func TestRules(t *testing.T) {
 		for _, text := range []string{r.Breach, r.Costs, r.Mend.Python, r.Mend.TypeScript, r.Mend.Go} {
 			g.Expect(text).NotTo(BeEmpty(), r.ID)
 		}
+	}
+}
+
+// TestEveryBreachHasARule: whatever the operator's condition PingContract says of an agent, lint
+// finds. The reasons are read out of the source of the API.
+func TestEveryBreachHasARule(t *testing.T) {
+	g := NewWithT(t)
+	rules := map[string]string{
+		"Conforms": "", "NoAnswerYet": "", "MCPPing": "",
+		"TimestampMissing": "stamp-missing", "TimestampMilliseconds": "stamp-milliseconds", "TimestampUnusable": "stamp-not-a-number",
+		"TimestampInFuture": "stamp-in-future", "TimestampAdvances": "stamp-advances", "TimestampFrozen": "stamp-frozen",
+		"TooSlow": "ping-slow", "NotOK": "ping-fails", "SaysUnhealthy": "ping-says-unhealthy", "Malformed": "ping-not-http",
+		"StatusUnknown": "ping-status-unknown", "NotJSON": "ping-not-json", "Encoded": "ping-encoded", "TooLarge": "ping-too-large",
+		"ByteOrderMark": "ping-byte-order-mark",
+	}
+	source, err := os.ReadFile("../../api/v1alpha1/conditions.go")
+	g.Expect(err).NotTo(HaveOccurred())
+	_, part, ok := strings.Cut(string(source), "// Reasons of the condition PingContract.\n")
+	g.Expect(ok).To(BeTrue())
+	part, _, _ = strings.Cut(part, "\n)\n")
+	ids := []string{""}
+	for _, r := range lint.Rules() {
+		ids = append(ids, r.ID)
+	}
+	reasons := regexp.MustCompile(`Reason\w+ += "(\w+)"`).FindAllStringSubmatch(part, -1)
+	g.Expect(reasons).To(HaveLen(len(rules)))
+	for _, reason := range reasons {
+		g.Expect(rules).To(HaveKey(reason[1]))
+		g.Expect(ids).To(ContainElement(rules[reason[1]]))
 	}
 }
 
