@@ -124,6 +124,28 @@ func TestSeverities(t *testing.T) {
 				return asked(append(healthy(3), stamped("Healthy", begun.Add(5*time.Second)), stamped("Healthy", begun.Add(5*time.Second)))...)
 			}, nil, []string{"stamp-advances:error", "stamp-frozen:error", "stamp-goes-back:warning"},
 		},
+		"a stamp that moves with each call, whose work no ping names": {
+			func() *lint.Observation {
+				var bodies []string
+				for _, moved := range []int{-60, -60, 3, 5, 5, 9, 11, 11, 11, 11, 11} {
+					bodies = append(bodies, stamped("Healthy", begun.Add(time.Duration(moved)*time.Second)))
+				}
+				o := asked(bodies...)
+				o.Calls = []lint.Call{call(2500*time.Millisecond, 200, "{}"), call(8500*time.Millisecond, 200, "{}")}
+				return o
+			}, nil, []string{"stamp-advances:error", "stamp-advances?"},
+		},
+		"a stamp that moves after the last call": {
+			func() *lint.Observation {
+				bodies := healthy(2)
+				for i := range 5 {
+					bodies = append(bodies, stamped("Healthy", begun.Add(time.Duration(4+2*i)*time.Second)))
+				}
+				o := asked(bodies...)
+				o.Calls = []lint.Call{call(2500*time.Millisecond, 200, "{}")}
+				return o
+			}, []string{"stamp-advances:error"}, nil,
+		},
 		"busy since its call": {
 			func() *lint.Observation {
 				o := asked(working...)

@@ -101,17 +101,40 @@ func (o *Observation) calledDuring(p Ping) bool {
 	return false
 }
 
-// pulses are what the operator knew after each ping.
-func (o *Observation) pulses() []lifecycle.Pulse {
-	pulses := make([]lifecycle.Pulse, 0, len(o.Pings))
+// pulses are what the operator knows after each of some pings.
+func (o *Observation) pulses(pings []Ping) []lifecycle.Pulse {
+	pulses := make([]lifecycle.Pulse, 0, len(pings))
 	var pulse lifecycle.Pulse
-	for _, p := range o.Pings {
+	for _, p := range pings {
 		answer := p.Answer
 		answer.Took = p.Took
 		pulse = pulse.Observe(answer, p.Asked.Add(p.Took), o.Period)
 		pulses = append(pulses, pulse)
 	}
 	return pulses
+}
+
+// undisturbed are the pings between which no call began or ended: what changed there, no call
+// did.
+func (o *Observation) undisturbed() (parts [][]Ping) {
+	begun := 0
+	for i := 1; i < len(o.Pings); i++ {
+		if o.disturbed(o.Pings[i-1].Asked, o.Pings[i].Asked) {
+			parts, begun = append(parts, o.Pings[begun:i]), i
+		}
+	}
+	return append(parts, o.Pings[begun:])
+}
+
+func (o *Observation) disturbed(from, until time.Time) bool {
+	for _, c := range o.Calls {
+		for _, at := range []time.Time{c.Asked, c.ended()} {
+			if !at.Before(from) && at.Before(until) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // good are the pings that were answered well enough to look at what they say.

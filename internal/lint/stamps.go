@@ -49,14 +49,19 @@ func clock(t time.Time) string { return t.UTC().Format("15:04:05Z") }
 
 func lookAdvances(o *Observation) outcome {
 	return stamped(func(o *Observation, usable []Ping) outcome {
-		for _, pulse := range o.pulses() {
-			if pulse.Advancing() {
-				first, last := usable[0], usable[len(usable)-1]
-				return saw("%d times in %s, from %s to %s", moves(usable), rounded(last.Asked.Sub(first.Asked)), clock(first.Answer.Ping.UpdatedAt), clock(last.Answer.Ping.UpdatedAt))
+		long := false
+		for _, part := range o.undisturbed() {
+			for _, pulse := range o.pulses(part) {
+				if pulse.Advancing() {
+					first, last := usable[0], usable[len(usable)-1]
+					return saw("%d times in %s, from %s to %s", moves(usable), rounded(last.Asked.Sub(first.Asked)), clock(first.Answer.Ping.UpdatedAt), clock(last.Answer.Ping.UpdatedAt))
+				}
 			}
+			stamped := some(part, isStamped)
+			long = long || len(stamped) >= enough && stamped[len(stamped)-1].Asked.Sub(stamped[0].Asked) >= enoughTime
 		}
-		if n := len(usable); n < enough || usable[n-1].Asked.Sub(usable[0].Asked) < enoughTime {
-			return unchecked("it was watched for too short a time: %d answers", n)
+		if !long {
+			return unchecked("it was watched for too short a time: %s", counted(len(usable), "answer"))
 		}
 		return outcome{}
 	})(o)
@@ -75,7 +80,7 @@ func moves(pings []Ping) (n int) {
 
 func lookFrozen(o *Observation) outcome {
 	return stamped(func(o *Observation, usable []Ping) outcome {
-		for i, pulse := range o.pulses() {
+		for i, pulse := range o.pulses(o.Pings) {
 			if pulse.Frozen() {
 				p := o.Pings[i].Answer.Ping
 				return saw("the status became %s at %s, with the stamp %s", p.Status, clock(o.Pings[i].Asked), clock(p.UpdatedAt))

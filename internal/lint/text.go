@@ -5,6 +5,14 @@ import (
 	"strings"
 )
 
+// Formats are the forms in which a report can be had.
+var Formats = map[string]func(Report) (string, error){
+	"text":  func(r Report) (string, error) { return r.Text(), nil },
+	"json":  Report.json,
+	"junit": Report.junit,
+	"sarif": Report.sarif,
+}
+
 // Text is the report for people.
 func (r Report) Text() string {
 	var b strings.Builder

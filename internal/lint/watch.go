@@ -26,8 +26,11 @@ const (
 	// waiting is how long an answer to a ping is waited for. A late one is a breach, and
 	// how late it is says more than that it was.
 	waiting = 5 * time.Second
-	// maxHeader bounds the bytes before the body of an answer.
-	maxHeader = 64 << 10
+	// connecting is how long a connection may take: else nobody is there.
+	connecting = 3 * time.Second
+	// maxPingHeader bounds the bytes before the body of an answer to a ping, as the operator
+	// does, and maxHeader those of a call's.
+	maxPingHeader, maxHeader = 4 << 10, 64 << 10
 )
 
 // Options say how an agent is watched.
@@ -77,17 +80,16 @@ func (o Options) withDefaults() Options {
 // watcher watches one agent.
 type watcher struct {
 	Options
-	client *http.Client
-
-	mu    sync.Mutex
-	pings []Ping
+	// asks is for pings, and calls for calls.
+	asks, calls *http.Client
+	pings       []Ping
 }
 
 // Watch asks an agent for a while, and calls it if it may. That nobody is there is an
 // error; whatever else an agent does is an observation.
 func Watch(ctx context.Context, o Options) (Observation, error) {
 	given := o.Payload != nil
-	w := &watcher{Options: o.withDefaults(), client: newClient()}
+	w := &watcher{Options: o.withDefaults(), asks: newClient(maxPingHeader), calls: newClient(maxHeader)}
 	if !given {
 		w.Payload = []byte("{}")
 	}
@@ -117,10 +119,13 @@ func Watch(ctx context.Context, o Options) (Observation, error) {
 
 // newClient goes nowhere else than it is told to, and decodes nothing. A connection is
 // for one request.
-func newClient() *http.Client {
+func newClient(maxHeader int64) *http.Client {
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport:     &http.Transport{DisableCompression: true, DisableKeepAlives: true, MaxResponseHeaderBytes: maxHeader},
+		Transport: &http.Transport{
+			DialContext:        (&net.Dialer{Timeout: connecting}).DialContext,
+			DisableCompression: true, DisableKeepAlives: true, MaxResponseHeaderBytes: maxHeader,
+		},
 	}
 }
 
@@ -145,9 +150,7 @@ func (w *watcher) pingOn(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		w.mu.Lock()
 		w.pings = append(w.pings, p)
-		w.mu.Unlock()
 	}
 }
 
@@ -184,7 +187,7 @@ func (w *watcher) ask(ctx context.Context, p *Ping) lifecycle.Answer {
 		r.Header.Set("Accept", "application/json, text/event-stream")
 		r.Header.Set("Content-Type", "application/json")
 	}
-	response, err := w.client.Do(r)
+	response, err := w.asks.Do(r)
 	if err != nil {
 		return unanswered(w.Question, err)
 	}
@@ -224,14 +227,14 @@ func unanswered(q lifecycle.Question, err error) lifecycle.Answer {
 	var timeout interface{ Timeout() bool }
 	var number syscall.Errno
 	switch {
+	case errors.As(err, &number): // refused, reset
+		return lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: number.Error()}
+	case isDial(err):
+		return lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: lifecycle.Printable(inner(err))}
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return lifecycle.Answer{Failure: lifecycle.FailureTimeout}
-	case errors.As(err, &number):
-		return lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: number.Error()}
 	case errors.Is(err, io.EOF):
 		return lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: "connection closed without an answer"}
-	case isDial(err):
-		return lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: lifecycle.Printable(err.Error())}
 	}
 	return lifecycle.Answer{Failure: lifecycle.FailureProtocol, Detail: lifecycle.Printable(fmt.Sprintf("%s was not answered in HTTP/1.1: %s", q, inner(err)))}
 }

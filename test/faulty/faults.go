@@ -49,6 +49,7 @@ var faults = map[string]fault{
 	"blocked":      {breaks: "ping-blocked-by-call", called: true, invoke: lockedWork},
 	"not-http":     {breaks: "ping-not-http", raw: "220 mail.example ESMTP\r\n"},
 	"cut-off":      {breaks: "ping-not-http", raw: "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"},
+	"large-header": {breaks: "ping-not-http", raw: "HTTP/1.1 200 OK\r\nX-Trace: " + strings.Repeat("x", 5000) + "\r\nContent-Length: 2\r\n\r\n{}"},
 	"no-ping":      {breaks: "ping-missing", ping: code(http.StatusNotFound)},
 	"login":        {breaks: "ping-needs-login", ping: code(http.StatusUnauthorized)},
 	"redirects":    {breaks: "ping-redirected", ping: redirect},

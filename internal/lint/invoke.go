@@ -58,7 +58,7 @@ func (w *watcher) exchange(ctx context.Context, c *Call) error {
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json, text/event-stream")
 	r.Header[c.SessionHeader] = []string{c.SessionID} // as it is spelled
-	response, err := w.client.Do(r)
+	response, err := w.calls.Do(r)
 	if err != nil {
 		return err //nolint:wrapcheck // the caller's words
 	}
