@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,29 +31,37 @@ type connection struct {
 	name      string
 	rules     *clientcmd.ClientConfigLoadingRules
 	overrides clientcmd.ConfigOverrides
+	// flags are those by which the user says which cluster is meant, and as whom.
+	flags *pflag.FlagSet
 	// clock tells the time in the user's zone; nil: the API server's.
 	clock func() time.Time
 }
 
 func newConnection(name string) *connection {
-	return &connection{name: name, rules: clientcmd.NewDefaultClientConfigLoadingRules()}
+	return &connection{name: name, rules: clientcmd.NewDefaultClientConfigLoadingRules(), flags: pflag.NewFlagSet("", pflag.ContinueOnError)}
 }
 
 // shown are the flags of a connection that help shows. All of kubectl's are there.
-var shown = map[string]bool{"kubeconfig": true, clientcmd.FlagContext: true, clientcmd.FlagNamespace: true, clientcmd.FlagImpersonate: true}
+var shown = map[string]bool{
+	"kubeconfig": true, clientcmd.FlagContext: true, clientcmd.FlagNamespace: true, clientcmd.FlagImpersonate: true, clientcmd.FlagTimeout: true,
+}
 
 // bind makes kubectl's flags of how a cluster is reached.
-func (t *connection) bind(flags *pflag.FlagSet) {
+func (t *connection) bind(command *pflag.FlagSet) {
+	flags := t.flags
 	flags.StringVar(&t.rules.ExplicitPath, "kubeconfig", "", "`file` that says how the cluster is reached")
 	names := clientcmd.RecommendedConfigOverrideFlags("")
 	names.ContextOverrideFlags.Namespace.ShortName = "n"
 	names.ClusterOverrideFlags.APIServer.ShortName = "s"
+	names.Timeout.Default = defaultTimeout
+	names.Timeout.Description = "how long a `duration` the API server may take to answer; 0 is for ever. Watches and logs go on for longer"
 	clientcmd.BindOverrideFlags(&t.overrides, flags, names)
 	flags.VisitAll(func(f *pflag.Flag) {
 		if !shown[f.Name] {
 			hide(f)
 		}
 	})
+	command.AddFlagSet(flags)
 }
 
 func hide(f *pflag.Flag) { f.Hidden = true }
@@ -63,11 +72,20 @@ type cluster struct {
 	config    *rest.Config
 	namespace string
 	host      string
+	tools     explain.Tools
 	now       func() time.Time
+	// clock is what now goes by; nil in tests.
+	clock *apiserver.Clock
+	// warn tells the user what he should know of what he reads.
+	warn func(string)
 }
 
 // connect says how the cluster is reached. It asks nothing of it yet.
-func (t *connection) connect() (*cluster, error) {
+func (t *connection) connect(command *cobra.Command) (*cluster, error) {
+	limit, err := clientcmd.ParseTimeout(t.overrides.Timeout)
+	if err != nil {
+		return nil, fmt.Errorf("--request-timeout is %q: %w", t.overrides.Timeout, err)
+	}
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(t.rules, &t.overrides)
 	config, err := loader.ClientConfig()
 	switch {
@@ -77,11 +95,11 @@ func (t *connection) connect() (*cluster, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read how the cluster is reached: %w", err)
 	}
-	c := &cluster{host: config.Host}
+	c := &cluster{host: config.Host, tools: t.tools(), warn: func(text string) { say(command.ErrOrStderr(), "warning: "+text) }}
 	if c.namespace, _, err = loader.Namespace(); err != nil {
 		return nil, fmt.Errorf("read which namespace is meant: %w", err)
 	}
-	c.config = t.listen(config, c)
+	c.config = limited(t.listen(config, c), limit)
 	scheme := runtime.NewScheme()
 	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("name the kinds: %w", err)
@@ -102,42 +120,34 @@ func (t *connection) listen(config *rest.Config, c *cluster) *rest.Config {
 	config.UserAgent = program
 	config.QPS, config.Burst = 50, 300 // kubectl's
 	config.WarningHandlerWithContext = rest.NoWarnings{}
-	told := apiserver.NewClock(clock.RealClock{}, logr.Discard())
-	if c.now = t.clock; c.now == nil {
-		c.now = func() time.Time { return told.Now().Local() }
+	if c.now = t.clock; c.now != nil {
+		return config
 	}
-	return told.Listen(config)
+	c.clock = apiserver.NewClock(clock.RealClock{}, logr.Discard())
+	var once sync.Once
+	c.now = func() time.Time {
+		if c.ownTime() {
+			once.Do(func() { c.warn(ownTimeWarning) })
+		}
+		return c.clock.Now().Local()
+	}
+	return c.clock.Listen(config)
 }
 
-// tools are how commands begin that go to the same cluster.
-func (t *connection) tools() explain.Tools {
-	to := ""
-	if t.rules.ExplicitPath != "" {
-		to += " --kubeconfig " + quoted(t.rules.ExplicitPath)
-	}
-	if t.overrides.CurrentContext != "" {
-		to += " --context " + quoted(t.overrides.CurrentContext)
-	}
-	return explain.Tools{Self: t.name + to, Kubectl: "kubectl" + to}
-}
+const ownTimeWarning = "the API server has not said in time what time it is there: times and countdowns are by the clock of this machine"
 
-// quoted is a word as a shell takes it.
-func quoted(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@+=,", r)
-	}
-	if word != "" && strings.TrimFunc(word, plain) == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
+// ownTime tells whether now is by the clock of this machine.
+func (c *cluster) ownTime() bool { return c.clock != nil && !c.clock.Heard() }
 
 // inWords says of an error of the cluster what to do.
 func (c *cluster) inWords(err error) error {
 	var dial *net.OpError
+	var late *unanswered
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &late):
+		return fmt.Errorf("the cluster at %s: %w", c.host, late)
 	case apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse): // a path that is not served
 		return fmt.Errorf("the cluster at %s has no AgentSessions: install them with `kubectl apply -f dist/install.yaml`, or choose another cluster with --context (%w)", c.host, err)
 	case apierrors.IsUnauthorized(err):

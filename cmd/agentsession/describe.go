@@ -27,26 +27,31 @@ func (t *connection) newDescribe() *cobra.Command {
 		Use:               "describe NAME...",
 		Short:             "Show all that is known of a session",
 		Example:           examples(t, "describe research"),
-		Args:              named,
+		Args:              t.named,
 		ValidArgsFunction: t.complete,
 		RunE: func(command *cobra.Command, names []string) error {
-			c, err := t.connect()
+			c, err := t.connect(command)
 			if err != nil {
 				return err
 			}
-			e := explainer{c, t.tools(), command.OutOrStdout(), command.ErrOrStderr()}
+			e := explainer{cluster: c, out: command.OutOrStdout(), err: command.ErrOrStderr()}
 			return errors.Join(c.each(command.Context(), names, e.describe)...)
 		},
 	}
 }
 
-func (e *explainer) describe(ctx context.Context, name string) error {
+func (e *explainer) describe(ctx context.Context, given string) error {
+	name, err := sessionName(given)
+	if err != nil {
+		return err
+	}
 	f, err := e.get(ctx, name)
 	if apierrors.IsNotFound(err) {
 		return e.missing(name, err)
 	} else if err != nil {
 		return e.inWords(err)
 	}
+	e.next()
 	describe(e.out, e.now(), f.AgentSession, e.events(ctx, "AgentSession", name, f.UID))
 	return nil
 }
@@ -120,11 +125,7 @@ func history(zone *time.Location, all []v1alpha1.PastActivation) (rows [][]cell)
 func eventRows(zone *time.Location, all []corev1.Event) (rows [][]cell) {
 	for i := range all {
 		e := &all[i]
-		first := e.FirstTimestamp
-		if !e.EventTime.IsZero() {
-			first = metav1.NewTime(e.EventTime.Time)
-		}
-		rows = append(rows, plain(moment(zone, &first), e.Type, lifecycle.Printable(e.Reason), lifecycle.Line(e.Message, maxMessage)))
+		rows = append(rows, plain(moment(zone, new(metav1.NewTime(eventTime(e)))), e.Type, lifecycle.Printable(e.Reason), lifecycle.Line(e.Message, maxMessage)))
 	}
 	return rows
 }

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -26,48 +26,57 @@ func (t *connection) newExplain() *cobra.Command {
 			"what would change that, what AgentCore would do differently, and what to type next. Of a session that is gone its Events tell; " +
 			"of a runtime whether its sessions start, and why the last ones ended.",
 		Example:           examples(t, "explain research", "explain runtime/echo -n team-a"),
-		Args:              named,
+		Args:              t.named,
 		ValidArgsFunction: t.complete,
 		RunE: func(command *cobra.Command, names []string) error {
-			c, err := t.connect()
+			c, err := t.connect(command)
 			if err != nil {
 				return err
 			}
-			e := explainer{c, t.tools(), command.OutOrStdout(), command.ErrOrStderr()}
+			e := explainer{cluster: c, out: command.OutOrStdout(), err: command.ErrOrStderr()}
 			return errors.Join(c.each(command.Context(), names, e.explain)...)
 		},
 	}
 }
 
 // named wants a name at least.
-func named(command *cobra.Command, names []string) error {
+func (t *connection) named(_ *cobra.Command, names []string) error {
 	if len(names) == 0 {
-		return fmt.Errorf("a name is missing: `%s list` shows those that are there", command.Parent().CommandPath())
+		return fmt.Errorf("a name is missing: `%s list` shows those that are there", t.tools().Self)
 	}
 	return nil
 }
 
 type explainer struct {
 	*cluster
-	tools    explain.Tools
 	out, err io.Writer
+	wrote    bool
 }
 
-func (e *explainer) explain(ctx context.Context, name string) error {
-	kind, name, ok := strings.Cut(name, "/")
-	if !ok {
-		kind, name = "ags", kind
+// next begins a text about another object.
+func (e *explainer) next() {
+	if e.wrote {
+		say(e.out, "")
 	}
-	switch kind {
-	case "ags", "session", "agentsession", strings.TrimSuffix(resource, "/"):
+	e.wrote = true
+}
+
+func (e *explainer) explain(ctx context.Context, given string) error {
+	kind, name, ok := strings.Cut(given, "/")
+	if !ok {
+		return e.session(ctx, given)
+	}
+	switch kind := strings.ToLower(kind); {
+	case slices.Contains(sessionKinds, kind):
 		return e.session(ctx, name)
-	case "agr", "runtime", "agentruntime":
+	case slices.Contains(runtimeKinds, kind):
 		return e.runtime(ctx, name)
 	}
-	return fmt.Errorf("%q is neither of what is explained: session/NAME (or NAME alone) and runtime/NAME", kind+"/"+name)
+	return fmt.Errorf("%q is neither of what is explained: session/NAME (or NAME alone) and runtime/NAME", given)
 }
 
 func (e *explainer) tell(s explain.Story) {
+	e.next()
 	p := paintFor(e.out)
 	_, _ = io.WriteString(e.out, s.Text(func(heading string) string { return p(bold, heading) })) // as say
 }
@@ -110,7 +119,7 @@ func (e *explainer) runtime(ctx context.Context, name string) error {
 		if words := e.inWords(err); words != err || !apierrors.IsNotFound(err) { //nolint:errorlint // as above
 			return words
 		}
-		return fmt.Errorf("there is no AgentRuntime %q in namespace %s: `kubectl get agr -A` shows those that are there", lifecycle.Printable(name), e.namespace)
+		return fmt.Errorf("there is no AgentRuntime %q in namespace %s: `%s get agr -A` shows those that are there", lifecycle.Printable(name), e.namespace, e.tools.Kubectl)
 	}
 	var sessions v1alpha1.AgentSessionList
 	if err := e.List(ctx, &sessions, client.InNamespace(e.namespace), client.MatchingFields{"spec.runtimeRef.name": name}); err != nil {
@@ -119,18 +128,4 @@ func (e *explainer) runtime(ctx context.Context, name string) error {
 	a.Sessions, a.Events = sessions.Items, e.events(ctx, "AgentRuntime", name, a.Runtime.UID)
 	e.tell(explain.Runtime(e.now(), a))
 	return nil
-}
-
-// events are those of an object. Who may not read them gets an explanation without, and
-// is told so.
-func (e *explainer) events(ctx context.Context, kind, name string, uid types.UID) []corev1.Event {
-	match := client.MatchingFields{"involvedObject.kind": kind, "involvedObject.name": name}
-	if uid != "" {
-		match["involvedObject.uid"] = string(uid)
-	}
-	var list corev1.EventList
-	if err := e.List(ctx, &list, client.InNamespace(e.namespace), match, client.Limit(page)); err != nil {
-		say(e.err, fmt.Sprintf("warning: its Events cannot be read, so less is told: %v", err))
-	}
-	return list.Items
 }

@@ -77,7 +77,7 @@ func (t *connection) newHand(h *hand, command *cobra.Command) *cobra.Command {
 		if h.dryRun, err = oneOf("--dry-run", h.dryRun, []string{"none", "client", "server"}); err != nil {
 			return err
 		}
-		if h.cluster, err = t.connect(); err != nil {
+		if h.cluster, err = t.connect(command); err != nil {
 			return err
 		}
 		h.in, h.out, h.err = command.InOrStdin(), command.OutOrStdout(), command.ErrOrStderr()

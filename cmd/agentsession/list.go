@@ -34,7 +34,7 @@ func (t *connection) newList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c, err := t.connect()
+			c, err := t.connect(command)
 			if err != nil {
 				return err
 			}
@@ -46,7 +46,7 @@ func (t *connection) newList() *cobra.Command {
 				say(command.ErrOrStderr(), "No sessions found"+where(c, &s)+".")
 				return nil
 			}
-			if err := list(command.OutOrStdout(), output, c.now(), s.all, all); err != nil {
+			if err := list(command.OutOrStdout(), output, c.now(), &s, all); err != nil {
 				return err
 			}
 			return missing
@@ -67,7 +67,7 @@ func where(c *cluster, s *selection) string {
 }
 
 // list writes sessions in a format.
-func list(out io.Writer, output string, now time.Time, namespaces bool, all []found) error {
+func list(out io.Writer, output string, now time.Time, s *selection, all []found) error {
 	switch output {
 	case "name":
 		for _, f := range all {
@@ -75,21 +75,25 @@ func list(out io.Writer, output string, now time.Time, namespaces bool, all []fo
 		}
 		return nil
 	case "json", "yaml":
-		return raw(out, output, all)
+		return raw(out, output, len(s.names) == 1, all)
 	}
-	say(out, table(tableOf(now, namespaces, output == "wide", all), paintFor(out))...)
+	say(out, table(tableOf(now, s.all, output == "wide", all), paintFor(out))...)
 	return nil
 }
 
 // raw writes sessions as the API server gave them, but for managedFields, which kubectl
-// leaves out too.
-func raw(out io.Writer, output string, all []found) error {
+// leaves out too. One that was asked for by its name is no list, as with kubectl.
+func raw(out io.Writer, output string, one bool, all []found) error {
 	items := make([]any, 0, len(all))
 	for _, f := range all {
 		f.raw.SetManagedFields(nil)
 		items = append(items, f.raw.Object)
 	}
-	text, err := json.MarshalIndent(map[string]any{"apiVersion": "v1", "kind": "List", "metadata": map[string]any{"resourceVersion": ""}, "items": items}, "", "    ")
+	var what any = map[string]any{"apiVersion": "v1", "kind": "List", "metadata": map[string]any{"resourceVersion": ""}, "items": items}
+	if one && len(items) == 1 {
+		what = items[0]
+	}
+	text, err := json.MarshalIndent(what, "", "    ")
 	if err == nil && output == "yaml" {
 		text, err = yaml.JSONToYAML(text)
 	}

@@ -35,7 +35,7 @@ func (t *connection) newLogs() *cobra.Command {
 		Long: "Show what a session's agent writes, of the compute that is there. The log of one that was taken away went with its pod; " +
 			"of one that failed the end is in the reason of its stop, which is shown then.",
 		Example:           examples(t, "logs research", "logs research --tail 50 -f"),
-		Args:              named,
+		Args:              t.named,
 		ValidArgsFunction: t.complete,
 		RunE: func(command *cobra.Command, names []string) (err error) {
 			if len(names) > 1 {
@@ -44,11 +44,15 @@ func (t *connection) newLogs() *cobra.Command {
 			if l.tail < -1 {
 				return fmt.Errorf("--tail is %d: it must be -1, which is all, or the number of lines", l.tail)
 			}
-			if l.cluster, err = t.connect(); err != nil {
+			name, err := sessionName(names[0])
+			if err != nil {
+				return err
+			}
+			if l.cluster, err = t.connect(command); err != nil {
 				return err
 			}
 			l.out, l.safe = command.OutOrStdout(), terminal(command.OutOrStdout()) != nil
-			return l.show(command.Context(), names[0])
+			return l.show(command.Context(), name)
 		},
 	}
 	command.Flags().BoolVarP(&l.follow, "follow", "f", false, "go on with what it writes from now on")

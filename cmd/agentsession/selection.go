@@ -53,9 +53,9 @@ func (s *selection) bind(flags *pflag.FlagSet) {
 // read takes the arguments, and says what is wrong with the flags.
 func (s *selection) read(names []string) (err error) {
 	s.names = nil
-	for _, name := range names { // as -o name has it, too
-		for _, kind := range []string{"agentsession.runtime.agentsession.dev/", "agentsession/", "ags/"} {
-			name = strings.TrimPrefix(name, kind)
+	for _, name := range names {
+		if name, err = sessionName(name); err != nil {
+			return err
 		}
 		if !slices.Contains(s.names, name) {
 			s.names = append(s.names, name)
@@ -77,6 +77,24 @@ func (s *selection) read(names []string) (err error) {
 		return errors.New("names are of one namespace: leave out either them or --all-namespaces")
 	}
 	return nil
+}
+
+// kinds are the names that kubectl knows sessions and runtimes by, and their short ones.
+var (
+	sessionKinds = []string{"ags", "session", "agentsession", "agentsessions", "agentsession." + v1alpha1.GroupVersion.Group, "agentsessions." + v1alpha1.GroupVersion.Group}
+	runtimeKinds = []string{"agr", "runtime", "agentruntime", "agentruntimes", "agentruntime." + v1alpha1.GroupVersion.Group, "agentruntimes." + v1alpha1.GroupVersion.Group}
+)
+
+// sessionName is the name of a session that is given as NAME or TYPE/NAME, as -o name prints it.
+func sessionName(given string) (string, error) {
+	kind, name, typed := strings.Cut(given, "/")
+	switch {
+	case !typed:
+		return given, nil
+	case !slices.Contains(sessionKinds, strings.ToLower(kind)):
+		return "", fmt.Errorf("%q is no session: give its NAME, or agentsession/NAME", given)
+	}
+	return name, nil
 }
 
 // oneOf is a value as it is written properly.
@@ -143,29 +161,47 @@ func (c *cluster) find(ctx context.Context, s *selection) (all []found, err erro
 	if len(s.names) > 0 {
 		return c.findNamed(ctx, s)
 	}
-	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("AgentSessionList"))
-	for more := ""; ; more = list.GetContinue() {
-		if err := c.List(ctx, list, append(s.options(c), client.Limit(page), client.Continue(more))...); err != nil {
-			return nil, c.inWords(err)
-		}
-		for i := range list.Items {
-			f, err := foundOf(&list.Items[i])
-			if err != nil {
-				return nil, err
-			}
-			if s.has(c.now(), f.AgentSession) {
-				all = append(all, f)
-			}
-		}
-		if list.GetContinue() == "" {
-			break
+	listed, _, err := c.list(ctx, s.options(c))
+	if err != nil {
+		return nil, c.inWords(err)
+	}
+	for _, f := range listed {
+		if s.has(c.now(), f.AgentSession) {
+			all = append(all, f)
 		}
 	}
 	slices.SortStableFunc(all, func(a, b found) int {
 		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 	})
 	return all, nil
+}
+
+// list reads sessions page by page, and tells from which version on a watch has what comes
+// after. Where that takes so long that the API server has forgotten the version of the first
+// page, it begins again with all in one.
+func (c *cluster) list(ctx context.Context, options []client.ListOption) (all []found, version string, err error) {
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("AgentSessionList"))
+	for limit, more := int64(page), ""; ; more = list.GetContinue() {
+		err := c.List(ctx, list, append(options, client.Limit(limit), client.Continue(more))...)
+		if more != "" && apierrors.IsResourceExpired(err) {
+			limit, all = 0, nil
+			err = c.List(ctx, list, options...)
+		}
+		if err != nil {
+			return nil, "", err //nolint:wrapcheck // the caller's words
+		}
+		for i := range list.Items {
+			f, err := foundOf(&list.Items[i])
+			if err != nil {
+				return nil, "", err
+			}
+			all = append(all, f)
+		}
+		if list.GetContinue() == "" {
+			return all, list.GetResourceVersion(), nil
+		}
+	}
 }
 
 func (c *cluster) findNamed(ctx context.Context, s *selection) (all []found, err error) {
@@ -198,17 +234,18 @@ func (c *cluster) missing(name string, err error) error {
 	if words := c.inWords(err); words != err { //nolint:errorlint // the same error, not one like it
 		return words
 	}
-	return fmt.Errorf("there is no AgentSession %q in namespace %s; `explain %s` tells what its Events say", name, c.namespace, name)
+	return fmt.Errorf("there is no AgentSession %q in namespace %s; `%s explain %s -n %s` tells what its Events say", name, c.namespace, c.tools.Self, quoted(name), c.namespace)
 }
 
 // complete offers names of sessions.
 func (t *connection) complete(command *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(command.Context(), 3*time.Second)
 	defer cancel()
-	c, err := t.connect()
+	c, err := t.connect(command)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
+	c.warn = func(string) {} // into the line that is being typed
 	all, err := c.find(ctx, &selection{labels: labels.Everything()})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError

@@ -6,9 +6,9 @@ import (
 	"os"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/term"
+	"golang.org/x/text/width"
 )
 
 // terminal is the file that a stream is, if it is a terminal; nil if not.
@@ -72,20 +72,37 @@ func table(rows [][]cell, p paint) (lines []string) {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
+			widths[i] = max(widths[i], widthOf(printable(c.text)))
 		}
 	}
 	for _, row := range rows {
 		var b strings.Builder
 		for i, c := range row {
-			b.WriteString(p(c.colour, printable(c.text)))
+			text := printable(c.text)
+			b.WriteString(p(c.colour, text))
 			if i < len(row)-1 {
-				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c.text)+3))
+				b.WriteString(strings.Repeat(" ", widths[i]-widthOf(text)+3))
 			}
 		}
 		lines = append(lines, b.String())
 	}
 	return lines
+}
+
+// widthOf is how many columns of a terminal a printable text takes: ideographs and emoji take
+// two each, and marks stand above what is before them.
+func widthOf(text string) (columns int) {
+	for _, r := range text {
+		switch width.LookupRune(r).Kind() {
+		case width.EastAsianWide, width.EastAsianFullwidth:
+			columns += 2
+		case width.Neutral, width.EastAsianAmbiguous, width.EastAsianNarrow, width.EastAsianHalfwidth:
+			if !unicode.In(r, unicode.Mn, unicode.Me) {
+				columns++
+			}
+		}
+	}
+	return columns
 }
 
 // count says how many sessions there are.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,18 +15,20 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 	"unicode"
 
 	. "github.com/onsi/gomega"
+	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -46,6 +49,7 @@ type desk struct {
 	client     client.WithWatch
 	kubeconfig string
 	in         io.Reader
+	clock      func() time.Time // nil: the API server's
 }
 
 func newDesk(t *testing.T) *desk {
@@ -54,7 +58,7 @@ func newDesk(t *testing.T) *desk {
 	server, err := kubeapi.Start(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { g.Expect(server.Stop()).To(Succeed()) })
-	d := &desk{WithT: g, t: t, kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
+	d := &desk{WithT: g, t: t, kubeconfig: filepath.Join(t.TempDir(), "kubeconfig"), clock: func() time.Time { return night }}
 	text, err := server.Kubeconfig()
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(os.WriteFile(d.kubeconfig, text, 0o600)).To(Succeed())
@@ -128,15 +132,19 @@ func (d *desk) run(args ...string) (out, said string, err error) {
 
 func (d *desk) runUntil(ctx context.Context, out fmtWriter, args ...string) (string, string, error) {
 	var said bytes.Buffer
+	err := d.command(out, &said, args...).ExecuteContext(ctx)
+	return out.String(), said.String(), err
+}
+
+func (d *desk) command(out, said io.Writer, args ...string) *cobra.Command {
 	c := newConnection("kubectl agentsession")
-	c.clock = func() time.Time { return night }
+	c.clock = d.clock
 	command := c.command()
 	command.SetArgs(append([]string{"--kubeconfig", d.kubeconfig}, args...))
 	command.SetOut(out)
-	command.SetErr(&said)
+	command.SetErr(said)
 	command.SetIn(d.in)
-	err := command.ExecuteContext(ctx)
-	return out.String(), said.String(), err
+	return command
 }
 
 type fmtWriter interface {
@@ -184,7 +192,7 @@ func TestListIsGolden(t *testing.T) {
 	}{"list": {}, "list-all": {namespaces: true}, "list-wide": {output: "wide"}, "list-json": {output: "json"}, "list-yaml": {output: "yaml"}, "list-name": {output: "name"}} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			NewWithT(t).Expect(list(&out, row.output, night, row.namespaces, samples(t))).To(Succeed())
+			NewWithT(t).Expect(list(&out, row.output, night, &selection{all: row.namespaces}, samples(t))).To(Succeed())
 			expectGolden(t, name, out.String())
 		})
 	}
@@ -234,6 +242,11 @@ func TestListSelects(t *testing.T) {
 	out, _, err := d.run("list", "idle", "not-there", "-o", "name")
 	d.Expect(err).To(MatchError(ContainSubstring(`there is no AgentSession "not-there" in namespace default`)))
 	d.Expect(out).To(Equal(resource+"idle\n"), "the others are shown")
+	for args, kind := range map[string]string{"idle": "AgentSession", "idle busy": "List", "--state Idle": "List", "idle --state Active": "List"} {
+		out, _, err := d.run(append([]string{"list", "-o", "json"}, strings.Fields(args)...)...)
+		d.Expect(err).NotTo(HaveOccurred(), args)
+		d.Expect(out).To(MatchRegexp(`(?m)^    "kind": "`+kind+`",$`), "%s, as with kubectl", args)
+	}
 	out, _, err = d.run("list", "-o", "json", "--state", "Starting")
 	d.Expect(err).NotTo(HaveOccurred())
 	d.Expect(out).To(ContainSubstring(`"items": []`), "also where there is none")
@@ -256,7 +269,7 @@ func TestBadSelections(t *testing.T) {
 		`--state is "": give it a value`:                 "stop --runtime echo --yes --state=",
 		`--selector is "": give it a value`:              "wake --runtime echo --yes --selector=",
 		`--busy-longer-than is "0s": give it a value`:    "stop -A --state Idle --yes --busy-longer-than 0",
-		"a name is missing: `kubectl agentsession list`": "explain",
+		"kubeconfig list` shows those that are there":    "explain",
 		"a name is missing":                              "describe",
 		`"pod/" `:                                        "explain pod/",
 		`there is no AgentRuntime "x" in namespace`:      "explain runtime/x",
@@ -356,7 +369,6 @@ func TestAChangeMeanwhile(t *testing.T) {
 	}
 }
 
-// TestExplainAndWhatToType: what explain says to type works.
 // TestAnotherOfItsName: who said yes to one session did not say it to the next of its name.
 func TestAnotherOfItsName(t *testing.T) {
 	d := newDesk(t)
@@ -410,9 +422,43 @@ func TestNamesAsListPrintsThem(t *testing.T) {
 	d.fill()
 	out, _, err := d.run("list", "--state", "Idle", "-o", "name")
 	d.Expect(err).NotTo(HaveOccurred())
+	for _, verb := range []string{"describe", "explain"} {
+		text, _, err := d.run(verb, strings.TrimSpace(out), "AgentSessions/busy")
+		d.Expect(err).NotTo(HaveOccurred())
+		d.Expect(text).To(And(ContainSubstring("idle"), MatchRegexp(`\n\n(Name: +|AgentSession (default/)?)busy`)), "with an empty line between")
+	}
+	for _, verb := range []string{"list", "describe", "logs", "stop", "watch"} {
+		_, _, err := d.run(verb, "pod/idle")
+		d.Expect(err).To(MatchError(`"pod/idle" is no session: give its NAME, or agentsession/NAME`), verb)
+	}
 	out, said, err := d.run("stop", strings.TrimSpace(out), "ags/idle", "idle", "--yes")
 	d.Expect(err).NotTo(HaveOccurred())
 	d.Expect(out + said).To(Equal("agentsession/idle asked to stop\n"))
+}
+
+// TestAListThatTakesTooLong: where the API server has forgotten its first page meanwhile, it
+// is read in one.
+func TestAListThatTakesTooLong(t *testing.T) {
+	d := newDesk(t)
+	d.fill()
+	var asked []string
+	c := interceptor.NewClient(d.client, interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+		o := (&client.ListOptions{}).ApplyOptions(opts)
+		asked = append(asked, fmt.Sprint(o.Limit, o.Continue))
+		if o.Continue != "" {
+			return apierrors.NewResourceExpired("the provided continue parameter is too old")
+		}
+		err := c.List(ctx, list, opts...)
+		if o.Limit > 0 {
+			list.SetContinue("more")
+		}
+		return err
+	}})
+	to := &cluster{WithWatch: c, namespace: "default", now: func() time.Time { return night }}
+	all, err := to.find(t.Context(), &selection{labels: labels.Everything()})
+	d.Expect(err).NotTo(HaveOccurred())
+	d.Expect(all).To(HaveLen(4))
+	d.Expect(asked).To(HaveExactElements("500", "500more", "0"))
 }
 
 // TestWhatATerminalWouldObey reaches none, whoever wrote it.
@@ -436,6 +482,7 @@ func TestWhatATerminalWouldObey(t *testing.T) {
 	d.Expect(printable("a\x1b[2J\nb\u202e")).To(Equal("a?[2J\nb?"), "of an error")
 }
 
+// TestExplainAndWhatToType: what explain says to type works.
 func TestExplainAndWhatToType(t *testing.T) {
 	d := newDesk(t)
 	d.fill()
@@ -564,84 +611,6 @@ func TestExamplesRun(t *testing.T) {
 	d.Expect(count).To(BeNumerically(">=", 20))
 }
 
-// TestWatchInAPipe: a line for each thing that happens.
-func TestWatchInAPipe(t *testing.T) {
-	d := newDesk(t)
-	d.fill()
-	ctx, cancel := context.WithCancel(t.Context())
-	out, ended := &lineBuffer{}, make(chan error, 1)
-	go func() {
-		_, _, err := d.runUntil(ctx, out, "watch", "--runtime", "echo")
-		ended <- err
-	}()
-	d.Eventually(out.String, patience).Should(And(
-		ContainSubstring("2026-11-29 03:00:00  busy  Active: its agent says HealthyBusy for longer than it should\n"),
-		ContainSubstring("research  Stopped: IdleTimeout, No work for 15m0s. Its next call starts it again\n"),
-		ContainSubstring("idle  Idle: IdleTimeout at 03:10:00, unless it is called\n")))
-	s := d.session("idle")
-	s.Status.State, s.Status.NextStop = v1alpha1.StateActive, nil
-	d.Expect(d.client.Status().Update(ctx, s)).To(Succeed())
-	d.Eventually(out.String, patience).Should(HaveSuffix("  idle  Active: it was called\n"))
-	s.Labels["touched"] = "true"
-	d.Expect(d.client.Update(ctx, s)).To(Succeed())
-	d.Expect(d.client.Delete(ctx, s)).To(Succeed())
-	d.Eventually(out.String, patience).Should(HaveSuffix("  idle  Active: it was called\n2026-11-29 03:00:00  idle  deleted\n"))
-	d.Expect(strings.Count(out.String(), "  idle  Active: ")).To(Equal(1), "what says nothing new is no line")
-	d.Expect(out.String()).NotTo(ContainSubstring("exited"), "it is none of the runtime")
-	cancel()
-	d.Eventually(ended, patience).Should(Receive(BeNil()))
-}
-
-// TestWatchInATerminal: a table that fits, drawn over the last one.
-// TestWatchOfAState: a session that comes back to it is news again.
-func TestWatchOfAState(t *testing.T) {
-	d := newDesk(t)
-	d.fill()
-	ctx, cancel := context.WithCancel(t.Context())
-	out, ended := &lineBuffer{}, make(chan error, 1)
-	go func() {
-		_, _, err := d.runUntil(ctx, out, "watch", "research", "--state", "Stopped")
-		ended <- err
-	}()
-	lines := func() int { return strings.Count(out.String(), "research  Stopped: IdleTimeout") }
-	d.Eventually(lines, patience).Should(Equal(1))
-	for _, state := range []v1alpha1.SessionState{v1alpha1.StateActive, v1alpha1.StateStopped} {
-		s := d.session("research")
-		s.Status.State = state
-		d.Expect(d.client.Status().Update(ctx, s)).To(Succeed())
-	}
-	d.Eventually(lines, patience).Should(Equal(2))
-	cancel()
-	d.Eventually(ended, patience).Should(Receive(BeNil()))
-}
-
-func TestWatchInATerminal(t *testing.T) {
-	g, out := NewWithT(t), &bytes.Buffer{}
-	width, height, at := 120, 24, night
-	w := &watcher{
-		cluster: &cluster{namespace: "default", now: func() time.Time { return at }}, selection: &selection{labels: labels.Everything()}, out: out,
-		shown: map[types.UID]*v1alpha1.AgentSession{}, said: map[types.UID]string{}, size: func() (int, int, error) { return width, height, nil },
-	}
-	for _, f := range samples(t) {
-		f.UID = types.UID(f.Name)
-		w.take(watch.Added, f.AgentSession)
-	}
-	w.draw()
-	at = at.Add(time.Second)
-	w.draw()
-	width, height = 40, 7
-	w.draw()
-	gone := samples(t)[0].AgentSession
-	gone.UID = "busy"
-	w.take(watch.Deleted, gone)
-	width, height = 0, 0
-	w.draw()
-	expectGolden(t, "watch", strings.NewReplacer("\x1b", "ESC", "\r\n", "\n").Replace(out.String()))
-	w.size = func() (int, int, error) { return 0, 0, errors.New("no terminal any more") }
-	w.draw()
-	g.Expect(w.screen(200, 1)).NotTo(BeEmpty())
-}
-
 // TestErrorsSayWhatToDo, whatever answers.
 func TestErrorsSayWhatToDo(t *testing.T) {
 	status := func(code int, reason metav1.StatusReason, message string) http.HandlerFunc {
@@ -734,6 +703,25 @@ func TestExitCodes(t *testing.T) {
 	d.Expect(code).To(Equal(1))
 }
 
+// TestAReaderThatLeaves, as head does, ends a command without a word.
+func TestAReaderThatLeaves(t *testing.T) {
+	d := newDesk(t)
+	d.fill()
+	for _, args := range []string{"list", "list -o yaml", "describe busy", "explain busy", "watch busy", "--help"} {
+		read, write, err := os.Pipe()
+		d.Expect(err).NotTo(HaveOccurred())
+		d.Expect(read.Close()).To(Succeed())
+		command := exec.Command(os.Args[0], strings.Fields(args)...)
+		command.Env = append(os.Environ(), envRole+"=tool", "KUBECONFIG="+d.kubeconfig)
+		var said bytes.Buffer
+		command.Stdout, command.Stderr = write, &said
+		d.Expect(command.Run()).NotTo(Succeed())
+		d.Expect(write.Close()).To(Succeed())
+		d.Expect(command.ProcessState.Sys().(syscall.WaitStatus).Signal()).To(Equal(syscall.SIGPIPE), args)
+		d.Expect(said.String()).To(BeEmpty(), args)
+	}
+}
+
 // TestAsAPlugin: by its name as kubectl's plugin it says how it is called, and it
 // completes names.
 func TestAsAPlugin(t *testing.T) {
@@ -770,23 +758,38 @@ func TestKubectlsFlags(t *testing.T) {
 	}
 }
 
-// TestTheTimeIsTheAPIServers: a countdown goes by the clock that stops go by.
+// TestTheTimeIsTheAPIServers: a countdown goes by the clock that stops go by. Where the API
+// server does not say it, that is said.
 func TestTheTimeIsTheAPIServers(t *testing.T) {
 	g, said := NewWithT(t), night.AddDate(5, 0, 0)
+	var dates []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Date", said.Format(http.TimeFormat))
+		w.Header()["Date"] = dates
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(`{"kind":"AgentSessionList","apiVersion":"runtime.agentsession.dev/v1alpha1","metadata":{},"items":[]}`))
+		_, _ = w.Write([]byte(`{"kind":"AgentSessionList","apiVersion":"runtime.agentsession.dev/v1alpha1","metadata":{},"items":[{"metadata":{"name":"x"}},{"metadata":{"name":"y"}}]}`))
 	}))
 	t.Cleanup(server.Close)
 	c := newConnection("x")
+	command := c.command()
 	c.rules.ExplicitPath = filepath.Join(t.TempDir(), "kubeconfig")
 	g.Expect(os.WriteFile(c.rules.ExplicitPath, nil, 0o600)).To(Succeed())
 	c.overrides.ClusterInfo.Server = server.URL
-	to, err := c.connect()
+	var warned bytes.Buffer
+	command.SetErr(&warned)
+	to, err := c.connect(command)
 	g.Expect(err).NotTo(HaveOccurred())
-	_, err = to.find(t.Context(), &selection{labels: labels.Everything()})
-	g.Expect(err).NotTo(HaveOccurred())
+	find := func() {
+		_, err = to.find(t.Context(), &selection{labels: labels.Everything()})
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	find()
+	g.Expect(to.now()).To(BeTemporally("~", time.Now(), time.Hour))
+	g.Expect(warned.String()).To(Equal("warning: the API server has not said in time what time it is there: times and countdowns are by the clock of this machine\n"), "once")
+	w := newWatcher(to, &selection{}, io.Discard, io.Discard)
+	g.Expect(w.screen(200, 24)).To(ContainElement(ContainSubstring("by the clock of this machine")))
+	dates = []string{said.Format(http.TimeFormat)}
+	find()
 	g.Expect(to.now()).To(BeTemporally("~", said, time.Hour))
 	g.Expect(to.now().Location()).To(Equal(time.Local))
+	g.Expect(w.screen(200, 24)).NotTo(ContainElement(ContainSubstring("by the clock of this machine")))
 }

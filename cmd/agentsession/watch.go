@@ -1,20 +1,22 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"maps"
+	"net"
 	"slices"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/explain"
@@ -37,13 +39,14 @@ func (t *connection) newWatch() *cobra.Command {
 			if err := s.read(names); err != nil {
 				return err
 			}
-			c, err := t.connect()
+			c, err := t.connect(command)
 			if err != nil {
 				return err
 			}
-			w := &watcher{cluster: c, selection: &s, out: command.OutOrStdout(), shown: map[types.UID]*v1alpha1.AgentSession{}, said: map[types.UID]string{}}
+			w := newWatcher(c, &s, command.OutOrStdout(), command.ErrOrStderr())
 			if file := terminal(w.out); file != nil {
 				w.size = func() (int, int, error) { return term.GetSize(int(file.Fd())) }
+				c.warn = func(string) {} // the table has a line for it
 			}
 			return w.run(command.Context())
 		},
@@ -56,56 +59,168 @@ func (t *connection) newWatch() *cobra.Command {
 type watcher struct {
 	*cluster
 	*selection
-	out io.Writer
+	out, err io.Writer
 	// size of the terminal, its width first; nil if there is none.
-	size  func() (int, int, error)
-	shown map[types.UID]*v1alpha1.AgentSession
-	said  map[types.UID]string
-	drawn bool
+	size func() (int, int, error)
+	// known are all that could be meant, and shown those that are.
+	known, shown map[types.UID]*v1alpha1.AgentSession
+	said         map[types.UID]string
+	drawn        bool
+	// listed tells that it has seen what is there.
+	listed bool
+	// broke is when the last watch ended, and away why there is no new one; empty if there is.
+	broke time.Time
+	away  string
+}
+
+func newWatcher(c *cluster, s *selection, out, err io.Writer) *watcher {
+	return &watcher{
+		cluster: c, selection: s, out: out, err: err,
+		known: map[types.UID]*v1alpha1.AgentSession{}, shown: map[types.UID]*v1alpha1.AgentSession{}, said: map[types.UID]string{},
+	}
+}
+
+// news is what the API server says: all that there is, a change, or that a watch has ended,
+// with the error of the one that could not be had.
+type news struct {
+	all    []found
+	change *watch.Event
+	err    error
 }
 
 // run watches until ctx ends. That the first watch cannot be had is an error; one that
 // breaks later is begun again.
 func (w *watcher) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer cancel()
+	heard := make(chan news)
+	reading.Go(func() { w.read(ctx, heard) })
 	beats := time.NewTicker(beat)
 	defer beats.Stop()
-	for first := true; ctx.Err() == nil; first = false {
-		changes, err := w.Watch(ctx, &v1alpha1.AgentSessionList{}, w.options(w.cluster)...)
-		switch {
-		case err == nil:
-			clear(w.shown)
-			w.follow(ctx, changes, beats.C)
-			changes.Stop()
-		case ctx.Err() != nil:
-			return nil
-		case first || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err):
-			return w.inWords(err)
-		}
+	for {
 		select {
 		case <-ctx.Done():
+			return nil
+		case n := <-heard:
+			if err := w.hear(n); err != nil && ctx.Err() == nil {
+				return err
+			}
 		case <-beats.C:
+			w.choose()
+			w.draw()
 		}
+	}
+}
+
+// read tells what there is and what changes, again and again, until ctx ends.
+func (w *watcher) read(ctx context.Context, to chan<- news) {
+	tell := func(n news) {
+		select {
+		case to <- n:
+		case <-ctx.Done():
+		}
+	}
+	for ctx.Err() == nil {
+		tell(news{err: w.readOnce(ctx, tell)})
+		select {
+		case <-ctx.Done():
+		case <-time.After(beat):
+		}
+	}
+}
+
+// readOnce returns nil where a watch has ended that was had.
+func (w *watcher) readOnce(ctx context.Context, tell func(news)) error {
+	all, version, err := w.list(ctx, w.options(w.cluster))
+	if err != nil {
+		return err
+	}
+	tell(news{all: append([]found{}, all...)})
+	options := append(w.options(w.cluster), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: version}})
+	changes, err := w.Watch(ctx, &v1alpha1.AgentSessionList{}, options...)
+	if err != nil {
+		return err //nolint:wrapcheck // the caller's words
+	}
+	defer changes.Stop()
+	for change := range changes.ResultChan() {
+		if change.Type == watch.Error {
+			return nil
+		}
+		tell(news{change: &change})
 	}
 	return nil
 }
 
-func (w *watcher) follow(ctx context.Context, changes watch.Interface, beats <-chan time.Time) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case change, ok := <-changes.ResultChan():
-			session, is := change.Object.(*v1alpha1.AgentSession)
-			if !ok || change.Type == watch.Error {
-				return
-			}
-			if is {
-				w.take(change.Type, session)
-			}
-		case <-beats:
-			w.draw()
+// hear takes news in.
+func (w *watcher) hear(n news) error {
+	switch {
+	case n.all != nil:
+		w.takeAll(n.all)
+	case n.change != nil:
+		if session, is := n.change.Object.(*v1alpha1.AgentSession); is {
+			w.take(n.change.Type, session)
+		}
+	case n.err == nil:
+		w.broke = w.now()
+	case !w.listed || apierrors.IsForbidden(n.err) || apierrors.IsUnauthorized(n.err):
+		return w.inWords(n.err)
+	case w.away == "":
+		if w.broke.IsZero() {
+			w.broke = w.now()
+		}
+		w.away = fmt.Sprintf("not connected since %s: %s", w.broke.Format(time.TimeOnly), printable(causeOf(n.err)))
+		w.note(w.away + "; trying again")
+	}
+	return nil
+}
+
+// causeOf is the part of an error that tells why.
+func causeOf(err error) string {
+	if dial, is := errors.AsType[*net.OpError](err); is {
+		return dial.Error()
+	}
+	return err.Error()
+}
+
+// takeAll takes in what there is: what is not there any more was deleted.
+func (w *watcher) takeAll(all []found) {
+	here := map[types.UID]bool{}
+	for _, f := range all {
+		here[f.UID] = true
+	}
+	for uid, session := range w.known {
+		if !here[uid] {
+			w.take(watch.Deleted, session)
 		}
 	}
+	for _, f := range all {
+		w.take(watch.Added, f.AgentSession)
+	}
+	if w.away != "" {
+		w.note("connected again at " + w.now().Format(time.TimeOnly))
+	}
+	w.broke, w.away = time.Time{}, ""
+	if !w.listed {
+		w.listed = true
+		for _, name := range w.missing() {
+			w.note(w.none(name))
+		}
+	}
+}
+
+// missing are the names that no session has.
+func (w *watcher) missing() []string {
+	names := slices.Clone(w.names)
+	for _, session := range w.known {
+		names = slices.DeleteFunc(names, func(name string) bool { return name == session.Name })
+	}
+	return names
+}
+
+func (w *watcher) none(name string) string {
+	return fmt.Sprintf("there is no AgentSession %q in namespace %s yet: waiting for it", name, w.namespace)
 }
 
 // take takes a change in.
@@ -113,18 +228,33 @@ func (w *watcher) take(kind watch.EventType, session *v1alpha1.AgentSession) {
 	if len(w.names) > 0 && !slices.Contains(w.names, session.Name) {
 		return
 	}
-	_, was := w.shown[session.UID]
-	if kind == watch.Deleted {
-		delete(w.shown, session.UID)
-		delete(w.said, session.UID)
-		if was {
-			w.tell(session, "deleted")
-		}
+	if kind != watch.Deleted {
+		w.known[session.UID] = session
+		w.show(session)
 		return
 	}
+	_, was := w.shown[session.UID]
+	delete(w.known, session.UID)
+	w.hide(session)
+	if was {
+		w.tell(session, "deleted")
+	}
+}
+
+// choose shows those sessions that time alone has made what is meant, and hides the others.
+func (w *watcher) choose() {
+	if w.busyFor == 0 {
+		return
+	}
+	for _, session := range w.known {
+		w.show(session)
+	}
+}
+
+// show shows a session if it is meant, and tells what is new of it.
+func (w *watcher) show(session *v1alpha1.AgentSession) {
 	if !w.has(w.now(), session) {
-		delete(w.shown, session.UID)
-		delete(w.said, session.UID)
+		w.hide(session)
 		return
 	}
 	w.shown[session.UID] = session
@@ -132,6 +262,11 @@ func (w *watcher) take(kind watch.EventType, session *v1alpha1.AgentSession) {
 		w.said[session.UID] = line
 		w.tell(session, line)
 	}
+}
+
+func (w *watcher) hide(session *v1alpha1.AgentSession) {
+	delete(w.shown, session.UID)
+	delete(w.said, session.UID)
 }
 
 // tell writes a line where no table is drawn.
@@ -146,64 +281,9 @@ func (w *watcher) tell(session *v1alpha1.AgentSession, what string) {
 	say(w.out, fmt.Sprintf("%s  %s  %s", w.now().Format(time.DateTime), name, what))
 }
 
-// draw draws the table anew over the last one.
-func (w *watcher) draw() {
+// note says what is no change of a session, where no table is drawn that has a line for it.
+func (w *watcher) note(text string) {
 	if w.size == nil {
-		return
+		say(w.err, text)
 	}
-	width, height, err := w.size()
-	if err != nil {
-		width, height = 80, 24
-	}
-	const home, erase, toEndOfLine, below = "\x1b[H", "\x1b[2J", "\x1b[K", "\x1b[J"
-	text := home
-	if !w.drawn {
-		text, w.drawn = erase+home, true
-	}
-	for _, line := range w.screen(width, height-1) {
-		text += line + toEndOfLine + "\r\n"
-	}
-	_, _ = io.WriteString(w.out, text+below) // as say
-}
-
-// screen is the table, no wider and no higher than there is room.
-func (w *watcher) screen(width, height int) []string {
-	var all []found
-	for _, session := range slices.SortedFunc(maps.Values(w.shown), func(a, b *v1alpha1.AgentSession) int {
-		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
-	}) {
-		all = append(all, found{AgentSession: session})
-	}
-	head := fmt.Sprintf("%s  %s%s", w.now().Format(time.TimeOnly), count(len(all)), where(w.cluster, w.selection))
-	rows, more := tableOf(w.now(), w.all, false, all), ""
-	if room := height - 3; len(rows) > room && room > 1 {
-		more = fmt.Sprintf("... and %d more: a larger terminal, or --state and --runtime, show others", len(rows)-room+1)
-		rows = rows[:room-1]
-	}
-	lines := append([]string{head, ""}, table(cut(rows, width), paintFor(w.out))...)
-	if more != "" {
-		lines = append(lines, more)
-	}
-	return lines
-}
-
-// cut takes away the columns that a terminal has no room for, the last ones first.
-func cut(rows [][]cell, width int) [][]cell {
-	for columns := len(rows[0]); columns > 1; columns-- {
-		narrow := make([][]cell, 0, len(rows))
-		for _, row := range rows {
-			narrow = append(narrow, row[:columns])
-		}
-		if widest(table(narrow, func(_, text string) string { return text })) <= width {
-			return narrow
-		}
-	}
-	return rows
-}
-
-func widest(lines []string) (most int) {
-	for _, line := range lines {
-		most = max(most, len([]rune(line)))
-	}
-	return most
 }

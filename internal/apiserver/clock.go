@@ -46,6 +46,14 @@ func (c *Clock) Now() time.Time {
 	return c.known.At(c.own())
 }
 
+// Heard tells whether the API server has said what time it is: until then, and where all its
+// answers are slow or without a Date, Now is the machine's.
+func (c *Clock) Heard() bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.known.Heard()
+}
+
 // Read returns facts as they are at a moment by this clock.
 func (c *Clock) Read(f lifecycle.Facts, now time.Time) lifecycle.Facts {
 	c.mu.RLock()

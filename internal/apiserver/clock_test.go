@@ -53,7 +53,9 @@ func TestClockTellsTheAPIServersTime(t *testing.T) {
 		g.Expect(c.Now()).To(BeTemporally("~", want.Add(here.passed), time.Second))
 	}
 	g.Expect(c.Now()).To(Equal(begun.Add(2*time.Minute)), "nothing was heard")
+	g.Expect(c.Heard()).To(BeFalse())
 	ask()
+	g.Expect(c.Heard()).To(BeTrue())
 	isAbout(begun)
 	g.Expect(c.Skew()).To(BeNumerically("~", 2*time.Minute, time.Second))
 	g.Expect(lines).To(ConsistOf(ContainSubstring("not the API server's")))

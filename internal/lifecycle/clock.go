@@ -26,6 +26,9 @@ type step struct {
 // maxSteps is how many steps are told apart.
 const maxSteps = 8
 
+// Heard tells whether it knows the API server's time.
+func (c Clock) Heard() bool { return c.heard }
+
 // At is the cluster's time at a moment of the process's own count.
 func (c Clock) At(own time.Time) time.Time { return own.Add(c.ahead) }
 

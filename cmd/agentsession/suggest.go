@@ -1,0 +1,50 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/agentsession/agentsession/internal/explain"
+)
+
+// secrets are flags whose values are not shown again.
+var secrets = map[string]string{clientcmd.FlagBearerToken: "TOKEN", clientcmd.FlagPassword: "PASSWORD"}
+
+// tools are how commands begin that go to the same cluster, as the same user.
+func (t *connection) tools() explain.Tools {
+	to := ""
+	t.flags.VisitAll(func(flag *pflag.Flag) {
+		if !flag.Changed || flag.Name == clientcmd.FlagNamespace || flag.Name == clientcmd.FlagTimeout {
+			return
+		}
+		values := []string{flag.Value.String()}
+		if several, ok := flag.Value.(pflag.SliceValue); ok {
+			values = several.GetSlice()
+		}
+		for _, value := range values {
+			to += " --" + flag.Name
+			switch hidden := secrets[flag.Name]; {
+			case hidden != "":
+				to += " " + hidden
+			case flag.NoOptDefVal != "":
+				to += "=" + quoted(value)
+			default:
+				to += " " + quoted(value)
+			}
+		}
+	})
+	return explain.Tools{Self: t.name + to, Kubectl: "kubectl" + to}
+}
+
+// quoted is a word as a shell takes it.
+func quoted(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@+=,", r)
+	}
+	if word != "" && strings.TrimFunc(word, plain) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
