@@ -177,7 +177,7 @@ func (r *AgentSessionReconciler) adopt(ctx context.Context, session *v1alpha1.Ag
 // comes as a request to look again.
 func (r *AgentSessionReconciler) askTasks(ctx context.Context, key client.ObjectKey, pod *corev1.Pod, verdict lifecycle.Verdict) {
 	if verdict.Ask && r.mode() != blind {
-		r.Prober.AskTasks(ctx, key, pod.UID, tokenOf(pod))
+		r.Prober.AskTasks(ctx, key, pod.UID, lifecycle.AgentToken(pod))
 	}
 }
 

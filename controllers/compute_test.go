@@ -121,7 +121,7 @@ func TestSlimPod(t *testing.T) {
 	kept := slim(g, pod)
 	g.Expect(activationOf(kept, session)).To(BeEquivalentTo(3))
 	g.Expect(ownerOf(kept)).To(Equal(ownerOf(pod)))
-	g.Expect(tokenOf(kept)).To(Equal("token"))
+	g.Expect(lifecycle.AgentToken(kept)).To(Equal("token"))
 	g.Expect(kept.Status).To(Equal(pod.Status))
 	g.Expect(kept.Spec).To(Equal(corev1.PodSpec{
 		NodeName: "n", HostNetwork: true,

@@ -106,7 +106,7 @@ func slimVolumes(pod *corev1.Pod) []corev1.Volume {
 func slimAgent(pod *corev1.Pod) corev1.Container {
 	agent := lifecycle.AgentContainer(pod)
 	kept := corev1.Container{Name: agent.Name}
-	if token := tokenOf(pod); token != "" {
+	if token := lifecycle.AgentToken(pod); token != "" {
 		kept.Env = []corev1.EnvVar{{Name: contract.EnvToken, Value: token}}
 	}
 	if agent.LivenessProbe != nil || agent.StartupProbe != nil {

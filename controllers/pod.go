@@ -153,17 +153,6 @@ func named(name string) func(corev1.EnvVar) bool {
 	return func(v corev1.EnvVar) bool { return v.Name == name }
 }
 
-// tokenOf is the token that a pod was made with: whoever may read the pod may
-// read it, and with it the names of the agent's tasks.
-func tokenOf(pod *corev1.Pod) string {
-	for _, v := range lifecycle.AgentContainer(pod).Env {
-		if v.Name == contract.EnvToken {
-			return v.Value
-		}
-	}
-	return ""
-}
-
 // runtimeSessionID is the session's name by AgentCore's rules: the object's
 // UID has 36 characters, as the ids that AWS's clients make up.
 func runtimeSessionID(session *v1alpha1.AgentSession) string {

@@ -239,7 +239,7 @@ func TestTheAgentIsTheTemplatesFirstContainer(t *testing.T) {
 	slices.Reverse(pod.Spec.Containers)
 	for _, seen := range []*corev1.Pod{pod, slim(g, pod)} {
 		g.Expect(lifecycle.AgentContainer(seen).Name).To(Equal("agent"))
-		g.Expect(tokenOf(seen)).To(Equal("token"))
+		g.Expect(lifecycle.AgentToken(seen)).To(Equal("token"))
 	}
 	bare := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "first"}, {Name: "second"}}}}
 	g.Expect(lifecycle.AgentContainer(bare).Name).To(Equal("first"), "of a pod that nobody gave a token")

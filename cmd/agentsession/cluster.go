@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -23,6 +24,7 @@ import (
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/explain"
+	"github.com/agentsession/agentsession/internal/local"
 )
 
 // connection is what the commands that talk to a cluster share.
@@ -69,11 +71,16 @@ func hide(f *pflag.Flag) { f.Hidden = true }
 // cluster is one that is talked to.
 type cluster struct {
 	client.WithWatch
-	config    *rest.Config
+	config *rest.Config
+	// own is config as the kubeconfig has it: what it wraps around requests is the user's
+	// credentials, and nothing of ours.
+	own       *rest.Config
 	namespace string
 	host      string
-	tools     explain.Tools
-	now       func() time.Time
+	// gateway is where the kubeconfig says that the cluster's gateway is; empty if it does not.
+	gateway string
+	tools   explain.Tools
+	now     func() time.Time
 	// clock is what now goes by; nil in tests.
 	clock *apiserver.Clock
 	// warn tells the user what he should know of what he reads.
@@ -95,9 +102,12 @@ func (t *connection) connect(command *cobra.Command) (*cluster, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read how the cluster is reached: %w", err)
 	}
-	c := &cluster{host: config.Host, tools: t.tools(), warn: func(text string) { say(command.ErrOrStderr(), "warning: "+text) }}
+	c := &cluster{host: config.Host, own: config, tools: t.tools(), warn: func(text string) { say(command.ErrOrStderr(), "warning: "+text) }}
 	if c.namespace, _, err = loader.Namespace(); err != nil {
 		return nil, fmt.Errorf("read which namespace is meant: %w", err)
+	}
+	if c.gateway, err = t.gateway(loader); err != nil {
+		return nil, err
 	}
 	c.config = limited(t.listen(config, c), limit)
 	scheme := runtime.NewScheme()
@@ -112,6 +122,23 @@ func (t *connection) connect(command *cobra.Command) (*cluster, error) {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
 	return c, nil
+}
+
+// gateway is that of the kubeconfig's cluster, unless another cluster is meant.
+func (t *connection) gateway(loader clientcmd.ClientConfig) (string, error) {
+	config, err := loader.RawConfig()
+	if err != nil {
+		return "", fmt.Errorf("read how the cluster is reached: %w", err)
+	}
+	current := config.Contexts[cmp.Or(t.overrides.CurrentContext, config.CurrentContext)]
+	if current == nil || t.overrides.ClusterInfo.Server != "" {
+		return "", nil
+	}
+	at := config.Clusters[cmp.Or(t.overrides.Context.Cluster, current.Cluster)]
+	if at == nil {
+		return "", nil
+	}
+	return local.GatewayOf(at), nil
 }
 
 // listen has the cluster's time told by its answers.

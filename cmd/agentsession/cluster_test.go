@@ -38,7 +38,7 @@ func TestOnARealAPIServer(t *testing.T) {
 	}
 	every := func(says string) {
 		t.Helper()
-		for _, verb := range []string{"list", "list x", "describe x", "explain x", "explain runtime/x", "watch", "logs x", "stop x", "wake --state Stopped"} {
+		for _, verb := range []string{"list", "list x", "describe x", "explain x", "explain runtime/x", "watch", "logs x", "tasks x", "invoke x --payload {}", "stop x", "wake --state Stopped"} {
 			_, _, err := d.run(strings.Fields(verb)...)
 			d.Expect(err).To(MatchError(ContainSubstring(says)), verb)
 		}

@@ -37,7 +37,7 @@ func TestASilentServer(t *testing.T) {
 	at := silent(t)
 	d := &desk{WithT: NewWithT(t), t: t, kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
 	d.Expect(os.WriteFile(d.kubeconfig, nil, 0o600)).To(Succeed())
-	for _, verb := range []string{"list", "list x", "describe x", "explain x", "explain runtime/x", "watch", "logs x", "stop x", "wake --state Stopped"} {
+	for _, verb := range []string{"list", "list x", "describe x", "explain x", "explain runtime/x", "watch", "logs x", "tasks x", "invoke x --payload {}", "stop x", "wake --state Stopped"} {
 		_, _, err := d.run(append([]string{"--server", at, "--request-timeout", "100ms"}, strings.Fields(verb)...)...)
 		d.Expect(err).To(MatchError(MatchRegexp(`^the cluster at `+at+`: GET /apis/\S+ was not answered in 100ms: .* --request-timeout`)), verb)
 	}

@@ -187,7 +187,7 @@ func (l *linter) session(ctx context.Context, t *connection, name string) (strin
 	defer stop()
 	at, err := c.reach(ctx, pod, o.port)
 	if err != nil {
-		return "", nil, fmt.Errorf("reach the agent in pod %s: %w", pod.Name, c.inWords(err))
+		return "", nil, err
 	}
 	o.Base = "http://" + at.String()
 	seen, err := l.watch(ctx, o.Options)
@@ -198,19 +198,10 @@ func (l *linter) session(ctx context.Context, t *connection, name string) (strin
 	return f.Namespace + "/" + f.Name, seen, nil
 }
 
-// reach is where a port of a pod is: at its own address on the platform of this machine, and
-// through the API server else, until ctx ends.
-func (c *cluster) reach(ctx context.Context, pod *corev1.Pod, port uint16) (netip.AddrPort, error) {
-	if address, err := netip.ParseAddr(pod.Status.PodIP); err == nil && address.IsLoopback() {
-		return netip.AddrPortFrom(address, port), nil
-	}
-	return c.forward(ctx, pod, port)
-}
-
 // sessionOptions are for the agent of a session.
 type sessionOptions struct {
 	lint.Options
-	port uint16
+	port int32
 }
 
 // ofSession are the options for a session's agent: what its runtime says, unless the user does.
@@ -224,7 +215,7 @@ func (l *linter) ofSession(s *v1alpha1.AgentSession) sessionOptions {
 		o.Protocol = v1alpha1.ProtocolMCP
 	}
 	o.Question.Strict = false       // what is odd is a finding of its own
-	o.port = uint16(spec.Ping.Port) //nolint:gosec // the schema bounds it
+	o.port = agentPort(s)
 	o.Host = fmt.Sprintf("localhost:%d", o.port)
 	o.SessionID = cmp.Or(s.Spec.RuntimeSessionID, s.Status.RuntimeSessionID)
 	o.Elsewhere = []netip.Addr{} // the port here is not the agent's

@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
@@ -84,22 +83,6 @@ func (l *logs) show(ctx context.Context, name string) error {
 	return nil //nolint:nilerr // it is to end
 }
 
-// podOf is the compute of a session; nil if it has none. A pod by its name that is another is none.
-func (c *cluster) podOf(ctx context.Context, f found) (*corev1.Pod, error) {
-	if f.Status.Pod == nil {
-		return nil, nil
-	}
-	pod := &corev1.Pod{}
-	err := c.Get(ctx, client.ObjectKey{Namespace: f.Namespace, Name: f.Status.Pod.Name}, pod)
-	switch {
-	case apierrors.IsNotFound(err), err == nil && pod.UID != f.Status.Pod.UID:
-		return nil, nil
-	case err != nil:
-		return nil, c.inWords(err)
-	}
-	return pod, nil
-}
-
 // noCompute says why there is no log, and how the last compute ended.
 func noCompute(f found) error {
 	last := f.Status.LastTermination
@@ -140,6 +123,8 @@ func copyPrintable(to io.Writer, from io.Reader) error {
 			return out.Flush()
 		case err != nil:
 			return errors.Join(err, out.Flush())
+		case r == '\r': // of a line's end; alone it would write over what stands there
+			continue
 		case r != '\n' && r != '\t' && !unicode.IsPrint(r):
 			r = '?'
 		}

@@ -51,6 +51,14 @@ func nameOf(runtime string, at endpoint, id string) string {
 	return strings.TrimRight(prefix, "-.") + "-" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:suffix])
 }
 
+// CallsReach tells whether a call of a session's own id, endpoint and runtime leads to it: one that
+// somebody made by hand has another name.
+func CallsReach(session *v1alpha1.AgentSession) bool {
+	ref, owner := session.Spec.RuntimeRef, metav1.GetControllerOf(session)
+	return ref != nil && owner != nil && owner.Name == ref.Name && session.Spec.RuntimeSessionID != "" &&
+		session.Name == nameOf(ref.Name, endpoint{owner.UID, cmp.Or(ref.Qualifier, v1alpha1.DefaultQualifier)}, session.Spec.RuntimeSessionID)
+}
+
 func (c *call) key() client.ObjectKey {
 	return client.ObjectKey{Namespace: c.runtime.Namespace, Name: nameOf(c.runtime.Name, c.endpoint(), c.session)}
 }

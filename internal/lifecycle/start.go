@@ -25,6 +25,17 @@ func AgentContainer(pod *corev1.Pod) *corev1.Container {
 	return &pod.Spec.Containers[0]
 }
 
+// AgentToken is the token that a pod was made with: whoever may read the pod may
+// read it, and with it the names of the agent's tasks.
+func AgentToken(pod *corev1.Pod) string {
+	for _, v := range AgentContainer(pod).Env {
+		if v.Name == contract.EnvToken {
+			return v.Value
+		}
+	}
+	return ""
+}
+
 // startedAt is when the agent's container started; zero before. Its node's clock
 // counts only between the creation of the pod and now. One that is ahead gives no more
 // than the time of the provisioning: it started within that.

@@ -124,6 +124,9 @@ func (p *platform) set() error {
 // when that ends.
 func (p *platform) writeKubeconfig() error {
 	text, err := p.api.Kubeconfig()
+	if err == nil {
+		text, err = withGateway(text, p.url())
+	}
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (o Options) withDefaults() Options {
 		o.MaxInFlight = 10_000
 	}
 	if o.Tasks == nil {
-		o.Tasks = fetchTasks
+		o.Tasks = FetchTasks
 	}
 	if o.Observe == nil {
 		o.Observe = func(Event) {}

@@ -83,9 +83,9 @@ func (p *Prober) Work(key types.NamespacedName, uid types.UID) lifecycle.Work {
 	return lifecycle.Work{}
 }
 
-// fetchTasks asks over a connection of its own, and is as careful as HTTPPinger:
+// FetchTasks asks over a connection of its own, and is as careful as HTTPPinger:
 // no redirect, no proxy, no decompression, a bound on bytes and time.
-func fetchTasks(ctx context.Context, t Target, token string) (contract.Tasks, error) {
+func FetchTasks(ctx context.Context, t Target, token string) (contract.Tasks, error) {
 	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return contract.Tasks{}, errors.New("a token of other characters than a header may hold")
 	}

@@ -223,7 +223,7 @@ func TestFetchTasks(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
-			got, err := fetchTasks(ctx, Target{Addr: s.addr}, "secret")
+			got, err := FetchTasks(ctx, Target{Addr: s.addr}, "secret")
 			if row.want != "" {
 				g.Expect(err).To(MatchError(ContainSubstring(row.want)))
 				return
@@ -240,10 +240,10 @@ func TestFetchTasksRefuses(t *testing.T) {
 	g := NewWithT(t)
 	s := listen(t, "127.0.0.1", once(ok(`{}`)))
 	for _, token := range []string{"", "a b", "a\r\nX: y", "a\x7f", "ä"} {
-		_, err := fetchTasks(t.Context(), Target{Addr: s.addr}, token)
+		_, err := FetchTasks(t.Context(), Target{Addr: s.addr}, token)
 		g.Expect(err).To(MatchError(ContainSubstring("token")))
 	}
-	_, err := fetchTasks(t.Context(), Target{Addr: netip.MustParseAddrPort("169.254.169.254:80")}, "secret")
+	_, err := FetchTasks(t.Context(), Target{Addr: netip.MustParseAddrPort("169.254.169.254:80")}, "secret")
 	g.Expect(err).To(MatchError(ContainSubstring("not an address of a pod")))
 	made, _ := s.counts()
 	g.Expect(made).To(BeZero())

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// platformNamespace is where a gateway is looked for, and nowhere else: it gets the user's
+// token, and in another namespace anybody may have named a pod so.
+const platformNamespace = "agentsession-system"
+
+// gatewayLabels are those of the gateway's pods (config/gateway).
+var gatewayLabels = client.MatchingLabels{"app.kubernetes.io/name": "agentsession", "app.kubernetes.io/component": "gateway"}
+
+// gatewayPort is the name of the port of its container.
+const gatewayPort = "http"
+
+// door is a gateway that is reached.
+type door struct {
+	url string
+	// way has the user's credentials.
+	way http.RoundTripper
+	// known tells whether a request had any.
+	known bool
+}
+
+// open reaches the cluster's gateway: the one that is given, the one that the kubeconfig
+// names, or one of its pods.
+func (c *cluster) open(ctx context.Context, given string) (*door, error) {
+	d := &door{url: cmp.Or(given, c.gateway)}
+	if user := c.own.Impersonate.UserName; user != "" {
+		return nil, fmt.Errorf("--as is %q: a gateway knows its callers by their own tokens; give that of the user by --token", user)
+	}
+	if d.url == "" {
+		at, err := c.findGateway(ctx)
+		if err != nil {
+			return nil, err
+		}
+		d.url = "http://" + at.String()
+	}
+	if err := lifecycle.CheckGatewayURL(d.url); err != nil {
+		return nil, fmt.Errorf("the gateway's URL is %q: %w", d.url, err)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is documented
+	transport.DisableCompression = true                          // which would hold back what comes in pieces
+	bare := roundTripper(func(r *http.Request) (*http.Response, error) {
+		if d.known = r.Header.Get("Authorization") != ""; d.known && !private(r.URL) {
+			return nil, fmt.Errorf("your token would go to %s unencrypted: give --gateway a URL with https, or leave it out to go through the API server", r.URL.Host)
+		}
+		return transport.RoundTrip(r)
+	})
+	var err error
+	if d.way, err = rest.HTTPWrappersForConfig(c.own, bare); err != nil {
+		return nil, fmt.Errorf("take your credentials from the kubeconfig: %w", err)
+	}
+	return d, nil
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// private tells whether nobody between here and a URL's host can read what is sent.
+func private(to *url.URL) bool {
+	ip, err := netip.ParseAddr(to.Hostname())
+	return to.Scheme == "https" || to.Hostname() == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// findGateway forwards a port to a pod of the gateway that is ready.
+func (c *cluster) findGateway(ctx context.Context) (netip.AddrPort, error) {
+	var pods corev1.PodList
+	if err := c.List(ctx, &pods, client.InNamespace(platformNamespace), gatewayLabels); err != nil {
+		return netip.AddrPort{}, fmt.Errorf("look for a gateway in namespace %s, unless --gateway says where it is: %w", platformNamespace, c.inWords(err))
+	}
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		if !slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue }) {
+			continue
+		}
+		for _, container := range pod.Spec.Containers {
+			for _, port := range container.Ports {
+				if port.Name == gatewayPort {
+					return c.reach(ctx, pod, port.ContainerPort)
+				}
+			}
+		}
+	}
+	return netip.AddrPort{}, fmt.Errorf("no gateway is ready in namespace %s of the cluster at %s: install it with `kubectl apply -f dist/install-gateway.yaml`, or say with --gateway where it is", platformNamespace, c.host)
+}
+
+// inWords says of an error on the way to the gateway what to do.
+func (d *door) inWords(err error) error {
+	if dial, is := errors.AsType[*net.OpError](err); is && dial.Op == "dial" {
+		return fmt.Errorf("the gateway at %s cannot be reached: see whether it runs (%w)", d.url, dial)
+	}
+	return err
+}
