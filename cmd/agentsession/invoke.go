@@ -144,14 +144,25 @@ func (v *invocation) call(ctx context.Context, given string) error {
 	}
 	f, err := v.get(ctx, name)
 	switch {
-	case apierrors.IsNotFound(err) && (typed || v.inWords(err) != err): //nolint:errorlint // the same error, not one like it
-		return v.missing(name, err)
-	case !typed && (apierrors.IsNotFound(err) || apierrors.IsForbidden(err)): // who may invoke only may read nothing
+	case err == nil:
+		return v.callSession(ctx, f)
+	case !typed && (apierrors.IsForbidden(err) || v.isMissing(err)): // who may invoke only may read nothing
 		return v.callRuntime(ctx, name, "", v.sessionID)
-	case err != nil:
-		return v.inWords(err)
+	case apierrors.IsNotFound(err):
+		return v.missing(name, err)
+	}
+	return v.inWords(err)
+}
+
+// isMissing tells whether an object is not there, while its kind is.
+func (c *cluster) isMissing(err error) bool {
+	return apierrors.IsNotFound(err) && c.inWords(err) == err //nolint:errorlint // the same error, not one like it
+}
+
+func (v *invocation) callSession(ctx context.Context, f found) error {
+	switch {
 	case v.sessionID != "":
-		return fmt.Errorf("AgentSession %q has an id of its own: leave out --session-id, or call its runtime by runtime/NAME", name)
+		return fmt.Errorf("AgentSession %q has an id of its own: leave out --session-id, or call its runtime by runtime/NAME", f.Name)
 	case gateway.CallsReach(f.AgentSession):
 		return v.callRuntime(ctx, f.Spec.RuntimeRef.Name, f.Spec.RuntimeRef.Qualifier, f.Spec.RuntimeSessionID)
 	}

@@ -21,10 +21,10 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/httpstream"
-	"k8s.io/apimachinery/pkg/util/httpstream/spdy"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -335,4 +335,17 @@ func TestInvokeThroughTheAPIServer(t *testing.T) {
 	d.Expect(said).To(Equal("AgentSession \"busy\" has 1 more tasks, which its agent does not name.\n"))
 	_, _, err = d.run("tasks", "busy")
 	d.Expect(err).To(MatchError(ContainSubstring("forward a port to pod default/busy-1: ")), "this API has no port-forwarding")
+}
+
+// TestAnAnswerInATerminal does nothing to it, and leaves the prompt a line of its own.
+func TestAnAnswerInATerminal(t *testing.T) {
+	g, out := NewWithT(t), &lineBuffer{}
+	v := &invocation{out: out, safe: true}
+	answer := func(text string) *http.Response {
+		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(text))}
+	}
+	g.Expect(v.show("the agent", answer("data: a\r\n\r\nb\x1b"))).To(Succeed())
+	g.Expect(v.show("the agent", answer("whole\n"))).To(Succeed())
+	g.Expect(v.show("the agent", answer(""))).To(Succeed())
+	g.Expect(out.String()).To(Equal("data: a\n\nb?\nwhole\n"))
 }

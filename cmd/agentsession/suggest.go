@@ -14,7 +14,7 @@ var secrets = map[string]string{clientcmd.FlagBearerToken: "TOKEN", clientcmd.Fl
 
 // tools are how commands begin that go to the same cluster, as the same user.
 func (t *connection) tools() explain.Tools {
-	to := ""
+	var to strings.Builder
 	t.flags.VisitAll(func(flag *pflag.Flag) {
 		if !flag.Changed || flag.Name == clientcmd.FlagNamespace || flag.Name == clientcmd.FlagTimeout {
 			return
@@ -24,18 +24,18 @@ func (t *connection) tools() explain.Tools {
 			values = several.GetSlice()
 		}
 		for _, value := range values {
-			to += " --" + flag.Name
+			to.WriteString(" --" + flag.Name)
 			switch hidden := secrets[flag.Name]; {
 			case hidden != "":
-				to += " " + hidden
+				to.WriteString(" " + hidden)
 			case flag.NoOptDefVal != "":
-				to += "=" + quoted(value)
+				to.WriteString("=" + quoted(value))
 			default:
-				to += " " + quoted(value)
+				to.WriteString(" " + quoted(value))
 			}
 		}
 	})
-	return explain.Tools{Self: t.name + to, Kubectl: "kubectl" + to}
+	return explain.Tools{Self: t.name + to.String(), Kubectl: "kubectl" + to.String()}
 }
 
 // quoted is a word as a shell takes it.
