@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/uuid"
 
@@ -125,7 +124,11 @@ func (l *linter) read(command *cobra.Command, targets []string) (look, error) {
 	}
 	name := targets[0]
 	return func(ctx context.Context, t *connection) (string, *lint.Observation, error) {
-		return l.session(ctx, t, name)
+		c, err := t.connect(command)
+		if err != nil {
+			return "", nil, err
+		}
+		return l.session(ctx, c, name)
 	}, nil
 }
 
@@ -164,11 +167,7 @@ func (l *linter) watch(ctx context.Context, o lint.Options) (*lint.Observation, 
 }
 
 // session looks at the agent of a session.
-func (l *linter) session(ctx context.Context, t *connection, name string) (string, *lint.Observation, error) {
-	c, err := t.connect()
-	if err != nil {
-		return "", nil, err
-	}
+func (l *linter) session(ctx context.Context, c *cluster, name string) (string, *lint.Observation, error) {
 	f, err := c.get(ctx, name)
 	if apierrors.IsNotFound(err) {
 		return "", nil, c.missing(name, err)
@@ -214,7 +213,7 @@ func (l *linter) ofSession(s *v1alpha1.AgentSession) sessionOptions {
 	if o.Question = lifecycle.QuestionOf(&spec, s.Status.Runtime); o.Question.MCP != "" && o.Protocol == "" {
 		o.Protocol = v1alpha1.ProtocolMCP
 	}
-	o.Question.Strict = false       // what is odd is a finding of its own
+	o.Question.Strict = false // what is odd is a finding of its own
 	o.port = agentPort(s)
 	o.Host = fmt.Sprintf("localhost:%d", o.port)
 	o.SessionID = cmp.Or(s.Spec.RuntimeSessionID, s.Status.RuntimeSessionID)
