@@ -2,20 +2,16 @@ package authn
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 )
 
 // OfThisMachine is Anybody for a gateway on loopback. A browser reaches that too, so pages
 // of other machines are refused, also one whose name leads to loopback.
 func OfThisMachine(ctx context.Context, r *http.Request) (Proof, error) {
-	host := r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	if !onLoopback(host) {
+	if host := (&url.URL{Host: r.Host}); !onLoopback(host.Hostname()) {
 		return nil, &Error{Kind: Denied, Message: "The host must be localhost or a loopback address: a page of a browser could have any other name"}
 	}
 	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" {
@@ -32,5 +28,5 @@ func OfThisMachine(ctx context.Context, r *http.Request) (Proof, error) {
 
 func onLoopback(host string) bool {
 	address, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && address.Unmap().IsLoopback()
+	return strings.EqualFold(host, "localhost") || err == nil && address.Unmap().IsLoopback()
 }
