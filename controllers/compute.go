@@ -3,6 +3,7 @@ package controllers
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,6 +28,9 @@ func computeOf(pod *corev1.Pod) lifecycle.Compute {
 	}
 	compute := lifecycle.Compute{
 		Phase: lifecycle.ComputePresent, CreatedAt: pod.CreationTimestamp.Time, StartedAt: startedAt(pod), SilentSince: silentSince(pod),
+	}
+	if addr, err := netip.ParseAddr(pod.Status.PodIP); err == nil {
+		compute.Loopback = addr.Unmap().IsLoopback()
 	}
 	disruption := condition(pod, corev1.DisruptionTarget)
 	failure, exit := failureOf(pod), exitOf(pod)

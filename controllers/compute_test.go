@@ -170,3 +170,10 @@ func TestAgentAddress(t *testing.T) {
 		})
 	}
 }
+
+// TestComputesOnLoopback are processes of this machine, which are told where to listen.
+func TestComputesOnLoopback(t *testing.T) {
+	for address, want := range map[string]bool{"127.77.1.2": true, "::1": true, "10.1.2.3": false, "": false, "none": false} {
+		NewWithT(t).Expect(computeOf(podThatSays(corev1.PodStatus{PodIP: address})).Loopback).To(Equal(want), address)
+	}
+}

@@ -82,6 +82,9 @@ type Compute struct {
 	Detail string
 	// Where names the pod and its node for people.
 	Where string
+	// Loopback tells that the pod's address is this machine's own: an agent is told where to
+	// listen, and reached there.
+	Loopback bool
 	// GoneBy is when the grace of a pod that is leaving is over.
 	GoneBy time.Time
 	// SilentSince is since when the API server has heard nothing of the pod's node;

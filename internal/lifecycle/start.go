@@ -124,6 +124,8 @@ func (f Facts) unanswered() string {
 		return "it was not asked: " + f.Compute.Detail
 	case f.Pulse.Failures == 0:
 		return "it has not been heard of"
+	case last.Failure == FailureConnect && f.Compute.Loopback:
+		return last.Detail + " (it must listen at the port that PORT in its environment names, which is another for each session)"
 	case last.Failure == FailureConnect:
 		return last.Detail + " (it must listen on the port that is asked, on all addresses and not on 127.0.0.1 only)"
 	}
