@@ -60,7 +60,8 @@ func (t *connection) command() *cobra.Command {
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	t.bind(root.PersistentFlags())
-	root.AddCommand(alone(newLocal()), t.newList(), t.newDescribe(), t.newExplain(), t.newWatch(), t.newLogs(), t.newLint(), t.newInvoke(), t.newTasks(), t.newStop(), t.newWake())
+	root.Version = builtOf()
+	root.AddCommand(alone(newVersion()), alone(newLocal()), t.newList(), t.newDescribe(), t.newExplain(), t.newWatch(), t.newLogs(), t.newLint(), t.newInvoke(), t.newTasks(), t.newStop(), t.newWake())
 	return root
 }
 
