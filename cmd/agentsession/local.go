@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	uberzap "go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -26,70 +29,131 @@ const maxTimeScale = 200
 type localFlags struct {
 	port                          int
 	lifecycle, protocol, kubeconf string
+	file, output, auth            string
+	watch, env, envFiles          []string
 	timeScale                     int
-	verbose                       bool
+	verbose, headless             bool
 }
 
 func newLocal() *cobra.Command {
 	var f localFlags
 	command := &cobra.Command{
-		Use:   "local [flags] -- COMMAND [ARGUMENT...]",
+		Use:   "local [flags] {-- COMMAND [ARGUMENT...] | --file FILE}",
 		Short: "Run an agent with AgentCore's sessions on this machine",
 		Long: "Run an agent with AgentCore's sessions on this machine: each session is a process of its own, started by its first call, " +
 			"asked for its ping, and ended when it has been idle or has lived for too long.\n\n" +
 			"The agent listens at $PORT, or where {port} in its command says. All ends with this command, however that ends.",
 		Example: "  agentsession local -- python my_agent.py\n" +
+			"  agentsession local --watch . --env-file .env -- python my_agent.py\n" +
 			"  agentsession local --lifecycle idle=60,max=600 -- ./my-agent --addr 127.0.0.1:{port}\n" +
-			"  agentsession local --time-scale 12 -- node agent.js",
+			"  agentsession local --time-scale 12 -- node agent.js\n" +
+			"  agentsession local --file runtime.yaml --auth sigv4 -o json",
 		Args: func(command *cobra.Command, args []string) error {
-			if len(args) == 0 || command.ArgsLenAtDash() != 0 {
+			switch {
+			case f.file != "" && len(args) > 0:
+				return errors.New("--file and a command are given: it must be one of them, since the file says what is run")
+			case f.file == "" && (len(args) == 0 || command.ArgsLenAtDash() != 0):
 				return errors.New("the agent's command is missing: agentsession local -- python my_agent.py")
 			}
 			return nil
 		},
 		RunE: func(command *cobra.Command, args []string) error {
-			o, err := f.options(command.Context(), args)
+			o, notes, err := f.options(command, args)
 			if err != nil {
 				return err
 			}
-			o.Out, o.Err = command.OutOrStdout(), command.ErrOrStderr()
+			for _, note := range notes {
+				say(command.ErrOrStderr(), "note: "+printable(note))
+			}
+			o.Out, o.Err, o.Terminal = command.OutOrStdout(), command.ErrOrStderr(), terminal(command.ErrOrStderr()) != nil
 			return local.Run(command.Context(), o)
 		},
 	}
-	flags := command.Flags()
+	f.bind(command.Flags())
+	return command
+}
+
+func (f *localFlags) bind(flags *pflag.FlagSet) {
+	flags.StringVarP(&f.file, "file", "f", "", "`file` of AgentRuntimes as they are applied to a cluster, in the place of a command; each agent's command is run here")
+	flags.StringArrayVar(&f.watch, "watch", nil, "`path` of a file or folder of the agent's code, may be repeated: a change makes another version, with which new sessions start")
+	flags.StringArrayVar(&f.env, "env", nil, "`NAME=VALUE` in the agents' environment, may be repeated; it wins over --env-file and what a file of runtimes says")
+	flags.StringArrayVar(&f.envFiles, "env-file", nil, "`file` of such lines, may be repeated; the last that has a name wins")
+	flags.StringVar(&f.auth, "auth", authNone, "who may call: none (whoever runs programs on this machine) or sigv4 (who signs with the access key that is told)")
 	flags.IntVar(&f.port, "port", 0, "port of 127.0.0.1 where AgentCore's endpoint is; 0 is any that is free")
 	flags.StringVar(&f.lifecycle, "lifecycle", "", "when sessions end, in seconds, as idle=60,max=600; by AgentCore's defaults (900 and 28800) else")
 	flags.StringVar(&f.protocol, "protocol", string(v1alpha1.ProtocolHTTP), "what the agent speaks: HTTP, MCP, A2A or AGUI")
 	flags.IntVar(&f.timeScale, "time-scale", 1, fmt.Sprintf("divide every duration of the rules by this, 1 to %d, also the 120 s in which an agent must start (10 s at least)", maxTimeScale))
 	flags.StringVar(&f.kubeconf, "write-kubeconfig", "", "`file` to write how kubectl reaches the sessions to")
+	flags.StringVarP(&f.output, "output", "o", "", "json: tell all on standard output, what agents write too, each thing as a line of JSON")
+	flags.BoolVar(&f.headless, "headless", false, "tell where everything is, and then nothing but errors")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "write what operator and gateway log, too")
-	return command
 }
 
-func (f *localFlags) options(ctx context.Context, command []string) (local.Options, error) {
-	o := local.Options{Command: command, Port: f.port, TimeScale: f.timeScale, Kubeconfig: f.kubeconf, Protocol: v1alpha1.ServerProtocol(strings.ToUpper(f.protocol))}
-	if f.port < 0 || f.port > 65535 {
-		return o, fmt.Errorf("--port is %d: it must be from 0 to 65535", f.port)
+// The values of --auth and --output.
+const (
+	authNone, authSigV4 = "none", "sigv4"
+	outputJSON          = "json"
+)
+
+func (f *localFlags) options(command *cobra.Command, args []string) (o local.Options, notes []string, err error) {
+	o = local.Options{
+		Port: f.port, TimeScale: f.timeScale, Kubeconfig: f.kubeconf, Code: f.watch,
+		Signed: f.auth == authSigV4, JSON: f.output == outputJSON, Headless: f.headless,
 	}
-	if f.timeScale < 1 || f.timeScale > maxTimeScale {
-		return o, fmt.Errorf("--time-scale is %d: it must be from 1 to %d", f.timeScale, maxTimeScale)
+	switch {
+	case f.port < 0 || f.port > 65535:
+		return o, nil, fmt.Errorf("--port is %d: it must be from 0 to 65535", f.port)
+	case f.timeScale < 1 || f.timeScale > maxTimeScale:
+		return o, nil, fmt.Errorf("--time-scale is %d: it must be from 1 to %d", f.timeScale, maxTimeScale)
+	case f.auth != authNone && f.auth != authSigV4:
+		return o, nil, fmt.Errorf("--auth is %q: it must be %s or %s", f.auth, authNone, authSigV4)
+	case f.output != "" && f.output != outputJSON:
+		return o, nil, fmt.Errorf("--output is %q: it must be %s", f.output, outputJSON)
 	}
-	switch o.Protocol {
-	case v1alpha1.ProtocolHTTP, v1alpha1.ProtocolMCP, v1alpha1.ProtocolA2A, v1alpha1.ProtocolAGUI:
-	default:
-		return o, fmt.Errorf("--protocol is %q: it must be HTTP, MCP, A2A or AGUI", f.protocol)
+	if o.Env, err = readEnv(f.envFiles, f.env); err != nil {
+		return o, nil, err
 	}
-	if _, err := exec.LookPath(command[0]); err != nil {
-		return o, fmt.Errorf("the agent's command cannot be run: %w", err)
+	if o.Runtimes, notes, err = f.runtimes(command, args, o.Env); err != nil {
+		return o, nil, err
 	}
-	var err error
-	o.Lifecycle, err = parseLifecycle(f.lifecycle)
-	o.Log = f.log(ctx)
+	o.Log = f.log(command.Context())
 	ctrl.SetLogger(o.Log)
 	if !f.verbose {
 		klog.SetLogger(logr.Discard()) // client-go's
 	}
-	return o, err
+	return o, notes, nil
+}
+
+// runtimes are those of the file, or the one of the command.
+func (f *localFlags) runtimes(command *cobra.Command, args []string, env []corev1.EnvVar) ([]*v1alpha1.AgentRuntime, []string, error) {
+	if f.file != "" {
+		for _, name := range []string{"lifecycle", "protocol"} {
+			if command.Flags().Changed(name) {
+				return nil, nil, fmt.Errorf("--file and --%s are given: it must be one of them, since each runtime of the file has its own", name)
+			}
+		}
+		given := local.Given{Names: map[string]bool{}, File: len(f.envFiles) > 0}
+		for _, v := range env {
+			given.Names[v.Name] = true
+		}
+		return local.ReadRuntimes(f.file, given)
+	}
+	protocol := v1alpha1.ServerProtocol(strings.ToUpper(f.protocol))
+	switch protocol {
+	case v1alpha1.ProtocolHTTP, v1alpha1.ProtocolMCP, v1alpha1.ProtocolA2A, v1alpha1.ProtocolAGUI:
+	default:
+		return nil, nil, fmt.Errorf("--protocol is %q: it must be HTTP, MCP, A2A or AGUI", f.protocol)
+	}
+	limits, err := parseLifecycle(f.lifecycle)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !slices.ContainsFunc(env, func(v corev1.EnvVar) bool { return v.Name == "PATH" }) {
+		if _, err := exec.LookPath(args[0]); err != nil {
+			return nil, nil, fmt.Errorf("the agent's command cannot be run: %w", err)
+		}
+	}
+	return []*v1alpha1.AgentRuntime{local.CommandRuntime(args, protocol, limits)}, nil, nil
 }
 
 // log is where operator and gateway log. What they say of their own end is no news, unless

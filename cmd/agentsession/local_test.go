@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -19,7 +22,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -27,6 +33,7 @@ import (
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/internal/local"
 )
 
 // patience is how long a test waits for what has to come, on a busy machine.
@@ -63,6 +70,8 @@ type state struct {
 	Child  int    `json:"child,omitempty"`
 	Calls  int    `json:"calls"`
 	Memory string `json:"memory"` // where temporary files go
+	Word   string `json:"word"`   // of its environment
+	Dir    string `json:"dir"`
 }
 
 // agent is one that counts its calls, and is busy when it is told to.
@@ -74,7 +83,8 @@ func agent() error {
 		mu.Lock()
 		defer mu.Unlock()
 		calls++
-		s := state{PID: os.Getpid(), Calls: calls, Memory: os.TempDir()}
+		s := state{PID: os.Getpid(), Calls: calls, Memory: os.TempDir(), Word: os.Getenv("WORD")}
+		s.Dir, _ = os.Getwd()
 		switch o.Do {
 		case "work":
 			task = app.AddAsyncTask("work", nil)
@@ -86,6 +96,8 @@ func agent() error {
 				return s, err
 			}
 			s.Child = child.Process.Pid
+		case "say":
+			fmt.Print("what it says\n\x1b[31mto its end")
 		case "exit":
 			fmt.Println("these are its last words")
 			os.Exit(7)
@@ -104,6 +116,8 @@ type tool struct {
 	sessions client.Client
 
 	kubeconfig string
+	first      local.Event // with -o json
+	sign       func(*http.Request, []byte)
 
 	mu  sync.Mutex
 	out bytes.Buffer
@@ -121,10 +135,15 @@ func start(t *testing.T, flags ...string) *tool {
 
 func startWith(t *testing.T, agent []string, flags ...string) *tool {
 	t.Helper()
+	return run(t, append(append(flags, "--"), agent...)...)
+}
+
+// run runs `agentsession local` until it says where everything is.
+func run(t *testing.T, args ...string) *tool {
+	t.Helper()
 	g := NewWithT(t)
 	kubeconfig := t.TempDir() + "/kubeconfig"
-	args := append(append([]string{"local", "--write-kubeconfig", kubeconfig}, flags...), "--")
-	command := exec.Command(os.Args[0], append(args, agent...)...)
+	command := exec.Command(os.Args[0], append([]string{"local", "--write-kubeconfig", kubeconfig}, args...)...)
 	command.Env = append(os.Environ(), envRole+"=tool")
 	l := &tool{WithT: g, command: command, kubeconfig: kubeconfig}
 	read, write := io.Pipe()
@@ -145,13 +164,27 @@ func startWith(t *testing.T, agent []string, flags ...string) *tool {
 			l.mu.Unlock()
 		}
 	}()
-	g.Eventually(l.said, patience).Should(And(MatchRegexp(endpointLine.String()), MatchRegexp(arnLine.String())))
-	l.url, l.arn = endpointLine.FindStringSubmatch(l.said())[1], arnLine.FindStringSubmatch(l.said())[1]
+	g.Eventually(l.begun, patience).Should(BeTrue())
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	g.Expect(err).NotTo(HaveOccurred())
 	l.sessions, err = client.New(config, client.Options{Scheme: controllers.ManagerOptions().Scheme})
 	g.Expect(err).NotTo(HaveOccurred())
 	return l
+}
+
+// begun tells whether the tool has said where everything is.
+func (l *tool) begun() bool {
+	said := l.said()
+	if line, _, whole := strings.Cut(said, "\n"); whole && json.Unmarshal([]byte(line), &l.first) == nil {
+		l.url, l.arn = l.first.Endpoint, l.first.Runtimes[0].AgentRuntimeArn
+		return true
+	}
+	endpoint, arn := endpointLine.FindStringSubmatch(said), arnLine.FindStringSubmatch(said)
+	if endpoint == nil || arn == nil || !strings.Contains(said, "kubeconfig: "+l.kubeconfig+"\n") {
+		return false
+	}
+	l.url, l.arn = endpoint[1], arn[1]
+	return true
 }
 
 func (l *tool) said() string {
@@ -172,6 +205,9 @@ func (l *tool) try(session, do string) (int, state, error) {
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set(contract.HeaderSessionID, id(session))
+	if l.sign != nil {
+		l.sign(r, text)
+	}
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return 0, state{}, err
@@ -278,13 +314,129 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
-// TestACallThatWaits: for an agent that never listens. It keeps nobody from leaving.
+// TestACallThatWaits: for an agent that never listens. It is told what is wrong, and keeps
+// nobody from leaving.
 func TestACallThatWaits(t *testing.T) {
-	l := startWith(t, []string{"sleep", "1000"})
+	l := startWith(t, []string{"sleep", "1000"}, "--time-scale", "20")
 	go func() { _, _, _ = l.try("waits", "") }()
 	l.becomes("waits", v1alpha1.StateStarting)
+	l.Eventually(l.said, patience).Should(ContainSubstring("it must listen at the port that PORT in its environment names"))
 	l.Expect(l.command.Process.Signal(syscall.SIGTERM)).To(Succeed())
 	l.Eventually(func() bool { return lives(l.command.Process.Pid) }, patience).Should(BeFalse())
+}
+
+// told are the events so far, of a tool with -o json.
+func (l *tool) told() (events []local.Event) {
+	for line := range strings.Lines(l.said()) {
+		var e local.Event
+		l.Expect(json.Unmarshal([]byte(line), &e)).To(Succeed(), line)
+		events = append(events, e)
+	}
+	return events
+}
+
+// TestLinesOfJSON: all that is told is one, what agents write too.
+func TestLinesOfJSON(t *testing.T) {
+	l := start(t, "-o", "json", "--time-scale", "20")
+	l.Expect(l.first).To(And(HaveField("Event", local.EventReady), HaveField("Endpoint", HavePrefix("http://127.0.0.1:")), HaveField("Kubeconfig", l.kubeconfig),
+		HaveField("Runtimes", ConsistOf(HaveField("AgentRuntimeArn", HavePrefix("arn:aws:bedrock-agentcore:"))))))
+	l.call("json", "say")
+	l.becomes("json", v1alpha1.StateStopped)
+	ofSession := func(state v1alpha1.SessionState) types.GomegaMatcher {
+		return ContainElement(And(HaveField("Event", local.EventSession), HaveField("Session", id("json")), HaveField("Runtime", "agent"), HaveField("Version", BeEquivalentTo(1)), HaveField("State", state)))
+	}
+	wrote := func(stream, line string) types.GomegaMatcher {
+		return ContainElement(And(HaveField("Event", local.EventOutput), HaveField("Session", id("json")), HaveField("Stream", stream), HaveField("Line", HaveValue(Equal(line)))))
+	}
+	l.Eventually(l.told, patience).Should(And(
+		ofSession(v1alpha1.StateStarting), ofSession(v1alpha1.StateIdle), ofSession(v1alpha1.StateStopped), wrote("stdout", "what it says"), wrote("stdout", "\x1b[31mto its end"),
+		ContainElement(And(HaveField("State", v1alpha1.StateStopped), HaveField("Reason", "IdleTimeout"), HaveField("Message", HavePrefix("Stopped: IdleTimeout"))))))
+}
+
+// TestHeadless: it says where everything is, and no more.
+func TestHeadless(t *testing.T) {
+	l := start(t, "--headless", "--time-scale", "20")
+	before := l.said()
+	l.call("silent", "say")
+	l.becomes("silent", v1alpha1.StateStopped)
+	l.Expect(l.command.Process.Signal(syscall.SIGTERM)).To(Succeed())
+	l.Eventually(func() bool { return lives(l.command.Process.Pid) }, patience).Should(BeFalse())
+	l.Expect(strings.TrimSpace(l.said())).To(Equal(strings.TrimSpace(before)))
+}
+
+// TestAFileOfRuntimes runs each of them, with its environment, in its folder.
+func TestAFileOfRuntimes(t *testing.T) {
+	dir := t.TempDir()
+	work, err := filepath.EvalSymlinks(dir)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	file, env := filepath.Join(dir, "runtime.yaml"), filepath.Join(dir, "env")
+	agent := func(name, word string) string {
+		return fmt.Sprintf(`apiVersion: runtime.agentsession.dev/v1alpha1
+kind: AgentRuntime
+metadata: {name: %s, namespace: team-%s}
+spec: {template: {spec: {containers: [{name: agent, image: some/agent, command: [%q], workingDir: %q, env: [{name: WORD, value: %s}, {name: OTHER, value: x}]}]}}}
+---
+`, name, name, os.Args[0], dir, word)
+	}
+	NewWithT(t).Expect(os.WriteFile(file, []byte(agent("one", "first")+agent("two", "second")), 0o600)).To(Succeed())
+	NewWithT(t).Expect(os.WriteFile(env, []byte("OTHER=y\n"), 0o600)).To(Succeed())
+	l := run(t, "--file", file, "--env-file", env, "-o", "json")
+	l.Expect(l.first.Runtimes).To(HaveExactElements(HaveField("Name", "one"), HaveField("Name", "two")))
+	l.Expect(l.call("of-one", "")).To(And(HaveField("Word", "first"), HaveField("Dir", work)))
+	l.arn = l.first.Runtimes[1].AgentRuntimeArn
+	l.Expect(l.call("of-two", "").Word).To(Equal("second"))
+}
+
+// TestEnvironment: that of a flag wins.
+func TestEnvironment(t *testing.T) {
+	env := filepath.Join(t.TempDir(), "env")
+	NewWithT(t).Expect(os.WriteFile(env, []byte("WORD=of-a-file\n"), 0o600)).To(Succeed())
+	l := start(t, "--env-file", env, "--env", "WORD=of a flag")
+	l.Expect(l.call("env", "").Word).To(Equal("of a flag"))
+}
+
+// TestCodeThatChanges: sessions that are new start with it, and those that live keep theirs
+// until they stop.
+func TestCodeThatChanges(t *testing.T) {
+	code := t.TempDir()
+	l := start(t, "--watch", code, "--time-scale", "20", "--lifecycle", "idle=60,max=28800")
+	old := l.call("old", "work")
+	l.Expect(l.status("old").Runtime.AgentRuntimeVersion).To(BeEquivalentTo(1))
+	l.Expect(os.WriteFile(filepath.Join(code, "agent.py"), []byte("x"), 0o600)).To(Succeed())
+	l.Eventually(l.said, patience).Should(MatchRegexp(`  agent  Version 2: agent\.py changed\. New sessions start with it`))
+	l.Eventually(func(g Gomega) {
+		var agent v1alpha1.AgentRuntime
+		g.Expect(l.sessions.Get(context.Background(), client.ObjectKey{Namespace: "default", Name: "agent"}, &agent)).To(Succeed())
+		g.Expect(agent.Status.AgentRuntimeVersion).To(BeEquivalentTo(2))
+	}, patience).Should(Succeed())
+	l.call("new", "")
+	l.Expect(l.status("new").Runtime.AgentRuntimeVersion).To(BeEquivalentTo(2))
+	l.Expect(l.call("old", "rest").PID).To(Equal(old.PID), "it lives")
+	l.Expect(l.status("old").Runtime.AgentRuntimeVersion).To(BeEquivalentTo(1))
+	l.becomes("old", v1alpha1.StateStopped)
+	l.call("old", "")
+	l.Expect(l.status("old").Runtime.AgentRuntimeVersion).To(BeEquivalentTo(2))
+}
+
+// TestSignedCalls: who has the key may call, and nobody else.
+func TestSignedCalls(t *testing.T) {
+	l := start(t, "--auth", "sigv4", "-o", "json")
+	code, _, err := l.try("signed", "")
+	l.Expect(err).NotTo(HaveOccurred())
+	l.Expect(code).To(Equal(http.StatusForbidden))
+	with := func(secret string) func(*http.Request, []byte) {
+		return func(r *http.Request, body []byte) {
+			sum := sha256.Sum256(body)
+			key := aws.Credentials{AccessKeyID: l.first.AccessKeyID, SecretAccessKey: secret}
+			l.Expect(v4.NewSigner().SignHTTP(context.Background(), key, r, hex.EncodeToString(sum[:]), "bedrock-agentcore", "us-east-1", time.Now())).To(Succeed())
+		}
+	}
+	l.sign = with("another")
+	code, _, err = l.try("signed", "")
+	l.Expect(err).NotTo(HaveOccurred())
+	l.Expect(code).To(Equal(http.StatusForbidden))
+	l.sign = with(l.first.SecretAccessKey)
+	l.Expect(l.call("signed", "").Calls).To(Equal(1))
 }
 
 // TestBadFlags are refused with a sentence, before anything is started.
@@ -298,6 +450,13 @@ func TestBadFlags(t *testing.T) {
 		`--lifecycle has "most=60": it must be`:          {"--lifecycle", "most=60", "--", "sh"},
 		"idle must not be longer than max":               {"--lifecycle", "idle=601,max=600", "--", "sh"},
 		"the agent's command cannot be run":              {"--", "no-such-command"},
+		`--auth is "key": it must be none or sigv4`:      {"--auth", "key", "--", "sh"},
+		`--output is "yaml": it must be json`:            {"-o", "yaml", "--", "sh"},
+		"--file and a command are given":                 {"--file", "x", "--", "sh"},
+		"--file and --lifecycle are given":               {"--file", "x", "--lifecycle", "idle=60"},
+		"read --file: open no-such-file":                 {"--file", "no-such-file"},
+		"--env: there is no = in it":                     {"--env", "A", "--", "sh"},
+		"--watch is no-such-file: ":                      {"--watch", "no-such-file", "--", "sh"},
 		`unknown command "elsewhere" for "agentsession"`: nil,
 	} {
 		t.Run(says, func(t *testing.T) {

@@ -7,18 +7,18 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
 	"github.com/agentsession/agentsession/internal/apiserver"
@@ -30,32 +30,33 @@ import (
 	"github.com/agentsession/agentsession/internal/prober"
 )
 
-// podPort is where agents are asked and called, at addresses of their pods. Programs that
-// listen on all addresses have the contract's ports, and seldom this one.
-const podPort = 28080
-
 // leaving is how long the other parts have to end after the last process.
 const leaving = 3 * time.Second
 
-// RuntimeName is the runtime of the command that is run.
-const RuntimeName = "agent"
-
 // Options of a platform.
 type Options struct {
-	// Command is an agent, and its arguments. {port} in them is where it is to listen.
-	Command []string
+	// Runtimes are the agents, of CommandRuntime or ReadRuntimes.
+	Runtimes []*v1alpha1.AgentRuntime
+	// Env is put into the environment of all agents.
+	Env []corev1.EnvVar
+	// Code are the files and folders whose changes make another version of the runtimes.
+	Code []string
 	// Port of 127.0.0.1 where AgentCore's endpoint is. 0: any that is free.
 	Port int
-	// Lifecycle of the sessions. Nil: AgentCore's defaults.
-	Lifecycle *v1alpha1.LifecycleConfiguration
-	// Protocol that the agent speaks.
-	Protocol v1alpha1.ServerProtocol
+	// Signed has calls be signed with an access key of this run.
+	Signed bool
 	// TimeScale divides every duration of the rules.
 	TimeScale int
 	// Kubeconfig is a file to write how kubectl reaches the API to. Empty: none.
 	Kubeconfig string
 	// Out gets what happens, and Err what agents write.
 	Out, Err io.Writer
+	// JSON has all be told on Out, each as an Event.
+	JSON bool
+	// Headless has nothing be told but where everything is.
+	Headless bool
+	// Terminal tells that Err is one.
+	Terminal bool
 	// Log gets what operator and gateway log.
 	Log logr.Logger
 }
@@ -63,19 +64,26 @@ type Options struct {
 // platform is what runs.
 type platform struct {
 	Options
+	teller *teller
+	code   *code // nil if none is watched
+	key    authn.AccessKey
 	api    *kubeapi.Server
 	client client.WithWatch
 	mgr    ctrl.Manager
 	node   *node.Node
 	door   *gateway.Gateway
 	at     net.Listener
-	wrote  bool // the kubeconfig
+	wrote  bool          // the kubeconfig
+	ready  chan struct{} // closed when it has been told where everything is
 }
 
 // Run runs a platform until ctx ends, and ends all that it started. What cannot be had,
 // as a port, is an error before anything is started.
 func Run(ctx context.Context, o Options) (err error) {
-	p := &platform{Options: o}
+	p := &platform{Options: o, ready: make(chan struct{}), teller: &teller{out: o.Out, err: o.Err, json: o.JSON, headless: o.Headless, terminal: o.Terminal}}
+	for _, agent := range p.Runtimes {
+		adapt(agent, o.Env)
+	}
 	if p.at, err = (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", o.Port)); err != nil {
 		return fmt.Errorf("listen on --port: %w", err)
 	}
@@ -90,6 +98,12 @@ func Run(ctx context.Context, o Options) (err error) {
 	}()
 	if err := p.set(); err != nil { //nolint:contextcheck // what it sets up runs with the manager's context
 		return errors.Join(err, p.at.Close())
+	}
+	if len(o.Code) > 0 { // after the kubeconfig, which may be written among it
+		if p.code, err = watchCode(o.Code, clock.RealClock{}); err != nil {
+			return errors.Join(err, p.at.Close())
+		}
+		defer p.code.watcher.Close() //nolint:errcheck // it is of no use any more
 	}
 	return p.run(ctx)
 }
@@ -165,8 +179,13 @@ func (p *platform) setGateway(config *rest.Config, clusterTime *apiserver.Clock)
 	if err != nil {
 		return fmt.Errorf("make the gateway's client: %w", err)
 	}
+	authenticate := authn.OfThisMachine
+	if p.Signed {
+		p.key = authn.NewAccessKey()
+		authenticate = p.key.Authenticate
+	}
 	p.door = gateway.New(gateway.Options{
-		Client: reads, Live: p.mgr.GetAPIReader(), Clock: clusterTime, Cluster: config, AllowLoopback: true, PublicURL: p.url(), Authenticate: authn.OfThisMachine, Log: p.Log.WithName("gateway"),
+		Client: reads, Live: p.mgr.GetAPIReader(), Clock: clusterTime, Cluster: config, AllowLoopback: true, PublicURL: p.url(), Authenticate: authenticate, Log: p.Log.WithName("gateway"),
 	})
 	return p.door.Watch(p.mgr.GetCache())
 }
@@ -177,7 +196,7 @@ func (p *platform) url() string { return "http://" + p.at.Addr().String() }
 // its processes ended.
 func (p *platform) run(ctx context.Context) error {
 	var err error
-	if p.node, err = node.New(p.client, p.Err, uint16(portOf(p.Protocol))); err != nil { //nolint:gosec // a port
+	if p.node, err = node.New(p.client, p.teller.output); err != nil {
 		return errors.Join(err, p.at.Close())
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -191,6 +210,15 @@ func (p *platform) run(ctx context.Context) error {
 		func(ctx context.Context) error { return apiserver.Start(ctx, p.mgr) },
 		func(ctx context.Context) error { return p.door.Serve(ctx, p.at) },
 		p.begin,
+	}
+	if p.code != nil {
+		parts = append(parts, func(ctx context.Context) error {
+			select {
+			case <-p.ready:
+			case <-ctx.Done():
+			}
+			return p.code.run(ctx, func(names []string) error { return p.renew(ctx, names) })
+		})
 	}
 	var late <-chan time.Time
 	ended := make(chan error, len(parts))
@@ -213,60 +241,19 @@ func (p *platform) run(ctx context.Context) error {
 	return err
 }
 
-// begin makes the runtime, says where it is, and tells what happens.
+// begin makes the runtimes, says where everything is, and tells what happens.
 func (p *platform) begin(ctx context.Context) error {
-	agent := p.runtime()
-	if err := p.client.Create(ctx, agent); err != nil {
-		return fmt.Errorf("make the runtime: %w", err)
-	}
-	if err := p.waitForArn(ctx, agent); err != nil || ctx.Err() != nil {
+	agents, err := p.makeRuntimes(ctx)
+	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(p.Out, "AgentCore's endpoint is here, for any AWS client:\n\n  export AWS_ENDPOINT_URL_BEDROCK_AGENTCORE=%s\n\nagentRuntimeArn: %s\n\n",
-		p.url(), agent.Status.AgentRuntimeArn) // who closed the terminal reads nothing
-	return newNarrator(p.Out).run(ctx, p.client)
-}
-
-// waitForArn waits until the operator has named the runtime.
-func (p *platform) waitForArn(ctx context.Context, agent *v1alpha1.AgentRuntime) error {
-	events, err := p.client.Watch(ctx, &v1alpha1.AgentRuntimeList{}, client.InNamespace(agent.Namespace), client.MatchingFields{"metadata.name": agent.Name})
-	if err != nil {
-		return fmt.Errorf("watch the runtime: %w", err)
-	}
-	defer events.Stop()
-	for event := range events.ResultChan() {
-		if now, ok := event.Object.(*v1alpha1.AgentRuntime); ok && now.Status.AgentRuntimeArn != "" {
-			*agent = *now
-			return nil
+	kubeconfig := p.Kubeconfig
+	if kubeconfig != "" {
+		if kubeconfig, err = filepath.Abs(kubeconfig); err != nil {
+			return fmt.Errorf("find --write-kubeconfig: %w", err)
 		}
 	}
-	return ctx.Err()
-}
-
-// runtime is the agent that is run.
-func (p *platform) runtime() *v1alpha1.AgentRuntime {
-	return &v1alpha1.AgentRuntime{
-		ObjectMeta: metav1.ObjectMeta{Name: RuntimeName, Namespace: kubeapi.Namespace},
-		Spec: v1alpha1.AgentRuntimeSpec{
-			ProtocolConfiguration: v1alpha1.ProtocolConfiguration{ServerProtocol: p.Protocol, Port: podPort}, LifecycleConfiguration: p.Lifecycle,
-			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{
-				Name: "agent", Image: "process", Command: p.Command,
-				Ports: []corev1.ContainerPort{{ContainerPort: podPort}},
-				// AWS's SDK for Python would listen on all of the machine's addresses.
-				Env: []corev1.EnvVar{{Name: "DOCKER_CONTAINER"}},
-			}}}},
-		},
-	}
-}
-
-// portOf is the contract's port of a protocol.
-func portOf(protocol v1alpha1.ServerProtocol) int32 {
-	switch protocol {
-	case v1alpha1.ProtocolMCP:
-		return contract.MCPPort
-	case v1alpha1.ProtocolA2A:
-		return contract.A2APort
-	default:
-		return contract.Port
-	}
+	p.teller.tell(Event{Event: EventReady, Endpoint: p.url(), Runtimes: agents, Kubeconfig: kubeconfig, AccessKeyID: p.key.ID, SecretAccessKey: p.key.Secret})
+	close(p.ready)
+	return (&narrator{teller: p.teller, last: map[types.UID]string{}}).run(ctx, p.client)
 }

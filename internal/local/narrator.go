@@ -1,10 +1,8 @@
 package local
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -15,14 +13,10 @@ import (
 	"github.com/agentsession/agentsession/internal/explain"
 )
 
-// narrator writes a line for each thing that happens to a session.
+// narrator tells each thing that happens to a session.
 type narrator struct {
-	out  io.Writer
-	last map[types.UID]string
-}
-
-func newNarrator(out io.Writer) *narrator {
-	return &narrator{out: out, last: map[types.UID]string{}}
+	teller *teller
+	last   map[types.UID]string
 }
 
 func (n *narrator) run(ctx context.Context, c client.WithWatch) error {
@@ -40,7 +34,7 @@ func (n *narrator) run(ctx context.Context, c client.WithWatch) error {
 			case !ok:
 			case event.Type == watch.Deleted:
 				delete(n.last, session.UID)
-				n.say(session, "deleted")
+				n.teller.tell(sessionEvent(session, EventDeleted, "deleted"))
 			default:
 				n.changed(session)
 			}
@@ -56,10 +50,5 @@ func (n *narrator) changed(session *v1alpha1.AgentSession) {
 		return
 	}
 	n.last[session.UID] = line
-	n.say(session, line)
-}
-
-func (n *narrator) say(session *v1alpha1.AgentSession, line string) {
-	name := cmp.Or(session.Spec.RuntimeSessionID, session.Name)
-	_, _ = fmt.Fprintf(n.out, "%s  %s  %s\n", time.Now().Format(time.TimeOnly), name, line) // who closed the terminal reads nothing
+	n.teller.tell(sessionEvent(session, EventSession, line))
 }

@@ -121,38 +121,47 @@ func listens(ctx context.Context, at netip.AddrPort) bool {
 	return true
 }
 
+// loopback are the addresses at which an agent may listen. What is said to listen at
+// localhost may take either alone.
+var loopback = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+
 // paths are where an agent may listen, and where others look for it.
 type paths struct {
 	pod   netip.AddrPort
-	own   netip.AddrPort // as it was told
-	fixed netip.AddrPort // the contract's port, if nobody else listens there
+	own   []netip.AddrPort // as it was told
+	fixed []netip.AddrPort // the contract's port, where nobody else listens
 }
 
 // pathsOf is called before the agent is started. fixed is the contract's port.
 func pathsOf(ctx context.Context, pod netip.AddrPort, port, fixed uint16) paths {
-	p := paths{pod: pod, own: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)}
-	if at := netip.AddrPortFrom(p.own.Addr(), fixed); fixed > 0 && isFree(ctx, at) {
-		p.fixed = at
+	p := paths{pod: pod}
+	for _, addr := range loopback {
+		if at := netip.AddrPortFrom(addr, port); isFree(ctx, at) {
+			p.own = append(p.own, at)
+		}
+		if at := netip.AddrPortFrom(addr, fixed); fixed > 0 && isFree(ctx, at) {
+			p.fixed = append(p.fixed, at)
+		}
 	}
 	return p
 }
 
 // forward waits until the agent listens, and then has it be reached at the pod's
 // address, until ctx ends. An agent that listens at the contract's port, on all
-// addresses or on 127.0.0.1, is found there. It is an error if somebody else listens at the
+// addresses or on loopback, is found there. It is an error if somebody else listens at the
 // pod's address meanwhile.
 func (p paths) forward(ctx context.Context, among *addresses) error {
 	ticker := time.NewTicker(connectPeriod)
 	defer ticker.Stop()
 	for {
-		switch {
-		case listens(ctx, p.own):
-			return serve(ctx, p.pod, p.own)
-		case p.fixed.IsValid() && listens(ctx, p.fixed):
-			if err := among.claim(p.pod.Addr(), p.fixed.Port()); err != nil {
+		if at, found := firstThatListens(ctx, p.own); found {
+			return serve(ctx, p.pod, at)
+		}
+		if at, found := firstThatListens(ctx, p.fixed); found {
+			if err := among.claim(p.pod.Addr(), at.Port()); err != nil {
 				return err
 			}
-			return serve(ctx, p.pod, p.fixed)
+			return serve(ctx, p.pod, at)
 		}
 		select {
 		case <-ctx.Done():
@@ -160,6 +169,15 @@ func (p paths) forward(ctx context.Context, among *addresses) error {
 		case <-ticker.C:
 		}
 	}
+}
+
+func firstThatListens(ctx context.Context, where []netip.AddrPort) (netip.AddrPort, bool) {
+	for _, at := range where {
+		if listens(ctx, at) {
+			return at, true
+		}
+	}
+	return netip.AddrPort{}, false
 }
 
 // serve forwards connections.

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // watchdog ends the process groups it was told of when its input ends, which it does
@@ -29,15 +30,21 @@ rm -rf -- "$1"`
 const waiting = `read -r _ || exit 1
 exec "$@" </dev/null`
 
+// again is how long after the start of a watchdog the next is started, if that ended by
+// itself.
+const again = time.Second
+
 // guard has no process outlive this one.
 type guard struct {
-	command *exec.Cmd
-
 	// dir is for temporary files. It goes with this process, too.
 	dir string
 
-	mu    sync.Mutex
-	input io.WriteCloser
+	mu       sync.Mutex
+	groups   map[int]bool // that the watchdog is to know
+	watchdog *exec.Cmd
+	input    io.WriteCloser // of the watchdog
+	closed   bool
+	ends     sync.WaitGroup // of all watchdogs
 }
 
 func newGuard() (*guard, error) {
@@ -45,23 +52,68 @@ func newGuard() (*guard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for temporary files: %w", err)
 	}
-	command := exec.Command("/bin/sh", "-c", watchdog, "sh", dir) //nolint:noctx,gosec // it ends when its input does
-	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}      // what the terminal sends is not for it
-	input, err := command.StdinPipe()
-	if err != nil {
-		return nil, fmt.Errorf("make the watchdog's input: %w", err)
+	g := &guard{dir: dir, groups: map[int]bool{}}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.begin(); err != nil {
+		return nil, errors.Join(err, os.Remove(dir))
 	}
-	if err := command.Start(); err != nil {
-		return nil, fmt.Errorf("start the watchdog: %w", err)
-	}
-	return &guard{command: command, dir: dir, input: input}, nil
+	return g, nil
 }
 
+// begin starts a watchdog that knows all groups, in the place of one that somebody has
+// killed, if there was one.
+func (g *guard) begin() error {
+	command := exec.Command("/bin/sh", "-c", watchdog, "sh", g.dir) //nolint:noctx,gosec // it ends when its input does
+	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}        // what the terminal sends is not for it
+	input, err := command.StdinPipe()
+	if err != nil {
+		return fmt.Errorf("make the watchdog's input: %w", err)
+	}
+	started := time.Now()
+	if err := command.Start(); err != nil {
+		return errors.Join(fmt.Errorf("start the watchdog: %w", err), input.Close())
+	}
+	g.watchdog, g.input = command, input
+	g.ends.Go(func() {
+		_ = command.Wait() // it has nothing to say
+		g.replace(command, started.Add(again))
+	})
+	for group := range g.groups {
+		if _, err := fmt.Fprintln(input, "+", group); err != nil {
+			return fmt.Errorf("tell the watchdog: %w", err)
+		}
+	}
+	return nil
+}
+
+// replace starts another watchdog if one has ended that should not have.
+func (g *guard) replace(ended *exec.Cmd, notBefore time.Time) {
+	g.mu.Lock()
+	gone := g.watchdog == ended && !g.closed
+	g.mu.Unlock()
+	if !gone {
+		return
+	}
+	time.Sleep(time.Until(notBefore)) // it may end again
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.watchdog == ended && !g.closed {
+		_ = g.begin() // the next process tries again, and says why it fails
+	}
+}
+
+// tell tells the watchdog, or another if it has gone.
 func (g *guard) tell(op string, group int) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if op == "+" {
+		g.groups[group] = true
+	} else {
+		delete(g.groups, group)
+	}
 	if _, err := fmt.Fprintln(g.input, op, group); err != nil {
-		return fmt.Errorf("tell the watchdog: %w", err)
+		return g.begin()
 	}
 	return nil
 }
@@ -83,7 +135,9 @@ func (g *guard) start(command *exec.Cmd) error {
 		_, err = fmt.Fprintln(begin)
 	}
 	if err != nil {
-		return errors.Join(err, syscall.Kill(-command.Process.Pid, syscall.SIGKILL), command.Wait())
+		err = errors.Join(err, syscall.Kill(-command.Process.Pid, syscall.SIGKILL), command.Wait())
+		g.ended(command.Process.Pid)
+		return err
 	}
 	return nil
 }
@@ -97,6 +151,12 @@ func (g *guard) ended(group int) {
 // close ends the watchdog, and with it all that still runs.
 func (g *guard) close() error {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	return errors.Join(g.input.Close(), g.command.Wait())
+	g.closed = true
+	_ = g.input.Close() // it is closed if the watchdog has gone
+	g.mu.Unlock()
+	g.ends.Wait()
+	if err := os.RemoveAll(g.dir); err != nil {
+		return fmt.Errorf("remove temporary files: %w", err)
+	}
+	return nil
 }

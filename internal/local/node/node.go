@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,28 +17,31 @@ import (
 // Name is that of the node.
 const Name = "local"
 
+// AgentPort is the name of the port of an agent's container where the agent is looked for, on
+// loopback, if it does not listen where it is told. Its first port, whatever its name, is
+// where the pod is asked and called.
+const AgentPort = "agent"
+
 // Node runs pods as processes.
 type Node struct {
 	client    client.WithWatch
 	out       *lines
 	guard     *guard
 	addresses *addresses
-	fixed     uint16
 
 	mu   sync.Mutex
 	pods map[types.UID]*process
 	done sync.WaitGroup
 }
 
-// New returns a node that writes what processes say to a writer. An agent that does not
-// listen where it is told is looked for at a fixed port of 127.0.0.1; 0: nowhere.
-func New(c client.WithWatch, out io.Writer, fixed uint16) (*Node, error) {
+// New returns a node. say gets what processes write, one line at a time.
+func New(c client.WithWatch, say func(Line)) (*Node, error) {
 	guard, err := newGuard()
 	if err != nil {
 		return nil, err
 	}
 	return &Node{
-		client: c, out: newLines(out), guard: guard, fixed: fixed,
+		client: c, out: newLines(say), guard: guard,
 		addresses: newAddresses(), pods: map[types.UID]*process{},
 	}, nil
 }

@@ -27,8 +27,12 @@ import (
 // patience is how long a test waits for what has to come, on a busy machine.
 const patience = 2 * time.Minute
 
-// envListen has this test's program be an agent that listens there.
-const envListen = "NODE_TEST_LISTEN"
+const (
+	// envListen has this test's program be an agent that listens there.
+	envListen = "NODE_TEST_LISTEN"
+	// envFixed is the port at which it is looked for if it does not listen where it is told.
+	envFixed = "NODE_TEST_FIXED"
+)
 
 func TestMain(m *testing.M) {
 	at := os.Getenv(envListen)
@@ -49,19 +53,19 @@ type laptop struct {
 	client client.WithWatch
 }
 
-func start(t *testing.T, fixed int32) *laptop {
+func start(t *testing.T) *laptop {
 	t.Helper()
-	return startTo(t, fixed, io.Discard)
+	return startTo(t, func(node.Line) {})
 }
 
-func startTo(t *testing.T, fixed int32, out io.Writer) *laptop {
+func startTo(t *testing.T, say func(node.Line)) *laptop {
 	t.Helper()
 	g := NewWithT(t)
 	api, err := kubeapi.Start(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
 	c, err := client.NewWithWatch(api.Config(), client.Options{Scheme: clientgoscheme.Scheme})
 	g.Expect(err).NotTo(HaveOccurred())
-	n, err := node.New(c, out, uint16(fixed))
+	n, err := node.New(c, say)
 	g.Expect(err).NotTo(HaveOccurred())
 	running, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
@@ -85,16 +89,26 @@ func freePort(t *testing.T) int32 {
 }
 
 func (l *laptop) run(name string, port int32, env map[string]string, command ...string) *corev1.Pod {
+	pod := l.pod(name, port, env, command...)
+	l.Expect(l.client.Create(l.t.Context(), pod)).To(Succeed())
+	return pod
+}
+
+func (l *laptop) pod(name string, port int32, env map[string]string, command ...string) *corev1.Pod {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: kubeapi.Namespace, Labels: map[string]string{v1alpha1.LabelSession: name}},
 		Spec: corev1.PodSpec{TerminationGracePeriodSeconds: new(int64(1)), Containers: []corev1.Container{{
 			Name: "agent", Image: "process", Command: command, Ports: []corev1.ContainerPort{{ContainerPort: port}},
 		}}},
 	}
+	if at := env[envFixed]; at != "" {
+		fixed, err := strconv.ParseInt(at, 10, 32)
+		l.Expect(err).NotTo(HaveOccurred())
+		pod.Spec.Containers[0].Ports = append(pod.Spec.Containers[0].Ports, corev1.ContainerPort{Name: node.AgentPort, ContainerPort: int32(fixed)})
+	}
 	for key, value := range env {
 		pod.Spec.Containers[0].Env = append(pod.Spec.Containers[0].Env, corev1.EnvVar{Name: key, Value: value})
 	}
-	l.Expect(l.client.Create(l.t.Context(), pod)).To(Succeed())
 	return pod
 }
 
@@ -102,7 +116,7 @@ func (l *laptop) becomes(pod *corev1.Pod, phase corev1.PodPhase) corev1.Containe
 	l.Eventually(func() (corev1.PodPhase, error) {
 		err := l.client.Get(l.t.Context(), client.ObjectKeyFromObject(pod), pod)
 		return pod.Status.Phase, err
-	}, patience).Should(Equal(phase))
+	}, patience).Should(Equal(phase), func() string { return fmt.Sprint(pod.Status.ContainerStatuses) })
 	return pod.Status.ContainerStatuses[0].State
 }
 
@@ -129,7 +143,7 @@ func (l *laptop) answers(pod *corev1.Pod, port int32, want string) {
 
 // TestEachPodHasThePortOfTheContract: although each agent listens at another.
 func TestEachPodHasThePortOfTheContract(t *testing.T) {
-	l := start(t, 0)
+	l := start(t)
 	port := freePort(t)
 	pods := map[string]*corev1.Pod{}
 	for _, name := range []string{"one", "two"} {
@@ -148,12 +162,12 @@ func TestEachPodHasThePortOfTheContract(t *testing.T) {
 
 // TestAnAgentThatInsists: on the port of the contract, whatever it is told.
 func TestAnAgentThatInsists(t *testing.T) {
-	for _, host := range []string{"127.0.0.1", "0.0.0.0"} {
+	for _, host := range []string{"127.0.0.1", "0.0.0.0", "[::1]", "[::]"} {
 		t.Run(host, func(t *testing.T) {
 			at := freePort(t)
-			l := start(t, at)
+			l := start(t)
 			port := freePort(t)
-			pod := l.run("insists", port, map[string]string{envListen: fmt.Sprintf("%s:%d", host, at), "NAME": "here"}, os.Args[0])
+			pod := l.run("insists", port, map[string]string{envListen: fmt.Sprintf("%s:%d", host, at), envFixed: strconv.Itoa(int(at)), "NAME": "here"}, os.Args[0])
 			l.becomes(pod, corev1.PodRunning)
 			l.answers(pod, port, "here")
 		})
@@ -165,11 +179,11 @@ func TestSessionsOfAnAgentThatInsists(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "0.0.0.0"} {
 		t.Run(host, func(t *testing.T) {
 			at := freePort(t)
-			l := start(t, at)
+			l := start(t)
 			port := freePort(t)
 			one := func(name string) *corev1.Pod {
 				// Like a server that starts its workers anew, it stays though it cannot listen.
-				return l.run(name, port, map[string]string{envListen: fmt.Sprintf("%s:%d", host, at), "NAME": name}, "sh", "-c", os.Args[0]+"; sleep 1000")
+				return l.run(name, port, map[string]string{envListen: fmt.Sprintf("%s:%d", host, at), envFixed: strconv.Itoa(int(at)), "NAME": name}, "sh", "-c", os.Args[0]+"; sleep 1000")
 			}
 			pods := []*corev1.Pod{one("one"), one("two")}
 			l.Eventually(func(g Gomega) {
@@ -189,7 +203,7 @@ func TestSessionsOfAnAgentThatInsists(t *testing.T) {
 
 // TestAPortThatIsTaken: nobody takes another program for the agent.
 func TestAPortThatIsTaken(t *testing.T) {
-	l := start(t, 0)
+	l := start(t)
 	other, err := net.Listen("tcp", "0.0.0.0:0")
 	l.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { _ = other.Close() })
@@ -200,7 +214,7 @@ func TestAPortThatIsTaken(t *testing.T) {
 
 // TestEnds: as a kubelet tells them.
 func TestEnds(t *testing.T) {
-	l := start(t, 0)
+	l := start(t)
 	failed := l.becomes(l.run("fails", 1, nil, "sh", "-c", "echo its last words; exit 7"), corev1.PodFailed).Terminated
 	l.Expect(*failed).To(And(HaveField("ExitCode", BeEquivalentTo(7)), HaveField("Reason", "Error"), HaveField("Message", "its last words\n")))
 	done := l.becomes(l.run("succeeds", 1, nil, "sh", "-c", "exit 0"), corev1.PodSucceeded).Terminated
@@ -213,8 +227,9 @@ func TestEnds(t *testing.T) {
 
 // TestAnAgentWhoseOutputNobodyReads ends all the same.
 func TestAnAgentWhoseOutputNobodyReads(t *testing.T) {
-	_, never := io.Pipe()
-	l := startTo(t, 0, never)
+	never := make(chan struct{})
+	t.Cleanup(func() { close(never) })
+	l := startTo(t, func(node.Line) { <-never })
 	flood := filepath.Join(t.TempDir(), "flood")
 	pod := l.run("floods", 1, map[string]string{"FLOOD": flood}, "sh", "-c", `seq 100000; : >"$FLOOD"; exec sleep 1000`)
 	l.becomes(pod, corev1.PodRunning)
@@ -225,7 +240,7 @@ func TestAnAgentWhoseOutputNobodyReads(t *testing.T) {
 // TestADeafProcess: one that does not end when it is told to is killed after its grace,
 // with what it started.
 func TestADeafProcess(t *testing.T) {
-	l := start(t, 0)
+	l := start(t)
 	deaf := filepath.Join(t.TempDir(), "deaf")
 	pod := l.run("deaf", 1, map[string]string{"DEAF": deaf}, "sh", "-c", `trap '' TERM; : >"$DEAF"; while :; do sleep 1000; done`)
 	l.becomes(pod, corev1.PodRunning)
@@ -233,4 +248,54 @@ func TestADeafProcess(t *testing.T) {
 	begun := time.Now()
 	l.goes(pod)
 	l.Expect(time.Since(begun)).To(BeNumerically(">=", time.Second), "it had its grace")
+}
+
+// TestAnAgentOnIPv6 is found where it listens, as one that is told localhost may.
+func TestAnAgentOnIPv6(t *testing.T) {
+	l := start(t)
+	port := freePort(t)
+	pod := l.run("six", port, map[string]string{envListen: "[::1]:$PORT", "NAME": "six"}, os.Args[0])
+	l.becomes(pod, corev1.PodRunning)
+	l.answers(pod, port, "six")
+}
+
+// TestWhatAgentsWrite: each line by its stream, also one that has no end while the agent
+// lives.
+func TestWhatAgentsWrite(t *testing.T) {
+	said := make(chan node.Line, 100)
+	l := startTo(t, func(line node.Line) { said <- line })
+	l.run("says", 1, nil, "sh", "-c", `echo out; echo err >&2; printf 'a question? '; exec sleep 1000`)
+	var lines []node.Line
+	l.Eventually(func() []node.Line {
+		select {
+		case line := <-said:
+			lines = append(lines, line)
+		default:
+		}
+		return lines
+	}, patience).Should(ConsistOf(node.Line{"says", node.Stdout, "out"}, node.Line{"says", node.Stderr, "err"}, node.Line{"says", node.Stdout, "a question? "}))
+}
+
+// TestAProgramIsFound where a shell in its folder, with its environment, finds it.
+func TestAProgramIsFound(t *testing.T) {
+	l := start(t)
+	dir := t.TempDir()
+	l.Expect(os.WriteFile(filepath.Join(dir, "tool-of-its-own"), []byte("#!/bin/sh\nexit 0\n"), 0o700)).To(Succeed())
+	for name, one := range map[string]struct {
+		dir, path, command string
+		phase              corev1.PodPhase
+	}{
+		"beside":   {dir, "", "./tool-of-its-own", corev1.PodSucceeded},
+		"on-path":  {"", dir, "tool-of-its-own", corev1.PodSucceeded},
+		"nowhere":  {dir, "", "tool-of-its-own", corev1.PodFailed},
+		"no-place": {dir + "/absent", "", "sh", corev1.PodFailed},
+	} {
+		pod := l.pod(name, 1, nil, one.command)
+		pod.Spec.Containers[0].WorkingDir = one.dir
+		if one.path != "" {
+			pod.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "PATH", Value: one.path}}
+		}
+		l.Expect(l.client.Create(t.Context(), pod)).To(Succeed())
+		l.becomes(pod, one.phase)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,7 +49,7 @@ type process struct {
 func newProcess(n *Node, pod *corev1.Pod) *process {
 	return &process{
 		node: n, pod: pod,
-		out:   &output{prefix: sessionOf(pod) + " | ", to: n.out},
+		out:   newOutput(sessionOf(pod), n.out),
 		endIn: make(chan time.Duration, 1), killed: make(chan struct{}),
 	}
 }
@@ -124,7 +125,7 @@ func (p *process) start(ctx context.Context) (*exec.Cmd, paths, error) {
 	if err != nil {
 		return nil, paths{}, err
 	}
-	found := pathsOf(ctx, netip.AddrPortFrom(p.addr, p.contractPort()), port, p.node.fixed)
+	found := pathsOf(ctx, netip.AddrPortFrom(p.addr, p.contractPort()), port, p.fixedPort())
 	return command, found, p.node.guard.start(command)
 }
 
@@ -174,7 +175,17 @@ func (p *process) contractPort() uint16 {
 			return uint16(port.ContainerPort)
 		}
 	}
-	return 8080
+	return contract.Port
+}
+
+// fixedPort is where the agent is looked for that does not listen where it is told.
+func (p *process) fixedPort() uint16 {
+	for _, port := range lifecycle.AgentContainer(p.pod).Ports {
+		if port.Name == AgentPort && port.ContainerPort > 0 && port.ContainerPort <= 65535 {
+			return uint16(port.ContainerPort)
+		}
+	}
+	return p.contractPort()
 }
 
 // command is the agent's, with what it is to know.
@@ -191,23 +202,61 @@ func (p *process) command(ctx context.Context) (*exec.Cmd, uint16, error) {
 	for i := range words {
 		words[i] = strings.ReplaceAll(words[i], "{port}", strconv.Itoa(int(port)))
 	}
-	if _, err := exec.LookPath(words[0]); err != nil {
-		return nil, 0, fmt.Errorf("find the command: %w", err)
-	}
-	command := exec.Command(words[0], words[1:]...) //nolint:gosec,noctx // it is what the user wants to run; it ends by its group
-	command.Args[0] = words[0]
-	command.Dir = agent.WorkingDir
-	command.Env = os.Environ()
+	env := os.Environ()
 	for _, v := range agent.Env {
-		command.Env = append(command.Env, v.Name+"="+v.Value)
+		env = append(env, v.Name+"="+v.Value)
 	}
+	if err := find(words[0], agent.WorkingDir, env); err != nil {
+		return nil, 0, err
+	}
+	command := &exec.Cmd{Args: words, Dir: agent.WorkingDir, Env: env} // a shell finds its program
 	if p.temp, err = os.MkdirTemp(p.node.guard.dir, ""); err != nil {
 		return nil, 0, fmt.Errorf("make a directory for temporary files: %w", err)
 	}
 	command.Env = append(command.Env, "PORT="+strconv.Itoa(int(port)), "TMPDIR="+p.temp)
-	command.Stdout, command.Stderr = p.out, p.out
+	command.Stdout, command.Stderr = p.out.stdout, p.out.stderr
 	command.WaitDelay = time.Second // for what inherited its output
 	return command, port, nil
+}
+
+// find is an error if a shell in a folder, with an environment, would not find a program.
+func find(program, dir string, env []string) error {
+	if info, err := os.Stat(dir); dir != "" && (err != nil || !info.IsDir()) {
+		return fmt.Errorf("the agent's workingDir is %q, which is no folder", dir)
+	}
+	if strings.Contains(program, "/") {
+		return executable(dir, program)
+	}
+	var path string
+	for _, v := range env {
+		if value, is := strings.CutPrefix(v, "PATH="); is {
+			path = value // the last counts
+		}
+	}
+	for _, folder := range filepath.SplitList(path) {
+		if !filepath.IsAbs(folder) {
+			folder = filepath.Join(dir, folder)
+		}
+		if executable(folder, program) == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("find the command: %q is in no folder of $PATH", program)
+}
+
+// executable is an error if a program, as a folder has it, cannot be run.
+func executable(folder, program string) error {
+	if !filepath.IsAbs(program) {
+		at, err := filepath.Abs(filepath.Join(folder, program))
+		if err != nil {
+			return fmt.Errorf("find the command: %w", err)
+		}
+		program = at
+	}
+	if _, err := exec.LookPath(program); err != nil {
+		return fmt.Errorf("find the command: %w", err)
+	}
+	return nil
 }
 
 func (p *process) startFailed(err error) corev1.ContainerState {

@@ -1,0 +1,167 @@
+package local
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	strictjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/local/kubeapi"
+)
+
+// maxFile is how large a file of runtimes may be: what an API server takes in a request.
+const maxFile = 3 << 20
+
+// ReadRuntimes reads the AgentRuntimes of a file, as they are applied to a cluster. given
+// tells which names of an agent's environment somebody else gives, and whether all may be.
+// What is not done here is told in notes.
+func ReadRuntimes(path string, given Given) (runtimes []*v1alpha1.AgentRuntime, notes []string, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read --file: %w", err)
+	}
+	defer file.Close() //nolint:errcheck // it was read
+	limited := &io.LimitedReader{R: file, N: maxFile + 1}
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(limited))
+	known := map[string]int{}
+	for n := 1; ; n++ {
+		text, err := documents.Read()
+		switch {
+		case errors.Is(err, io.EOF) && len(runtimes) == 0:
+			return nil, nil, fmt.Errorf("--file is %s: there is no AgentRuntime in it", path)
+		case errors.Is(err, io.EOF):
+			return runtimes, notes, nil
+		case err != nil:
+			return nil, nil, fmt.Errorf("read --file %s, document %d: %w", path, n, err)
+		case limited.N == 0:
+			return nil, nil, fmt.Errorf("--file is %s: it is larger than %d bytes", path, maxFile)
+		}
+		agent, said, err := readRuntime(text, given)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s, document %d: %w", path, n, err)
+		}
+		if agent == nil {
+			continue
+		}
+		key := agent.Namespace + "/" + agent.Name
+		if first, is := known[key]; is {
+			return nil, nil, fmt.Errorf("%s, document %d: metadata.name is %q, which document %d has already", path, n, agent.Name, first)
+		}
+		known[key] = n
+		runtimes = append(runtimes, agent)
+		for _, note := range said {
+			notes = append(notes, fmt.Sprintf("%s, document %d: %s", path, n, note))
+		}
+	}
+}
+
+// Given are the names of an agent's environment that a user gives.
+type Given struct {
+	Names map[string]bool
+	// File tells that there is a file of them, in which may be what envFrom would bring.
+	File bool
+}
+
+// document is an AgentRuntime whose fields are all looked at: those of the type itself are
+// read by functions, which know no strictness.
+type document struct {
+	metav1.TypeMeta `json:",inline"`
+	Metadata        metav1.ObjectMeta           `json:"metadata"`
+	Spec            plainSpec                   `json:"spec"`
+	Status          v1alpha1.AgentRuntimeStatus `json:"status"`
+}
+
+type plainSpec v1alpha1.AgentRuntimeSpec
+
+// readRuntime reads a document; nil if there is nothing in it.
+func readRuntime(text []byte, given Given) (*v1alpha1.AgentRuntime, []string, error) {
+	raw, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	if string(raw) == "null" {
+		return nil, nil, nil
+	}
+	var kind metav1.TypeMeta
+	if err := json.Unmarshal(raw, &kind); err != nil {
+		return nil, nil, err
+	}
+	if want := v1alpha1.GroupVersion.String(); kind.APIVersion != want || kind.Kind != "AgentRuntime" {
+		return nil, nil, fmt.Errorf("apiVersion and kind are %q and %q: they must be %q and %q, since nothing else is run here", kind.APIVersion, kind.Kind, want, "AgentRuntime")
+	}
+	var agent v1alpha1.AgentRuntime
+	if err := json.Unmarshal(raw, &agent); err != nil {
+		return nil, nil, err
+	}
+	if agent.Unreadable != "" {
+		return nil, nil, errors.New(agent.Unreadable)
+	}
+	wrong, err := strictjson.UnmarshalStrict(raw, &document{})
+	if err = errors.Join(append(wrong, err)...); err != nil {
+		return nil, nil, err
+	}
+	if agent.Name == "" {
+		return nil, nil, errors.New("metadata.name is missing")
+	}
+	agent.Namespace = cmp.Or(agent.Namespace, kubeapi.Namespace)
+	agent.Status, agent.ResourceVersion, agent.UID = v1alpha1.AgentRuntimeStatus{}, "", "" // of a cluster that it was read from
+	notes, err := runnable(&agent.Spec.Template.Spec, given)
+	return &agent, notes, err
+}
+
+// runnable is an error if a pod's agent cannot be a process of this machine. What else of
+// the pod is not done here is told.
+func runnable(pod *corev1.PodSpec, given Given) (notes []string, err error) {
+	const containers = "spec.template.spec.containers"
+	if len(pod.Containers) == 0 {
+		return nil, errors.New(containers + " is missing: its first is the agent")
+	}
+	agent := &pod.Containers[0]
+	if len(agent.Command) == 0 {
+		return nil, fmt.Errorf("%s[0].command is missing: the image %q is not run here, and what it would run is not known. Say the program and its arguments in command", containers, agent.Image)
+	}
+	var env []corev1.EnvVar
+	for i, v := range agent.Env {
+		switch {
+		case v.ValueFrom == nil:
+			env = append(env, v)
+		case given.Names[v.Name]:
+		case isOptional(v.ValueFrom):
+			notes = append(notes, fmt.Sprintf("%s[0].env[%d].valueFrom is optional, and nothing here: %s is not set", containers, i, v.Name))
+		default:
+			return nil, fmt.Errorf("%s[0].env[%d].valueFrom: there is nothing here that it could come from. Give it by --env %s=VALUE or --env-file", containers, i, v.Name)
+		}
+	}
+	if len(agent.EnvFrom) > 0 && !given.File {
+		return nil, fmt.Errorf("%s[0].envFrom: there are no Secrets and ConfigMaps here. Give what they hold by --env-file", containers)
+	}
+	agent.Env, agent.EnvFrom = env, nil
+	if len(pod.Containers) > 1 {
+		notes = append(notes, containers+": only the first is run here")
+	}
+	if len(pod.InitContainers) > 0 {
+		notes = append(notes, "spec.template.spec.initContainers are not run here")
+	}
+	if agent.Lifecycle != nil {
+		notes = append(notes, containers+"[0].lifecycle: hooks are not run here")
+	}
+	if len(agent.VolumeMounts) > 0 {
+		notes = append(notes, containers+"[0].volumeMounts: nothing is mounted here")
+	}
+	return notes, nil
+}
+
+func isOptional(from *corev1.EnvVarSource) bool {
+	return from.SecretKeyRef != nil && from.SecretKeyRef.Optional != nil && *from.SecretKeyRef.Optional ||
+		from.ConfigMapKeyRef != nil && from.ConfigMapKeyRef.Optional != nil && *from.ConfigMapKeyRef.Optional
+}

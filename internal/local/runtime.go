@@ -1,0 +1,109 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/local/kubeapi"
+	"github.com/agentsession/agentsession/internal/local/node"
+)
+
+// podPort is where agents are asked and called, at addresses of their pods. Programs that
+// listen on all addresses have the contract's ports, and seldom this one.
+const podPort = 28080
+
+// RuntimeName is the runtime of a command that is run.
+const RuntimeName = "agent"
+
+// CommandRuntime is a runtime whose agent is a command. {port} in it is where the agent is to
+// listen.
+func CommandRuntime(command []string, protocol v1alpha1.ServerProtocol, limits *v1alpha1.LifecycleConfiguration) *v1alpha1.AgentRuntime {
+	return &v1alpha1.AgentRuntime{
+		ObjectMeta: metav1.ObjectMeta{Name: RuntimeName, Namespace: kubeapi.Namespace},
+		Spec: v1alpha1.AgentRuntimeSpec{
+			ProtocolConfiguration: v1alpha1.ProtocolConfiguration{ServerProtocol: protocol}, LifecycleConfiguration: limits,
+			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "agent", Command: command}}}},
+		},
+	}
+}
+
+// adapt has a runtime's agent be a process of this machine, with env in its environment.
+func adapt(agent *v1alpha1.AgentRuntime, env []corev1.EnvVar) {
+	c := &agent.Spec.Template.Spec.Containers[0]
+	if c.Image == "" {
+		c.Image = "process" // pods have one
+	}
+	own := agent.Spec.ProtocolConfiguration.Port
+	if own == 0 {
+		own = portOf(agent.Spec.ProtocolConfiguration.ServerProtocol)
+	}
+	agent.Spec.ProtocolConfiguration.Port = podPort
+	c.Ports = []corev1.ContainerPort{{Name: "pod", ContainerPort: podPort}, {Name: node.AgentPort, ContainerPort: own}}
+	// AWS's SDK for Python would listen on all of the machine's addresses.
+	c.Env = withEnv(c.Env, append([]corev1.EnvVar{{Name: "DOCKER_CONTAINER"}}, env...))
+}
+
+// withEnv is an environment with others in the place of those that have the same name.
+func withEnv(env, others []corev1.EnvVar) []corev1.EnvVar {
+	for _, other := range others {
+		same := func(v corev1.EnvVar) bool { return v.Name == other.Name }
+		env = append(slices.DeleteFunc(slices.Clone(env), same), other)
+	}
+	return env
+}
+
+// portOf is the contract's port of a protocol.
+func portOf(protocol v1alpha1.ServerProtocol) int32 {
+	switch protocol {
+	case v1alpha1.ProtocolMCP:
+		return contract.MCPPort
+	case v1alpha1.ProtocolA2A:
+		return contract.A2APort
+	default:
+		return contract.Port
+	}
+}
+
+// makeRuntimes makes the runtimes, and returns when the operator has named all of them.
+func (p *platform) makeRuntimes(ctx context.Context) ([]Agent, error) {
+	for _, agent := range p.Runtimes {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: agent.Namespace}}
+		if err := p.client.Create(ctx, namespace); client.IgnoreAlreadyExists(err) != nil {
+			return nil, fmt.Errorf("make the namespace of the runtime %s: %w", agent.Name, err)
+		}
+		if err := p.client.Create(ctx, agent); err != nil {
+			return nil, fmt.Errorf("make the runtime %s: %w", agent.Name, err)
+		}
+	}
+	events, err := p.client.Watch(ctx, &v1alpha1.AgentRuntimeList{})
+	if err != nil {
+		return nil, fmt.Errorf("watch the runtimes: %w", err)
+	}
+	defer events.Stop()
+	named := map[client.ObjectKey]string{}
+	for event := range events.ResultChan() {
+		if agent, ok := event.Object.(*v1alpha1.AgentRuntime); ok && agent.Status.AgentRuntimeArn != "" {
+			named[client.ObjectKeyFromObject(agent)] = agent.Status.AgentRuntimeArn
+		}
+		if len(named) < len(p.Runtimes) {
+			continue
+		}
+		var all []Agent
+		for _, agent := range p.Runtimes {
+			all = append(all, Agent{agent.Namespace, agent.Name, named[client.ObjectKeyFromObject(agent)]})
+		}
+		return all, nil
+	}
+	if ctx.Err() != nil {
+		return nil, nil
+	}
+	return nil, errors.New("watch the runtimes: the watch has ended")
+}

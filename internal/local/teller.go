@@ -1,0 +1,204 @@
+package local
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf16"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/explain"
+	"github.com/agentsession/agentsession/internal/local/node"
+)
+
+// The kinds of Event.
+const (
+	EventReady   = "ready"   // the platform can be called; always the first
+	EventSession = "session" // a session's state, or why it is in it, is new
+	EventDeleted = "deleted" // a session is gone
+	EventVersion = "version" // a runtime has another version
+	EventOutput  = "output"  // an agent wrote a line
+)
+
+// Event is what is told, as a line of JSON. A field stands only where there is something to
+// say. Names and meanings of fields stay; others may be added.
+type Event struct {
+	Time  time.Time `json:"time"`
+	Event string    `json:"event"`
+
+	// Endpoint is AgentCore's, and what follows is where all else is: with ready.
+	Endpoint   string  `json:"endpoint,omitempty"`
+	Runtimes   []Agent `json:"runtimes,omitempty"`
+	Kubeconfig string  `json:"kubeconfig,omitempty"`
+	// AccessKeyID and SecretAccessKey are what calls are to be signed with.
+	AccessKeyID     string `json:"accessKeyId,omitempty"`
+	SecretAccessKey string `json:"secretAccessKey,omitempty"`
+
+	// Session is the session's name as callers know it, and Name its AgentSession's: with
+	// session and deleted. Session also with output.
+	Session   string `json:"session,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name,omitempty"`
+	// Runtime is the name of its AgentRuntime, and Version the one that it runs: with
+	// session, deleted and version.
+	Runtime    string                `json:"runtime,omitempty"`
+	Version    int64                 `json:"version,omitempty"`
+	State      v1alpha1.SessionState `json:"state,omitempty"`
+	Reason     string                `json:"reason,omitempty"`
+	Activation int32                 `json:"activation,omitempty"`
+	Next       *Next                 `json:"next,omitempty"`
+	// Message says it for people.
+	Message string `json:"message,omitempty"`
+
+	// Stream is stdout or stderr, and Line what the agent wrote to it: with output.
+	Stream string  `json:"stream,omitempty"`
+	Line   *string `json:"line,omitempty"` // it may be empty
+}
+
+// Agent is a runtime that can be called.
+type Agent struct {
+	Namespace       string `json:"namespace"`
+	Name            string `json:"name"`
+	AgentRuntimeArn string `json:"agentRuntimeArn"`
+}
+
+// Next is the stop that comes next, if nothing happens before.
+type Next struct {
+	Reason v1alpha1.StopReason `json:"reason"`
+	At     time.Time           `json:"at"`
+}
+
+// teller tells what happens, one thing at a time: for people, or for programs.
+type teller struct {
+	mu       sync.Mutex
+	out, err io.Writer
+	json     bool
+	headless bool
+	terminal bool // err is one
+}
+
+// tell tells an event. Who closed the terminal reads nothing.
+func (t *teller) tell(e Event) {
+	if t.headless && e.Event != EventReady {
+		return
+	}
+	e.Time = time.Now().UTC().Truncate(time.Millisecond)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.json:
+		_, _ = t.out.Write(line(e))
+	case e.Event == EventReady:
+		_, _ = io.WriteString(t.out, beginning(e))
+	case e.Event == EventOutput:
+		text := *e.Line
+		if t.terminal {
+			text = harmless(text)
+		}
+		_, _ = fmt.Fprintf(t.err, "%s | %s\n", shown(e.Session), text)
+	default:
+		_, _ = fmt.Fprintf(t.out, "%s  %s  %s\n", e.Time.Local().Format(time.TimeOnly), shown(cmp.Or(e.Session, e.Name, e.Runtime)), shown(e.Message))
+	}
+}
+
+// output tells what an agent wrote.
+func (t *teller) output(l node.Line) {
+	t.tell(Event{Event: EventOutput, Session: l.Session, Stream: l.Stream, Line: &l.Text})
+}
+
+// beginning says where everything is.
+func beginning(e Event) string {
+	var b strings.Builder
+	b.WriteString("AgentCore's endpoint is here, for any AWS client:\n\n")
+	fmt.Fprintf(&b, "  export AWS_ENDPOINT_URL_BEDROCK_AGENTCORE=%s\n", e.Endpoint)
+	if e.AccessKeyID != "" {
+		fmt.Fprintf(&b, "  export AWS_ACCESS_KEY_ID=%s\n  export AWS_SECRET_ACCESS_KEY=%s\n", e.AccessKeyID, e.SecretAccessKey)
+	}
+	b.WriteString("\n")
+	for _, agent := range e.Runtimes {
+		fmt.Fprintf(&b, "agentRuntimeArn: %s\n", agent.AgentRuntimeArn)
+	}
+	if e.Kubeconfig != "" {
+		fmt.Fprintf(&b, "kubeconfig: %s\n", shown(e.Kubeconfig))
+	}
+	b.WriteString("\n")
+	return b.String()
+}
+
+// sessionEvent is what there is to say of a session.
+func sessionEvent(session *v1alpha1.AgentSession, kind, message string) Event {
+	e := Event{
+		Event: kind, Session: session.Spec.RuntimeSessionID, Namespace: session.Namespace, Name: session.Name,
+		State: session.Status.State, Activation: session.Status.Activation, Message: message,
+	}
+	if ref := session.Spec.RuntimeRef; ref != nil {
+		e.Runtime = ref.Name
+	}
+	if started := session.Status.Runtime; started != nil {
+		e.Version = started.AgentRuntimeVersion
+	}
+	if why := explain.RowOf(time.Now(), session).Why; why != "-" {
+		e.Reason = why
+	}
+	if stop := session.Status.NextStop; stop != nil {
+		e.Next = &Next{Reason: stop.Reason, At: stop.At.UTC()}
+	}
+	return e
+}
+
+// line is an event as JSON, of which a terminal obeys nothing: encoding/json leaves DEL and
+// the controls of ISO 8859-1 as they are, and marks that turn the direction of writing.
+func line(e Event) []byte {
+	var text, safe bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(e); err != nil {
+		panic(err) // no value of these types is refused
+	}
+	for _, r := range text.String() {
+		switch {
+		case r == '\n' || unicode.IsPrint(r):
+			safe.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&safe, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&safe, `\u%04x`, r)
+		}
+	}
+	return safe.Bytes()
+}
+
+// shown is a text as one line that a terminal obeys nothing of.
+func shown(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r):
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// colours are what agents colour their words with.
+var colours = regexp.MustCompile("\x1b\\[[0-9;:]*m")
+
+// harmless is a line of an agent as a terminal shows it, without what it would obey. Tabs
+// stay.
+func harmless(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\t' && !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, colours.ReplaceAllString(strings.TrimSuffix(text, "\r"), ""))
+}
