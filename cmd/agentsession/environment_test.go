@@ -19,8 +19,14 @@ func TestReadEnv(t *testing.T) {
 		env, err := readEnv([]string{file}, []string{"A=2", "F= kept "})
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(env).To(Equal([]corev1.EnvVar{
-			{Name: "A", Value: "1"}, {Name: "B", Value: "two words # no comment"}, {Name: "C", Value: "x=y"}, {Name: "D"}, {Name: "E", Value: `"`},
-			{Name: "A.B-c", Value: "dotted"}, {Name: "A", Value: "2"}, {Name: "F", Value: " kept "},
+			{Name: "A", Value: "1"},
+			{Name: "B", Value: "two words # no comment"},
+			{Name: "C", Value: "x=y"},
+			{Name: "D"},
+			{Name: "E", Value: `"`},
+			{Name: "A.B-c", Value: "dotted"},
+			{Name: "A", Value: "2"},
+			{Name: "F", Value: " kept "},
 		}))
 	})
 	for says, text := range map[string]string{

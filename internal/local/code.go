@@ -30,12 +30,18 @@ type code struct {
 	clock   clock.Clock
 	folders []string        // with all that is below them
 	files   map[string]bool // alone
+	not     map[string]bool // files that are no code, wherever they are
 	watched int
 }
 
-// watchCode watches files and folders.
-func watchCode(paths []string, now clock.Clock) (_ *code, err error) {
-	c := &code{clock: now, files: map[string]bool{}}
+// watchCode watches files and folders, but for some files.
+func watchCode(paths, not []string, now clock.Clock) (_ *code, err error) {
+	c := &code{clock: now, files: map[string]bool{}, not: map[string]bool{}}
+	for _, path := range not {
+		if path, err := realPath(path); err == nil { // else it is not there
+			c.not[path] = true
+		}
+	}
 	if c.watcher, err = fsnotify.NewWatcher(); err != nil {
 		return nil, fmt.Errorf("watch files: %w", err)
 	}
@@ -47,13 +53,19 @@ func watchCode(paths []string, now clock.Clock) (_ *code, err error) {
 	return c, nil
 }
 
-func (c *code) addRoot(path string) error {
+// realPath is a path as the kernel tells it.
+func realPath(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return err //nolint:wrapcheck // the caller does
+		return "", err
 	}
-	if path, err = filepath.EvalSymlinks(path); err != nil {
-		return err //nolint:wrapcheck // the caller does
+	return filepath.EvalSymlinks(path)
+}
+
+func (c *code) addRoot(path string) error {
+	path, err := realPath(path)
+	if err != nil {
+		return err
 	}
 	before := c.watched
 	if err := c.add(path); err != nil {
@@ -128,7 +140,7 @@ func (c *code) run(ctx context.Context, changed func(names []string) error) erro
 // taken is the name of what has changed, and empty if it is no code. A folder that is new is
 // watched from then on.
 func (c *code) taken(event fsnotify.Event) string {
-	if event.Op == fsnotify.Chmod || event.Op == 0 {
+	if event.Op == fsnotify.Chmod || event.Op == 0 || c.not[event.Name] {
 		return ""
 	}
 	if c.files[event.Name] {

@@ -26,7 +26,7 @@ type watching struct {
 func watchIn(t *testing.T, paths ...string) *watching {
 	t.Helper()
 	w := &watching{NewWithT(t), clocktesting.NewFakeClock(time.Now()), make(chan []string, 10)}
-	c, err := watchCode(paths, w.clock)
+	c, err := watchCode(paths, []string{filepath.Join(paths[0], "runtime.yaml"), "absent"}, w.clock)
 	w.Expect(err).NotTo(HaveOccurred())
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -77,7 +77,9 @@ func TestChangesOfAFolder(t *testing.T) {
 	write(NewWithT(t), dir, "node_modules", "x", "index.js")
 	link := filepath.Join(t.TempDir(), "link")
 	NewWithT(t).Expect(os.Symlink(dir, link)).To(Succeed())
+	write(NewWithT(t), dir, "runtime.yaml")
 	w := watchIn(t, link)
+	write(w.WithT, dir, "runtime.yaml")
 	for _, name := range []string{".git/index", ".main.py.swp", "main.py~", "#main.py#", "4913", "__pycache__/main.pyc", "node_modules/x/index.js", "main.pyc"} {
 		write(w.WithT, dir, name)
 	}
@@ -153,7 +155,7 @@ func TestChangesAreTakenTogether(t *testing.T) {
 // TestWatchedThatIsNot: a path that is missing, and one that nobody meant.
 func TestWatchedThatIsNot(t *testing.T) {
 	g := NewWithT(t)
-	_, err := watchCode([]string{filepath.Join(t.TempDir(), "absent")}, clocktesting.NewFakeClock(time.Now()))
+	_, err := watchCode([]string{filepath.Join(t.TempDir(), "absent")}, nil, clocktesting.NewFakeClock(time.Now()))
 	g.Expect(errors.Is(err, os.ErrNotExist)).To(BeTrue())
 	g.Expect(err).To(MatchError(HavePrefix("--watch is ")))
 }

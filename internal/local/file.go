@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,7 +27,7 @@ const maxFile = 3 << 20
 // tells which names of an agent's environment somebody else gives, and whether all may be.
 // What is not done here is told in notes.
 func ReadRuntimes(path string, given Given) (runtimes []*v1alpha1.AgentRuntime, notes []string, err error) {
-	file, err := os.Open(path)
+	file, err := os.Open(path) //nolint:gosec // the user's own
 	if err != nil {
 		return nil, nil, fmt.Errorf("read --file: %w", err)
 	}
@@ -37,14 +38,14 @@ func ReadRuntimes(path string, given Given) (runtimes []*v1alpha1.AgentRuntime, 
 	for n := 1; ; n++ {
 		text, err := documents.Read()
 		switch {
+		case limited.N == 0:
+			return nil, nil, fmt.Errorf("--file is %s: it is larger than %d bytes", path, maxFile)
 		case errors.Is(err, io.EOF) && len(runtimes) == 0:
 			return nil, nil, fmt.Errorf("--file is %s: there is no AgentRuntime in it", path)
 		case errors.Is(err, io.EOF):
 			return runtimes, notes, nil
 		case err != nil:
 			return nil, nil, fmt.Errorf("read --file %s, document %d: %w", path, n, err)
-		case limited.N == 0:
-			return nil, nil, fmt.Errorf("--file is %s: it is larger than %d bytes", path, maxFile)
 		}
 		agent, said, err := readRuntime(text, given)
 		if err != nil {
@@ -119,10 +120,11 @@ func readRuntime(text []byte, given Given) (*v1alpha1.AgentRuntime, []string, er
 	return &agent, notes, err
 }
 
+const containers = "spec.template.spec.containers"
+
 // runnable is an error if a pod's agent cannot be a process of this machine. What else of
 // the pod is not done here is told.
 func runnable(pod *corev1.PodSpec, given Given) (notes []string, err error) {
-	const containers = "spec.template.spec.containers"
 	if len(pod.Containers) == 0 {
 		return nil, errors.New(containers + " is missing: its first is the agent")
 	}
@@ -130,6 +132,26 @@ func runnable(pod *corev1.PodSpec, given Given) (notes []string, err error) {
 	if len(agent.Command) == 0 {
 		return nil, fmt.Errorf("%s[0].command is missing: the image %q is not run here, and what it would run is not known. Say the program and its arguments in command", containers, agent.Image)
 	}
+	if notes, err = fillEnv(agent, given); err != nil {
+		return nil, err
+	}
+	for note, is := range map[string]bool{
+		containers + ": only the first is run here":              len(pod.Containers) > 1,
+		containers + "[0].lifecycle: hooks are not run here":     agent.Lifecycle != nil,
+		containers + "[0].volumeMounts: nothing is mounted here": len(agent.VolumeMounts) > 0,
+		"spec.template.spec.initContainers are not run here":     len(pod.InitContainers) > 0,
+	} {
+		if is {
+			notes = append(notes, note)
+		}
+	}
+	slices.Sort(notes)
+	return notes, nil
+}
+
+// fillEnv takes away what comes from elsewhere in an agent's environment. It is an error if
+// nobody gives that.
+func fillEnv(agent *corev1.Container, given Given) (notes []string, err error) {
 	var env []corev1.EnvVar
 	for i, v := range agent.Env {
 		switch {
@@ -146,18 +168,6 @@ func runnable(pod *corev1.PodSpec, given Given) (notes []string, err error) {
 		return nil, fmt.Errorf("%s[0].envFrom: there are no Secrets and ConfigMaps here. Give what they hold by --env-file", containers)
 	}
 	agent.Env, agent.EnvFrom = env, nil
-	if len(pod.Containers) > 1 {
-		notes = append(notes, containers+": only the first is run here")
-	}
-	if len(pod.InitContainers) > 0 {
-		notes = append(notes, "spec.template.spec.initContainers are not run here")
-	}
-	if agent.Lifecycle != nil {
-		notes = append(notes, containers+"[0].lifecycle: hooks are not run here")
-	}
-	if len(agent.VolumeMounts) > 0 {
-		notes = append(notes, containers+"[0].volumeMounts: nothing is mounted here")
-	}
 	return notes, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -41,6 +42,8 @@ type Options struct {
 	Env []corev1.EnvVar
 	// Code are the files and folders whose changes make another version of the runtimes.
 	Code []string
+	// NoCode are files that are none, also if they are among it.
+	NoCode []string
 	// Port of 127.0.0.1 where AgentCore's endpoint is. 0: any that is free.
 	Port int
 	// Signed has calls be signed with an access key of this run.
@@ -99,8 +102,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := p.set(); err != nil { //nolint:contextcheck // what it sets up runs with the manager's context
 		return errors.Join(err, p.at.Close())
 	}
-	if len(o.Code) > 0 { // after the kubeconfig, which may be written among it
-		if p.code, err = watchCode(o.Code, clock.RealClock{}); err != nil {
+	if len(o.Code) > 0 { // after the kubeconfig, which may be among it
+		if p.code, err = watchCode(o.Code, append(slices.Clone(o.NoCode), o.Kubeconfig), clock.RealClock{}); err != nil {
 			return errors.Join(err, p.at.Close())
 		}
 		defer p.code.watcher.Close() //nolint:errcheck // it is of no use any more
