@@ -3,6 +3,7 @@ package local
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -86,6 +87,7 @@ func TestReadRuntimesThatCannotBeRun(t *testing.T) {
 		"document 1: json: cannot unmarshal":                                       head + "spec: {template: {spec: {containers: [{name: agent, command: sh}]}}}",
 		"1e-999999999":                                                             head + "spec: {template: {spec: {containers: [{name: agent, command: [sh], resources: {limits: {cpu: '1e-999999999'}}}]}}}",
 		"document 1: yaml: line 1":                                                 "a: [",
+		"it is larger than":                                                        good + "---\n#" + strings.Repeat("x", maxFile-len(good)-9) + "\n---\n" + good,
 	} {
 		t.Run(says, func(t *testing.T) {
 			_, _, err := read(t, text, Given{})

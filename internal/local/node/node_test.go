@@ -264,7 +264,7 @@ func TestAnAgentOnIPv6(t *testing.T) {
 func TestWhatAgentsWrite(t *testing.T) {
 	said := make(chan node.Line, 100)
 	l := startTo(t, func(line node.Line) { said <- line })
-	l.run("says", 1, nil, "sh", "-c", `echo out; echo err >&2; printf 'a question? '; exec sleep 1000`)
+	l.run("says", 1, nil, "sh", "-c", `echo out; echo err >&2; sleep 1; printf 'a question? '; exec sleep 1000`)
 	var lines []node.Line
 	l.Eventually(func() []node.Line {
 		select {
@@ -285,10 +285,11 @@ func TestAProgramIsFound(t *testing.T) {
 		dir, path, command string
 		phase              corev1.PodPhase
 	}{
-		"beside":   {dir, "", "./tool-of-its-own", corev1.PodSucceeded},
-		"on-path":  {"", dir, "tool-of-its-own", corev1.PodSucceeded},
-		"nowhere":  {dir, "", "tool-of-its-own", corev1.PodFailed},
-		"no-place": {dir + "/absent", "", "sh", corev1.PodFailed},
+		"beside":             {dir, "", "./tool-of-its-own", corev1.PodSucceeded},
+		"on-path":            {"", dir, "tool-of-its-own", corev1.PodSucceeded},
+		"on-path-from-there": {dir, ".", "tool-of-its-own", corev1.PodSucceeded},
+		"nowhere":            {dir, "", "tool-of-its-own", corev1.PodFailed},
+		"no-place":           {dir + "/absent", "", "sh", corev1.PodFailed},
 	} {
 		pod := l.pod(name, 1, nil, one.command)
 		pod.Spec.Containers[0].WorkingDir = one.dir
