@@ -19,10 +19,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/agentsessiontest/node"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
 	"github.com/agentsession/agentsession/internal/lifecycle"
-	"github.com/agentsession/agentsession/test/node"
 )
 
 var errDied = errors.New("the operator died here")

@@ -17,9 +17,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/agentsessiontest/node"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/lifecycle"
-	"github.com/agentsession/agentsession/test/node"
 	"github.com/agentsession/agentsession/test/ontime"
 )
 

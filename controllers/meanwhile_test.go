@@ -13,9 +13,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/agentsessiontest/node"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
-	"github.com/agentsession/agentsession/test/node"
 )
 
 // overtaken is the client of an operator that somebody overtakes between its decision

@@ -22,9 +22,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/agentsessiontest/node"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
-	"github.com/agentsession/agentsession/test/node"
 )
 
 // nodeUser is a user with the rights of the processes on the nodes, no more.

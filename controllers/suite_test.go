@@ -22,12 +22,12 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/agentsessiontest/node"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
 	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/prober"
-	"github.com/agentsession/agentsession/test/node"
 	"github.com/agentsession/agentsession/test/ontime"
 )
 

@@ -17,21 +17,17 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
 	"k8s.io/utils/clock"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/agentsession/agentsession/agentsessiontest"
+	"github.com/agentsession/agentsession/agentsessiontest/node"
 	"github.com/agentsession/agentsession/api/v1alpha1"
-	"github.com/agentsession/agentsession/controllers"
 	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/internal/gateway"
-	"github.com/agentsession/agentsession/internal/lifecycle"
-	"github.com/agentsession/agentsession/internal/prober"
 	"github.com/agentsession/agentsession/test/echo"
-	"github.com/agentsession/agentsession/test/node"
 )
 
 const (
@@ -77,33 +73,15 @@ func Start(crds string, log logr.Logger) (*Front, error) {
 		return f, fmt.Errorf("start the API server: %w", err)
 	}
 	f.config.QPS = -1
-	if f.API, err = client.NewWithWatch(f.config, client.Options{Scheme: controllers.ManagerOptions().Scheme}); err != nil {
-		return f, fmt.Errorf("make a client: %w", err)
-	}
-	running, stop := context.WithCancel(context.Background())
-	kubelet, err := node.New(running, f.API)
-	if err != nil {
-		stop()
-		return f, err
-	}
-	kubelet.Prepare = func(pod *corev1.Pod) *node.Agent {
+	platform, err := agentsessiontest.Start(f.config, agentsessiontest.Options{TimeScale: Scale, Log: log, Agent: func(pod *corev1.Pod) *node.Agent {
 		agent := node.NewAgent()
 		agent.Serve(&echo.Agent{Pod: pod.Name, Gone: gone, Hang: agent.Hang, Resume: agent.Resume, Exit: func() { f.exit(pod) }})
 		return agent
-	}
-	f.Port = kubelet.Port()
-	operate, err := f.operator()
+	}})
 	if err != nil {
-		stop()
 		return f, err
 	}
-	ended := make(chan error, 2)
-	go func() { ended <- kubelet.Run(running) }()
-	go func() { ended <- operate(running) }()
-	f.stops = append(f.stops, func() error {
-		stop()
-		return errors.Join(<-ended, <-ended)
-	})
+	f.API, f.Port, f.stops = platform.API, platform.Port, append(f.stops, platform.Stop)
 	return f, nil
 }
 
@@ -132,28 +110,6 @@ func (f *Front) Stop() (err error) {
 		err = errors.Join(err, v())
 	}
 	return err
-}
-
-func (f *Front) operator() (start func(context.Context) error, err error) {
-	opts := controllers.ManagerOptions()
-	opts.Metrics = metricsserver.Options{BindAddress: "0"}
-	opts.Logger = f.log
-	mgr, err := ctrl.NewManager(f.config, opts)
-	if err != nil {
-		return nil, fmt.Errorf("make the operator's manager: %w", err)
-	}
-	sessions := &controllers.AgentSessionReconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("agentsession"),
-		TimeScale: Scale, AllowLoopback: true,
-		Prober: prober.New(prober.Options{Period: lifecycle.Period(Scale), Observe: controllers.ObservePing}),
-	}
-	if err := sessions.SetupWithManager(mgr); err != nil {
-		return nil, fmt.Errorf("set up the operator: %w", err)
-	}
-	if err := (&controllers.AgentRuntimeReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}).SetupWithManager(mgr); err != nil {
-		return nil, fmt.Errorf("set up the operator: %w", err)
-	}
-	return mgr.Start, nil
 }
 
 // Runtime makes a runtime, and waits until it has an ARN that all gateways know.

@@ -22,11 +22,11 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/agentsession/agentsession/agentsessiontest/node"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/test/echo"
 	"github.com/agentsession/agentsession/test/front"
-	"github.com/agentsession/agentsession/test/node"
 )
 
 const idle = front.Idle

@@ -2,7 +2,7 @@
 
 // Command operator measures the whole operator with N sessions: its own binary,
 // with its own rights, on a real API server and etcd (KUBEBUILDER_ASSETS), with
-// the stand-in node and agents of test/node on loopback.
+// the stand-in node and agents of agentsessiontest/node on loopback.
 //
 // In one run, one after the other:
 //
@@ -43,8 +43,8 @@ import (
 	"github.com/go-logr/logr"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/agentsession/agentsession/agentsessiontest/node"
 	"github.com/agentsession/agentsession/hack/bench/plane"
-	"github.com/agentsession/agentsession/test/node"
 )
 
 // result is the last line.

@@ -1,6 +1,6 @@
 // Package plane is a control plane to measure an operator on: a real API server
 // and etcd (KUBEBUILDER_ASSETS) with an audit log, a user with the operator's
-// rights and no more, and the stand-in node of test/node.
+// rights and no more, and the stand-in node of agentsessiontest/node.
 package plane
 
 import (
@@ -19,8 +19,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
 
+	"github.com/agentsession/agentsession/agentsessiontest/node"
 	"github.com/agentsession/agentsession/controllers"
-	"github.com/agentsession/agentsession/test/node"
 )
 
 // operatorUser is whom the audit log names. It has the operator's own rights,

@@ -5,7 +5,7 @@
 //
 // API server and etcd are real (KUBEBUILDER_ASSETS), the operator is the real
 // one with the rights of config/rbac, and the node is the stand-in of
-// test/node. Every request is counted that the API server's audit log names as
+// agentsessiontest/node. Every request is counted that the API server's audit log names as
 // the operator's, failed ones too. The operator's lease is not counted, since
 // it runs here without: it would be one write every two seconds for the whole
 // operator, whatever the sessions.
@@ -37,11 +37,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/agentsession/agentsession/agentsessiontest/node"
 	"github.com/agentsession/agentsession/controllers"
 	"github.com/agentsession/agentsession/hack/bench/plane"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/prober"
-	"github.com/agentsession/agentsession/test/node"
 )
 
 const (

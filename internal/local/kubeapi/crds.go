@@ -2,7 +2,6 @@ package kubeapi
 
 import (
 	"fmt"
-	"io/fs"
 	"net/http"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/client-go/tools/cache"
-	"sigs.k8s.io/yaml"
 
 	"github.com/agentsession/agentsession/config/crd"
 )
@@ -23,19 +21,10 @@ import (
 // definitions reads the CustomResourceDefinitions that the program carries, as they are
 // once an API server has established them.
 func definitions() (all []*apiextensionsv1.CustomResourceDefinition, err error) {
-	files, err := fs.Glob(crd.Bases, "bases/*.yaml")
-	if err != nil {
-		return nil, fmt.Errorf("find the CustomResourceDefinitions: %w", err)
+	if all, err = crd.Definitions(); err != nil {
+		return nil, err
 	}
-	for _, file := range files {
-		text, err := crd.Bases.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("read a CustomResourceDefinition: %w", err)
-		}
-		definition := &apiextensionsv1.CustomResourceDefinition{}
-		if err := yaml.UnmarshalStrict(text, definition); err != nil {
-			return nil, fmt.Errorf("read %s: %w", file, err)
-		}
+	for _, definition := range all {
 		apiextensionsv1.SetDefaults_CustomResourceDefinitionSpec(&definition.Spec)
 		definition.UID = types.UID(definition.Name)
 		definition.Status.AcceptedNames = definition.Spec.Names
@@ -45,7 +34,6 @@ func definitions() (all []*apiextensionsv1.CustomResourceDefinition, err error) 
 				LastTransitionTime: metav1.Unix(0, 0), // or the first objects would wait for others to hear of it
 			})
 		}
-		all = append(all, definition)
 	}
 	return all, nil
 }

@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,6 +44,11 @@ type Node struct {
 	Initializing func(*corev1.Pod) bool
 	// Place names the node of a new pod. Set it before Run.
 	Place func(*corev1.Pod) string
+	// Ports, if set, are those at which the agent of a new pod answers besides Port. Set it
+	// before Run.
+	Ports func(*corev1.Pod) []int32
+	// Now is the time that agents stamp their answers with. Set it before Run.
+	Now func() time.Time
 }
 
 type pod struct {
@@ -60,6 +66,8 @@ func New(ctx context.Context, c client.WithWatch) (*Node, error) {
 		client: c, agents: all, pods: map[types.UID]pod{},
 		Prepare: func(*corev1.Pod) *Agent { return NewAgent() },
 		Place:   func(*corev1.Pod) string { return Name },
+		Ports:   func(*corev1.Pod) []int32 { return nil },
+		Now:     time.Now,
 	}, nil
 }
 
@@ -150,7 +158,10 @@ func (n *Node) start(ctx context.Context, p *corev1.Pod) {
 			agent.token = v.Value
 		}
 	}
-	addr := n.agents.add(agent)
+	agent.mu.Lock()
+	agent.now = n.Now
+	agent.mu.Unlock()
+	addr, failed := n.agents.add(ctx, agent, n.Ports(p))
 	n.mu.Lock()
 	n.pods[p.UID] = pod{addr, agent}
 	n.mu.Unlock()
@@ -165,18 +176,22 @@ func (n *Node) start(ctx context.Context, p *corev1.Pod) {
 		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: kind, Status: corev1.ConditionTrue})
 	}
 	for _, c := range p.Spec.Containers {
-		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, n.container(p, &c))
+		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, n.container(p, &c, failed))
 	}
 	_ = n.client.Status().Patch(ctx, p, client.MergeFrom(base))
 }
 
-// container is one that runs, or waits for the pod's init containers.
-func (n *Node) container(p *corev1.Pod, c *corev1.Container) corev1.ContainerStatus {
+// container is one that runs, waits for the pod's init containers, or could not be had.
+func (n *Node) container(p *corev1.Pod, c *corev1.Container, failed error) corev1.ContainerStatus {
 	status := corev1.ContainerStatus{Name: c.Name, Image: c.Image}
-	if n.Initializing != nil && n.Initializing(p) {
+	switch {
+	case failed != nil:
+		status.State.Waiting = &corev1.ContainerStateWaiting{Reason: "CreateContainerError", Message: failed.Error()}
+		return status
+	case n.Initializing != nil && n.Initializing(p):
 		status.State.Waiting = &corev1.ContainerStateWaiting{Reason: "PodInitializing"}
 		return status
 	}
-	status.Ready, status.State.Running = true, &corev1.ContainerStateRunning{StartedAt: metav1.Now()}
+	status.Ready, status.State.Running = true, &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(n.Now())}
 	return status
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -15,12 +16,15 @@ import (
 
 // Agent answers the pings of one pod, and GET /tasks if it was told what.
 type Agent struct {
-	token string // that of the pod
+	token     string         // that of the pod
+	listeners []net.Listener // of its own
 
 	mu      sync.Mutex
+	now     func() time.Time      // that of its node
 	tasks   func() contract.Tasks // nil if it does not tell
 	answer  func() (int, string)
 	rest    http.Handler // nil if it serves nothing else
+	program bool         // rest answers pings and tasks too
 	silent  bool
 	pings   int
 	asked   int // for its tasks
@@ -29,13 +33,25 @@ type Agent struct {
 
 // NewAgent is Healthy from now on, with a correct time_of_last_update.
 func NewAgent() *Agent {
-	a := &Agent{release: make(chan struct{})}
+	a := &Agent{now: time.Now, release: make(chan struct{})}
 	a.Say(contract.Healthy)
 	return a
 }
 
+// AgentOf is a program's own: a handler answers all that is asked, its pings too.
+func AgentOf(program http.Handler) *Agent {
+	a := NewAgent()
+	a.rest, a.program = program, true
+	return a
+}
+
 // Say changes the status, and stamps it as the contract asks.
-func (a *Agent) Say(status contract.Status) { a.SayAt(status, time.Now()) }
+func (a *Agent) Say(status contract.Status) {
+	a.mu.Lock()
+	now := a.now
+	a.mu.Unlock()
+	a.SayAt(status, now())
+}
 
 // SayAt changes the status, and says that it did so then.
 func (a *Agent) SayAt(status contract.Status, at time.Time) {
@@ -96,10 +112,12 @@ func (a *Agent) Asked() int {
 }
 
 func (a *Agent) serve(w http.ResponseWriter, r *http.Request) {
-	switch r.URL.Path {
-	case contract.PingPath:
+	switch path := r.URL.Path; {
+	case a.program:
+		a.serveRest(w, r)
+	case path == contract.PingPath:
 		a.servePing(w, r)
-	case contract.TasksPath:
+	case path == contract.TasksPath:
 		a.serveTasks(w, r)
 	default:
 		a.serveRest(w, r)
@@ -185,26 +203,59 @@ func serveAgents(ctx context.Context) (*agents, error) {
 	all := &agents{
 		port:   listener.Addr().(*net.TCPAddr).Port,
 		byAddr: map[netip.Addr]*Agent{},
-		next:   netip.MustParseAddr("127.1.0.0"),
+		next:   netip.AddrFrom4([4]byte{127, byte(128 + rand.IntN(127)), byte(rand.IntN(256)), 0}), //nolint:gosec // so that suites seldom meet
 	}
 	all.server = &http.Server{Handler: all, ReadHeaderTimeout: 10 * time.Second}
 	go all.server.Serve(listener) //nolint:errcheck // it ends when the server is closed
 	return all, nil
 }
 
-// add gives an agent an address.
-func (all *agents) add(agent *Agent) netip.Addr {
+// tries is how many addresses are looked at for one whose ports are free: suites of the same
+// machine may have the others.
+const tries = 16
+
+// add gives an agent an address, and has it answer at ports of that besides.
+func (all *agents) add(ctx context.Context, agent *Agent, ports []int32) (addr netip.Addr, err error) {
+	for range tries {
+		all.mu.Lock()
+		all.next = all.next.Next()
+		addr = all.next
+		all.mu.Unlock()
+		if agent.listeners, err = listenAt(ctx, addr, ports); err == nil {
+			break
+		}
+	}
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	all.next = all.next.Next()
-	all.byAddr[all.next] = agent
-	return all.next
+	all.byAddr[addr] = agent
+	for _, listener := range agent.listeners {
+		go all.server.Serve(listener) //nolint:errcheck // it ends when it is closed
+	}
+	return addr, err
+}
+
+// listenAt listens at all ports of an address, or at none.
+func listenAt(ctx context.Context, addr netip.Addr, ports []int32) (all []net.Listener, err error) {
+	for _, port := range ports {
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", netip.AddrPortFrom(addr, uint16(port)).String()) //nolint:gosec // a TCP port
+		if err != nil {
+			for _, other := range all {
+				_ = other.Close() // nobody has called
+			}
+			return nil, fmt.Errorf("listen for the agent (has another program that port on all addresses?): %w", err)
+		}
+		all = append(all, listener)
+	}
+	return all, nil
 }
 
 func (all *agents) remove(addr netip.Addr) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	if agent := all.byAddr[addr]; agent != nil {
+		for _, listener := range agent.listeners {
+			_ = listener.Close() // nothing comes any more
+		}
 		close(agent.release)
 	}
 	delete(all.byAddr, addr)
