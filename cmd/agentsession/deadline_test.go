@@ -65,7 +65,7 @@ func TestTheDeadlineIsThereUnasked(t *testing.T) {
 func TestTheDeadlineSparesStreams(t *testing.T) {
 	const limit = 200 * time.Millisecond
 	first, last := make(chan struct{}), make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("follow") == "true" {
 			<-first
 		}
@@ -76,8 +76,10 @@ func TestTheDeadlineSparesStreams(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "whole")
 	}))
+	server.EnableHTTP2 = true // as API servers speak it
+	server.StartTLS()
 	defer server.Close()
-	client, err := rest.HTTPClientFor(limited(&rest.Config{Host: server.URL, Timeout: time.Nanosecond}, limit))
+	client, err := rest.HTTPClientFor(limited(&rest.Config{Host: server.URL, TLSClientConfig: rest.TLSClientConfig{Insecure: true}, Timeout: time.Nanosecond}, limit))
 	g := NewWithT(t)
 	g.Expect(err).NotTo(HaveOccurred())
 	type result struct{ path, text string }
