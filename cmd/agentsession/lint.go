@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -217,7 +216,6 @@ func (l *linter) ofSession(s *v1alpha1.AgentSession) sessionOptions {
 	o.port = agentPort(s)
 	o.Host = fmt.Sprintf("localhost:%d", o.port)
 	o.SessionID = cmp.Or(s.Spec.RuntimeSessionID, s.Status.RuntimeSessionID)
-	o.Elsewhere = []netip.Addr{} // the port here is not the agent's
 	return o
 }
 
