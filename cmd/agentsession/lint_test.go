@@ -312,7 +312,7 @@ func TestOptionsOfASession(t *testing.T) {
 		protocol v1alpha1.ServerProtocol
 		path     string
 		mcp      string
-		port     uint16
+		port     int32
 	}{
 		"AG-UI":             {started("AGUI", 8080, "/agent"), "", "AGUI", "/agent", "", 8080},
 		"MCP":               {started("MCP", 8001, "/tools"), "", "MCP", "/tools", "/tools", 8001},
