@@ -38,8 +38,8 @@ type code struct {
 func watchCode(paths, not []string, now clock.Clock) (_ *code, err error) {
 	c := &code{clock: now, files: map[string]bool{}, not: map[string]bool{}}
 	for _, path := range not {
-		if path, err := realPath(path); err == nil { // else it is not there
-			c.not[path] = true
+		if folder, err := realPath(filepath.Dir(path)); err == nil { // the file may come later
+			c.not[filepath.Join(folder, filepath.Base(path))] = true
 		}
 	}
 	if c.watcher, err = fsnotify.NewWatcher(); err != nil {

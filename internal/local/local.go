@@ -87,6 +87,12 @@ func Run(ctx context.Context, o Options) (err error) {
 	for _, agent := range p.Runtimes {
 		adapt(agent, o.Env)
 	}
+	if len(o.Code) > 0 {
+		if p.code, err = watchCode(o.Code, append(slices.Clone(o.NoCode), o.Kubeconfig), clock.RealClock{}); err != nil {
+			return err
+		}
+		defer p.code.watcher.Close() //nolint:errcheck // it is of no use any more
+	}
 	if p.at, err = (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", o.Port)); err != nil {
 		return fmt.Errorf("listen on --port: %w", err)
 	}
@@ -101,12 +107,6 @@ func Run(ctx context.Context, o Options) (err error) {
 	}()
 	if err := p.set(); err != nil { //nolint:contextcheck // what it sets up runs with the manager's context
 		return errors.Join(err, p.at.Close())
-	}
-	if len(o.Code) > 0 { // after the kubeconfig, which may be among it
-		if p.code, err = watchCode(o.Code, append(slices.Clone(o.NoCode), o.Kubeconfig), clock.RealClock{}); err != nil {
-			return errors.Join(err, p.at.Close())
-		}
-		defer p.code.watcher.Close() //nolint:errcheck // it is of no use any more
 	}
 	return p.run(ctx)
 }
