@@ -253,7 +253,7 @@ func TestLintOfNothing(t *testing.T) {
 		"127.0.0.1:1 --invoke --protocol mcp": "--payload is {}, which is no call of MCP",
 		"exited":                              `AgentSession "exited" has no compute, so there is no agent to look at: `,
 		"nobody":                              `there is no AgentSession "nobody"`,
-		"busy":                                "reach the agent in pod busy-1: ",
+		"busy":                                "forward a port to pod default/busy-1: ",
 	} {
 		t.Run(args, func(t *testing.T) {
 			l := lintWith(t.Context(), append(strings.Fields(args), "--kubeconfig", d.kubeconfig)...)

@@ -26,11 +26,10 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-const (
-	accessKey = "AKIDCHECKS"
-	secretKey = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
-	region    = "eu-west-1"
-)
+const region = "eu-west-1"
+
+// door is where a client calls, and what it signs with.
+type door struct{ url, accessKey, secretKey string }
 
 // installPatience is for a registry that does not answer.
 const installPatience = 5 * time.Minute
@@ -68,16 +67,16 @@ type client interface {
 }
 
 // goClient is github.com/aws/aws-sdk-go-v2.
-type goClient struct{ url string }
+type goClient struct{ door }
 
 func (c goClient) sdk(in invocation) *bedrockagentcore.Client {
-	secret := secretKey
+	secret := c.secretKey
 	if in.Secret != "" {
 		secret = in.Secret
 	}
 	return bedrockagentcore.New(bedrockagentcore.Options{
 		BaseEndpoint: aws.String(c.url), Region: region,
-		Credentials: credentials.NewStaticCredentialsProvider(accessKey, secret, ""),
+		Credentials: credentials.NewStaticCredentialsProvider(c.accessKey, secret, ""),
 	})
 }
 
@@ -192,26 +191,26 @@ type piped struct {
 	ended func() error
 }
 
-func startBoto(ctx context.Context, url string) (*piped, error) {
+func startBoto(ctx context.Context, at door) (*piped, error) {
 	python := os.Getenv("AGENTSESSION_PYTHON")
 	if python == "" {
 		return nil, errors.New("AGENTSESSION_PYTHON must be a Python with boto3: run make conformance")
 	}
-	return start("boto3", url, exec.CommandContext(ctx, python, "boto.py"))
+	return start("boto3", at, exec.CommandContext(ctx, python, "boto.py"))
 }
 
-func startJavaScript(ctx context.Context, url string) (*piped, error) {
+func startJavaScript(ctx context.Context, at door) (*piped, error) {
 	made, err := install(ctx, "javascript", []string{"package.json", "package-lock.json"}, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 	if err != nil {
 		return nil, fmt.Errorf("AWS's client for JavaScript (Node 20 or later and npm are needed): %w", err)
 	}
 	command := exec.CommandContext(ctx, "node", "javascript/client.js")
 	command.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(made, "node_modules"))
-	return start("JavaScript", url, command)
+	return start("JavaScript", at, command)
 }
 
 // startJava runs a source file, for which a JDK is needed.
-func startJava(ctx context.Context, url string) (*piped, error) {
+func startJava(ctx context.Context, at door) (*piped, error) {
 	out, err := exec.CommandContext(ctx, "javac", "--release", "11", "-version").CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("AWS's client for Java (a JDK 11 or later and Maven are needed): %w: %s", err, out)
@@ -221,7 +220,7 @@ func startJava(ctx context.Context, url string) (*piped, error) {
 		return nil, fmt.Errorf("AWS's client for Java (a JDK 11 or later and Maven are needed): %w", err)
 	}
 	// 2 GiB: an invocation of 100 MB is held several times over.
-	return start("Java", url, exec.CommandContext(ctx, "java", "-Xmx2g", "-cp", filepath.Join(made, "lib", "*"), "java/Client.java"))
+	return start("Java", at, exec.CommandContext(ctx, "java", "-Xmx2g", "-cp", filepath.Join(made, "lib", "*"), "java/Client.java"))
 }
 
 // install is where a command has put what a client's files ask for: beside the other
@@ -265,8 +264,8 @@ func install(ctx context.Context, client string, files []string, command ...stri
 	return made, os.Rename(dir, made)
 }
 
-func start(name, url string, command *exec.Cmd) (*piped, error) {
-	command.Args = append(command.Args, url, region, accessKey, secretKey)
+func start(name string, at door, command *exec.Cmd) (*piped, error) {
+	command.Args = append(command.Args, at.url, region, at.accessKey, at.secretKey)
 	command.Stderr = os.Stderr
 	in, err := command.StdinPipe()
 	if err != nil {

@@ -30,21 +30,27 @@ const (
 	shellImage = "agentsession/stock-agents:dev"
 )
 
-// place is where the checks are made: on an API server with a stand-in for nodes,
-// or, if $AGENTSESSION_GATEWAY is the URL of a gateway, on the cluster of
-// $KUBECONFIG, which that gateway serves.
+// place is where the checks are made: on an API server with a stand-in for nodes; or, if
+// $AGENTSESSION_GATEWAY is the URL of a gateway, on the cluster of $KUBECONFIG, which that
+// gateway serves; or on agentsession local.
 type place struct {
-	api  kube.Client
-	url  string
-	port int32 // of the agents
-	node bool
+	door
+	api   kube.Client
+	agent corev1.Container // that echoes
+	port  int32            // of the agents
+	node  bool
+	slow  bool // a pod takes its time to start, and to go
 }
 
 func newPlace(t *testing.T) *place {
 	t.Helper()
 	g, keys := NewWithT(t), "default"
-	p := &place{url: os.Getenv("AGENTSESSION_GATEWAY")}
+	p := &place{
+		door:  door{os.Getenv("AGENTSESSION_GATEWAY"), "AKIDCHECKS", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"},
+		agent: corev1.Container{Name: "agent", Image: echoImage},
+	}
 	if p.node = p.url != ""; p.node {
+		p.slow = true
 		config, err := ctrl.GetConfig()
 		g.Expect(err).NotTo(HaveOccurred())
 		p.api, err = kube.New(config, kube.Options{Scheme: controllers.ManagerOptions().Scheme})
@@ -61,7 +67,7 @@ func newPlace(t *testing.T) *place {
 	}
 	key := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: keys, Name: "checks", Labels: map[string]string{authn.LabelAccessKey: ""}},
-		StringData: map[string]string{"accessKeyId": accessKey, "secretAccessKey": secretKey, "namespaces": "*", "rights": "*"},
+		StringData: map[string]string{"accessKeyId": p.accessKey, "secretAccessKey": p.secretKey, "namespaces": "*", "rights": "*"},
 	}
 	g.Expect(p.api.Create(t.Context(), key)).To(Succeed())
 	t.Cleanup(func() { _ = p.api.Delete(context.Background(), key) }) // the whole cluster goes soon
@@ -79,7 +85,7 @@ func (p *place) knows(ctx context.Context, agent *v1alpha1.AgentRuntime) error {
 	if err != nil {
 		return err
 	}
-	if err := caller.Sign(r, accessKey, secretKey); err != nil {
+	if err := caller.Sign(r, p.accessKey, p.secretKey); err != nil {
 		return err
 	}
 	answer, err := http.DefaultClient.Do(r)

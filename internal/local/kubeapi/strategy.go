@@ -3,6 +3,7 @@ package kubeapi
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -133,10 +134,15 @@ func updatePodStatus(object, old runtime.Object) {
 	pod.Spec, pod.DeletionTimestamp, pod.OwnerReferences = *was.Spec.DeepCopy(), nil, was.OwnerReferences
 }
 
-// changePod has the spec of a pod stay as it is.
+// changePod has the spec of a pod stay as it is, but for scheduling gates, which may go.
 func changePod(object, old runtime.Object) field.ErrorList {
 	pod, was := object.(*corev1.Pod), old.(*corev1.Pod) //nolint:forcetypeassert // it is the strategy of pods
-	if equality.Semantic.DeepEqual(pod.Spec, was.Spec) {
+	spec := pod.Spec.DeepCopy()
+	isNew := func(gate corev1.PodSchedulingGate) bool { return !slices.Contains(was.Spec.SchedulingGates, gate) }
+	if !slices.ContainsFunc(spec.SchedulingGates, isNew) {
+		spec.SchedulingGates = was.Spec.SchedulingGates
+	}
+	if equality.Semantic.DeepEqual(*spec, was.Spec) {
 		return nil
 	}
 	return field.ErrorList{field.Forbidden(field.NewPath("spec"), "a pod's spec does not change here")}

@@ -121,7 +121,7 @@ func (n *Node) handle(ctx context.Context, kind watch.EventType, pod *corev1.Pod
 			return
 		}
 		p.end(graceOf(pod))
-	case p == nil && pod.Spec.NodeName == "":
+	case p == nil && pod.Spec.NodeName == "" && len(pod.Spec.SchedulingGates) == 0:
 		p = newProcess(n, pod)
 		n.pods[pod.UID] = p
 		n.done.Go(func() { p.run(ctx) })

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/test/echo"
 )
 
@@ -24,10 +26,8 @@ func main() {
 func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	name, err := os.Hostname()
-	if err != nil {
-		return err
-	}
+	addr := flag.String("addr", ":8080", "where it listens")
+	flag.Parse()
 	gone := make(chan string)
 	go func() {
 		for range gone { // nobody asks
@@ -41,8 +41,8 @@ func run() error {
 		defer hangs.RUnlock()
 		_, _ = fmt.Fprintf(w, `{"status":"Healthy","time_of_last_update":%d}`, began) // the operator asks again
 	})
-	mux.Handle("/", &echo.Agent{Pod: name, Gone: gone, Hang: hangs.Lock, Resume: hangs.Unlock, Exit: func() { os.Exit(1) }})
-	server := &http.Server{Addr: ":8080", Handler: mux, ReadHeaderTimeout: time.Minute}
+	mux.Handle("/", &echo.Agent{Pod: os.Getenv(contract.EnvRuntimeSessionID) + "-" + os.Getenv(contract.EnvActivation), Gone: gone, Hang: hangs.Lock, Resume: hangs.Unlock, Exit: func() { os.Exit(1) }})
+	server := &http.Server{Addr: *addr, Handler: mux, ReadHeaderTimeout: time.Minute}
 	context.AfterFunc(ctx, func() { _ = server.Close() }) // it is thrown away
 	if err := server.ListenAndServe(); ctx.Err() == nil {
 		return err
