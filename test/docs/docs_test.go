@@ -1,0 +1,91 @@
+// Package docs holds the pages of documentation to what they promise: links lead somewhere,
+// the README is short and leads to every page.
+package docs
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+)
+
+const top = "../.."
+
+// pages are all of them, by their path from the top.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	g, all := NewWithT(t), map[string]string{}
+	for _, pattern := range []string{"*.md", "docs/*.md", "examples/*.md"} {
+		files, err := filepath.Glob(filepath.Join(top, pattern))
+		g.Expect(err).NotTo(HaveOccurred())
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			g.Expect(err).NotTo(HaveOccurred())
+			name, err := filepath.Rel(top, file)
+			g.Expect(err).NotTo(HaveOccurred())
+			all[name] = string(text)
+		}
+	}
+	g.Expect(all).To(HaveKey("README.md"))
+	return all
+}
+
+var (
+	code    = regexp.MustCompile("(?ms)^```.*?^```|`[^`\n]*`")
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	dropped = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+// anchors are those of a page's headings, as GitHub makes them.
+func anchors(text string) (all []string) {
+	for _, m := range heading.FindAllStringSubmatch(code.ReplaceAllStringFunc(text, func(s string) string {
+		if strings.HasPrefix(s, "```") {
+			return ""
+		}
+		return s
+	}), -1) {
+		all = append(all, strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
+	}
+	return all
+}
+
+// TestLinks: links between pages and to files of the repository lead somewhere.
+func TestLinks(t *testing.T) {
+	all := pages(t)
+	for name, text := range all {
+		for _, m := range link.FindAllStringSubmatch(code.ReplaceAllString(text, ""), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			t.Run(name+" "+m[1], func(t *testing.T) {
+				g := NewWithT(t)
+				file, anchor, _ := strings.Cut(m[1], "#")
+				to := name
+				if file != "" {
+					to = filepath.Join(filepath.Dir(name), file)
+				}
+				_, err := os.Stat(filepath.Join(top, to))
+				g.Expect(err).NotTo(HaveOccurred())
+				if anchor != "" {
+					g.Expect(anchors(all[to])).To(ContainElement(anchor))
+				}
+			})
+		}
+	}
+}
+
+// TestReadme: it is read to its end, and leads to every page.
+func TestReadme(t *testing.T) {
+	g, all := NewWithT(t), pages(t)
+	readme := all["README.md"]
+	g.Expect(strings.Count(readme, "\n")).To(BeNumerically("<=", 150))
+	for name := range all {
+		if strings.HasPrefix(name, "docs/") {
+			g.Expect(readme).To(ContainSubstring("(" + name + ")"))
+		}
+	}
+}
