@@ -89,3 +89,27 @@ func TestReadme(t *testing.T) {
 		}
 	}
 }
+
+var (
+	metric = regexp.MustCompile(`"(agentsession_[a-z_]+)"`)
+	series = regexp.MustCompile("(?m)^\\| `agentsession_.*$")
+)
+
+// TestMetrics: each metric that the sources name stands in the table.
+func TestMetrics(t *testing.T) {
+	g, table, seen := NewWithT(t), strings.Join(series.FindAllString(pages(t)["docs/operating.md"], -1), "\n"), 0
+	for _, room := range []string{"controllers", "internal", "cmd"} {
+		g.Expect(filepath.WalkDir(filepath.Join(top, room), func(path string, _ os.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			for _, m := range metric.FindAllStringSubmatch(string(text), -1) {
+				seen++
+				g.Expect(table).To(MatchRegexp("`"+m[1]+"[`{]"), path)
+			}
+			return err
+		})).To(Succeed())
+	}
+	g.Expect(seen).To(BeNumerically(">", 20))
+}
