@@ -77,7 +77,7 @@ var cures = map[string]string{
 	v1alpha1.ReasonContainerCrashing:    "Mend the container that crashes: the agent waits for it. A change of the template counts from the next activation on.",
 	v1alpha1.ReasonMassFailure:          "It is not this session's fault alone: look at the network between the operator and the nodes. It ends when most agents answer again.",
 	v1alpha1.ReasonFlapping:             "An agent that changes its status less often. Stops do not wait for reports.",
-	v1alpha1.ReasonNoGoodAnswer:         "An agent that answers 200 on the port that is asked, on all addresses and not on 127.0.0.1 only.",
+	v1alpha1.ReasonNoGoodAnswer:         "An agent that answers 200 on the port that is asked, on all addresses and not on 127.0.0.1 only; with agentsession local, at $PORT.",
 	v1alpha1.ReasonVersionNotFound:      "Pin a version that is there, as the message says.",
 	v1alpha1.ReasonVersionNameTaken:     "Delete the ControllerRevision by that name if nobody needs it. Sessions start meanwhile; endpoints cannot pin this version.",
 }
