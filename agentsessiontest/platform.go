@@ -91,6 +91,9 @@ func (p *Platform) start(running context.Context, config *rest.Config, o Options
 	if p.API, err = client.NewWithWatch(config, client.Options{Scheme: mgr.GetScheme()}); err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
+	if err := p.serves(running); err != nil {
+		return err
+	}
 	if p.kubelet, err = node.New(running, p.API); err != nil {
 		return err
 	}
@@ -102,27 +105,51 @@ func (p *Platform) start(running context.Context, config *rest.Config, o Options
 	if err := setOperator(mgr, p.clock, clusterTime, o); err != nil { //nolint:contextcheck // it runs with the manager's
 		return err
 	}
-	reads, err := client.New(config, client.Options{Scheme: mgr.GetScheme(), Cache: &client.CacheOptions{Reader: mgr.GetCache()}})
+	serve, err := p.gateway(running, mgr, config, clusterTime, o.Log)
 	if err != nil {
-		return fmt.Errorf("make the gateway's client: %w", err)
-	}
-	door := gateway.New(gateway.Options{Client: reads, Live: mgr.GetAPIReader(), Clock: clusterTime, Cluster: config, AllowLoopback: true, Log: o.Log})
-	if err := door.Watch(mgr.GetCache()); err != nil { //nolint:contextcheck // as above
 		return err
 	}
-	at, err := (&net.ListenConfig{}).Listen(running, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return fmt.Errorf("listen for calls: %w", err)
-	}
-	p.Endpoint = "http://" + at.Addr().String()
 	for _, part := range []func(context.Context) error{
-		p.kubelet.Run, mgr.Start, func(ctx context.Context) error { return door.Serve(ctx, at) },
+		p.kubelet.Run, mgr.Start, serve,
 	} {
 		p.parts++
 		go func() { p.ended <- part(running) }()
 	}
-	if !mgr.GetCache().WaitForCacheSync(running) {
-		return errors.New("the operator's cache is not filled: has the API server the CRDs?")
+	synced := make(chan bool, 1)
+	go func() { synced <- mgr.GetCache().WaitForCacheSync(running) }()
+	select {
+	case err := <-p.ended:
+		p.parts--
+		return errors.Join(errors.New("a part of the platform ended before the operator's caches were filled"), err)
+	case <-synced: // false is never, as long as it runs
+	}
+	return nil
+}
+
+// gateway opens the platform's, which reads from the operator's cache, and returns what serves it.
+func (p *Platform) gateway(ctx context.Context, mgr ctrl.Manager, config *rest.Config, clusterTime *apiserver.Clock, log logr.Logger) (func(context.Context) error, error) {
+	reads, err := client.New(config, client.Options{Scheme: mgr.GetScheme(), Cache: &client.CacheOptions{Reader: mgr.GetCache()}})
+	if err != nil {
+		return nil, fmt.Errorf("make the gateway's client: %w", err)
+	}
+	door := gateway.New(gateway.Options{Client: reads, Live: mgr.GetAPIReader(), Clock: clusterTime, Cluster: config, AllowLoopback: true, Log: log})
+	if err := door.Watch(mgr.GetCache()); err != nil { //nolint:contextcheck // it runs with the manager's
+		return nil, err
+	}
+	at, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listen for calls: %w", err)
+	}
+	p.Endpoint = "http://" + at.Addr().String()
+	return func(ctx context.Context) error { return door.Serve(ctx, at) }, nil
+}
+
+// serves is an error if the API server does not have the kinds.
+func (p *Platform) serves(ctx context.Context) error {
+	for _, list := range []client.ObjectList{&v1alpha1.AgentSessionList{}, &v1alpha1.AgentRuntimeList{}} {
+		if err := p.API.List(ctx, list, client.Limit(1)); err != nil {
+			return fmt.Errorf("look whether the API server has the CRDs (CRDs are for envtest.Environment): %w", err)
+		}
 	}
 	return nil
 }

@@ -2,12 +2,15 @@ package agentsessiontest_test
 
 import (
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/agentsessiontest"
@@ -31,6 +34,15 @@ func TestTheClock(t *testing.T) {
 	g.Expect(session.Status.LastTermination.Reason).To(Equal(v1alpha1.StopMaxLifetime))
 	g.Expect(platform.Agent(session)).To(BeNil(), "its pod is gone")
 	g.Expect(platform.Move(ctx, -time.Second)).To(MatchError(ContainSubstring("forward only")))
+}
+
+// TestWithoutCRDs says what is missing.
+func TestWithoutCRDs(t *testing.T) {
+	g := NewWithT(t)
+	bare := httptest.NewServer(http.NotFoundHandler())
+	defer bare.Close()
+	_, err := agentsessiontest.Start(&rest.Config{Host: bare.URL}, agentsessiontest.Options{})
+	g.Expect(err).To(MatchError(ContainSubstring("look whether the API server has the CRDs")))
 }
 
 // TestAPodThatIsNotStarted stays Pending, until its start is given up.

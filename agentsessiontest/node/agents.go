@@ -206,7 +206,8 @@ func serveAgents(ctx context.Context) (*agents, error) {
 		next:   netip.AddrFrom4([4]byte{127, byte(128 + rand.IntN(127)), byte(rand.IntN(256)), 0}), //nolint:gosec // so that suites seldom meet
 	}
 	all.server = &http.Server{Handler: all, ReadHeaderTimeout: 10 * time.Second}
-	go all.server.Serve(listener) //nolint:errcheck // it ends when the server is closed
+	go all.server.Serve(listener)                             //nolint:errcheck // it ends when the server is closed
+	context.AfterFunc(ctx, func() { _ = all.server.Close() }) // nothing to be done about it
 	return all, nil
 }
 

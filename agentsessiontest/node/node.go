@@ -56,7 +56,7 @@ type pod struct {
 	agent *Agent
 }
 
-// New opens the agents' port.
+// New opens the agents' port, until ctx ends.
 func New(ctx context.Context, c client.WithWatch) (*Node, error) {
 	all, err := serveAgents(ctx)
 	if err != nil {
@@ -87,7 +87,6 @@ func (n *Node) Agent(uid types.UID) *Agent {
 // that the API server is not waited for pod by pod; what happens to one pod
 // stays in its order.
 func (n *Node) Run(ctx context.Context) error {
-	defer n.agents.server.Close() //nolint:errcheck // nothing to be done about it
 	var running sync.WaitGroup
 	var queues [workers]chan watch.Event
 	for i := range queues {

@@ -77,6 +77,8 @@ type cluster struct {
 	own       *rest.Config
 	namespace string
 	host      string
+	// limit is how long an answer may take; 0 is for ever.
+	limit time.Duration
 	// gateway is where the kubeconfig says that the cluster's gateway is; empty if it does not.
 	gateway string
 	tools   explain.Tools
@@ -102,7 +104,7 @@ func (t *connection) connect(command *cobra.Command) (*cluster, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read how the cluster is reached: %w", err)
 	}
-	c := &cluster{host: config.Host, own: config, tools: t.tools(), warn: func(text string) { say(command.ErrOrStderr(), "warning: "+text) }}
+	c := &cluster{host: config.Host, limit: limit, own: config, tools: t.tools(), warn: func(text string) { say(command.ErrOrStderr(), "warning: "+text) }}
 	if c.namespace, _, err = loader.Namespace(); err != nil {
 		return nil, fmt.Errorf("read which namespace is meant: %w", err)
 	}

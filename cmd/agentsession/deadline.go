@@ -42,6 +42,14 @@ func limited(config *rest.Config, limit time.Duration) *rest.Config {
 	return config
 }
 
+// late is when what is asked now has not been answered in time; nil if there is no limit.
+func (c *cluster) late() <-chan time.Time {
+	if c.limit == 0 {
+		return nil
+	}
+	return time.After(c.limit)
+}
+
 type deadline struct {
 	http.RoundTripper
 	limit time.Duration

@@ -46,9 +46,13 @@ func (c *cluster) forward(ctx context.Context, pod *corev1.Pod, port uint16) (ne
 		return netip.AddrPort{}, fmt.Errorf("forward a port: %w", err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- forwarder.ForwardPorts() }()
+	go func() { ended <- forwarder.ForwardPorts() }() // of SPDY it may wait for ever
 	select {
 	case <-ready:
+	case <-ctx.Done():
+		return netip.AddrPort{}, context.Cause(ctx) //nolint:wrapcheck // the caller's own end
+	case <-c.late():
+		return netip.AddrPort{}, &unanswered{"portforward to pod " + pod.Name, c.limit}
 	case err := <-ended:
 		if err == nil {
 			err = errors.New("it ended before it began")

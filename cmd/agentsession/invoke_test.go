@@ -334,7 +334,7 @@ func TestInvokeThroughTheAPIServer(t *testing.T) {
 	out, said, err = d.run("tasks", "busy", "--server", at)
 	d.Expect(err).NotTo(HaveOccurred())
 	d.Expect(out).To(Equal("SESSION   TASK    AGE   ENDED\nbusy      index   90s   -\n"))
-	d.Expect(said).To(Equal("AgentSession \"busy\" has 1 more tasks, which its agent does not name.\n"))
+	d.Expect(said).To(Equal("AgentSession \"busy\" has 1 tasks that its agent does not name.\n"))
 	_, _, err = d.run("tasks", "busy")
 	d.Expect(err).To(MatchError(ContainSubstring("forward a port to pod default/busy-1: ")), "this API has no port-forwarding")
 }

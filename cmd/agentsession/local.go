@@ -42,7 +42,7 @@ func newLocal() *cobra.Command {
 		Short: "Run an agent with AgentCore's sessions on this machine",
 		Long: "Run an agent with AgentCore's sessions on this machine: each session is a process of its own, started by its first call, " +
 			"asked for its ping, and ended when it has been idle or has lived for too long.\n\n" +
-			"The agent listens at $PORT, or where {port} in its command says. All ends with this command, however that ends.",
+			"The agent listens at $PORT, or where {port} in its command says. All ends with this command, however that ends, but for what an agent starts in a session of its own (setsid).",
 		Example: "  agentsession local -- python my_agent.py\n" +
 			"  agentsession local --watch . --env-file .env -- python my_agent.py\n" +
 			"  agentsession local --lifecycle idle=60,max=600 -- ./my-agent --addr 127.0.0.1:{port}\n" +

@@ -62,11 +62,15 @@ func (k *tasker) show(ctx context.Context, given string) error {
 	if err != nil {
 		return err
 	}
-	if unnamed := tasks.ActiveCount - len(tasks.RunningJobs); unnamed > 0 {
-		say(k.err, fmt.Sprintf("AgentSession %q has %d more tasks, which its agent does not name.", name, unnamed))
+	switch unnamed := tasks.ActiveCount - len(tasks.RunningJobs); {
+	case tasks.ActiveCount < 0:
+		return fmt.Errorf("the agent of AgentSession %q says that it has %d tasks", name, tasks.ActiveCount)
+	case unnamed > 0:
+		say(k.err, fmt.Sprintf("AgentSession %q has %d tasks that its agent does not name.", name, unnamed))
+	case len(tasks.RunningJobs) == 0:
+		say(k.err, fmt.Sprintf("No tasks run in AgentSession %q.", name))
 	}
 	if len(tasks.RunningJobs) == 0 {
-		say(k.err, fmt.Sprintf("No tasks run in AgentSession %q.", name))
 		return nil
 	}
 	say(k.out, table(taskRows(name, tasks.RunningJobs), paintFor(k.out))...)

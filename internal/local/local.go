@@ -76,7 +76,7 @@ type platform struct {
 	node   *node.Node
 	door   *gateway.Gateway
 	at     net.Listener
-	wrote  bool          // the kubeconfig
+	wrote  os.FileInfo   // the kubeconfig; nil if there is none
 	ready  chan struct{} // closed when it has been told where everything is
 }
 
@@ -101,9 +101,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	defer func() {
 		err = errors.Join(err, p.api.Stop())
-		if p.wrote {
-			err = errors.Join(err, os.Remove(p.Kubeconfig))
-		}
+		err = errors.Join(err, p.removeKubeconfig())
 	}()
 	if err := p.set(); err != nil { //nolint:contextcheck // what it sets up runs with the manager's context
 		return errors.Join(err, p.at.Close())
@@ -149,12 +147,26 @@ func (p *platform) writeKubeconfig() error {
 	}
 	file, err := os.OpenFile(p.Kubeconfig, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return fmt.Errorf("write --write-kubeconfig, which replaces no file: %w", err)
+		return fmt.Errorf("write --write-kubeconfig, which replaces no file (delete what a run that was killed has left): %w", err)
 	}
-	p.wrote = true
-	_, err = file.Write(text)
-	if err := errors.Join(err, file.Close()); err != nil {
+	p.wrote, err = file.Stat()
+	_, failed := file.Write(text)
+	if err := errors.Join(err, failed, file.Close()); err != nil {
 		return fmt.Errorf("write --write-kubeconfig: %w", err)
+	}
+	return nil
+}
+
+// removeKubeconfig leaves a file that somebody has put in its place.
+func (p *platform) removeKubeconfig() error {
+	if p.wrote == nil {
+		return nil
+	}
+	if there, err := os.Stat(p.Kubeconfig); err != nil || !os.SameFile(there, p.wrote) {
+		return nil //nolint:nilerr // it is not ours any more
+	}
+	if err := os.Remove(p.Kubeconfig); err != nil {
+		return fmt.Errorf("remove --write-kubeconfig: %w", err)
 	}
 	return nil
 }
