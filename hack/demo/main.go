@@ -104,7 +104,7 @@ func run(ctx context.Context, scale int) (err error) {
 		return fmt.Errorf("%w\nLook at: kubectl -n %s get pods,events\nLook at: kubectl -n %s logs deploy/%s",
 			err, operator.Namespace, operator.Namespace, operator.Name)
 	}
-	acted, err := play(ctx, out, c, scale)
+	acted, err := play(ctx, out, c, scale, inNamespace)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // player brings together the story, the cluster and the screen.
@@ -22,8 +23,8 @@ type player struct {
 	last    map[string]string // the last change told of each session
 }
 
-// play applies the examples, follows them to their ends and tells the outcome.
-func play(ctx context.Context, out *screen, c *cluster, scale int) (*player, error) {
+// play applies the examples where they belong, follows them to their ends and tells the outcome.
+func play(ctx context.Context, out *screen, c *cluster, scale int, place func(*unstructured.Unstructured) error) (*player, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	updates, err := c.watch(ctx)
@@ -33,7 +34,7 @@ func play(ctx context.Context, out *screen, c *cluster, scale int) (*player, err
 	p := &player{view: view{story: newStory(scale)}, out: out, cluster: c, last: map[string]string{}}
 	err = out.doing(ctx, "Applying examples/research.yaml, forgetful.yaml, echo.yaml", func(ctx context.Context) error {
 		for _, plot := range p.story.plots {
-			if err := c.apply(ctx, "examples/"+plot.session+".yaml", inNamespace); err != nil {
+			if err := c.apply(ctx, "examples/"+plot.session+".yaml", place); err != nil {
 				return err
 			}
 		}

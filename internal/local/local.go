@@ -116,6 +116,7 @@ func (p *platform) set() error {
 	opts := controllers.ManagerOptions()
 	opts.Metrics = metricsserver.Options{BindAddress: "0"}
 	opts.Logger = p.Log
+	opts.Controller.SkipNameValidation = new(true) // a process may run one after another
 	var err error
 	if p.mgr, err = ctrl.NewManager(config, opts); err != nil {
 		return fmt.Errorf("make the manager: %w", err)
