@@ -86,6 +86,16 @@ func troubled(s *v1alpha1.AgentSessionStatus) *metav1.Condition {
 	return c
 }
 
+// Breach is what is wrong with an agent's answers to pings, in a word and in a sentence; empty
+// if nothing is.
+func Breach(session *v1alpha1.AgentSession) (reason, sentence string) {
+	c := find(session.Status.Conditions, v1alpha1.ConditionPingContract)
+	if c == nil || c.Status != metav1.ConditionFalse {
+		return "", ""
+	}
+	return c.Reason, said(c.Message)
+}
+
 func find(conditions []metav1.Condition, kind string) *metav1.Condition {
 	for i := range conditions {
 		if conditions[i].Type == kind {

@@ -271,5 +271,5 @@ func (p *platform) begin(ctx context.Context) error {
 	}
 	p.teller.tell(Event{Event: EventReady, Endpoint: p.url(), Runtimes: agents, Kubeconfig: kubeconfig, AccessKeyID: p.key.ID, SecretAccessKey: p.key.Secret})
 	close(p.ready)
-	return (&narrator{teller: p.teller, last: map[types.UID]string{}}).run(ctx, p.client)
+	return (&narrator{teller: p.teller, last: map[types.UID]string{}, breach: map[types.UID]string{}}).run(ctx, p.client)
 }

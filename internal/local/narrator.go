@@ -17,6 +17,7 @@ import (
 type narrator struct {
 	teller *teller
 	last   map[types.UID]string
+	breach map[types.UID]string // of the ping contract, as it was last told
 }
 
 func (n *narrator) run(ctx context.Context, c client.WithWatch) error {
@@ -34,6 +35,7 @@ func (n *narrator) run(ctx context.Context, c client.WithWatch) error {
 			case !ok:
 			case event.Type == watch.Deleted:
 				delete(n.last, session.UID)
+				delete(n.breach, session.UID)
 				n.teller.tell(sessionEvent(session, EventDeleted, "deleted"))
 			default:
 				n.changed(session)
@@ -43,12 +45,17 @@ func (n *narrator) run(ctx context.Context, c client.WithWatch) error {
 	return nil
 }
 
-// changed says what is new: another state, or the same one with another end.
+// changed says what is new: another state, or the same one with another end; and what is
+// wrong with the agent's answers to pings.
 func (n *narrator) changed(session *v1alpha1.AgentSession) {
-	line := explain.Sentence(session, time.Local)
-	if line == "" || n.last[session.UID] == line {
-		return
+	if line := explain.Sentence(session, time.Local); line != "" && n.last[session.UID] != line {
+		n.last[session.UID] = line
+		n.teller.tell(sessionEvent(session, EventSession, line))
 	}
-	n.last[session.UID] = line
-	n.teller.tell(sessionEvent(session, EventSession, line))
+	if reason, sentence := explain.Breach(session); reason != "" && n.breach[session.UID] != reason {
+		n.breach[session.UID] = reason
+		e := sessionEvent(session, EventContract, fmt.Sprintf("PingContract %s: %s", reason, sentence))
+		e.Reason = reason
+		n.teller.tell(e)
+	}
 }

@@ -20,11 +20,12 @@ import (
 
 // The kinds of Event.
 const (
-	EventReady   = "ready"   // the platform can be called; always the first
-	EventSession = "session" // a session's state, or why it is in it, is new
-	EventDeleted = "deleted" // a session is gone
-	EventVersion = "version" // a runtime has another version
-	EventOutput  = "output"  // an agent wrote a line
+	EventReady    = "ready"    // the platform can be called; always the first
+	EventSession  = "session"  // a session's state, or why it is in it, is new
+	EventDeleted  = "deleted"  // a session is gone
+	EventContract = "contract" // an agent's answers to pings break AgentCore's contract
+	EventVersion  = "version"  // a runtime has another version
+	EventOutput   = "output"   // an agent wrote a line
 )
 
 // Event is what is told, as a line of JSON. A field stands only where there is something to
@@ -42,7 +43,7 @@ type Event struct {
 	SecretAccessKey string `json:"secretAccessKey,omitempty"`
 
 	// Session is the session's name as callers know it, and Name its AgentSession's: with
-	// session and deleted. Session also with output.
+	// session, deleted and contract. Session also with output.
 	Session   string `json:"session,omitempty"`
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name,omitempty"`

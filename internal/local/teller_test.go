@@ -8,6 +8,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/local/node"
@@ -72,4 +73,22 @@ func TestFieldsOfJSON(t *testing.T) {
 		`{"event":"session","session":"s-1","namespace":"default","name":"agent-1","runtime":"agent","version":3,"state":"Stopped","reason":"IdleTimeout","activation":2,"next":{"reason":"MaxLifetime","at":"2026-11-29T10:00:00Z"},"message":"Stopped"}`))
 	empty := ""
 	g.Expect(said(Event{Event: EventOutput, Session: "s-1", Stream: node.Stdout, Line: &empty})).To(MatchJSON(`{"event":"output","session":"s-1","stream":"stdout","line":""}`))
+}
+
+// TestABreachIsTold once for each reason: it is what costs most on AWS.
+func TestABreachIsTold(t *testing.T) {
+	g := NewWithT(t)
+	var out bytes.Buffer
+	n := &narrator{teller: &teller{out: &out}, last: map[types.UID]string{}, breach: map[types.UID]string{}}
+	session := &v1alpha1.AgentSession{ObjectMeta: metav1.ObjectMeta{UID: "u", Name: "s"}}
+	says := func(status metav1.ConditionStatus, reason string) string {
+		out.Reset()
+		session.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionPingContract, Status: status, Reason: reason, Message: "It costs."}}
+		n.changed(session)
+		return out.String()
+	}
+	g.Expect(says(metav1.ConditionTrue, v1alpha1.ReasonTimestampMissing)).To(BeEmpty(), "which is no breach")
+	g.Expect(says(metav1.ConditionFalse, v1alpha1.ReasonTimestampAdvances)).To(HaveSuffix("  s  PingContract TimestampAdvances: It costs.\n"))
+	g.Expect(says(metav1.ConditionFalse, v1alpha1.ReasonTimestampAdvances)).To(BeEmpty())
+	g.Expect(says(metav1.ConditionFalse, v1alpha1.ReasonStatusUnknown)).To(HaveSuffix("  s  PingContract StatusUnknown: It costs.\n"))
 }
