@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
@@ -19,23 +20,46 @@ import (
 	"github.com/agentsession/agentsession/controllers"
 )
 
+// realDesk is a desk before a real API server, without AgentSessions.
+type realDesk struct {
+	*desk
+	environment *envtest.Environment
+	config      *rest.Config
+}
+
+func newRealDesk(t *testing.T) *realDesk {
+	t.Helper()
+	d := &realDesk{
+		desk: &desk{WithT: NewWithT(t), t: t, kubeconfig: filepath.Join(t.TempDir(), "kubeconfig"), clock: func() time.Time { return night }},
+		environment: &envtest.Environment{
+			UseExistingCluster: new(false), ControlPlaneStartTimeout: patience, ControlPlaneStopTimeout: patience,
+			CRDInstallOptions: envtest.CRDInstallOptions{MaxTime: patience},
+		},
+	}
+	var err error
+	d.config, err = d.environment.Start()
+	t.Cleanup(func() { d.Expect(d.environment.Stop()).To(Succeed()) })
+	d.Expect(err).NotTo(HaveOccurred())
+	d.client, err = client.NewWithWatch(d.config, client.Options{Scheme: controllers.ManagerOptions().Scheme})
+	d.Expect(err).NotTo(HaveOccurred())
+	return d
+}
+
+// become has the tool called as another user.
+func (d *realDesk) become(user envtest.User) {
+	d.t.Helper()
+	known, err := d.environment.AddUser(user, nil)
+	d.Expect(err).NotTo(HaveOccurred())
+	text, err := known.KubeConfig()
+	d.Expect(err).NotTo(HaveOccurred())
+	d.Expect(os.WriteFile(d.kubeconfig, text, 0o600)).To(Succeed())
+}
+
+var admin = envtest.User{Name: "admin", Groups: []string{"system:masters"}}
+
 // TestOnARealAPIServer: without AgentSessions, with them, and for who may do nothing.
 func TestOnARealAPIServer(t *testing.T) {
-	d := &desk{WithT: NewWithT(t), t: t, kubeconfig: filepath.Join(t.TempDir(), "kubeconfig"), clock: func() time.Time { return night }}
-	environment := &envtest.Environment{
-		UseExistingCluster: new(false), ControlPlaneStartTimeout: patience, ControlPlaneStopTimeout: patience,
-		CRDInstallOptions: envtest.CRDInstallOptions{MaxTime: patience},
-	}
-	config, err := environment.Start()
-	d.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() { d.Expect(environment.Stop()).To(Succeed()) })
-	become := func(user envtest.User) {
-		known, err := environment.AddUser(user, nil)
-		d.Expect(err).NotTo(HaveOccurred())
-		text, err := known.KubeConfig()
-		d.Expect(err).NotTo(HaveOccurred())
-		d.Expect(os.WriteFile(d.kubeconfig, text, 0o600)).To(Succeed())
-	}
+	d := newRealDesk(t)
 	every := func(says string) {
 		t.Helper()
 		for _, verb := range []string{"list", "list x", "describe x", "explain x", "explain runtime/x", "watch", "logs x", "tasks x", "invoke x --payload {}", "stop x", "wake --state Stopped"} {
@@ -43,16 +67,14 @@ func TestOnARealAPIServer(t *testing.T) {
 			d.Expect(err).To(MatchError(ContainSubstring(says)), verb)
 		}
 	}
-	become(envtest.User{Name: "admin", Groups: []string{"system:masters"}})
+	d.become(admin)
 	every("has no AgentSessions: install them with `kubectl apply -f dist/install.yaml`")
-	_, err = envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{filepath.Join("..", "..", "config", "crd", "bases")}, MaxTime: patience})
+	_, err := envtest.InstallCRDs(d.config, envtest.CRDInstallOptions{Paths: []string{filepath.Join("..", "..", "config", "crd", "bases")}, MaxTime: patience})
 	d.Expect(err).NotTo(HaveOccurred())
 	_, said, err := d.run("list")
 	d.Expect(err).NotTo(HaveOccurred())
 	d.Expect(said).To(Equal("No sessions found in default namespace.\n"))
 
-	d.client, err = client.NewWithWatch(config, client.Options{Scheme: controllers.ManagerOptions().Scheme})
-	d.Expect(err).NotTo(HaveOccurred())
 	d.fill()
 	for i := range 2 {
 		d.Expect(d.client.Create(t.Context(), &corev1.Event{
@@ -64,7 +86,7 @@ func TestOnARealAPIServer(t *testing.T) {
 	d.Expect(err).NotTo(HaveOccurred())
 	d.Expect(out).To(MatchRegexp(`(?s)event 0\n.*event 1\n`), "in their order")
 
-	become(envtest.User{Name: "somebody"})
+	d.become(envtest.User{Name: "somebody"})
 	every(`ask who runs it for the right that this names: `)
 	d.Expect(d.client.Create(t.Context(), &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "viewer"}, Subjects: []rbacv1.Subject{{Kind: "User", Name: "somebody"}},

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+// Names of what is installed (config/).
+const (
+	operatorName = "agentsession-operator" // of its lease, too
+	gatewayName  = "agentsession-gateway"
+	policyName   = "agentsession-pods-by-proxy"
+)
+
+// after are the looks at what was installed.
+func (k *checker) after() []func(context.Context) {
+	return []func(context.Context){k.established, k.bound, k.operator, k.leader, k.gateways, k.stuck}
+}
+
+// established looks at the kinds.
+func (k *checker) established(ctx context.Context) {
+	for _, ours := range k.definitions {
+		var there apiextensionsv1.CustomResourceDefinition
+		err := k.Get(ctx, client.ObjectKey{Name: ours.Name}, &there)
+		switch {
+		case apierrors.IsNotFound(err):
+			k.add(missing, ours.Name, "it is not there: `%s apply -f %s`", k.tools.Kubectl, operatorFile)
+		case err != nil:
+			k.unseen(ours.Name, err)
+		case !established(&there):
+			k.add(missing, ours.Name, "the API server does not serve it (yet): `%s describe crd %s` says why", k.tools.Kubectl, ours.Name)
+		case !same(&there, ours):
+			k.add(warning, ours.Name, "it is another version's than this program: install the same one of both")
+		default:
+			k.add(fine, ours.Name, "it is served, and this version's")
+		}
+	}
+}
+
+func established(there *apiextensionsv1.CustomResourceDefinition) bool {
+	return slices.ContainsFunc(there.Status.Conditions, func(c apiextensionsv1.CustomResourceDefinitionCondition) bool {
+		return c.Type == apiextensionsv1.Established && c.Status == apiextensionsv1.ConditionTrue
+	})
+}
+
+// bound looks whether the policy for templates is in force.
+func (k *checker) bound(ctx context.Context) {
+	const what = "ValidatingAdmissionPolicy"
+	err := k.Get(ctx, client.ObjectKey{Name: policyName}, &admissionv1.ValidatingAdmissionPolicy{})
+	var binding admissionv1.ValidatingAdmissionPolicyBinding
+	if err == nil {
+		err = k.Get(ctx, client.ObjectKey{Name: policyName}, &binding)
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		k.add(missing, what, "%s or its binding is not there, so that a template can use any service account of its namespace: `%s apply -f %s`", policyName, k.tools.Kubectl, operatorFile)
+	case err != nil:
+		k.unseen(what, err)
+	case binding.Spec.PolicyName != policyName || !slices.Contains(binding.Spec.ValidationActions, admissionv1.Deny):
+		k.add(missing, what, "the binding of %s does not deny, so that a template can use any service account of its namespace: `%s apply -f %s`", policyName, k.tools.Kubectl, operatorFile)
+	default:
+		k.add(fine, what, "%s is bound, and denies", policyName)
+	}
+}
+
+func (k *checker) operator(ctx context.Context) {
+	const what = "operator"
+	d, err := k.deployment(ctx, operatorName)
+	switch {
+	case apierrors.IsNotFound(err):
+		k.add(missing, what, "there is no Deployment %s in namespace %s, so that nothing starts or stops sessions: `%s apply -f %s`", operatorName, platformNamespace, k.tools.Kubectl, operatorFile)
+	case err != nil:
+		k.unseen(what, err)
+	default:
+		k.available(what, d)
+	}
+}
+
+func (k *checker) gateways(ctx context.Context) {
+	const what = "gateway"
+	d, err := k.deployment(ctx, gatewayName)
+	switch {
+	case apierrors.IsNotFound(err):
+		k.add(fine, what, "it is not installed: if AWS's clients are to call sessions, `%s apply -f %s`", k.tools.Kubectl, gatewayFile)
+	case err != nil:
+		k.unseen(what, err)
+	default:
+		k.available(what, d)
+	}
+}
+
+func (k *checker) deployment(ctx context.Context, name string) (*appsv1.Deployment, error) {
+	d := &appsv1.Deployment{}
+	return d, k.Get(ctx, client.ObjectKey{Namespace: platformNamespace, Name: name}, d) //nolint:wrapcheck // the caller's words
+}
+
+// available looks whether pods of a Deployment are ready.
+func (k *checker) available(what string, d *appsv1.Deployment) {
+	wanted := int32(1)
+	if d.Spec.Replicas != nil {
+		wanted = *d.Spec.Replicas
+	}
+	i := slices.IndexFunc(d.Status.Conditions, func(c appsv1.DeploymentCondition) bool { return c.Type == appsv1.DeploymentAvailable })
+	switch ready := d.Status.AvailableReplicas; {
+	case wanted == 0:
+		k.add(missing, what, "its Deployment %s has 0 replicas: `%s scale -n %s deploy %s --replicas=2`", d.Name, k.tools.Kubectl, d.Namespace, d.Name)
+	case i < 0 || d.Status.Conditions[i].Status != corev1.ConditionTrue:
+		k.add(missing, what, "%d of %s are available: `%s describe pods -n %s -l app.kubernetes.io/component=%s` says why", ready, countOf(int(wanted), "pod", "pods"), k.tools.Kubectl, d.Namespace, what)
+	case ready < wanted:
+		k.add(warning, what, "%d of %s are available: `%s get pods -n %s` shows which is not", ready, countOf(int(wanted), "pod", "pods"), k.tools.Kubectl, d.Namespace)
+	default:
+		k.add(fine, what, "%s available", countOf(int(wanted), "pod is", "pods are"))
+	}
+}
+
+// leader looks whether an operator works: the one that renews the lease.
+func (k *checker) leader(ctx context.Context) {
+	const what = "leader"
+	var lease coordinationv1.Lease
+	err := k.Get(ctx, client.ObjectKey{Namespace: platformNamespace, Name: operatorName}, &lease)
+	logs := k.tools.Kubectl + " logs -n " + platformNamespace + " -l app.kubernetes.io/component=operator --prefix"
+	switch {
+	case apierrors.IsNotFound(err):
+		k.add(missing, what, "no operator has ever taken the lease %s: `%s` says why", operatorName, logs)
+		return
+	case err != nil:
+		k.unseen(what, err)
+		return
+	}
+	holder, lasts := "", time.Duration(0)
+	if lease.Spec.HolderIdentity != nil {
+		holder = *lease.Spec.HolderIdentity
+	}
+	if lease.Spec.LeaseDurationSeconds != nil {
+		lasts = time.Duration(*lease.Spec.LeaseDurationSeconds) * time.Second
+	}
+	switch renewed := lease.Spec.RenewTime; {
+	case holder == "" || renewed == nil:
+		k.add(missing, what, "no operator holds the lease %s: `%s` says why", operatorName, logs)
+	case k.now().Sub(renewed.Time) > lasts:
+		k.add(missing, what, "%s holds the lease, and has not renewed it since %s: `%s` says why", holder, micro(k.now().Location(), renewed), logs)
+	default:
+		k.add(fine, what, "%s holds the lease, and renews it", holder)
+	}
+}
+
+// maxNamed is how many sessions are named in a line.
+const maxNamed = 3
+
+// stuck looks for sessions that have been busy for longer than they should.
+func (k *checker) stuck(ctx context.Context) {
+	const what = "sessions"
+	all, _, err := k.sessions.list(ctx, nil)
+	switch {
+	case apierrors.IsNotFound(err):
+		k.add(warning, what, "cannot be looked at: their kind is not there")
+		return
+	case err != nil:
+		k.unseen(what, err)
+		return
+	}
+	var names []string
+	for _, f := range all {
+		if meta.IsStatusConditionTrue(f.Status.Conditions, v1alpha1.ConditionStuck) {
+			names = append(names, cmp.Or(f.Namespace, "default")+"/"+f.Name)
+		}
+	}
+	if len(names) == 0 {
+		k.add(fine, what, "%s, none of which is stuck", count(len(all)))
+		return
+	}
+	slices.Sort(names)
+	first := join(names[:min(len(names), maxNamed)])
+	if len(names) > maxNamed {
+		first += ", ..."
+	}
+	k.add(warning, what, "%d of %s are Stuck (%s): `%s explain NAME -n NAMESPACE` says why", len(names), count(len(all)), first, k.tools.Self)
+}
