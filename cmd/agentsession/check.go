@@ -1,26 +1,16 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
-	admissionv1 "k8s.io/api/admissionregistration/v1"
-	appsv1 "k8s.io/api/apps/v1"
-	authorizationv1 "k8s.io/api/authorization/v1"
-	coordinationv1 "k8s.io/api/coordination/v1"
-	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/client-go/discovery"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/config/crd"
 	"github.com/agentsession/agentsession/internal/lifecycle"
@@ -97,33 +87,12 @@ func (t *connection) newCheck() *cobra.Command {
 	return command
 }
 
-// newChecker has a client of its own: the other verbs know fewer kinds.
 func newChecker(c *cluster) (*checker, error) {
-	scheme, mapper := runtime.NewScheme(), meta.NewDefaultRESTMapper(nil)
-	err := errors.Join(corev1.AddToScheme(scheme), appsv1.AddToScheme(scheme), coordinationv1.AddToScheme(scheme),
-		admissionv1.AddToScheme(scheme), apiextensionsv1.AddToScheme(scheme), authorizationv1.AddToScheme(scheme))
-	if err != nil {
-		return nil, fmt.Errorf("name the kinds: %w", err)
-	}
-	for scope, kinds := range map[meta.RESTScope][]schema.GroupVersionKind{
-		meta.RESTScopeNamespace: {appsv1.SchemeGroupVersion.WithKind("Deployment"), coordinationv1.SchemeGroupVersion.WithKind("Lease"), corev1.SchemeGroupVersion.WithKind("Pod")},
-		meta.RESTScopeRoot: {
-			corev1.SchemeGroupVersion.WithKind("Namespace"), corev1.SchemeGroupVersion.WithKind("Node"),
-			apiextensionsv1.SchemeGroupVersion.WithKind("CustomResourceDefinition"), authorizationv1.SchemeGroupVersion.WithKind("SelfSubjectAccessReview"),
-			admissionv1.SchemeGroupVersion.WithKind("ValidatingAdmissionPolicy"), admissionv1.SchemeGroupVersion.WithKind("ValidatingAdmissionPolicyBinding"),
-		},
-	} {
-		for _, kind := range kinds {
-			mapper.Add(kind, scope)
-		}
-	}
 	own := *c
 	k := &checker{cluster: &own, sessions: c}
-	if k.WithWatch, err = client.NewWithWatch(c.config, client.Options{Scheme: scheme, Mapper: mapper}); err != nil {
-		return nil, fmt.Errorf("make a client: %w", err)
-	}
-	if k.discovery, err = discovery.NewDiscoveryClientForConfig(c.config); err != nil {
-		return nil, fmt.Errorf("make a client: %w", err)
+	var err error
+	if k.WithWatch, k.discovery, err = c.wide(); err != nil {
+		return nil, err
 	}
 	if k.definitions, err = crd.Definitions(); err != nil {
 		return nil, fmt.Errorf("read what this version installs: %w", err)
