@@ -26,9 +26,10 @@ var (
 	runtimeKind    = v1alpha1.GroupVersion.WithKind("AgentRuntime")
 	podKind        = corev1.SchemeGroupVersion.WithKind("Pod")
 	deploymentKind = appsv1.SchemeGroupVersion.WithKind("Deployment")
-	// platformLabels are those of what is installed.
-	platformLabels = client.MatchingLabels{"app.kubernetes.io/name": "agentsession"}
 )
+
+// platformSelector is of operator and gateway. Of node mode's pods there is one on each node.
+const platformSelector = "app.kubernetes.io/name=agentsession,app.kubernetes.io/component in (operator,gateway)"
 
 // scope is what is reported of a namespace.
 type scope struct {
@@ -181,14 +182,14 @@ func (r *reporter) events(ctx context.Context, namespace string, wanted func(*co
 
 // installed reports what works on sessions: operator, gateway, and their logs.
 func (r *reporter) installed(ctx context.Context) {
-	here := client.InNamespace(platformNamespace)
-	for _, d := range r.list(ctx, r.platform, deploymentKind, here, platformLabels) {
+	here := &client.ListOptions{Namespace: platformNamespace, Limit: maxReported, Raw: &metav1.ListOptions{LabelSelector: platformSelector}}
+	for _, d := range r.list(ctx, r.platform, deploymentKind, here) {
 		r.bundle.objects([]unstructured.Unstructured{d}, "platform", "deployments", d.GetName()+".yaml")
 	}
 	every := func(*corev1.Event) bool { return true }
 	r.bundle.objects(r.events(ctx, platformNamespace, every), "platform", "events.yaml")
 	var pods corev1.PodList
-	if err := r.List(ctx, &pods, here, platformLabels, client.Limit(maxReported)); err != nil {
+	if err := r.List(ctx, &pods, here); err != nil {
 		r.bundle.lacks("pods of namespace "+platformNamespace, err)
 	}
 	for i := range pods.Items {

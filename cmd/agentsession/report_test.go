@@ -187,6 +187,9 @@ func (d *realDesk) occupy() {
 	operator := pod(platformNamespace, "operator-1", operatorLabels, nil)
 	operator.Spec.SecurityContext = &corev1.PodSecurityContext{RunAsNonRoot: new(true), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}}
 	operator.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{AllowPrivilegeEscalation: new(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}}
+	prober := operator.DeepCopy()
+	prober.Name, prober.Labels = "node-prober-1", map[string]string{"app.kubernetes.io/name": "agentsession", "app.kubernetes.io/component": "node-prober"}
+	make(prober)
 	make(operator)
 	operator.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "operator", RestartCount: 1}}
 	d.Expect(c.Status().Update(ctx, operator)).To(Succeed())
