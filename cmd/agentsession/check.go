@@ -77,6 +77,9 @@ func (t *connection) newCheck() *cobra.Command {
 			if err := k.version(); err != nil {
 				return err
 			}
+			if err := k.installable(); err != nil {
+				return err
+			}
 			for _, look := range looks {
 				look(command.Context())
 			}
@@ -145,6 +148,15 @@ func (k *checker) version() error {
 		k.add(missing, what, "it is %s, and must be Kubernetes %s at least: upgrade the cluster", info.GitVersion, leastVersion)
 	default:
 		k.add(fine, what, "it is %s", info.GitVersion)
+	}
+	return nil
+}
+
+// installable tells whether kinds can be installed at all.
+func (k *checker) installable() error {
+	_, err := k.discovery.ServerResourcesForGroupVersion(apiextensionsv1.SchemeGroupVersion.String())
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("the API server at %s has no CustomResourceDefinitions, so that nothing is installed there: it is no cluster's, as that of `%s local`", k.host, program)
 	}
 	return nil
 }

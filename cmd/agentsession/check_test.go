@@ -159,7 +159,13 @@ func TestCheckBefore(t *testing.T) {
 		text, _ = d.checked("--pre", "--server", at)
 		d.Expect(text).To(MatchRegexp(says), version)
 	}
-	at := d.before("v1", http.NotFound)
+	at := d.before("v1", func(w http.ResponseWriter, r *http.Request) { // of a group
+		if strings.Contains(r.URL.Path, "admissionregistration") {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write([]byte(`{"kind":"APIResourceList","apiVersion":"v1"}`))
+	})
 	text, _ = d.checked("--pre", "--server", at)
 	d.Expect(text).To(MatchRegexp(`missing +ValidatingAdmissionPolicy +the API server does not serve it`))
 	_, err = d.checked("--server", "http://127.0.0.1:1")
@@ -213,6 +219,16 @@ func (d *realDesk) inTheWay(make func(client.Object)) {
 			g.Expect(d.admin().Get(d.t.Context(), client.ObjectKeyFromObject(o), o)).To(Succeed())
 			g.Expect(established(o)).To(BeTrue())
 		}, patience).Should(Succeed())
+	}
+}
+
+// TestCheckOfNoCluster: where nothing is installed, nothing is missing.
+func TestCheckOfNoCluster(t *testing.T) {
+	d := newDesk(t)
+	for _, args := range [][]string{{"check"}, {"check", "--pre"}} {
+		out, _, err := d.run(args...)
+		d.Expect(err).To(MatchError(ContainSubstring("it is no cluster's, as that of `agentsession local`")))
+		d.Expect(out).To(BeEmpty())
 	}
 }
 

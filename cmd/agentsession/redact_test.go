@@ -30,6 +30,7 @@ func TestRedactText(t *testing.T) {
 		"AWS_SECRET_ACCESS_KEY=abc AWS_REGION=eu-west-1":                            "AWS_SECRET_ACCESS_KEY=<redacted> AWS_REGION=eu-west-1",
 		`export PASSWORD='a b' && run`:                                              `export PASSWORD=<redacted> && run`,
 		`DB_PASSWD: "a \" b" c`:                                                     `DB_PASSWD: <redacted> c`,
+		"aws_credentials=abc passphrase: abc":                                       "aws_credentials=<redacted> passphrase: <redacted>",
 		`{"token":"abc","n":1}`:                                                     `{"token":<redacted>,"n":1}`,
 		`{"msg":"{\"api_key\":\"a b\",\"n\":1}"}`:                                   `{"msg":"{\"api_key\":<redacted>,\"n\":1}"}`,
 		"https://x/?X-Amz-Signature=abc&X-Amz-Date=1":                               "https://x/?X-Amz-Signature=<redacted>&X-Amz-Date=1",
