@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -604,7 +605,7 @@ func TestExamplesRun(t *testing.T) {
 				d.Expect(command.Flags().Args()).To(HaveLen(1), line)
 				continue
 			}
-			if command.Name() == "invoke" || command.Name() == "tasks" { // of agents that are not here
+			if slices.Contains([]string{"invoke", "tasks", "check", "report"}, command.Name()) { // of what is not here
 				parsed, rest, err := newConnection("x").command().Find(append([]string{command.Name()}, strings.Fields(args)...))
 				d.Expect(err).NotTo(HaveOccurred(), line)
 				d.Expect(parsed.ParseFlags(rest)).To(Succeed(), line)
