@@ -178,7 +178,7 @@ func (l *linter) session(ctx context.Context, c *cluster, name string) (string, 
 		return "", nil, err
 	}
 	if pod == nil {
-		return "", nil, fmt.Errorf("AgentSession %q has no compute, so there is no agent to look at: `wake %s` starts one", f.Name, f.Name)
+		return "", nil, fmt.Errorf("AgentSession %q has no compute, so there is no agent to look at: `%s wake %s -n %s` starts one", f.Name, c.tools.Self, f.Name, f.Namespace)
 	}
 	o := l.ofSession(f.AgentSession)
 	ctx, stop := context.WithCancel(ctx)
