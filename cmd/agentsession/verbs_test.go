@@ -609,7 +609,7 @@ func TestExamplesRun(t *testing.T) {
 				parsed, rest, err := newConnection("x").command().Find(append([]string{command.Name()}, strings.Fields(args)...))
 				d.Expect(err).NotTo(HaveOccurred(), line)
 				d.Expect(parsed.ParseFlags(rest)).To(Succeed(), line)
-				d.Expect(parsed.Args(parsed, parsed.Flags().Args())).To(Succeed(), line)
+				d.Expect(parsed.ValidateArgs(parsed.Flags().Args())).To(Succeed(), line)
 				continue
 			}
 			d.in = strings.NewReader("y\n")
