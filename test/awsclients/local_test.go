@@ -68,10 +68,13 @@ func TestChecksOnLocal(t *testing.T) {
 	here := laptop(t)
 	all, _ := clients(t, here, "Java")
 	for name, c := range all {
-		for _, check := range checks {
-			t.Run(fmt.Sprintf("%d %s %s", check.number, name, check.what), func(t *testing.T) {
-				check.see(&subject{NewWithT(t), t, here, c, name, ""})
-			})
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, check := range checks {
+				t.Run(fmt.Sprintf("%d %s", check.number, check.what), func(t *testing.T) {
+					check.see(&subject{NewWithT(t), t, here, c, name, ""})
+				})
+			}
+		})
 	}
 }
