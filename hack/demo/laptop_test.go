@@ -22,9 +22,6 @@ import (
 	"github.com/agentsession/agentsession/internal/local"
 )
 
-// laptopPort is where agents of the platform on a laptop are asked.
-const laptopPort = 28080
-
 // onALaptop has a session's agent be a process of a program.
 func onALaptop(program string) func(*unstructured.Unstructured) error {
 	return func(object *unstructured.Unstructured) error {
@@ -37,8 +34,8 @@ func onALaptop(program string) func(*unstructured.Unstructured) error {
 		agent := containers[0].(map[string]any)
 		agent["command"] = []any{program}
 		agent["args"] = append(agent["args"].([]any), "--addr=127.0.0.1:{port}")
-		agent["ports"] = []any{map[string]any{"containerPort": int64(laptopPort)}}
-		if err := unstructured.SetNestedField(object.Object, int64(laptopPort), "spec", "ping", "port"); err != nil {
+		agent["ports"] = []any{map[string]any{"containerPort": int64(local.PodPort)}}
+		if err := unstructured.SetNestedField(object.Object, int64(local.PodPort), "spec", "ping", "port"); err != nil {
 			return err
 		}
 		return unstructured.SetNestedSlice(object.Object, containers, at...)

@@ -16,9 +16,9 @@ import (
 	"github.com/agentsession/agentsession/internal/local/node"
 )
 
-// podPort is where agents are asked and called, at addresses of their pods. Programs that
+// PodPort is where agents are asked and called, at addresses of their pods. Programs that
 // listen on all addresses have the contract's ports, and seldom this one.
-const podPort = 28080
+const PodPort = 28080
 
 // RuntimeName is the runtime of a command that is run.
 const RuntimeName = "agent"
@@ -45,8 +45,8 @@ func adapt(agent *v1alpha1.AgentRuntime, env []corev1.EnvVar) {
 	if own == 0 {
 		own = portOf(agent.Spec.ProtocolConfiguration.ServerProtocol)
 	}
-	agent.Spec.ProtocolConfiguration.Port = podPort
-	c.Ports = []corev1.ContainerPort{{Name: "pod", ContainerPort: podPort}, {Name: node.AgentPort, ContainerPort: own}}
+	agent.Spec.ProtocolConfiguration.Port = PodPort
+	c.Ports = []corev1.ContainerPort{{Name: "pod", ContainerPort: PodPort}, {Name: node.AgentPort, ContainerPort: own}}
 	// AWS's SDK for Python would listen on all of the machine's addresses.
 	c.Env = withEnv(c.Env, append([]corev1.EnvVar{{Name: "DOCKER_CONTAINER"}}, env...))
 }

@@ -21,9 +21,6 @@ import (
 	"github.com/agentsession/agentsession/internal/local"
 )
 
-// laptopPort is where agents of agentsession local are asked and called.
-const laptopPort = 28080
-
 // laptop runs agentsession local with signed calls, until the test ends.
 func laptop(t *testing.T) *place {
 	t.Helper()
@@ -57,8 +54,8 @@ func laptop(t *testing.T) *place {
 	api, err := kube.New(config, kube.Options{Scheme: controllers.ManagerOptions().Scheme})
 	g.Expect(err).NotTo(HaveOccurred())
 	return &place{
-		door: door{ready.Endpoint, ready.AccessKeyID, ready.SecretAccessKey}, api: api, port: laptopPort, slow: true,
-		agent: corev1.Container{Name: "agent", Image: "process", Command: echo, Ports: []corev1.ContainerPort{{ContainerPort: laptopPort}}},
+		door: door{ready.Endpoint, ready.AccessKeyID, ready.SecretAccessKey}, api: api, port: local.PodPort, slow: true,
+		agent: corev1.Container{Name: "agent", Image: "process", Command: echo, Ports: []corev1.ContainerPort{{ContainerPort: local.PodPort}}},
 	}
 }
 
