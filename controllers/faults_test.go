@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -358,6 +359,56 @@ func (s countingStatus) Patch(ctx context.Context, object client.Object, patch c
 	s.reports.Add(1)
 	return s.SubResourceWriter.Patch(ctx, object, patch, opts...)
 }
+
+// listening is the client of an operator whose reports are kept as they are sent.
+type listening struct {
+	client.Client
+	sent func(map[string]any)
+}
+
+func (l listening) Status() client.SubResourceWriter {
+	return listeningStatus{l.Client.Status(), l.sent}
+}
+
+type listeningStatus struct {
+	client.SubResourceWriter
+	sent func(map[string]any)
+}
+
+func (s listeningStatus) Patch(ctx context.Context, object client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+	defer GinkgoRecover()
+	raw, err := patch.Data(object)
+	Expect(err).NotTo(HaveOccurred())
+	var body map[string]any
+	Expect(json.Unmarshal(raw, &body)).To(Succeed())
+	s.sent(body)
+	return s.SubResourceWriter.Patch(ctx, object, patch, opts...)
+}
+
+var _ = Describe("A report of a runtime's session", func() {
+	It("says nothing of its spec: the one that is in force is the runtime's too", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		bodies := make(chan map[string]any, 100)
+		startOperator(namespace, func(r *controllers.AgentSessionReconciler) {
+			r.Client = listening{r.Client, func(body map[string]any) { bodies <- body }}
+		})
+		agent := newRuntime(namespace, "reports", "first")
+		Expect(api.Create(ctx, agent)).To(Succeed())
+		session := sessionOf(agent, "reports-session")
+		Expect(api.Create(ctx, session)).To(Succeed())
+		status := eventuallyState(ctx, session, v1alpha1.StateIdle)
+		Expect(*status.LifecycleConfiguration).To(Equal(*agent.Spec.LifecycleConfiguration), "which are not the session's own")
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredStopped })
+		eventuallyState(ctx, session, v1alpha1.StateStopped)
+
+		for range 3 { // of its start, and the two of its stop
+			var body map[string]any
+			Eventually(bodies).Should(Receive(&body))
+			Expect(body).To(HaveKey("status"))
+			Expect(body).NotTo(HaveKey("spec"))
+		}
+	})
+})
 
 var _ = Describe("A flapping agent", func() {
 	It("costs few writes, also after a restart, and is stopped in time", func(ctx context.Context) {
