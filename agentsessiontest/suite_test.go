@@ -47,16 +47,30 @@ func TestMain(m *testing.M) {
 // start runs a platform until the test ends, and makes a namespace for the test.
 func start(t *testing.T, o agentsessiontest.Options) (platform *agentsessiontest.Platform, namespace string) {
 	t.Helper()
+	platform = startOn(t, config, o)
+	return platform, newNamespace(t, platform)
+}
+
+// startOn runs a platform on an API server until the test ends.
+func startOn(t *testing.T, config *rest.Config, o agentsessiontest.Options) *agentsessiontest.Platform {
+	t.Helper()
 	g := NewWithT(t)
 	platform, err := agentsessiontest.Start(config, o)
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { g.Expect(platform.Stop()).To(Succeed()) })
+	return platform
+}
+
+// newNamespace makes a namespace whose sessions go when the test ends.
+func newNamespace(t *testing.T, platform *agentsessiontest.Platform) string {
+	t.Helper()
+	g := NewWithT(t)
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
 	g.Expect(platform.API.Create(t.Context(), ns)).To(Succeed())
 	t.Cleanup(func() {
 		g.Expect(platform.API.DeleteAllOf(context.Background(), &v1alpha1.AgentSession{}, client.InNamespace(ns.Name))).To(Succeed())
 	})
-	return platform, ns.Name
+	return ns.Name
 }
 
 func agentTemplate() corev1.PodTemplateSpec {
