@@ -38,6 +38,8 @@ type process struct {
 	addr netip.Addr
 	out  *output
 	temp string // its directory for temporary files
+	// reserved is the pod's port at its address.
+	reserved *reservation
 
 	ending  sync.Once
 	endIn   chan time.Duration // the grace, once
@@ -101,10 +103,13 @@ func (p *process) run(ctx context.Context) {
 		p.report(ctx, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: p.started}})
 		forwarding, stopForwarding := context.WithCancel(ctx)
 		broken := make(chan error, 1)
-		go func() { broken <- paths.forward(forwarding, p.node.addresses) }()
+		go func() { broken <- paths.forward(forwarding, p.node.addresses, command.Process.Pid) }()
 		told, err = p.wait(command, broken)
 		stopForwarding()
 		p.report(ctx, p.ended(command.ProcessState, err))
+	}
+	if p.reserved != nil {
+		_ = p.reserved.close() // nothing to be done about it
 	}
 	p.node.addresses.release(p.addr)
 	_ = os.RemoveAll(p.temp) // nothing to be done about it
@@ -118,14 +123,14 @@ func (p *process) run(ctx context.Context) {
 func (p *process) start(ctx context.Context) (*exec.Cmd, paths, error) {
 	p.started = metav1.Now()
 	var err error
-	if p.addr, err = p.node.addresses.take(ctx, p.contractPort()); err != nil {
+	if p.addr, p.reserved, err = p.node.addresses.take(p.contractPort()); err != nil {
 		return nil, paths{}, err
 	}
 	command, port, err := p.command(ctx)
 	if err != nil {
 		return nil, paths{}, err
 	}
-	found := pathsOf(ctx, netip.AddrPortFrom(p.addr, p.contractPort()), port, p.fixedPort())
+	found := pathsOf(ctx, p.addr, p.reserved, port, p.fixedPort())
 	return command, found, p.node.guard.start(command)
 }
 

@@ -1,0 +1,221 @@
+package node
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/procfs"
+)
+
+// place is where an agent listens.
+type place struct {
+	at    netip.AddrPort
+	told  bool // nobody else was told to listen there
+	group int  // of the agent's processes
+
+	mu   sync.Mutex
+	last []listening // that were the agent's
+}
+
+// isAgents tells whether it is the agent that listens there now. It is an error if that is a
+// program of another user, where the agent was told to listen. Where the system does not tell
+// who listens, it is the agent.
+func (p *place) isAgents() (bool, error) {
+	sockets, err := listeningAt(p.at)
+	if errors.Is(err, errUntold) {
+		return true, nil
+	}
+	if err != nil || len(sockets) == 0 {
+		return false, err
+	}
+	p.mu.Lock()
+	same := slices.Equal(sockets, p.last)
+	p.mu.Unlock()
+	if same {
+		return true, nil
+	}
+	agents, err := familyOf(p.group)
+	if err != nil {
+		return false, err
+	}
+	its, err := p.judge(sockets, agents)
+	if its {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.last = sockets
+	}
+	return its, err
+}
+
+// judge tells whether sockets are the agent's. Where only it was told to listen, those of this
+// user and of root are, too: an engine of containers listens for its containers.
+func (p *place) judge(sockets []listening, agents *family) (bool, error) {
+	if agents.has(sockets) {
+		return true, nil
+	}
+	if !p.told {
+		return false, nil
+	}
+	if i := slices.IndexFunc(sockets, isStrangers); i >= 0 {
+		return false, fmt.Errorf("a program of another user (uid %d) listens at %s, where the session's agent was told to listen. It is not taken for the agent; the session's next start has another port", sockets[i].uid, p.at)
+	}
+	return true, nil
+}
+
+// isStrangers tells whether a socket is neither this user's nor root's.
+func isStrangers(s listening) bool { return s.uid != 0 && s.uid != uint64(os.Geteuid()) } //nolint:gosec // never negative here
+
+// listening is a socket that a program listens with, as Linux tells it.
+type listening struct {
+	uid   uint64
+	inode string
+}
+
+// errUntold is that the system does not tell who listens.
+var errUntold = errors.New("this system does not tell who listens")
+
+// listeningAt are the sockets that take connections to an address. Several have the same
+// address where a program asked for that (SO_REUSEPORT).
+func listeningAt(at netip.AddrPort) ([]listening, error) {
+	found := map[string][]listening{}
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		if err := readListening(table, at.Port(), found); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range boundFor(at.Addr()) {
+		if all := found[name]; len(all) > 0 {
+			return all, nil // what is bound to the address itself comes before the others
+		}
+	}
+	return nil, nil
+}
+
+// boundFor are the addresses to which a socket may be bound that takes connections to one,
+// as Linux writes them, in the order in which it chooses.
+func boundFor(addr netip.Addr) []string {
+	any6 := procHex(netip.IPv6Unspecified().AsSlice())
+	if addr.Is6() {
+		return []string{procHex(addr.AsSlice()), any6}
+	}
+	mapped := netip.AddrFrom16(addr.As16())
+	return []string{procHex(addr.AsSlice()), procHex(mapped.AsSlice()), procHex(netip.IPv4Unspecified().AsSlice()), any6}
+}
+
+// procHex is an address as /proc/net/tcp has it: words of 32 bits in the order of the machine.
+func procHex(addr []byte) (text string) {
+	for word := range slices.Chunk(addr, 4) {
+		text += fmt.Sprintf("%08X", binary.NativeEndian.Uint32(word))
+	}
+	return text
+}
+
+// readListening adds those at a port of a table of Linux, by the addresses that they are bound to.
+func readListening(table string, port uint16, found map[string][]listening) error {
+	file, err := os.Open(table) //nolint:gosec // of two
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && strings.HasSuffix(table, "6"):
+		return nil // no IPv6
+	case errors.Is(err, fs.ErrNotExist):
+		return errUntold
+	case err != nil:
+		return fmt.Errorf("look who listens: %w", err)
+	}
+	defer file.Close()                //nolint:errcheck // it was read
+	const listens = "0A"              // TCP_LISTEN
+	const state, uid, inode = 3, 7, 9 // fields; the address is the second
+	rows := bufio.NewScanner(file)
+	rows.Scan() // the heading
+	for rows.Scan() {
+		fields := strings.Fields(rows.Text())
+		if len(fields) <= inode || fields[state] != listens {
+			if len(found) > 0 {
+				break // Linux tells those that listen first
+			}
+			continue
+		}
+		name, its, _ := strings.Cut(fields[1], ":")
+		if its != fmt.Sprintf("%04X", port) {
+			continue
+		}
+		owner, err := strconv.ParseUint(fields[uid], 10, 32)
+		if err != nil {
+			return fmt.Errorf("look who listens: %s: %w", table, err)
+		}
+		found[name] = append(found[name], listening{owner, fields[inode]})
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("look who listens: %w", err)
+	}
+	return nil
+}
+
+// family are processes that belong together: a group, and all that come from it by birth.
+type family struct {
+	inodes map[string]bool // of their sockets
+	hidden map[uint64]bool // the users of those whose sockets nobody may see
+}
+
+// familyOf looks at the processes of a group.
+func familyOf(group int) (*family, error) {
+	all, err := procfs.AllProcs()
+	if err != nil {
+		return nil, fmt.Errorf("look at the agent's processes: %w", err)
+	}
+	born := map[int]procfs.ProcStat{}
+	for _, process := range all {
+		if stat, err := process.Stat(); err == nil { // it may have ended
+			born[process.PID] = stat
+		}
+	}
+	f := &family{map[string]bool{}, map[uint64]bool{}}
+	for _, process := range all {
+		if isOf(process.PID, group, born) {
+			f.add(process)
+		}
+	}
+	return f, nil
+}
+
+// isOf tells whether a process, or one of its ancestors, is in a group.
+func isOf(pid, group int, born map[int]procfs.ProcStat) bool {
+	for range born { // pids are given again, so ancestors may seem to go round
+		stat, is := born[pid]
+		if !is {
+			return false
+		}
+		if stat.PGRP == group {
+			return true
+		}
+		pid = stat.PPID
+	}
+	return false
+}
+
+func (f *family) add(process procfs.Proc) {
+	targets, err := process.FileDescriptorTargets()
+	if errors.Is(err, fs.ErrPermission) { // of another user, as by sudo, or it hides its memory
+		if status, err := process.NewStatus(); err == nil {
+			f.hidden[status.UIDs[1]] = true
+		}
+	}
+	for _, target := range targets {
+		if inode, is := strings.CutPrefix(target, "socket:["); is {
+			f.inodes[strings.TrimSuffix(inode, "]")] = true
+		}
+	}
+}
+
+// has tells whether all sockets are the family's.
+func (f *family) has(sockets []listening) bool {
+	return !slices.ContainsFunc(sockets, func(s listening) bool { return !f.inodes[s.inode] && !f.hidden[s.uid] })
+}
