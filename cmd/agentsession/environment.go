@@ -30,7 +30,7 @@ func readEnv(files, given []string) (env []corev1.EnvVar, err error) {
 }
 
 // readEnvFile reads lines of NAME=VALUE. Lines that are empty or begin with # are left out,
-// and so are "export " before a name and quotes around a value.
+// and so are "export " before a name, quotes around a value, and a comment after them.
 func readEnvFile(path string) (env []corev1.EnvVar, err error) {
 	file, err := os.Open(path) //nolint:gosec // the user's own
 	if err != nil {
@@ -47,12 +47,7 @@ func readEnvFile(path string) (env []corev1.EnvVar, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("--env-file %s, line %d: %w", path, n, err)
 		}
-		for _, quote := range []string{`"`, "'"} {
-			if bare, is := strings.CutPrefix(v.Value, quote); is && strings.HasSuffix(bare, quote) {
-				v.Value = strings.TrimSuffix(bare, quote)
-				break
-			}
-		}
+		v.Value = unquoted(v.Value)
 		env = append(env, v)
 	}
 	if err := lines.Err(); err != nil {
@@ -61,14 +56,34 @@ func readEnvFile(path string) (env []corev1.EnvVar, err error) {
 	return env, nil
 }
 
-// parseEnv reads NAME=VALUE. A value that has no name may be a secret, and is not shown.
+// unquoted is a value without the quotes around it, and without a comment after them.
+func unquoted(text string) string {
+	if text == "" || !strings.Contains(`"'`, text[:1]) {
+		return text
+	}
+	quote, bare := text[:1], text[1:]
+	for end := range len(bare) {
+		rest := bare[end:]
+		if after, is := strings.CutPrefix(rest, quote); is && (after == "" || isComment(after)) {
+			return bare[:end]
+		}
+	}
+	return text
+}
+
+func isComment(text string) bool {
+	return strings.HasPrefix(strings.TrimLeft(text, " \t"), "#") && !strings.HasPrefix(text, "#")
+}
+
+// parseEnv reads NAME=VALUE. What is no name, as the beginning of a key in base64, may be a
+// secret, and is not shown.
 func parseEnv(text string) (v corev1.EnvVar, err error) {
 	name, value, is := strings.Cut(text, "=")
 	if !is {
 		return v, fmt.Errorf("there is no = in it: it must be NAME=VALUE")
 	}
 	if wrong := validation.IsEnvVarName(name); len(wrong) > 0 {
-		return v, fmt.Errorf("the name is %q: %s", name, strings.Join(wrong, ", "))
+		return v, fmt.Errorf("what stands before the = is no name (it is not shown, since it may be a secret): %s", strings.Join(wrong, ", "))
 	}
 	if strings.Contains(value, "\x00") {
 		return v, fmt.Errorf("the value of %s has a NUL in it, which no environment can have", name)

@@ -53,15 +53,15 @@ func pathsOf(ctx context.Context, pod netip.Addr, reserved *reservation, port, f
 	return p
 }
 
-// forward waits until the agent, whose processes are a group, listens, and then has it be
+// forward waits until an agent with a group of processes listens, and then has it be
 // reached at the pod's address, until ctx ends. An agent that listens at the contract's port,
 // on all addresses or on loopback, is found there. It is an error if somebody else listens
 // where the agent was told to.
-func (p paths) forward(ctx context.Context, among *addresses, group int) error {
+func (p paths) forward(ctx context.Context, among *addresses, all group) error {
 	ticker := time.NewTicker(connectPeriod)
 	defer ticker.Stop()
 	for {
-		if agent, err := p.find(ctx, among, group); err != nil {
+		if agent, err := p.find(ctx, among, all); err != nil {
 			return err
 		} else if agent != nil {
 			return p.serve(ctx, agent)
@@ -75,12 +75,12 @@ func (p paths) forward(ctx context.Context, among *addresses, group int) error {
 }
 
 // find looks for the agent; nil if it does not listen yet.
-func (p paths) find(ctx context.Context, among *addresses, group int) (*place, error) {
+func (p paths) find(ctx context.Context, among *addresses, all group) (*place, error) {
 	for _, at := range p.own {
 		if !listens(ctx, at) {
 			continue
 		}
-		found := &place{at: at, told: true, group: group}
+		found := &place{at: at, told: true, group: all}
 		if its, err := found.isAgents(); its || err != nil {
 			return found, err
 		}
@@ -89,7 +89,7 @@ func (p paths) find(ctx context.Context, among *addresses, group int) (*place, e
 		if !listens(ctx, at) {
 			continue
 		}
-		found := &place{at: at, group: group}
+		found := &place{at: at, group: all}
 		if its, err := found.isAgents(); err != nil {
 			return nil, err
 		} else if its {

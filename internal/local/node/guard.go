@@ -25,10 +25,32 @@ done
 for group in $groups; do kill -KILL "-$group" 2>/dev/null; done
 rm -rf -- "$1"`
 
-// waiting becomes the command, in the same process, when it is told to: after the
-// watchdog knows of it. If this process ends before, it ends too.
-const waiting = `read -r _ || exit 1
-exec "$@" </dev/null`
+// anchor holds a process group until a command begins in it, which the watchdog knows of by
+// then. If this process ends before, so does the anchor.
+const anchor = `read -r _`
+
+// group is the processes of an agent: a process group, and the one that the agent's first
+// process may make for itself.
+type group struct {
+	id, first int
+	// holder has ended, and is not waited for as long as the group is used: its number is the
+	// group's, and nobody else gets it.
+	holder *exec.Cmd
+}
+
+// ids are those that processes of the group may have for their process group.
+func (g group) ids() []int {
+	if g.first == 0 { // it was not started
+		return []int{g.id}
+	}
+	return []int{g.id, g.first}
+}
+
+func (g group) signal(signal syscall.Signal) {
+	for _, id := range g.ids() {
+		_ = syscall.Kill(-id, signal) // mostly there is one, and it may have ended
+	}
+}
 
 // again is how long after the start of a watchdog the next is started, if that ended by
 // itself.
@@ -118,34 +140,44 @@ func (g *guard) tell(op string, group int) error {
 	return nil
 }
 
-// start starts a command as the leader of a process group of its own.
-func (g *guard) start(command *exec.Cmd) error {
-	command.Args = append([]string{"sh", "-c", waiting, "sh"}, command.Args...)
-	command.Path = "/bin/sh"
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	begin, err := command.StdinPipe()
+// start starts a command in a process group of its own. No shell comes between: one would
+// drop variables of the environment whose names it cannot have, as a.b.
+func (g *guard) start(command *exec.Cmd) (group, error) {
+	holder := exec.Command("/bin/sh", "-c", anchor) //nolint:noctx // it ends when its input does
+	holder.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	input, err := holder.StdinPipe()
 	if err != nil {
-		return fmt.Errorf("make its input: %w", err)
+		return group{}, fmt.Errorf("make the input of its group's first process: %w", err)
 	}
-	if err := command.Start(); err != nil {
-		return fmt.Errorf("start it: %w", err)
+	if err := holder.Start(); err != nil {
+		return group{}, errors.Join(fmt.Errorf("start its group: %w", err), input.Close())
 	}
-	err = g.tell("+", command.Process.Pid)
+	started := group{id: holder.Process.Pid, holder: holder}
+	if err = g.tell("+", started.id); err == nil {
+		command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: started.id}
+		err = command.Start()
+	}
+	_ = input.Close()
 	if err == nil {
-		_, err = fmt.Fprintln(begin)
+		started.first = command.Process.Pid
+		if err = g.tell("+", started.first); err != nil {
+			err = errors.Join(err, command.Process.Kill(), command.Wait())
+		}
 	}
 	if err != nil {
-		err = errors.Join(err, syscall.Kill(-command.Process.Pid, syscall.SIGKILL), command.Wait())
-		g.ended(command.Process.Pid)
-		return err
+		g.ended(started)
+		return group{}, fmt.Errorf("start the command: %w", err)
 	}
-	return nil
+	return started, nil
 }
 
-// ended ends what is left of a group whose leader has ended.
-func (g *guard) ended(group int) {
-	_ = syscall.Kill(-group, syscall.SIGKILL) // mostly nobody is left
-	_ = g.tell("-", group)                    // a watchdog that is gone needs to know nothing
+// ended ends what is left of a group whose first process has ended.
+func (g *guard) ended(all group) {
+	all.signal(syscall.SIGKILL)
+	_ = all.holder.Wait() // it has nothing to say
+	for _, id := range all.ids() {
+		_ = g.tell("-", id) // a watchdog that is gone needs to know nothing
+	}
 }
 
 // close ends the watchdog, and with it all that still runs.

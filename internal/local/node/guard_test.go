@@ -19,15 +19,16 @@ func TestAWatchdogThatIsKilled(t *testing.T) {
 	g := NewWithT(t)
 	guard, err := newGuard()
 	g.Expect(err).NotTo(HaveOccurred())
-	run := func() (command *exec.Cmd, ended chan struct{}) {
-		command, ended = exec.Command("sleep", "1000"), make(chan struct{})
-		g.Expect(guard.start(command)).To(Succeed())
+	run := func(words ...string) chan struct{} {
+		command, ended := exec.Command(words[0], words[1:]...), make(chan struct{})
+		started, err := guard.start(command)
+		g.Expect(err).NotTo(HaveOccurred())
 		go func() {
 			_ = command.Wait()
 			close(ended)
 		}()
-		t.Cleanup(func() { _ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL) })
-		return command, ended
+		t.Cleanup(func() { started.signal(syscall.SIGKILL) })
+		return ended
 	}
 	kill := func() *exec.Cmd {
 		guard.mu.Lock()
@@ -35,15 +36,15 @@ func TestAWatchdogThatIsKilled(t *testing.T) {
 		g.Expect(guard.watchdog.Process.Kill()).To(Succeed())
 		return guard.watchdog
 	}
-	_, before := run()
+	before := run("sleep", "1000")
 	killed := kill()
-	_, after := run() // whether or not that is noticed
+	after := run("sh", "-c", "sleep 1000; :") // whether or not that is noticed
 	g.Eventually(func() bool {
 		guard.mu.Lock()
 		defer guard.mu.Unlock()
 		return guard.watchdog != killed
 	}, patience).Should(BeTrue())
-	g.Expect(guard.groups).To(HaveLen(2))
+	g.Expect(guard.groups).To(HaveLen(4), "the group of each, and the one that it may make")
 	file := filepath.Join(guard.dir, "file")
 	g.Expect(os.WriteFile(file, nil, 0o600)).To(Succeed())
 	// As when this process is killed: nobody tells the watchdog anything but the end of its

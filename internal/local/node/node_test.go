@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,12 +33,19 @@ const (
 	envListen = "NODE_TEST_LISTEN"
 	// envFixed is the port at which it is looked for if it does not listen where it is told.
 	envFixed = "NODE_TEST_FIXED"
+	// envLeave has it leave its process group.
+	envLeave = "NODE_TEST_LEAVE"
 )
 
 func TestMain(m *testing.M) {
 	at := os.Getenv(envListen)
 	if at == "" {
 		os.Exit(m.Run())
+	}
+	if os.Getenv(envLeave) != "" {
+		if err := syscall.Setpgid(0, 0); err != nil {
+			panic(err)
+		}
 	}
 	err := http.ListenAndServe(os.ExpandEnv(at), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, os.Getenv("NAME"))
@@ -299,4 +307,33 @@ func TestAProgramIsFound(t *testing.T) {
 		l.Expect(l.client.Create(t.Context(), pod)).To(Succeed())
 		l.becomes(pod, one.phase)
 	}
+}
+
+// TestNamesOfVariables: an agent has those too that no shell can have.
+func TestNamesOfVariables(t *testing.T) {
+	said := make(chan node.Line, 1000)
+	l := startTo(t, func(line node.Line) { said <- line })
+	l.becomes(l.run("names", 1, map[string]string{"a.b-c": "kept", "A": "too"}, "env"), corev1.PodSucceeded)
+	var lines []string
+	l.Eventually(func() []string {
+		select {
+		case line := <-said:
+			lines = append(lines, line.Text)
+		default:
+		}
+		return lines
+	}, patience).Should(ContainElements("a.b-c=kept", "A=too"))
+}
+
+// TestAGroupOfItsOwn: an agent that leaves its process group, as some do, is found and ends
+// like others.
+func TestAGroupOfItsOwn(t *testing.T) {
+	l := start(t)
+	port, fixed := freePort(t), freePort(t)
+	pod := l.run("leaves", port, map[string]string{
+		envListen: fmt.Sprintf("127.0.0.1:%d", fixed), envFixed: strconv.Itoa(int(fixed)), envLeave: "yes", "NAME": "gone its way",
+	}, os.Args[0])
+	l.becomes(pod, corev1.PodRunning)
+	l.answers(pod, port, "gone its way")
+	l.goes(pod)
 }

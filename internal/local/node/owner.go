@@ -20,7 +20,7 @@ import (
 type place struct {
 	at    netip.AddrPort
 	told  bool // nobody else was told to listen there
-	group int  // of the agent's processes
+	group group
 
 	mu   sync.Mutex
 	last []listening // that were the agent's
@@ -166,20 +166,20 @@ type family struct {
 }
 
 // familyOf looks at the processes of a group.
-func familyOf(group int) (*family, error) {
-	all, err := procfs.AllProcs()
+func familyOf(all group) (*family, error) {
+	processes, err := procfs.AllProcs()
 	if err != nil {
 		return nil, fmt.Errorf("look at the agent's processes: %w", err)
 	}
 	born := map[int]procfs.ProcStat{}
-	for _, process := range all {
+	for _, process := range processes {
 		if stat, err := process.Stat(); err == nil { // it may have ended
 			born[process.PID] = stat
 		}
 	}
 	f := &family{map[string]bool{}, map[uint64]bool{}}
-	for _, process := range all {
-		if isOf(process.PID, group, born) {
+	for _, process := range processes {
+		if isOf(process.PID, all, born) {
 			f.add(process)
 		}
 	}
@@ -187,13 +187,13 @@ func familyOf(group int) (*family, error) {
 }
 
 // isOf tells whether a process, or one of its ancestors, is in a group.
-func isOf(pid, group int, born map[int]procfs.ProcStat) bool {
+func isOf(pid int, all group, born map[int]procfs.ProcStat) bool {
 	for range born { // pids are given again, so ancestors may seem to go round
 		stat, is := born[pid]
 		if !is {
 			return false
 		}
-		if stat.PGRP == group {
+		if pid == all.first || slices.Contains(all.ids(), stat.PGRP) {
 			return true
 		}
 		pid = stat.PPID

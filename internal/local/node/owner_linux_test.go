@@ -13,7 +13,7 @@ import (
 
 // TestWhoListens: as Linux tells it, at each address that a program may listen at.
 func TestWhoListens(t *testing.T) {
-	own, err := familyOf(syscall.Getpgrp())
+	own, err := familyOf(group{id: syscall.Getpgrp()})
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	for at, seen := range map[string]string{
 		"127.0.0.1:0": "127.0.0.1", "0.0.0.0:0": "127.0.0.1", "[::]:0": "127.0.0.1", "[::ffff:127.0.0.1]:0": "127.0.0.1", "[::1]:0": "::1",
@@ -28,7 +28,7 @@ func TestWhoListens(t *testing.T) {
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(found).To(ConsistOf(HaveField("uid", BeEquivalentTo(os.Geteuid()))))
 			g.Expect(own.has(found)).To(BeFalse(), "it was opened later")
-			now, err := familyOf(syscall.Getpgrp())
+			now, err := familyOf(group{id: syscall.Getpgrp()})
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(now.has(found)).To(BeTrue())
 			g.Expect(listener.Close()).To(Succeed())

@@ -97,14 +97,14 @@ func (p *process) run(ctx context.Context) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // it is ended with a grace
 	defer stop()
 	var told bool
-	if command, paths, err := p.start(ctx); err != nil {
+	if command, group, paths, err := p.start(ctx); err != nil {
 		p.report(ctx, p.startFailed(err))
 	} else {
 		p.report(ctx, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: p.started}})
 		forwarding, stopForwarding := context.WithCancel(ctx)
 		broken := make(chan error, 1)
-		go func() { broken <- paths.forward(forwarding, p.node.addresses, command.Process.Pid) }()
-		told, err = p.wait(command, broken)
+		go func() { broken <- paths.forward(forwarding, p.node.addresses, group) }()
+		told, err = p.wait(command, group, broken)
 		stopForwarding()
 		p.report(ctx, p.ended(command.ProcessState, err))
 	}
@@ -120,29 +120,29 @@ func (p *process) run(ctx context.Context) {
 }
 
 // start starts the agent, and says where it may be found.
-func (p *process) start(ctx context.Context) (*exec.Cmd, paths, error) {
+func (p *process) start(ctx context.Context) (*exec.Cmd, group, paths, error) {
 	p.started = metav1.Now()
 	var err error
 	if p.addr, p.reserved, err = p.node.addresses.take(p.contractPort()); err != nil {
-		return nil, paths{}, err
+		return nil, group{}, paths{}, err
 	}
 	command, port, err := p.command(ctx)
 	if err != nil {
-		return nil, paths{}, err
+		return nil, group{}, paths{}, err
 	}
 	found := pathsOf(ctx, p.addr, p.reserved, port, p.fixedPort())
-	return command, found, p.node.guard.start(command)
+	started, err := p.node.guard.start(command)
+	return command, started, found, err
 }
 
 // wait waits for the end of the process, and tells whether it was told to end, or why it
 // was of no use.
-func (p *process) wait(command *exec.Cmd, broken <-chan error) (told bool, err error) {
+func (p *process) wait(command *exec.Cmd, all group, broken <-chan error) (told bool, err error) {
 	exited := make(chan struct{})
 	go func() {
 		_ = command.Wait() // its state says how it ended
 		close(exited)
 	}()
-	group := command.Process.Pid
 	for waiting := true; waiting && err == nil; {
 		select {
 		case <-exited:
@@ -153,17 +153,17 @@ func (p *process) wait(command *exec.Cmd, broken <-chan error) (told bool, err e
 			}
 		case grace := <-p.endIn:
 			waiting, told = false, true
-			p.terminate(group, grace, exited)
+			p.terminate(all, grace, exited)
 		}
 	}
-	p.node.guard.ended(group)
+	p.node.guard.ended(all)
 	<-exited
 	return told, err
 }
 
 // terminate tells the process to end, and waits for that as long as its grace is.
-func (p *process) terminate(group int, grace time.Duration, exited <-chan struct{}) {
-	_ = syscall.Kill(-group, syscall.SIGTERM) // it may have ended
+func (p *process) terminate(all group, grace time.Duration, exited <-chan struct{}) {
+	all.signal(syscall.SIGTERM)
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
@@ -211,10 +211,11 @@ func (p *process) command(ctx context.Context) (*exec.Cmd, uint16, error) {
 	for _, v := range agent.Env {
 		env = append(env, v.Name+"="+v.Value)
 	}
-	if err := find(words[0], agent.WorkingDir, env); err != nil {
+	program, err := find(words[0], agent.WorkingDir, env)
+	if err != nil {
 		return nil, 0, err
 	}
-	command := &exec.Cmd{Args: words, Dir: agent.WorkingDir, Env: env} // a shell finds its program
+	command := &exec.Cmd{Path: program, Args: words, Dir: agent.WorkingDir, Env: env}
 	if p.temp, err = os.MkdirTemp(p.node.guard.dir, ""); err != nil {
 		return nil, 0, fmt.Errorf("make a directory for temporary files: %w", err)
 	}
@@ -224,10 +225,10 @@ func (p *process) command(ctx context.Context) (*exec.Cmd, uint16, error) {
 	return command, port, nil
 }
 
-// find is an error if a shell in a folder, with an environment, would not find a program.
-func find(program, dir string, env []string) error {
+// find is the path of a program, as a shell in a folder, with an environment, finds it.
+func find(program, dir string, env []string) (string, error) {
 	if info, err := os.Stat(dir); dir != "" && (err != nil || !info.IsDir()) {
-		return fmt.Errorf("the agent's workingDir is %q, which is no folder", dir)
+		return "", fmt.Errorf("the agent's workingDir is %q, which is no folder", dir)
 	}
 	if strings.Contains(program, "/") {
 		return executable(dir, program)
@@ -242,26 +243,26 @@ func find(program, dir string, env []string) error {
 		if !filepath.IsAbs(folder) {
 			folder = filepath.Join(dir, folder)
 		}
-		if executable(folder, program) == nil {
-			return nil
+		if found, err := executable(folder, program); err == nil {
+			return found, nil
 		}
 	}
-	return fmt.Errorf("find the command: %q is in no folder of $PATH", program)
+	return "", fmt.Errorf("find the command: %q is in no folder of $PATH", program)
 }
 
-// executable is an error if a program, as a folder has it, cannot be run.
-func executable(folder, program string) error {
+// executable is the path of a program, as a folder has it. It is an error if it cannot be run.
+func executable(folder, program string) (string, error) {
 	if !filepath.IsAbs(program) {
 		at, err := filepath.Abs(filepath.Join(folder, program))
 		if err != nil {
-			return fmt.Errorf("find the command: %w", err)
+			return "", fmt.Errorf("find the command: %w", err)
 		}
 		program = at
 	}
 	if _, err := exec.LookPath(program); err != nil {
-		return fmt.Errorf("find the command: %w", err)
+		return "", fmt.Errorf("find the command: %w", err)
 	}
-	return nil
+	return program, nil
 }
 
 func (p *process) startFailed(err error) corev1.ContainerState {
