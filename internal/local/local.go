@@ -212,7 +212,7 @@ func (p *platform) url() string { return "http://" + p.at.Addr().String() }
 // its processes ended.
 func (p *platform) run(ctx context.Context) error {
 	var err error
-	if p.node, err = node.New(p.client, p.teller.output); err != nil {
+	if p.node, err = node.New(p.client, p.teller.output, p.teller.keeps()); err != nil {
 		return errors.Join(err, p.at.Close())
 	}
 	ctx, stop := context.WithCancel(ctx)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ const (
 	EventContract = "contract" // an agent's answers to pings break AgentCore's contract
 	EventVersion  = "version"  // a runtime has another version
 	EventOutput   = "output"   // an agent wrote a line
+	EventNote     = "note"     // something is not done as one may expect
 )
 
 // Event is what is told, as a line of JSON. A field stands only where there is something to
@@ -43,7 +45,7 @@ type Event struct {
 	SecretAccessKey string `json:"secretAccessKey,omitempty"`
 
 	// Session is the session's name as callers know it, and Name its AgentSession's: with
-	// session, deleted and contract. Session also with output.
+	// session, deleted and contract. Session also with output, and with note if it is of one.
 	Session   string `json:"session,omitempty"`
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name,omitempty"`
@@ -61,6 +63,8 @@ type Event struct {
 	// Stream is stdout or stderr, and Line what the agent wrote to it: with output.
 	Stream string  `json:"stream,omitempty"`
 	Line   *string `json:"line,omitempty"` // it may be empty
+	// Cut is how many bytes are left out at the end of Line.
+	Cut int `json:"cut,omitempty"`
 }
 
 // Agent is a runtime that can be called.
@@ -103,15 +107,41 @@ func (t *teller) tell(e Event) {
 		if t.terminal {
 			text = harmless(text)
 		}
+		if e.Cut > 0 {
+			text += fmt.Sprintf(" [cut: %d bytes more]", e.Cut)
+		}
 		_, _ = fmt.Fprintf(t.err, "%s | %s\n", shown(e.Session), text)
+	case e.Event == EventNote:
+		_, _ = fmt.Fprintf(t.err, "note: %s\n", shown(e.Message))
 	default:
 		_, _ = fmt.Fprintf(t.out, "%s  %s  %s\n", e.Time.Local().Format(time.TimeOnly), shown(cmp.Or(e.Session, e.Name, e.Runtime)), shown(e.Message))
 	}
 }
 
+// keeps tells whether what agents write goes to a file, which loses none of it.
+func (t *teller) keeps() bool {
+	to := t.err
+	if t.json {
+		to = t.out
+	}
+	file, ok := to.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode().IsRegular()
+}
+
+// note tells what is not done as one may expect.
+func (t *teller) note(message string) { t.tell(Event{Event: EventNote, Message: message}) }
+
 // output tells what an agent wrote.
 func (t *teller) output(l node.Line) {
-	t.tell(Event{Event: EventOutput, Session: l.Session, Stream: l.Stream, Line: &l.Text})
+	if l.Stream == node.Note {
+		t.tell(Event{Event: EventNote, Session: l.Session, Message: l.Text})
+		return
+	}
+	t.tell(Event{Event: EventOutput, Session: l.Session, Stream: l.Stream, Line: &l.Text, Cut: l.Cut})
 }
 
 // beginning says where everything is.

@@ -3,6 +3,8 @@ package local
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -40,6 +42,33 @@ func TestWhatATerminalGets(t *testing.T) {
 	g.Expect(*back.Line).To(Equal(hostile + "\U000e0001 <ü>"))
 }
 
+// TestWhatIsLeftOut is told where the lines are.
+func TestWhatIsLeftOut(t *testing.T) {
+	g := NewWithT(t)
+	var out, words bytes.Buffer
+	people := &teller{out: &out, err: &words}
+	people.output(node.Line{Session: "s", Stream: node.Stdout, Text: "long", Cut: 7})
+	people.output(node.Line{Session: "s", Stream: node.Note, Text: "2 lines of s were not shown"})
+	g.Expect(words.String()).To(Equal("s | long [cut: 7 bytes more]\nnote: 2 lines of s were not shown\n"))
+	g.Expect(out.String()).To(BeEmpty())
+}
+
+// TestAFileIsKept: with what is told for programs, it is another one.
+func TestAFileIsKept(t *testing.T) {
+	g := NewWithT(t)
+	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	g.Expect(err).NotTo(HaveOccurred())
+	defer file.Close()
+	read, write, err := os.Pipe()
+	g.Expect(err).NotTo(HaveOccurred())
+	defer read.Close()
+	defer write.Close()
+	g.Expect((&teller{out: write, err: file}).keeps()).To(BeTrue())
+	g.Expect((&teller{out: file, err: write}).keeps()).To(BeFalse())
+	g.Expect((&teller{out: file, err: write, json: true}).keeps()).To(BeTrue())
+	g.Expect((&teller{out: &bytes.Buffer{}, json: true}).keeps()).To(BeFalse())
+}
+
 // TestFieldsOfJSON are a promise: whoever changes one breaks the programs of others.
 func TestFieldsOfJSON(t *testing.T) {
 	g := NewWithT(t)
@@ -73,6 +102,8 @@ func TestFieldsOfJSON(t *testing.T) {
 		`{"event":"session","session":"s-1","namespace":"default","name":"agent-1","runtime":"agent","version":3,"state":"Stopped","reason":"IdleTimeout","activation":2,"next":{"reason":"MaxLifetime","at":"2026-11-29T10:00:00Z"},"message":"Stopped"}`))
 	empty := ""
 	g.Expect(said(Event{Event: EventOutput, Session: "s-1", Stream: node.Stdout, Line: &empty})).To(MatchJSON(`{"event":"output","session":"s-1","stream":"stdout","line":""}`))
+	g.Expect(said(Event{Event: EventOutput, Session: "s-1", Stream: node.Stdout, Line: &empty, Cut: 7})).To(MatchJSON(`{"event":"output","session":"s-1","stream":"stdout","line":"","cut":7}`))
+	g.Expect(said(Event{Event: EventNote, Session: "s-1", Message: "Nothing"})).To(MatchJSON(`{"event":"note","session":"s-1","message":"Nothing"}`))
 }
 
 // TestABreachIsTold once for each reason: it is what costs most on AWS.

@@ -34,14 +34,16 @@ type Node struct {
 	done sync.WaitGroup
 }
 
-// New returns a node. say gets what processes write, one line at a time.
-func New(c client.WithWatch, say func(Line)) (*Node, error) {
+// New returns a node. say gets what processes write, one line at a time. If it takes none for a
+// while, lines are dropped, counted and told; with keep they are not as long as their process
+// lives, which waits.
+func New(c client.WithWatch, say func(Line), keep bool) (*Node, error) {
 	guard, err := newGuard()
 	if err != nil {
 		return nil, err
 	}
 	return &Node{
-		client: c, out: newLines(say), guard: guard,
+		client: c, out: newLines(say, keep), guard: guard,
 		addresses: newAddresses(), pods: map[types.UID]*process{},
 	}, nil
 }

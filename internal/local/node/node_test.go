@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -63,17 +65,17 @@ type laptop struct {
 
 func start(t *testing.T) *laptop {
 	t.Helper()
-	return startTo(t, func(node.Line) {})
+	return startTo(t, func(node.Line) {}, false)
 }
 
-func startTo(t *testing.T, say func(node.Line)) *laptop {
+func startTo(t *testing.T, say func(node.Line), keep bool) *laptop {
 	t.Helper()
 	g := NewWithT(t)
 	api, err := kubeapi.Start(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
 	c, err := client.NewWithWatch(api.Config(), client.Options{Scheme: clientgoscheme.Scheme})
 	g.Expect(err).NotTo(HaveOccurred())
-	n, err := node.New(c, say)
+	n, err := node.New(c, say, keep)
 	g.Expect(err).NotTo(HaveOccurred())
 	running, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
@@ -237,12 +239,41 @@ func TestEnds(t *testing.T) {
 func TestAnAgentWhoseOutputNobodyReads(t *testing.T) {
 	never := make(chan struct{})
 	t.Cleanup(func() { close(never) })
-	l := startTo(t, func(node.Line) { <-never })
+	l := startTo(t, func(node.Line) { <-never }, false)
 	flood := filepath.Join(t.TempDir(), "flood")
 	pod := l.run("floods", 1, map[string]string{"FLOOD": flood}, "sh", "-c", `seq 100000; : >"$FLOOD"; exec sleep 1000`)
 	l.becomes(pod, corev1.PodRunning)
 	l.Eventually(flood, patience).Should(BeAnExistingFile())
 	l.goes(pod)
+}
+
+// TestAFileThatTakesNothing keeps no session from its end.
+func TestAFileThatTakesNothing(t *testing.T) {
+	never := make(chan struct{})
+	t.Cleanup(func() { close(never) })
+	l := startTo(t, func(node.Line) { <-never }, true)
+	pod := l.run("floods", 1, nil, "sh", "-c", `seq 100000; exec sleep 1000`)
+	l.becomes(pod, corev1.PodRunning)
+	l.goes(pod)
+}
+
+// TestTheEndOfWhatAgentsWrite is shown, also of one that ends at once, and of what another
+// program holds open.
+func TestTheEndOfWhatAgentsWrite(t *testing.T) {
+	var mu sync.Mutex
+	last := map[string]string{}
+	l := startTo(t, func(line node.Line) {
+		mu.Lock()
+		defer mu.Unlock()
+		last[line.Session] = line.Text
+	}, true)
+	l.becomes(l.run("many", 1, nil, "sh", "-c", "seq 50000"), corev1.PodSucceeded)
+	l.becomes(l.run("held", 1, nil, "sh", "-c", "setsid sleep 3 & echo done"), corev1.PodSucceeded)
+	l.Eventually(func() map[string]string {
+		mu.Lock()
+		defer mu.Unlock()
+		return maps.Clone(last)
+	}, patience).Should(Equal(map[string]string{"many": "50000", "held": "done"}))
 }
 
 // TestADeafProcess: one that does not end when it is told to is killed after its grace,
@@ -271,7 +302,7 @@ func TestAnAgentOnIPv6(t *testing.T) {
 // lives.
 func TestWhatAgentsWrite(t *testing.T) {
 	said := make(chan node.Line, 100)
-	l := startTo(t, func(line node.Line) { said <- line })
+	l := startTo(t, func(line node.Line) { said <- line }, false)
 	l.run("says", 1, nil, "sh", "-c", `echo out; echo err >&2; sleep 1; printf 'a question? '; exec sleep 1000`)
 	var lines []node.Line
 	l.Eventually(func() []node.Line {
@@ -281,7 +312,7 @@ func TestWhatAgentsWrite(t *testing.T) {
 		default:
 		}
 		return lines
-	}, patience).Should(ConsistOf(node.Line{"says", node.Stdout, "out"}, node.Line{"says", node.Stderr, "err"}, node.Line{"says", node.Stdout, "a question? "}))
+	}, patience).Should(ConsistOf(node.Line{"says", node.Stdout, "out", 0}, node.Line{"says", node.Stderr, "err", 0}, node.Line{"says", node.Stdout, "a question? ", 0}))
 }
 
 // TestAProgramIsFound where a shell in its folder, with its environment, finds it.
@@ -312,7 +343,7 @@ func TestAProgramIsFound(t *testing.T) {
 // TestNamesOfVariables: an agent has those too that no shell can have.
 func TestNamesOfVariables(t *testing.T) {
 	said := make(chan node.Line, 1000)
-	l := startTo(t, func(line node.Line) { said <- line })
+	l := startTo(t, func(line node.Line) { said <- line }, false)
 	l.becomes(l.run("names", 1, map[string]string{"a.b-c": "kept", "A": "too"}, "env"), corev1.PodSucceeded)
 	var lines []string
 	l.Eventually(func() []string {

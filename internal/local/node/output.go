@@ -2,7 +2,11 @@ package node
 
 import (
 	"bytes"
+	"io"
+	"os"
+	"os/exec"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,6 +16,10 @@ const (
 	// unfinished is after how long a line without an end is shown: who asks something, or
 	// draws a bar, ends none.
 	unfinished = 500 * time.Millisecond
+	// inherited is how long an agent that has ended is still listened to, if nothing comes, and
+	// leftMost how much is read from then on: another program may have its output.
+	inherited = time.Second
+	leftMost  = 1 << 20
 )
 
 // The streams of a process.
@@ -20,14 +28,19 @@ const (
 	Stderr = "stderr"
 )
 
+// Note is in the place of a stream where the node says something of a session.
+const Note = "note"
+
 // Line is what an agent wrote.
 type Line struct {
 	// Session is its session's name, as callers know it.
 	Session string
-	// Stream is Stdout or Stderr.
+	// Stream is Stdout, Stderr or Note.
 	Stream string
 	// Text is as the agent wrote it, without an end of line.
 	Text string
+	// Cut is how many bytes of the line are left out at its end.
+	Cut int
 }
 
 // output is what a process writes: the lines of its streams, and the last of all.
@@ -46,8 +59,26 @@ func newOutput(session string, to *lines) *output {
 	return o
 }
 
-// end shows what is left without an end of line, and returns the last words.
+// attach has a command write there.
+func (o *output) attach(command *exec.Cmd) (err error) {
+	if o.stdout.pipe, err = command.StdoutPipe(); err != nil {
+		return err
+	}
+	o.stderr.pipe, err = command.StderrPipe()
+	return err
+}
+
+// begin reads what a command that has begun writes.
+func (o *output) begin() {
+	go o.stdout.read()
+	go o.stderr.read()
+}
+
+// end waits for what a command that has ended has written, shows what is left without an end of
+// line, and returns the last words.
 func (o *output) end() string {
+	o.stdout.drain()
+	o.stderr.drain()
 	o.stdout.show()
 	o.stderr.show()
 	o.mu.Lock()
@@ -59,32 +90,67 @@ func (o *output) end() string {
 type stream struct {
 	*output
 	name    string
-	line    []byte      // so far
-	waiting *time.Timer // for its end
+	pipe    io.ReadCloser
+	over    atomic.Bool   // the process has ended
+	done    chan struct{} // closed when all is read
+	line    []byte        // so far
+	cut     int           // of it
+	waiting *time.Timer   // for its end
 }
 
 func newStream(o *output, name string) *stream {
-	s := &stream{output: o, name: name}
+	s := &stream{output: o, name: name, done: make(chan struct{})}
 	s.waiting = time.AfterFunc(unfinished, s.show)
 	return s
 }
 
-// Write implements io.Writer.
-func (s *stream) Write(text []byte) (int, error) {
+func (s *stream) read() {
+	defer close(s.done)
+	buffer := make([]byte, 32<<10)
+	for left := leftMost; left > 0; {
+		n, err := s.pipe.Read(buffer)
+		s.write(buffer[:n])
+		if err != nil {
+			return
+		}
+		if s.over.Load() {
+			left -= n
+			s.hurry()
+		}
+	}
+}
+
+// hurry has the next read end soon.
+func (s *stream) hurry() {
+	if pipe, ok := s.pipe.(*os.File); ok {
+		_ = pipe.SetReadDeadline(time.Now().Add(inherited)) // pipes have one
+	}
+}
+
+// drain waits until all is read that a process which has ended has written.
+func (s *stream) drain() {
+	s.over.Store(true)
+	s.hurry()
+	<-s.done
+	_ = s.pipe.Close() // all was read
+}
+
+func (s *stream) write(text []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last = append(s.last, text...)
 	s.last = s.last[max(0, len(s.last)-wordsMost):]
 	for rest := text; len(rest) > 0; {
 		line, next, whole := bytes.Cut(rest, []byte("\n"))
-		s.line = append(s.line, line[:min(len(line), lineMost-min(len(s.line), lineMost))]...)
+		room := min(len(line), lineMost-len(s.line))
+		s.line = append(s.line, line[:room]...)
+		s.cut += len(line) - room
 		if whole {
 			s.flush()
 		}
 		rest = next
 	}
 	s.waiting.Reset(unfinished)
-	return len(text), nil
 }
 
 // show shows a line that has no end so far.
@@ -97,53 +163,6 @@ func (s *stream) show() {
 }
 
 func (s *stream) flush() {
-	s.to.put(Line{Session: s.session, Stream: s.name, Text: string(s.line)})
-	s.line = s.line[:0]
-}
-
-// queued is how many lines wait for who reads slowly. What does not fit is dropped: an agent
-// must not wait for a terminal, nor its end.
-const queued = 1000
-
-// lines takes the lines of all processes.
-type lines struct {
-	queue chan Line
-	ended chan struct{} // closed when nothing that matters comes any more
-	done  chan struct{}
-}
-
-func newLines(say func(Line)) *lines {
-	l := &lines{queue: make(chan Line, queued), ended: make(chan struct{}), done: make(chan struct{})}
-	go l.run(say)
-	return l
-}
-
-func (l *lines) run(say func(Line)) {
-	defer close(l.done)
-	for {
-		select {
-		case line := <-l.queue:
-			say(line)
-		case <-l.ended:
-			if len(l.queue) == 0 {
-				return
-			}
-		}
-	}
-}
-
-func (l *lines) put(line Line) {
-	select {
-	case l.queue <- line:
-	default:
-	}
-}
-
-// end waits a moment for what is queued.
-func (l *lines) end() {
-	close(l.ended)
-	select {
-	case <-l.done:
-	case <-time.After(time.Second):
-	}
+	s.to.put(Line{Session: s.session, Stream: s.name, Text: string(s.line), Cut: s.cut}, s.over.Load)
+	s.line, s.cut = s.line[:0], 0
 }

@@ -104,9 +104,10 @@ func (p *process) run(ctx context.Context) {
 		forwarding, stopForwarding := context.WithCancel(ctx)
 		broken := make(chan error, 1)
 		go func() { broken <- paths.forward(forwarding, p.node.addresses, group) }()
-		told, err = p.wait(command, group, broken)
+		var end *os.ProcessState
+		end, told, err = p.wait(command.Process, group, broken)
 		stopForwarding()
-		p.report(ctx, p.ended(command.ProcessState, err))
+		p.report(ctx, p.ended(end, err))
 	}
 	if p.reserved != nil {
 		_ = p.reserved.close() // nothing to be done about it
@@ -132,15 +133,18 @@ func (p *process) start(ctx context.Context) (*exec.Cmd, group, paths, error) {
 	}
 	found := pathsOf(ctx, p.addr, p.reserved, port, p.fixedPort())
 	started, err := p.node.guard.start(command)
+	if err == nil {
+		p.out.begin()
+	}
 	return command, started, found, err
 }
 
-// wait waits for the end of the process, and tells whether it was told to end, or why it
-// was of no use.
-func (p *process) wait(command *exec.Cmd, all group, broken <-chan error) (told bool, err error) {
+// wait waits for the end of the process, and tells how it ended, whether it was told to, or
+// why it was of no use.
+func (p *process) wait(first *os.Process, all group, broken <-chan error) (end *os.ProcessState, told bool, err error) {
 	exited := make(chan struct{})
 	go func() {
-		_ = command.Wait() // its state says how it ended
+		end, _ = first.Wait() // only this one waits for it
 		close(exited)
 	}()
 	for waiting := true; waiting && err == nil; {
@@ -158,7 +162,7 @@ func (p *process) wait(command *exec.Cmd, all group, broken <-chan error) (told 
 	}
 	p.node.guard.ended(all)
 	<-exited
-	return told, err
+	return end, told, err
 }
 
 // terminate tells the process to end, and waits for that as long as its grace is.
@@ -220,8 +224,9 @@ func (p *process) command(ctx context.Context) (*exec.Cmd, uint16, error) {
 		return nil, 0, fmt.Errorf("make a directory for temporary files: %w", err)
 	}
 	command.Env = append(command.Env, "PORT="+strconv.Itoa(int(port)), "TMPDIR="+p.temp)
-	command.Stdout, command.Stderr = p.out.stdout, p.out.stderr
-	command.WaitDelay = time.Second // for what inherited its output
+	if err := p.out.attach(command); err != nil {
+		return nil, 0, fmt.Errorf("make pipes for what it writes: %w", err)
+	}
 	return command, port, nil
 }
 

@@ -1,0 +1,147 @@
+package node
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// queued is how many lines wait for who reads slowly.
+	queued = 1000
+	// stalled is how long an agent waits for who reads nothing.
+	stalled = time.Second
+)
+
+// lines takes the lines of all processes. An agent waits while the queue is full and lines are
+// taken, however slowly. Who takes none for a while gets no more of them until there is room
+// again, and is told then how many those were: an agent must not wait for somebody who has
+// stopped a terminal.
+type lines struct {
+	queue chan queuedLine
+	say   func(Line)
+	keep  bool          // agents wait for as long as they live
+	said  atomic.Int64  // how many were taken
+	full  atomic.Bool   // nobody waits for room
+	ended chan struct{} // closed when nothing that matters comes any more
+	done  chan struct{}
+
+	mu     sync.Mutex
+	missed map[string]int // lines of each session that were dropped
+}
+
+type queuedLine struct {
+	Line
+	missed int // of its session before
+}
+
+func newLines(say func(Line), keep bool) *lines {
+	l := &lines{
+		queue: make(chan queuedLine, queued), say: say, keep: keep,
+		ended: make(chan struct{}), done: make(chan struct{}), missed: map[string]int{},
+	}
+	go l.run()
+	return l
+}
+
+func (l *lines) run() {
+	defer close(l.done)
+	for {
+		select {
+		case line := <-l.queue:
+			l.sayMissed(line.Session, line.missed)
+			l.say(line.Line)
+			l.said.Add(1)
+			if len(l.queue) == 0 {
+				l.sayAllMissed()
+			}
+		case <-l.ended:
+			if len(l.queue) == 0 {
+				l.sayAllMissed()
+				return
+			}
+		}
+	}
+}
+
+func (l *lines) sayMissed(session string, n int) {
+	text := "%d lines of %s were not shown: they were not read in time"
+	switch n {
+	case 0:
+		return
+	case 1:
+		text = "%d line of %s was not shown: it was not read in time"
+	}
+	l.say(Line{Session: session, Stream: Note, Text: fmt.Sprintf(text, n, session)})
+}
+
+func (l *lines) sayAllMissed() {
+	l.mu.Lock()
+	missed := l.missed
+	l.missed = map[string]int{}
+	l.mu.Unlock()
+	for session, n := range missed {
+		l.sayMissed(session, n)
+	}
+}
+
+// put queues a line. over tells whether its process has ended, which must not wait.
+func (l *lines) put(line Line, over func() bool) {
+	l.mu.Lock()
+	missed := l.missed[line.Session]
+	delete(l.missed, line.Session)
+	l.mu.Unlock()
+	if l.offer(queuedLine{line, missed}, over) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.missed[line.Session] += missed + 1
+}
+
+// offer queues a line, or tells that nobody takes any.
+func (l *lines) offer(line queuedLine, over func() bool) bool {
+	select {
+	case l.queue <- line:
+		l.full.Store(false)
+		return true
+	default:
+	}
+	if l.full.Load() {
+		return false
+	}
+	timer := time.NewTimer(stalled)
+	defer timer.Stop()
+	for before := l.said.Load(); ; {
+		select {
+		case l.queue <- line:
+			return true
+		case <-timer.C:
+		}
+		now := l.said.Load()
+		if now == before && (!l.keep || over()) {
+			l.full.Store(true)
+			return false
+		}
+		before = now
+		timer.Reset(stalled)
+	}
+}
+
+// end waits for what is queued, as long as some of it is taken.
+func (l *lines) end() {
+	close(l.ended)
+	for before := l.said.Load(); ; {
+		select {
+		case <-l.done:
+			return
+		case <-time.After(stalled):
+		}
+		now := l.said.Load()
+		if now == before {
+			return
+		}
+		before = now
+	}
+}
