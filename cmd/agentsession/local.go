@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
@@ -66,6 +69,7 @@ func newLocal() *cobra.Command {
 				say(command.ErrOrStderr(), "note: "+printable(note))
 			}
 			o.Out, o.Err, o.Terminal = command.OutOrStdout(), command.ErrOrStderr(), terminal(command.ErrOrStderr()) != nil
+			o.Kill = secondSignal(command.Context())
 			return local.Run(command.Context(), o)
 		},
 	}
@@ -87,6 +91,20 @@ func (f *localFlags) bind(flags *pflag.FlagSet) {
 	flags.StringVarP(&f.output, "output", "o", "", "json: tell all on standard output, what agents write too, each thing as a line of JSON")
 	flags.BoolVar(&f.headless, "headless", false, "tell where everything is, and then nothing but errors")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "write what operator and gateway log, too")
+}
+
+// secondSignal is closed when, after ctx has ended, this process is told to end once more. A
+// third time ends it at once.
+func secondSignal(ctx context.Context) <-chan struct{} {
+	second := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+		<-signals
+		signal.Stop(signals)
+		close(second)
+	})
+	return second
 }
 
 // The values of --auth and --output.

@@ -314,6 +314,35 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
+// TestInterrupted: it says at once what its end waits for, and the second time it waits for
+// nothing, and leaves nothing either.
+func TestInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	file, deaf := filepath.Join(dir, "runtime.yaml"), filepath.Join(dir, "deaf")
+	NewWithT(t).Expect(os.WriteFile(file, fmt.Appendf(nil, `apiVersion: runtime.agentsession.dev/v1alpha1
+kind: AgentRuntime
+metadata: {name: deaf}
+spec: {template: {spec: {terminationGracePeriodSeconds: 3600, containers: [{name: agent, command: [sh, -c, "trap '' TERM; echo $$ >$0; while :; do sleep 1000; done", %q]}]}}}
+`, deaf), 0o600)).To(Succeed())
+	l := run(t, "--file", file, "--headless")
+	go func() { _, _, _ = l.try("deaf", "") }()
+	var pid int
+	l.Eventually(func() error {
+		text, err := os.ReadFile(deaf)
+		if err == nil {
+			pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
+		}
+		return err
+	}, patience).Should(Succeed())
+	l.Expect(l.command.Process.Signal(syscall.SIGINT)).To(Succeed())
+	l.Eventually(l.said, patience).Should(ContainSubstring("Stopping 1 session: up to 1h0m0s. Press Ctrl-C again to kill what is left\n"))
+	l.Expect(lives(pid)).To(BeTrue())
+	l.Expect(l.command.Process.Signal(syscall.SIGINT)).To(Succeed())
+	l.Eventually(func() bool { return lives(l.command.Process.Pid) }, patience).Should(BeFalse())
+	l.Expect(lives(pid)).To(BeFalse())
+	l.Expect(l.kubeconfig).NotTo(BeAnExistingFile())
+}
+
 // TestACallThatWaits: for an agent that never listens. It is told what is wrong, and keeps
 // nobody from leaving.
 func TestACallThatWaits(t *testing.T) {

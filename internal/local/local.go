@@ -52,6 +52,8 @@ type Options struct {
 	TimeScale int
 	// Kubeconfig is a file to write how kubectl reaches the API to. Empty: none.
 	Kubeconfig string
+	// Kill is closed when what ends is to be killed. Nil: never.
+	Kill <-chan struct{}
 	// Out gets what happens, and Err what agents write.
 	Out, Err io.Writer
 	// JSON has all be told on Out, each as an Event.
@@ -106,6 +108,11 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := p.set(); err != nil { //nolint:contextcheck // what it sets up runs with the manager's context
 		return errors.Join(err, p.at.Close())
 	}
+	if p.Kubeconfig != "" {
+		if err := p.writeKubeconfig(ctx); err != nil {
+			return errors.Join(err, p.at.Close())
+		}
+	}
 	return p.run(ctx)
 }
 
@@ -127,49 +134,7 @@ func (p *platform) set() error {
 	if err := p.setOperator(clusterTime); err != nil {
 		return err
 	}
-	if err := p.setGateway(config, clusterTime); err != nil {
-		return err
-	}
-	if p.Kubeconfig != "" {
-		return p.writeKubeconfig()
-	}
-	return nil
-}
-
-// writeKubeconfig writes a file that only this user may read: it has the token. It goes
-// when that ends.
-func (p *platform) writeKubeconfig() error {
-	text, err := p.api.Kubeconfig()
-	if err == nil {
-		text, err = withGateway(text, p.url())
-	}
-	if err != nil {
-		return err
-	}
-	file, err := os.OpenFile(p.Kubeconfig, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("write --write-kubeconfig, which replaces no file (delete what a run that was killed has left): %w", err)
-	}
-	p.wrote, err = file.Stat()
-	_, failed := file.Write(text)
-	if err := errors.Join(err, failed, file.Close()); err != nil {
-		return fmt.Errorf("write --write-kubeconfig: %w", err)
-	}
-	return nil
-}
-
-// removeKubeconfig leaves a file that somebody has put in its place.
-func (p *platform) removeKubeconfig() error {
-	if p.wrote == nil {
-		return nil
-	}
-	if there, err := os.Stat(p.Kubeconfig); err != nil || !os.SameFile(there, p.wrote) {
-		return nil //nolint:nilerr // it is not ours any more
-	}
-	if err := os.Remove(p.Kubeconfig); err != nil {
-		return fmt.Errorf("remove --write-kubeconfig: %w", err)
-	}
-	return nil
+	return p.setGateway(config, clusterTime)
 }
 
 func (p *platform) setOperator(clusterTime *apiserver.Clock) error {
@@ -217,7 +182,39 @@ func (p *platform) run(ctx context.Context) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	defer context.AfterFunc(ctx, p.sayStopping)()
 	gone := make(chan struct{})
+	parts := p.parts(gone)
+	ended := make(chan error, len(parts))
+	for _, part := range parts {
+		go func() { ended <- part(ctx) }()
+	}
+	var late <-chan time.Time
+	kill, most := p.Kill, leaving
+	for left := len(parts); left > 0; {
+		select {
+		case one := <-ended:
+			err = errors.Join(err, one)
+			left--
+			stop() // all end with the first
+		case <-kill:
+			kill, most = nil, 0
+			p.node.Kill()
+			if gone == nil {
+				return err
+			}
+		case <-gone:
+			gone = nil
+			late = time.After(most)
+		case <-late:
+			return err // a call waits for a start that will not come
+		}
+	}
+	return err
+}
+
+// parts are what runs until ctx ends. The first closes gone when no process is left.
+func (p *platform) parts(gone chan<- struct{}) []func(context.Context) error {
 	parts := []func(context.Context) error{
 		func(ctx context.Context) error {
 			defer close(gone)
@@ -227,34 +224,29 @@ func (p *platform) run(ctx context.Context) error {
 		func(ctx context.Context) error { return p.door.Serve(ctx, p.at) },
 		p.begin,
 	}
-	if p.code != nil {
-		parts = append(parts, func(ctx context.Context) error {
-			select {
-			case <-p.ready:
-			case <-ctx.Done():
-			}
-			return p.code.run(ctx, func(names []string) error { return p.renew(ctx, names) })
-		})
+	if p.code == nil {
+		return parts
 	}
-	var late <-chan time.Time
-	ended := make(chan error, len(parts))
-	for _, part := range parts {
-		go func() { ended <- part(ctx) }()
-	}
-	for left := len(parts); left > 0; {
+	return append(parts, func(ctx context.Context) error {
 		select {
-		case one := <-ended:
-			err = errors.Join(err, one)
-			left--
-			stop() // all end with the first
-		case <-gone:
-			gone = nil
-			late = time.After(leaving)
-		case <-late:
-			return err // a call waits for a start that will not come
+		case <-p.ready:
+		case <-ctx.Done():
 		}
+		return p.code.run(ctx, func(names []string) error { return p.renew(ctx, names) })
+	})
+}
+
+// sayStopping says what the end waits for.
+func (p *platform) sayStopping() {
+	sessions, grace := p.node.Running()
+	if sessions == 0 {
+		return
 	}
-	return err
+	what := "1 session"
+	if sessions > 1 {
+		what = fmt.Sprintf("%d sessions", sessions)
+	}
+	p.teller.tell(Event{Event: EventStopping, Message: fmt.Sprintf("Stopping %s: up to %s. Press Ctrl-C again to kill what is left", what, grace)})
 }
 
 // begin makes the runtimes, says where everything is, and tells what happens.

@@ -28,6 +28,7 @@ const (
 	EventVersion  = "version"  // a runtime has another version
 	EventOutput   = "output"   // an agent wrote a line
 	EventNote     = "note"     // something is not done as one may expect
+	EventStopping = "stopping" // the platform ends when the processes have ended
 )
 
 // Event is what is told, as a line of JSON. A field stands only where there is something to
@@ -91,7 +92,7 @@ type teller struct {
 
 // tell tells an event. Who closed the terminal reads nothing.
 func (t *teller) tell(e Event) {
-	if t.headless && e.Event != EventReady {
+	if t.headless && e.Event != EventReady && e.Event != EventStopping {
 		return
 	}
 	e.Time = time.Now().UTC().Truncate(time.Millisecond)
@@ -113,6 +114,8 @@ func (t *teller) tell(e Event) {
 		_, _ = fmt.Fprintf(t.err, "%s | %s\n", shown(e.Session), text)
 	case e.Event == EventNote:
 		_, _ = fmt.Fprintf(t.err, "note: %s\n", shown(e.Message))
+	case e.Event == EventStopping:
+		_, _ = fmt.Fprintf(t.err, "%s\n", e.Message)
 	default:
 		_, _ = fmt.Fprintf(t.out, "%s  %s  %s\n", e.Time.Local().Format(time.TimeOnly), shown(cmp.Or(e.Session, e.Name, e.Runtime)), shown(e.Message))
 	}

@@ -47,6 +47,9 @@ const (
 // Namespace is there from the beginning.
 const Namespace = metav1.NamespaceDefault
 
+// ContextName is the context, and all else, of a kubeconfig for it.
+const ContextName = "agentsession-local"
+
 // Server is an API that listens on loopback.
 type Server struct {
 	config *restclient.Config
@@ -122,7 +125,7 @@ func (s *Server) Config() *restclient.Config { return restclient.CopyConfig(s.co
 
 // Kubeconfig is how kubectl reaches it.
 func (s *Server) Kubeconfig() ([]byte, error) {
-	const name = "agentsession-local"
+	const name = ContextName
 	text, err := clientcmd.Write(clientcmdapi.Config{
 		Clusters:       map[string]*clientcmdapi.Cluster{name: {Server: s.config.Host, CertificateAuthorityData: s.config.CAData}},
 		AuthInfos:      map[string]*clientcmdapi.AuthInfo{name: {Token: s.config.BearerToken}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -60,6 +61,25 @@ func (n *Node) Run(ctx context.Context) error {
 	n.done.Wait()
 	n.out.end()
 	return errors.Join(err, n.guard.close())
+}
+
+// Running tells how many pods have processes, and how long those may take to end.
+func (n *Node) Running() (pods int, grace time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range n.pods {
+		grace = max(grace, p.grace())
+	}
+	return len(n.pods), grace
+}
+
+// Kill ends all processes at once. It is for when Run ends.
+func (n *Node) Kill() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range n.pods {
+		p.end(0)
+	}
 }
 
 func (n *Node) watch(ctx context.Context) error {

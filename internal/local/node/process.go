@@ -102,11 +102,15 @@ func (p *process) run(ctx context.Context) {
 	} else {
 		p.report(ctx, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: p.started}})
 		forwarding, stopForwarding := context.WithCancel(ctx)
-		broken := make(chan error, 1)
-		go func() { broken <- paths.forward(forwarding, p.node.addresses, group) }()
+		broken, forwarded := make(chan error, 1), make(chan struct{})
+		go func() {
+			defer close(forwarded)
+			broken <- paths.forward(forwarding, p.node.addresses, group)
+		}()
 		var end *os.ProcessState
 		end, told, err = p.wait(command.Process, group, broken)
 		stopForwarding()
+		<-forwarded
 		p.report(ctx, p.ended(end, err))
 	}
 	if p.reserved != nil {
