@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -20,23 +23,44 @@ const (
 	quiet = 300 * time.Millisecond
 	// longest is how long that is waited for: an agent may write without a pause.
 	longest = 3 * time.Second
+	// look is how often it is looked whether another folder is in the place of one.
+	look = time.Second
 	// mostFolders are watched: each takes a watch of the kernel.
 	mostFolders = 5000
+	// mostNotes are told: the rest would say the same.
+	mostNotes = 20
 )
 
 // code are the files of agents.
 type code struct {
 	watcher *fsnotify.Watcher
-	clock   clock.Clock
-	folders []string        // with all that is below them
-	files   map[string]bool // alone
+	clock   clock.WithTicker
+	roots   []*root
+	files   map[string]bool // that are watched alone
 	not     map[string]bool // files that are no code, wherever they are
-	watched int
+	most    int             // folders
+	notes   []string        // to be told
+	noted   int             // so far
+}
+
+// root is a folder that is watched.
+type root struct {
+	path string
+	deep bool        // with all that is below it
+	info os.FileInfo // as it was found
+	lost bool        // it was moved or removed
+}
+
+// change is a file that has changed.
+type change struct {
+	name string // for people
+	path string
+	in   *root // where git may ignore it; nil if it counts in any case
 }
 
 // watchCode watches files and folders, but for some files.
-func watchCode(paths, not []string, now clock.Clock) (_ *code, err error) {
-	c := &code{clock: now, files: map[string]bool{}, not: map[string]bool{}}
+func watchCode(paths, not []string, now clock.WithTicker) (_ *code, err error) {
+	c := &code{clock: now, files: map[string]bool{}, not: map[string]bool{}, most: mostFolders}
 	for _, path := range not {
 		if folder, err := realPath(filepath.Dir(path)); err == nil { // the file may come later
 			c.not[filepath.Join(folder, filepath.Base(path))] = true
@@ -67,109 +91,213 @@ func (c *code) addRoot(path string) error {
 	if err != nil {
 		return err
 	}
-	before := c.watched
-	if err := c.add(path); err != nil {
+	info, err := os.Stat(path)
+	if err != nil {
 		return err
 	}
-	if c.watched > before {
-		c.folders = append(c.folders, path)
-		return nil
+	r := &root{path: path, deep: info.IsDir()}
+	if !r.deep {
+		c.files[path] = true
+		r.path = filepath.Dir(path) // editors put another file in the place of one
 	}
-	c.files[path] = true
-	return c.watcher.Add(filepath.Dir(path)) // editors put another file in the place of one
+	if err := c.watch(r); err != nil {
+		return err
+	}
+	c.roots = append(c.roots, r)
+	return nil
 }
 
-// add watches a folder and those below it; a file not.
-func (c *code) add(root string) error {
-	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+// watch watches a root as it is now.
+func (c *code) watch(r *root) (err error) {
+	if r.info, err = os.Stat(r.path); err != nil {
+		return err
+	}
+	if r.deep {
+		return c.add(r.path)
+	}
+	return c.watcher.Add(r.path)
+}
+
+// add watches a folder and those below it; a file not. Those that cannot be watched are noted.
+func (c *code) add(top string) error {
+	watched := sync.OnceValue(func() int { return len(c.watcher.WatchList()) })
+	var first error
+	added, unwatched := 0, 0
+	err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // it has gone meanwhile
 			return nil
-		case err != nil:
-			return err
-		case !entry.IsDir():
+		case err == nil && !entry.IsDir():
 			return nil
-		case path != root && isNoCode(entry.Name()):
+		case err == nil && path != top && isNoCode(entry.Name()):
 			return fs.SkipDir
+		case err == nil && watched()+added >= c.most:
+			return fmt.Errorf("there are more than %d folders: say the folders of the code alone", c.most)
+		case err == nil:
+			added++
+			err = c.watcher.Add(path)
 		}
-		if c.watched++; c.watched > mostFolders {
-			return fmt.Errorf("it has more than %d folders: say the folders of the code alone", mostFolders)
+		switch {
+		case err == nil, errors.Is(err, fs.ErrNotExist):
+			return nil
+		case errors.Is(err, syscall.ENOSPC):
+			return fmt.Errorf("the system watches no more folders (on Linux fs.inotify.max_user_watches says how many): %w", err)
+		case path == top:
+			return err
 		}
-		return c.watcher.Add(path)
+		if unwatched++; first == nil {
+			first = err
+		}
+		return fs.SkipDir
 	})
+	if unwatched > 0 {
+		c.note("changes in %d of its folders make no version, since they cannot be watched: %v", unwatched, first)
+	}
+	return err
 }
 
-// run calls a function with what has changed, until ctx ends.
-func (c *code) run(ctx context.Context, changed func(names []string) error) error {
-	var names []string
-	var last time.Time // when they are taken at the latest
-	timer := c.clock.NewTimer(quiet)
-	defer timer.Stop()
-	timer.Stop()
+// note notes what is to be told.
+func (c *code) note(format string, args ...any) {
+	if c.noted++; c.noted > mostNotes {
+		return
+	}
+	c.notes = append(c.notes, "--watch: "+fmt.Sprintf(format, args...))
+}
+
+// run calls functions with what has changed, and with what is not watched, until ctx ends.
+func (c *code) run(ctx context.Context, changed func(names []string) error, note func(string)) error {
+	b := burst{clock: c.clock, timer: c.clock.NewTimer(quiet)}
+	defer b.timer.Stop()
+	b.timer.Stop()
+	ticker := c.clock.NewTicker(look)
+	defer ticker.Stop()
 	for {
-		var name string
+		for _, text := range c.notes {
+			note(text)
+		}
+		c.notes = nil
 		select {
 		case <-ctx.Done():
 			return nil
 		case event := <-c.watcher.Events:
-			name = c.taken(event)
+			b.add(c.taken(event))
 		case err := <-c.watcher.Errors:
 			if !errors.Is(err, fsnotify.ErrEventOverflow) {
 				return fmt.Errorf("watch the code: %w", err)
 			}
-			name = "many files" // more than the kernel tells of
-		case <-timer.C():
+			b.add(c.overflown())
+		case <-ticker.C():
+			b.add(c.found())
+		case <-b.timer.C():
+			names := c.named(ctx, b.changes)
+			b.changes = nil
+			if len(names) == 0 {
+				continue
+			}
 			if err := changed(names); err != nil {
 				return err
 			}
-			names = nil
 		}
-		if name == "" {
-			continue
-		}
-		if len(names) == 0 {
-			last = c.clock.Now().Add(longest)
-		}
-		if !slices.Contains(names, name) && len(names) < mostFolders {
-			names = append(names, name)
-		}
-		timer.Reset(min(quiet, last.Sub(c.clock.Now())))
 	}
 }
 
-// taken is the name of what has changed, and empty if it is no code. A folder that is new is
-// watched from then on.
-func (c *code) taken(event fsnotify.Event) string {
+// burst are changes that are taken together.
+type burst struct {
+	changes []change
+	clock   clock.Clock
+	timer   clock.Timer // when they are taken
+	last    time.Time   // when they are at the latest
+}
+
+func (b *burst) add(changes []change) {
+	if len(changes) == 0 {
+		return
+	}
+	if len(b.changes) == 0 {
+		b.last = b.clock.Now().Add(longest)
+	}
+	for _, one := range changes {
+		if !slices.Contains(b.changes, one) && len(b.changes) < mostFolders {
+			b.changes = append(b.changes, one)
+		}
+	}
+	b.timer.Reset(min(quiet, b.last.Sub(b.clock.Now())))
+}
+
+// overflown is what has changed when the system told less than there was. Folders may be new.
+func (c *code) overflown() []change {
+	for _, r := range c.roots {
+		r.lost = true
+	}
+	c.found()
+	return []change{{name: "many files"}}
+}
+
+// found watches folders that are in the place of others, and returns them as changed.
+func (c *code) found() (changes []change) {
+	for _, r := range c.roots {
+		info, err := os.Stat(r.path)
+		if err != nil || !r.lost && os.SameFile(info, r.info) {
+			continue
+		}
+		for _, path := range c.watcher.WatchList() {
+			if path == r.path || r.deep && strings.HasPrefix(path, r.path+string(filepath.Separator)) {
+				_ = c.watcher.Remove(path) // it may be of what was there before
+			}
+		}
+		r.lost = false
+		if err := c.watch(r); err != nil {
+			c.note("%s has changed, and is not watched as a whole: %v", r.path, err)
+		}
+		changes = append(changes, change{name: filepath.Base(r.path)})
+	}
+	return changes
+}
+
+// taken is what has changed, and nothing if it is no code. A folder that is new is watched from
+// then on.
+func (c *code) taken(event fsnotify.Event) []change {
 	if event.Op == fsnotify.Chmod || event.Op == 0 || c.not[event.Name] {
-		return ""
+		return nil
 	}
 	if c.files[event.Name] {
-		return filepath.Base(event.Name)
+		return []change{{name: filepath.Base(event.Name), path: event.Name}}
 	}
-	for _, folder := range c.folders {
-		name, err := filepath.Rel(folder, event.Name)
-		if err != nil || name == ".." || strings.HasPrefix(name, ".."+string(filepath.Separator)) || isNoCode(filepath.Base(event.Name)) {
+	for _, r := range c.roots {
+		name, err := filepath.Rel(r.path, event.Name)
+		switch {
+		case name == "." && event.Op&(fsnotify.Remove|fsnotify.Rename) != 0:
+			r.lost = true // what comes in its place is the change
+			return nil
+		case err != nil || !r.deep || !filepath.IsLocal(name) || isNoCode(filepath.Base(event.Name)):
 			continue
 		}
 		if event.Has(fsnotify.Create) {
-			_ = c.add(event.Name) // it may have gone, or be one too many
+			if err := c.add(event.Name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				c.note("%s is new, and is not watched as a whole: %v", event.Name, err)
+			}
 		}
-		return name
+		return []change{{name, event.Name, r}}
 	}
-	return ""
+	return nil
 }
 
-// isNoCode tells whether a file or folder with a name is what tools keep beside the code, or
-// an editor's while it writes.
-func isNoCode(name string) bool {
-	switch name {
-	case "node_modules", "__pycache__", "4913": // the last is Vim's
-		return true
-	case ".env":
-		return false
+// named are the names of changes that git does not ignore.
+func (c *code) named(ctx context.Context, changes []change) (names []string) {
+	below := map[*root][]string{}
+	for _, one := range changes {
+		if one.in != nil {
+			below[one.in] = append(below[one.in], one.path)
+		}
 	}
-	if strings.HasPrefix(name, ".") || strings.HasPrefix(name, "#") && strings.HasSuffix(name, "#") {
-		return true
+	ignored := map[*root]map[string]bool{}
+	for r, paths := range below {
+		ignored[r] = ignoredByGit(ctx, r.path, paths)
 	}
-	return slices.ContainsFunc([]string{"~", ".pyc", ".tmp", ".swp", "___jb_tmp___", "___jb_old___"}, func(end string) bool { return strings.HasSuffix(name, end) })
+	for _, one := range changes {
+		if !ignored[one.in][one.path] && !slices.Contains(names, one.name) {
+			names = append(names, one.name)
+		}
+	}
+	return names
 }

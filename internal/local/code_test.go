@@ -5,8 +5,10 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,20 +26,28 @@ type watching struct {
 	clock   *clocktesting.FakeClock
 	changed chan []string
 	told    map[string]bool
+	notes   chan string
+	code    *code
 }
 
 func watchIn(t *testing.T, paths ...string) *watching {
 	t.Helper()
-	w := &watching{NewWithT(t), clocktesting.NewFakeClock(time.Now()), make(chan []string, 10), map[string]bool{}}
+	return watchAtMost(t, mostFolders, paths...)
+}
+
+func watchAtMost(t *testing.T, most int, paths ...string) *watching {
+	t.Helper()
+	w := &watching{NewWithT(t), clocktesting.NewFakeClock(time.Now()), make(chan []string, 10), map[string]bool{}, make(chan string, 10), nil}
 	c, err := watchCode(paths, []string{filepath.Join(paths[0], "runtime.yaml"), "absent"}, w.clock)
 	w.Expect(err).NotTo(HaveOccurred())
+	w.code, c.most = c, most
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
 		ended <- c.run(ctx, func(names []string) error {
 			w.changed <- names
 			return nil
-		})
+		}, func(text string) { w.notes <- text })
 	}()
 	t.Cleanup(func() {
 		stop()
@@ -81,7 +91,7 @@ func TestChangesOfAFolder(t *testing.T) {
 	write(NewWithT(t), dir, "runtime.yaml")
 	w := watchIn(t, link)
 	write(w.WithT, dir, "runtime.yaml")
-	for _, name := range []string{".git/index", ".main.py.swp", "main.py~", "#main.py#", "4913", "__pycache__/main.pyc", "node_modules/x/index.js", "main.pyc"} {
+	for _, name := range []string{".git/index", ".main.py.swp", "main.py~", "#main.py#", "4913", "__pycache__/main.pyc", "node_modules/x/index.js", "main.pyc", "agent.log", "agent.log.1", "sessions.db-wal", "agent.pid"} {
 		write(w.WithT, dir, name)
 	}
 	write(w.WithT, dir, "package", "one.py")
@@ -117,15 +127,15 @@ func TestChangesOfAFile(t *testing.T) {
 func TestChangesAreTakenTogether(t *testing.T) {
 	g := NewWithT(t)
 	events := make(chan fsnotify.Event)
-	w := &watching{g, clocktesting.NewFakeClock(time.Now()), make(chan []string, 10), map[string]bool{}}
-	c := &code{watcher: &fsnotify.Watcher{Events: events, Errors: make(chan error)}, clock: w.clock, folders: []string{"/src"}}
+	w := &watching{WithT: g, clock: clocktesting.NewFakeClock(time.Now()), changed: make(chan []string, 10)}
+	c := &code{watcher: &fsnotify.Watcher{Events: events, Errors: make(chan error)}, clock: w.clock, roots: []*root{{path: "/src", deep: true}}}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
 		ended <- c.run(ctx, func(names []string) error {
 			w.changed <- names
 			return nil
-		})
+		}, nil)
 	}()
 	t.Cleanup(func() {
 		stop()
@@ -150,6 +160,85 @@ func TestChangesAreTakenTogether(t *testing.T) {
 		g.Expect(w.clock.Since(begun)).To(BeNumerically("<", 2*longest), "it writes without a pause")
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// TestFilesThatGitIgnores make no version, but for .env.
+func TestFilesThatGitIgnores(t *testing.T) {
+	g := NewWithT(t)
+	dir := t.TempDir()
+	out, err := exec.Command("git", "-C", dir, "init").CombinedOutput()
+	g.Expect(err).NotTo(HaveOccurred(), string(out))
+	g.Expect(os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("out/\n*.csv\n.env\n"), 0o600)).To(Succeed())
+	w := watchIn(t, dir)
+	write(w.WithT, dir, "out", "answer.json")
+	write(w.WithT, dir, "data.csv")
+	write(w.WithT, dir, ".env")
+	write(w.WithT, dir, "last.py")
+	w.tells(".env", "last.py")
+	w.Expect(w.told).To(HaveLen(2), "git ignores the others: %v", w.told)
+}
+
+// TestFoldersThatGo make room for others.
+func TestFoldersThatGo(t *testing.T) {
+	dir := t.TempDir()
+	w := watchAtMost(t, 3, dir)
+	for _, name := range []string{"a", "b", "c", "d"} {
+		w.Expect(os.MkdirAll(filepath.Join(dir, name, "below"), 0o700)).To(Succeed())
+		w.Eventually(w.code.watcher.WatchList, patience).Should(HaveLen(3))
+		write(w.WithT, dir, name, "main.py")
+		w.tells(name + "/main.py")
+		w.Expect(os.RemoveAll(filepath.Join(dir, name))).To(Succeed())
+		w.Eventually(w.code.watcher.WatchList, patience).Should(HaveLen(1))
+	}
+	w.Expect(w.notes).NotTo(Receive())
+	w.Expect(os.MkdirAll(filepath.Join(dir, "x", "y", "z"), 0o700)).To(Succeed())
+	w.Eventually(w.notes, patience).Should(Receive(ContainSubstring("there are more than 3 folders")))
+}
+
+// TestAFolderThatIsReplaced, as by git or by who makes it anew, is watched again.
+func TestAFolderThatIsReplaced(t *testing.T) {
+	for name, replace := range map[string]func(g *WithT, parent, dir string){
+		"made anew": func(g *WithT, _, dir string) {
+			g.Expect(os.RemoveAll(dir)).To(Succeed())
+			g.Expect(os.Mkdir(dir, 0o700)).To(Succeed())
+		},
+		"moved away": func(g *WithT, _, dir string) {
+			g.Expect(os.Rename(dir, dir+".old")).To(Succeed())
+			g.Expect(os.Mkdir(dir, 0o700)).To(Succeed())
+		},
+		"moved with its parent": func(g *WithT, parent, dir string) {
+			g.Expect(os.Rename(parent, parent+".old")).To(Succeed())
+			g.Expect(os.MkdirAll(dir, 0o700)).To(Succeed())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			parent := filepath.Join(t.TempDir(), "parent")
+			dir := filepath.Join(parent, "code")
+			write(g, dir, "package", "old.py")
+			w := watchIn(t, dir)
+			replace(g, parent, dir)
+			w.tells("code")
+			write(w.WithT, dir, "package", "new.py")
+			w.tells("package/new.py")
+		})
+	}
+}
+
+// TestAFolderThatCannotBeWatched is told, and the others are watched. (Root may read
+// everything; nobody may have a path of more than 4,096 bytes.)
+func TestAFolderThatCannotBeWatched(t *testing.T) {
+	g := NewWithT(t)
+	dir := t.TempDir()
+	top, err := os.OpenRoot(dir)
+	g.Expect(err).NotTo(HaveOccurred())
+	defer top.Close()
+	g.Expect(top.MkdirAll(strings.Repeat(strings.Repeat("long", 50)+"/", 21), 0o700)).To(Succeed())
+	write(g, dir, "zz", "main.py")
+	w := watchIn(t, dir)
+	w.Eventually(w.notes, patience).Should(Receive(And(HavePrefix("--watch: changes in 1 of its folders make no version"), ContainSubstring("file name too long"))))
+	write(w.WithT, dir, "zz", "main.py")
+	w.tells("zz/main.py")
 }
 
 // TestWatchedThatIsNot: a path that is missing, and one that nobody meant.

@@ -232,7 +232,7 @@ func (p *platform) parts(gone chan<- struct{}) []func(context.Context) error {
 		case <-p.ready:
 		case <-ctx.Done():
 		}
-		return p.code.run(ctx, func(names []string) error { return p.renew(ctx, names) })
+		return p.code.run(ctx, func(names []string) error { return p.renew(ctx, names) }, p.teller.note)
 	})
 }
 
