@@ -1,6 +1,12 @@
 package explain
 
-import "github.com/agentsession/agentsession/api/v1alpha1"
+import (
+	"fmt"
+	"time"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
 
 // law is what people have to know of a reason of a stop.
 type law struct {
@@ -33,7 +39,7 @@ var laws = map[v1alpha1.StopReason]law{
 	},
 	v1alpha1.StopStartTimeout: {
 		fault: true,
-		rule:  "An agent must answer its first ping with 200 within 120 s of the start of its container.",
+		rule:  startRule(lifecycle.StartTimeout),
 		mend:  "The agent must listen on the port that is asked, on all addresses, and answer before it loads what takes long.",
 	},
 	v1alpha1.StopStartFailed: {
@@ -60,6 +66,11 @@ var laws = map[v1alpha1.StopReason]law{
 		mend:  "Look at who deletes pods: drains, preemption, autoscalers. docs/operating.md tells how to drain nodes.",
 		there: "On AgentCore you see no nodes: a compute that is lost there ends without a reason.",
 	},
+}
+
+// startRule is that of StartTimeout, which a time scale shortens.
+func startRule(most time.Duration) string {
+	return fmt.Sprintf("An agent must answer its first ping with 200 within %d s of the start of its container.", int(most.Seconds()))
 }
 
 // cures say of what troubles a session, or a runtime, what would change that.

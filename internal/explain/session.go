@@ -199,6 +199,9 @@ func (l *life) ended(begin string) []string {
 	}
 	lines := []string{fmt.Sprintf("%s: %s. %s", begin, last.Reason, said(last.Message))}
 	if law, known := laws[last.Reason]; known && !lifecycle.GivenUp(l.status) {
+		if last.Reason == v1alpha1.StopStartTimeout {
+			law.rule = startRule(l.policy.StartTimeout)
+		}
 		lines = append(lines, "The rule: "+law.rule)
 	}
 	return lines

@@ -299,6 +299,16 @@ func TestASessionIsBegunOnce(t *testing.T) {
 	})
 }
 
+// An agent that is late costs its caller AgentCore's words, with the limit that it had.
+func TestTheLimitOfAStartIsTheScaledOne(t *testing.T) {
+	g := NewWithT(t)
+	session := &v1alpha1.AgentSession{Status: v1alpha1.AgentSessionStatus{LastTermination: &v1alpha1.Termination{Reason: v1alpha1.StopStartTimeout}}}
+	for scale, most := range map[int32]string{0: "120s", 8: "15s", 100: "10s"} {
+		session.Status.TimeScale = scale
+		g.Expect(startFailed(session)).To(MatchError("Runtime initialization time exceeded. Please make sure that initialization completes in " + most + "."))
+	}
+}
+
 // A call whose session was there, and idled out before the call came to it, wakes it again.
 func TestASessionThatWasMissedIsWokenAgain(t *testing.T) {
 	g := NewWithT(t)

@@ -418,7 +418,8 @@ func startFailed(session *v1alpha1.AgentSession) error {
 	last := session.Status.LastTermination
 	switch {
 	case last != nil && last.Reason == v1alpha1.StopStartTimeout:
-		return runtimeError("Runtime initialization time exceeded. Please make sure that initialization completes in 120s.")
+		most := lifecycle.PolicyOf(&session.Spec, int(max(session.Status.TimeScale, 1))).StartTimeout // AgentCore's is 120 s
+		return runtimeError(fmt.Sprintf("Runtime initialization time exceeded. Please make sure that initialization completes in %ds.", int(most.Seconds())))
 	case last != nil && last.Reason == v1alpha1.StopStartFailed:
 		return runtimeError("An error occurred when starting the runtime. Whoever may read the AgentSession finds why in its status.")
 	case last != nil && last.Reason == v1alpha1.StopRequested:
