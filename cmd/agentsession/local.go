@@ -143,7 +143,7 @@ func (f *localFlags) options(command *cobra.Command, args []string) (o local.Opt
 }
 
 // runtimes are those of the file, or the one of the command.
-func (f *localFlags) runtimes(command *cobra.Command, args []string, env []corev1.EnvVar) ([]*v1alpha1.AgentRuntime, []string, error) {
+func (f *localFlags) runtimes(command *cobra.Command, args []string, env []corev1.EnvVar) ([]local.Runtime, []string, error) {
 	if f.file != "" {
 		for _, name := range []string{"lifecycle", "protocol"} {
 			if command.Flags().Changed(name) {
@@ -171,7 +171,7 @@ func (f *localFlags) runtimes(command *cobra.Command, args []string, env []corev
 			return nil, nil, fmt.Errorf("the agent's command cannot be run: %w", err)
 		}
 	}
-	return []*v1alpha1.AgentRuntime{local.CommandRuntime(args, protocol, limits)}, nil, nil
+	return []local.Runtime{local.CommandRuntime(args, protocol, limits)}, nil, nil
 }
 
 // log is where operator and gateway log. What they say of their own end is no news, unless

@@ -26,7 +26,7 @@ const maxFile = 3 << 20
 // ReadRuntimes reads the AgentRuntimes of a file, as they are applied to a cluster. given
 // tells which names of an agent's environment somebody else gives, and whether all may be.
 // What is not done here is told in notes.
-func ReadRuntimes(path string, given Given) (runtimes []*v1alpha1.AgentRuntime, notes []string, err error) {
+func ReadRuntimes(path string, given Given) (runtimes []Runtime, notes []string, err error) {
 	file, err := os.Open(path) //nolint:gosec // the user's own
 	if err != nil {
 		return nil, nil, fmt.Errorf("read --file: %w", err)
@@ -47,21 +47,22 @@ func ReadRuntimes(path string, given Given) (runtimes []*v1alpha1.AgentRuntime, 
 		case err != nil:
 			return nil, nil, fmt.Errorf("read --file %s, document %d: %w", path, n, err)
 		}
+		from := fmt.Sprintf("%s, document %d", path, n)
 		agent, said, err := readRuntime(text, given)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s, document %d: %w", path, n, err)
+			return nil, nil, fmt.Errorf("%s: %w", from, err)
 		}
 		if agent == nil {
 			continue
 		}
 		key := agent.Namespace + "/" + agent.Name
 		if first, is := known[key]; is {
-			return nil, nil, fmt.Errorf("%s, document %d: metadata.name is %q, which document %d has already", path, n, agent.Name, first)
+			return nil, nil, fmt.Errorf("%s: metadata.name is %q, which document %d has already", from, agent.Name, first)
 		}
 		known[key] = n
-		runtimes = append(runtimes, agent)
+		runtimes = append(runtimes, Runtime{agent, from})
 		for _, note := range said {
-			notes = append(notes, fmt.Sprintf("%s, document %d: %s", path, n, note))
+			notes = append(notes, from+": "+note)
 		}
 	}
 }

@@ -8,13 +8,15 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/internal/local/kubeapi"
 )
 
 const head = "apiVersion: runtime.agentsession.dev/v1alpha1\nkind: AgentRuntime\nmetadata: {name: one}\n"
 
-func read(t *testing.T, text string, given Given) ([]*v1alpha1.AgentRuntime, []string, error) {
+func read(t *testing.T, text string, given Given) ([]Runtime, []string, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "runtime.yaml")
 	NewWithT(t).Expect(os.WriteFile(path, []byte(text), 0o600)).To(Succeed())
@@ -59,7 +61,7 @@ status: {agentRuntimeVersion: 7}
 	g.Expect([]string{first.Namespace, first.Name, second.Namespace, second.Name}).To(Equal([]string{"default", "one", "team-a", "one"}))
 	g.Expect([]string{string(second.UID), second.ResourceVersion}).To(Equal([]string{"", ""}))
 	g.Expect(second.Status.AgentRuntimeVersion).To(BeZero())
-	adapt(first, []corev1.EnvVar{{Name: "PLAIN", Value: "y"}, {Name: "SECRET", Value: "z"}})
+	adapt(first.AgentRuntime, []corev1.EnvVar{{Name: "PLAIN", Value: "y"}, {Name: "SECRET", Value: "z"}})
 	agent := first.Spec.Template.Spec.Containers[0]
 	g.Expect(agent.Env).To(ConsistOf(corev1.EnvVar{Name: "DOCKER_CONTAINER"}, corev1.EnvVar{Name: "PLAIN", Value: "y"}, corev1.EnvVar{Name: "SECRET", Value: "z"}))
 	g.Expect(agent.EnvFrom).To(BeEmpty())
@@ -94,4 +96,23 @@ func TestReadRuntimesThatCannotBeRun(t *testing.T) {
 			NewWithT(t).Expect(err).To(MatchError(And(ContainSubstring(says), ContainSubstring("runtime.yaml"))))
 		})
 	}
+}
+
+// TestARuntimeThatTheSchemaRefuses is named by its file and document, too.
+func TestARuntimeThatTheSchemaRefuses(t *testing.T) {
+	g := NewWithT(t)
+	second := strings.Replace(head, "one", "two", 1) + "spec: {lifecycleConfiguration: {idleRuntimeSessionTimeout: 5}, template: {spec: {containers: [{name: agent, command: [sh]}]}}}\n"
+	runtimes, _, err := read(t, head+"spec: {template: {spec: {containers: [{name: agent, command: [sh]}]}}}\n---\n"+second, Given{})
+	g.Expect(err).NotTo(HaveOccurred())
+	api, err := kubeapi.Start(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { g.Expect(api.Stop()).To(Succeed()) })
+	p := &platform{Options: Options{Runtimes: runtimes}, api: api}
+	p.client, err = client.NewWithWatch(api.Config(), client.Options{Scheme: controllers.ManagerOptions().Scheme})
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, one := range runtimes {
+		adapt(one.AgentRuntime, nil)
+	}
+	_, err = p.makeRuntimes(t.Context())
+	g.Expect(err).To(MatchError(And(MatchRegexp(`runtime\.yaml, document 2: make the runtime two: `), ContainSubstring("spec.lifecycleConfiguration.idleRuntimeSessionTimeout"))))
 }

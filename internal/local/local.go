@@ -20,7 +20,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
 	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/authn"
@@ -37,7 +36,7 @@ const leaving = 3 * time.Second
 // Options of a platform.
 type Options struct {
 	// Runtimes are the agents, of CommandRuntime or ReadRuntimes.
-	Runtimes []*v1alpha1.AgentRuntime
+	Runtimes []Runtime
 	// Env is put into the environment of all agents.
 	Env []corev1.EnvVar
 	// Code are the files and folders whose changes make another version of the runtimes.
@@ -87,7 +86,7 @@ type platform struct {
 func Run(ctx context.Context, o Options) (err error) {
 	p := &platform{Options: o, ready: make(chan struct{}), teller: &teller{out: o.Out, err: o.Err, json: o.JSON, headless: o.Headless, terminal: o.Terminal}}
 	for _, agent := range p.Runtimes {
-		adapt(agent, o.Env)
+		adapt(agent.AgentRuntime, o.Env)
 	}
 	if len(o.Code) > 0 {
 		if p.code, err = watchCode(o.Code, append(slices.Clone(o.NoCode), o.Kubeconfig), clock.RealClock{}); err != nil {

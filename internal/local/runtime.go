@@ -23,16 +23,23 @@ const PodPort = 28080
 // RuntimeName is the runtime of a command that is run.
 const RuntimeName = "agent"
 
+// Runtime is one that is made at the start.
+type Runtime struct {
+	*v1alpha1.AgentRuntime
+	// From is the file and the document that it was read from; empty if it was not.
+	From string
+}
+
 // CommandRuntime is a runtime whose agent is a command. {port} in it is where the agent is to
 // listen.
-func CommandRuntime(command []string, protocol v1alpha1.ServerProtocol, limits *v1alpha1.LifecycleConfiguration) *v1alpha1.AgentRuntime {
-	return &v1alpha1.AgentRuntime{
+func CommandRuntime(command []string, protocol v1alpha1.ServerProtocol, limits *v1alpha1.LifecycleConfiguration) Runtime {
+	return Runtime{AgentRuntime: &v1alpha1.AgentRuntime{
 		ObjectMeta: metav1.ObjectMeta{Name: RuntimeName, Namespace: kubeapi.Namespace},
 		Spec: v1alpha1.AgentRuntimeSpec{
 			ProtocolConfiguration: v1alpha1.ProtocolConfiguration{ServerProtocol: protocol}, LifecycleConfiguration: limits,
 			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "agent", Command: command}}}},
 		},
-	}
+	}}
 }
 
 // adapt has a runtime's agent be a process of this machine, with env in its environment.
@@ -79,8 +86,12 @@ func (p *platform) makeRuntimes(ctx context.Context) ([]Agent, error) {
 		if err := p.client.Create(ctx, namespace); client.IgnoreAlreadyExists(err) != nil {
 			return nil, fmt.Errorf("make the namespace of the runtime %s: %w", agent.Name, err)
 		}
-		if err := p.client.Create(ctx, agent); err != nil {
-			return nil, fmt.Errorf("make the runtime %s: %w", agent.Name, err)
+		if err := p.client.Create(ctx, agent.AgentRuntime); err != nil {
+			err = fmt.Errorf("make the runtime %s: %w", agent.Name, err)
+			if agent.From != "" {
+				err = fmt.Errorf("%s: %w", agent.From, err)
+			}
+			return nil, err
 		}
 	}
 	events, err := p.client.Watch(ctx, &v1alpha1.AgentRuntimeList{})
@@ -98,7 +109,7 @@ func (p *platform) makeRuntimes(ctx context.Context) ([]Agent, error) {
 		}
 		var all []Agent
 		for _, agent := range p.Runtimes {
-			all = append(all, Agent{agent.Namespace, agent.Name, named[client.ObjectKeyFromObject(agent)]})
+			all = append(all, Agent{agent.Namespace, agent.Name, named[client.ObjectKeyFromObject(agent.AgentRuntime)]})
 		}
 		return all, nil
 	}
