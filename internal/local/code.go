@@ -18,11 +18,6 @@ import (
 )
 
 const (
-	// quiet is how long nothing must change until what has changed is taken: editors and
-	// compilers write several files, and each more than once.
-	quiet = 300 * time.Millisecond
-	// longest is how long that is waited for: an agent may write without a pause.
-	longest = 3 * time.Second
 	// look is how often it is looked whether another folder is in the place of one.
 	look = time.Second
 	// mostFolders are watched: each takes a watch of the kernel.
@@ -49,13 +44,6 @@ type root struct {
 	deep bool        // with all that is below it
 	info os.FileInfo // as it was found
 	lost bool        // it was moved or removed
-}
-
-// change is a file that has changed.
-type change struct {
-	name string // for people
-	path string
-	in   *root // where git may ignore it; nil if it counts in any case
 }
 
 // watchCode watches files and folders, but for some files.
@@ -199,29 +187,6 @@ func (c *code) run(ctx context.Context, changed func(names []string) error, note
 			}
 		}
 	}
-}
-
-// burst are changes that are taken together.
-type burst struct {
-	changes []change
-	clock   clock.Clock
-	timer   clock.Timer // when they are taken
-	last    time.Time   // when they are at the latest
-}
-
-func (b *burst) add(changes []change) {
-	if len(changes) == 0 {
-		return
-	}
-	if len(b.changes) == 0 {
-		b.last = b.clock.Now().Add(longest)
-	}
-	for _, one := range changes {
-		if !slices.Contains(b.changes, one) && len(b.changes) < mostFolders {
-			b.changes = append(b.changes, one)
-		}
-	}
-	b.timer.Reset(min(quiet, b.last.Sub(b.clock.Now())))
 }
 
 // overflown is what has changed when the system told less than there was. Folders may be new.

@@ -2,14 +2,9 @@ package node
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -199,79 +194,6 @@ func (p *process) fixedPort() uint16 {
 		}
 	}
 	return p.contractPort()
-}
-
-// command is the agent's, with what it is to know.
-func (p *process) command(ctx context.Context) (*exec.Cmd, uint16, error) {
-	agent := lifecycle.AgentContainer(p.pod)
-	words := append(append([]string(nil), agent.Command...), agent.Args...)
-	if len(agent.Command) == 0 {
-		return nil, 0, errors.New("the agent's container has no command, and images are not run here")
-	}
-	port, err := p.node.addresses.tell(ctx, p.addr)
-	if err != nil {
-		return nil, 0, err
-	}
-	for i := range words {
-		words[i] = strings.ReplaceAll(words[i], "{port}", strconv.Itoa(int(port)))
-	}
-	env := os.Environ()
-	for _, v := range agent.Env {
-		env = append(env, v.Name+"="+v.Value)
-	}
-	program, err := find(words[0], agent.WorkingDir, env)
-	if err != nil {
-		return nil, 0, err
-	}
-	command := &exec.Cmd{Path: program, Args: words, Dir: agent.WorkingDir, Env: env}
-	if p.temp, err = os.MkdirTemp(p.node.guard.dir, ""); err != nil {
-		return nil, 0, fmt.Errorf("make a directory for temporary files: %w", err)
-	}
-	command.Env = append(command.Env, "PORT="+strconv.Itoa(int(port)), "TMPDIR="+p.temp)
-	if err := p.out.attach(command); err != nil {
-		return nil, 0, fmt.Errorf("make pipes for what it writes: %w", err)
-	}
-	return command, port, nil
-}
-
-// find is the path of a program, as a shell in a folder, with an environment, finds it.
-func find(program, dir string, env []string) (string, error) {
-	if info, err := os.Stat(dir); dir != "" && (err != nil || !info.IsDir()) {
-		return "", fmt.Errorf("the agent's workingDir is %q, which is no folder", dir)
-	}
-	if strings.Contains(program, "/") {
-		return executable(dir, program)
-	}
-	var path string
-	for _, v := range env {
-		if value, is := strings.CutPrefix(v, "PATH="); is {
-			path = value // the last counts
-		}
-	}
-	for _, folder := range filepath.SplitList(path) {
-		if !filepath.IsAbs(folder) {
-			folder = filepath.Join(dir, folder)
-		}
-		if found, err := executable(folder, program); err == nil {
-			return found, nil
-		}
-	}
-	return "", fmt.Errorf("find the command: %q is in no folder of $PATH", program)
-}
-
-// executable is the path of a program, as a folder has it. It is an error if it cannot be run.
-func executable(folder, program string) (string, error) {
-	if !filepath.IsAbs(program) {
-		at, err := filepath.Abs(filepath.Join(folder, program))
-		if err != nil {
-			return "", fmt.Errorf("find the command: %w", err)
-		}
-		program = at
-	}
-	if _, err := exec.LookPath(program); err != nil {
-		return "", fmt.Errorf("find the command: %w", err)
-	}
-	return program, nil
 }
 
 func (p *process) startFailed(err error) corev1.ContainerState {
