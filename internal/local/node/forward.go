@@ -34,20 +34,18 @@ var loopback = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Lo
 // paths are where an agent may listen, and where others look for it.
 type paths struct {
 	pod      netip.Addr
-	reserved *reservation     // where others look for it
-	own      []netip.AddrPort // as it was told
-	fixed    []netip.AddrPort // the contract's port, where nobody else listens
+	reserved *reservation // where others look for it
+	places   []*place     // as it was told, and the contract's port where nobody else listens
 }
 
 // pathsOf is called before the agent is started. fixed is the contract's port.
 func pathsOf(ctx context.Context, pod netip.Addr, reserved *reservation, port, fixed uint16) paths {
 	p := paths{pod: pod, reserved: reserved}
-	for _, addr := range loopback {
-		if at := netip.AddrPortFrom(addr, port); isFree(ctx, at) {
-			p.own = append(p.own, at)
-		}
-		if at := netip.AddrPortFrom(addr, fixed); fixed > 0 && isFree(ctx, at) {
-			p.fixed = append(p.fixed, at)
+	for _, one := range []uint16{port, fixed} {
+		for _, addr := range loopback {
+			if at := netip.AddrPortFrom(addr, one); one > 0 && isFree(ctx, at) {
+				p.places = append(p.places, &place{at: at, told: one == port})
+			}
 		}
 	}
 	return p
@@ -57,14 +55,14 @@ func pathsOf(ctx context.Context, pod netip.Addr, reserved *reservation, port, f
 // reached at the pod's address, until ctx ends. An agent that listens at the contract's port,
 // on all addresses or on loopback, is found there. It is an error if somebody else listens
 // where the agent was told to.
-func (p paths) forward(ctx context.Context, among *addresses, all group) error {
+func (p paths) forward(ctx context.Context, among *addresses, agents group) error {
 	ticker := time.NewTicker(connectPeriod)
 	defer ticker.Stop()
 	for {
-		if agent, err := p.find(ctx, among, all); err != nil {
+		if at, err := p.find(ctx, among, agents); err != nil {
 			return err
-		} else if agent != nil {
-			return p.serve(ctx, agent)
+		} else if at != nil {
+			return p.serve(ctx, at, agents)
 		}
 		select {
 		case <-ctx.Done():
@@ -75,28 +73,22 @@ func (p paths) forward(ctx context.Context, among *addresses, all group) error {
 }
 
 // find looks for the agent; nil if it does not listen yet.
-func (p paths) find(ctx context.Context, among *addresses, all group) (*place, error) {
-	for _, at := range p.own {
-		if !listens(ctx, at) {
+func (p paths) find(ctx context.Context, among *addresses, agents group) (*place, error) {
+	for _, at := range p.places {
+		if !listens(ctx, at.at) {
 			continue
 		}
-		found := &place{at: at, told: true, group: all}
-		if its, err := found.isAgents(); its || err != nil {
-			return found, err
-		}
-	}
-	for _, at := range p.fixed {
-		if !listens(ctx, at) {
-			continue
-		}
-		found := &place{at: at, group: all}
-		if its, err := found.isAgents(); err != nil {
+		its, err := at.isAgents(agents)
+		switch {
+		case err != nil:
 			return nil, err
-		} else if its {
-			return found, among.claim(p.pod, at.Port())
+		case its && at.told:
+			return at, nil
+		case its:
+			return at, among.claim(p.pod, at.at.Port())
 		}
-		// Another program may listen there: the agent has a port of its own.
-		if err := among.look(p.pod, at.Port()); err != nil {
+		// Another program may listen at the contract's port: the agent has one of its own.
+		if err := among.look(p.pod, at.at.Port()); err != nil {
 			return nil, err
 		}
 	}
@@ -104,11 +96,12 @@ func (p paths) find(ctx context.Context, among *addresses, all group) (*place, e
 }
 
 // serve forwards connections to the agent, as long as it is the agent that listens there.
-func (p paths) serve(ctx context.Context, agent *place) error {
+func (p paths) serve(ctx context.Context, to *place, agents group) error {
 	listener, err := p.reserved.listen()
 	if err != nil {
 		return fmt.Errorf("take connections for the agent: %w", err)
 	}
+	defer listener.Close() //nolint:errcheck // it is over
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
@@ -117,6 +110,9 @@ func (p paths) serve(ctx context.Context, agent *place) error {
 		slots <- struct{}{}
 		connection, err := listener.Accept()
 		if why := context.Cause(ctx); why != nil {
+			if err == nil {
+				_ = connection.Close()
+			}
 			if errors.Is(why, context.Canceled) {
 				return nil
 			}
@@ -127,15 +123,15 @@ func (p paths) serve(ctx context.Context, agent *place) error {
 		}
 		go func() {
 			defer func() { <-slots }()
-			its, err := agent.isAgents()
-			if err != nil {
+			its, err := to.isAgents(agents)
+			if errors.Is(err, errStranger) {
 				stop(err)
 			}
-			if !its {
+			if !its { // or nobody knows
 				_ = connection.Close()
 				return
 			}
-			carry(ctx, connection, agent.at)
+			carry(ctx, connection, to.at)
 		}()
 	}
 }

@@ -12,24 +12,29 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/procfs"
 )
 
-// place is where an agent listens.
+// place is where an agent may listen.
 type place struct {
-	at    netip.AddrPort
-	told  bool // nobody else was told to listen there
-	group group
+	at   netip.AddrPort
+	told bool // nobody else was told to listen there
 
-	mu   sync.Mutex
-	last []listening // that were the agent's
+	mu    sync.Mutex
+	last  []listening // that were looked at
+	its   bool        // they were the agent's
+	until time.Time   // when they are looked at again, if they were not
 }
 
-// isAgents tells whether it is the agent that listens there now. It is an error if that is a
+// doubted is how long another's socket is left alone: to look at all processes takes a while.
+const doubted = time.Second
+
+// isAgents tells whether it is an agent that listens there now. It is an error if that is a
 // program of another user, where the agent was told to listen. Where the system does not tell
 // who listens, it is the agent.
-func (p *place) isAgents() (bool, error) {
+func (p *place) isAgents(agents group) (bool, error) {
 	sockets, err := listeningAt(p.at)
 	if errors.Is(err, errUntold) {
 		return true, nil
@@ -38,22 +43,17 @@ func (p *place) isAgents() (bool, error) {
 		return false, err
 	}
 	p.mu.Lock()
-	same := slices.Equal(sockets, p.last)
-	p.mu.Unlock()
-	if same {
-		return true, nil
+	defer p.mu.Unlock()
+	if slices.Equal(sockets, p.last) && (p.its || time.Now().Before(p.until)) {
+		return p.its, nil
 	}
-	agents, err := familyOf(p.group)
+	its, err := familyOf(agents)
 	if err != nil {
 		return false, err
 	}
-	its, err := p.judge(sockets, agents)
-	if its {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.last = sockets
-	}
-	return its, err
+	p.last, p.until = sockets, time.Now().Add(doubted)
+	p.its, err = p.judge(sockets, its)
+	return p.its, err
 }
 
 // judge tells whether sockets are the agent's. Where only it was told to listen, those of this
@@ -66,10 +66,13 @@ func (p *place) judge(sockets []listening, agents *family) (bool, error) {
 		return false, nil
 	}
 	if i := slices.IndexFunc(sockets, isStrangers); i >= 0 {
-		return false, fmt.Errorf("a program of another user (uid %d) listens at %s, where the session's agent was told to listen. It is not taken for the agent; the session's next start has another port", sockets[i].uid, p.at)
+		return false, fmt.Errorf("%w (uid %d) listens at %s, where the session's agent was told to listen. It is not taken for the agent; the session's next start has another port", errStranger, sockets[i].uid, p.at)
 	}
 	return true, nil
 }
+
+// errStranger is who listens in an agent's place.
+var errStranger = errors.New("a program of another user")
 
 // isStrangers tells whether a socket is neither this user's nor root's.
 func isStrangers(s listening) bool { return s.uid != 0 && s.uid != uint64(os.Geteuid()) } //nolint:gosec // never negative here
@@ -125,7 +128,7 @@ func readListening(table string, port uint16, found map[string][]listening) erro
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && strings.HasSuffix(table, "6"):
 		return nil // no IPv6
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return errUntold
 	case err != nil:
 		return fmt.Errorf("look who listens: %w", err)
