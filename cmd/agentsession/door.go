@@ -9,8 +9,10 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"slices"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,14 +35,20 @@ type door struct {
 	url string
 	// way has the user's credentials.
 	way http.RoundTripper
-	// known tells whether a request had any.
-	known bool
+	// laptop tells that it is that of agentsession local, which knows nobody by a token.
+	laptop bool
+	// key is the access key of the environment.
+	key aws.Credentials
+	// known tells whether the last request had credentials, and signed whether they were a
+	// signature by that key.
+	known, signed bool
 }
 
 // open reaches the cluster's gateway: the one that is given, the one that the kubeconfig
 // names, or one of its pods.
 func (c *cluster) open(ctx context.Context, given string) (*door, error) {
-	d := &door{url: cmp.Or(given, c.gateway)}
+	d := &door{url: cmp.Or(given, c.gateway), key: accessKey()}
+	d.laptop = c.gateway != "" && d.url == c.gateway
 	if user := c.own.Impersonate.UserName; user != "" {
 		return nil, fmt.Errorf("--as is %q: a gateway knows its callers by their own tokens; give that of the user by --token", user)
 	}
@@ -57,8 +65,9 @@ func (c *cluster) open(ctx context.Context, given string) (*door, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is documented
 	transport.DisableCompression = true                          // which would hold back what comes in pieces
 	bare := roundTripper(func(r *http.Request) (*http.Response, error) {
-		if d.known = r.Header.Get("Authorization") != ""; d.known && !private(r.URL) {
-			return nil, fmt.Errorf("your token would go to %s unencrypted: give --gateway a URL with https, or leave it out to go through the API server", r.URL.Host)
+		r, err := d.identify(r)
+		if err != nil {
+			return nil, err
 		}
 		return transport.RoundTrip(r)
 	})
@@ -67,6 +76,43 @@ func (c *cluster) open(ctx context.Context, given string) (*door, error) {
 		return nil, fmt.Errorf("take your credentials from the kubeconfig: %w", err)
 	}
 	return d, nil
+}
+
+// identify has a request say who calls: by the token that it has, or by a signature with the
+// access key. The key goes before the token where it is meant for this gateway.
+func (d *door) identify(r *http.Request) (*http.Request, error) {
+	d.known = r.Header.Get("Authorization") != ""
+	d.signed = missingKey(d.key) == "" && (!d.known || d.laptop || d.url == os.Getenv(envEndpoint))
+	what := "token"
+	if d.signed {
+		d.known, what = true, "signature"
+	}
+	if d.known && !private(r.URL) {
+		return nil, fmt.Errorf("your %s would go to %s unencrypted: give --gateway a URL with https, or leave it out to go through the API server", what, r.URL.Host)
+	}
+	if d.signed {
+		return signed(r, d.key)
+	}
+	return r, nil
+}
+
+// notLetIn says what to do of a call that the gateway did not let in; empty if nobody knows.
+func (d *door) notLetIn() string {
+	lacks := missingKey(d.key)
+	switch {
+	case d.signed:
+		text := fmt.Sprintf("The call was signed with the access key %s of %s", d.key.AccessKeyID, envKeyID)
+		if d.laptop {
+			text += fmt.Sprintf(": each run of `%s local --auth %s` has another, which it prints at its start", program, authSigV4)
+		}
+		return text
+	case d.laptop:
+		return fmt.Sprintf("The call was not signed, for want of %s: `%s local --auth %s` prints at its start what to export", lacks, program, authSigV4)
+	case !d.known:
+		return fmt.Sprintf("Your kubeconfig has no token by which the gateway could know you: give one, as by --token \"$(kubectl create token SERVICEACCOUNT)\", "+
+			"or an access key of the gateway by %s and %s", envKeyID, envSecret)
+	}
+	return ""
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)

@@ -44,7 +44,8 @@ func (t *connection) newInvoke() *cobra.Command {
 		Long: "Ask an agent something, and show its answer as it comes.\n\n" +
 			"A runtime, and a session that was made by a call, are called through the gateway, which starts or wakes the session: at --gateway, " +
 			"where the kubeconfig of `" + program + " local` says, or through the API server at one of its pods in namespace " + platformNamespace + ". " +
-			"The gateway knows you by the token of your kubeconfig, or of --token. " +
+			"The gateway knows you by the token of your kubeconfig, or of --token; or by the access key of AWS's environment variables " + envKeyID + " and " + envSecret + ", " +
+			"with which the call is signed where there is no token, where the gateway is that of `" + program + " local`, and where " + envEndpoint + " names it. " +
 			"Any other session is called at its pod, through the API server: no gateway counts the call, so a session may be taken for idle meanwhile " +
 			"whose agent does not say HealthyBusy.\n\n" +
 			"A name is a session's, or else a runtime's; session/NAME and runtime/NAME say which.",
@@ -195,8 +196,10 @@ func (v *invocation) callRuntime(ctx context.Context, name, qualifier, sessionID
 		say(v.err, "session id: "+printable(id))
 	}
 	err = v.show("the gateway", answer)
-	if (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden) && !d.known {
-		err = fmt.Errorf("%w. Your kubeconfig has no token by which the gateway could know you: give one, as by --token \"$(kubectl create token SERVICEACCOUNT)\"", err)
+	if answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden {
+		if more := d.notLetIn(); more != "" {
+			err = fmt.Errorf("%w. %s", err, more)
+		}
 	}
 	return err
 }

@@ -166,6 +166,43 @@ func TestAnAnswerIsShownAsItComes(t *testing.T) {
 		HaveKeyWithValue("Content-Type", []string{"application/yaml"}), HaveKeyWithValue("Accept", []string{"text/plain"}), HaveKeyWithValue("Authorization", []string{"Bearer mine"})))
 }
 
+// TestByWhatTheGatewayKnowsWhoCalls: a token goes before an access key, unless that is for this
+// gateway; and neither goes unencrypted.
+func TestByWhatTheGatewayKnowsWhoCalls(t *testing.T) {
+	d := newDesk(t)
+	var got string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got, _, _ = strings.Cut(r.Header.Get("Authorization"), " ")
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	t.Cleanup(server.Close)
+	const token, noToken = "--token mine", "--server http://127.0.0.1:1"
+	for name, row := range map[string]struct {
+		flag, key, endpoint string
+		scheme, says        string
+	}{
+		"a token":                      {flag: token, scheme: "Bearer"},
+		"a token and some key":         {flag: token, key: "AKID", endpoint: "https://elsewhere", scheme: "Bearer"},
+		"a token, and a key for it":    {flag: token, key: "AKID", endpoint: server.URL, scheme: "AWS4-HMAC-SHA256", says: "signed with the access key AKID of AWS_ACCESS_KEY_ID"},
+		"a key":                        {flag: noToken, key: "AKID", scheme: "AWS4-HMAC-SHA256", says: "signed with the access key AKID"},
+		"nothing by which he is known": {flag: noToken, says: "or an access key of the gateway by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			t.Setenv(envKeyID, row.key)
+			t.Setenv(envSecret, row.key)
+			t.Setenv(envEndpoint, row.endpoint)
+			_, _, err := d.run(append([]string{"invoke", "runtime/echo", "--payload", "{}", "--gateway", server.URL}, strings.Fields(row.flag)...)...)
+			g.Expect(err).To(MatchError(And(HavePrefix("the gateway answered 403"), ContainSubstring(row.says))))
+			g.Expect(got).To(Equal(row.scheme))
+		})
+	}
+	t.Setenv(envKeyID, "AKID")
+	t.Setenv(envSecret, "secret")
+	_, _, err := d.run("invoke", "runtime/echo", "--payload", "{}", "--gateway", "http://x.example", "--server", "http://127.0.0.1:1")
+	d.Expect(err).To(MatchError(ContainSubstring("your signature would go to x.example unencrypted")))
+}
+
 // TestAnAnswerThatIsCut is an error, and so is one that leads elsewhere.
 func TestAnAnswerThatIsCut(t *testing.T) {
 	d := newDesk(t)

@@ -466,6 +466,34 @@ func TestSignedCalls(t *testing.T) {
 	l.Expect(code).To(Equal(http.StatusForbidden))
 	l.sign = with(l.first.SecretAccessKey)
 	l.Expect(l.call("signed", "").Calls).To(Equal(1))
+	l.invokes(t)
+}
+
+// invokes calls with the tool itself, which signs with the key of the environment.
+func (l *tool) invokes(t *testing.T) {
+	t.Helper()
+	d := &desk{WithT: l.WithT, t: t, kubeconfig: l.kubeconfig}
+	invoke := func(env map[string]string) (string, error) {
+		for _, name := range []string{envKeyID, envSecret, envToken, envEndpoint} {
+			t.Setenv(name, env[name])
+		}
+		out, _, err := d.run("invoke", "agent", "--session-id", id("signed"), "--payload", "{}")
+		return out, err
+	}
+	for _, row := range []struct {
+		env  map[string]string
+		says string
+	}{
+		{nil, "The call was not signed, for want of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: `agentsession local --auth sigv4` prints at its start what to export"},
+		{map[string]string{envKeyID: l.first.AccessKeyID}, "The call was not signed, for want of AWS_SECRET_ACCESS_KEY:"},
+		{map[string]string{envKeyID: "AKIDEXAMPLE", envSecret: "x"}, "signed with the access key AKIDEXAMPLE of AWS_ACCESS_KEY_ID: each run of `agentsession local --auth sigv4` has another"},
+	} {
+		_, err := invoke(row.env)
+		l.Expect(err).To(MatchError(And(HavePrefix("the gateway answered 403 Forbidden AccessDeniedException"), ContainSubstring(row.says))))
+	}
+	out, err := invoke(map[string]string{envKeyID: l.first.AccessKeyID, envSecret: l.first.SecretAccessKey, envToken: "of another key"})
+	l.Expect(err).NotTo(HaveOccurred())
+	l.Expect(out).To(ContainSubstring(`"calls":2`))
 }
 
 // TestBadFlags are refused with a sentence, before anything is started.
