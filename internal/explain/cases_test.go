@@ -321,9 +321,23 @@ func sessions() map[string]explain.Known {
 	for name, s := range known {
 		all[name] = explain.Known{Session: s, Tools: tools}
 	}
+	fresh := session("Starting", starts(4*time.Second), with(ready("Starting", "The pod was made; the agent's container has not started yet.")))
+	all["starting-its-agent-runs"] = explain.Known{Session: fresh, Tools: tools, Pod: podOf(fresh, "n1", corev1.ContainerStatus{
+		Name: "agent", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: ago(3 * time.Second)}},
+	})}
+	all["starting-a-moment-ago"] = explain.Known{Session: fresh, Tools: tools, Pod: podOf(fresh, "")}
+	old := session("Starting", starts(time.Minute), with(ready("Starting", "The pod was made; the agent's container has not started yet.")))
+	all["starting-without-a-scheduler"] = explain.Known{Session: old, Tools: tools, Pod: podOf(old, "")}
 	all["long-life"] = longLife()
 	all["hostile"] = hostile()
 	return all
+}
+
+// podOf is the pod of a session's compute.
+func podOf(s *v1alpha1.AgentSession, node string, containers ...corev1.ContainerStatus) *corev1.Pod {
+	pod := &corev1.Pod{Spec: corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "agent"}}}, Status: corev1.PodStatus{ContainerStatuses: containers}}
+	pod.Name, pod.UID, pod.CreationTimestamp = s.Status.Pod.Name, s.Status.Pod.UID, s.Status.Pod.CreatedAt
+	return pod
 }
 
 // longLife has more moments than a time line shows, and Events of all kinds.

@@ -170,6 +170,18 @@ func TestSentencesAndRows(t *testing.T) {
 	g.Expect(text).To(Equal(string(want)))
 }
 
+// TestAStartThatGoesWell sounds like none that fails, nor does it blame anybody who has had no
+// time yet.
+func TestAStartThatGoesWell(t *testing.T) {
+	g := NewWithT(t)
+	for name, by := range map[string]string{"starting-its-agent-runs": "03:01:57", "starting-a-moment-ago": "03:11:56"} {
+		text, row := texts()[name], explain.RowOf(now, sessions()[name].Session)
+		g.Expect(strings.Join(strings.Fields(text), " ")).To(And(ContainSubstring("It has been starting for 4 s, and must be ready by "+by+": "), Not(ContainSubstring("scheduler")), Not(ContainSubstring("Failed"))))
+		g.Expect(row).To(And(HaveField("Next", "must be ready in 11m"), HaveField("Why", "-"), HaveField("Alarming", false)))
+	}
+	g.Expect(texts()["starting-without-a-scheduler"]).To(ContainSubstring("No scheduler has looked at its pod."))
+}
+
 // TestBusyFor: of those that work by their agent's word only.
 func TestBusyFor(t *testing.T) {
 	g := NewWithT(t)

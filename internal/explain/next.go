@@ -34,23 +34,6 @@ func (l *life) next() []string {
 	return []string{"The operator looks at it, and starts it if spec.desiredState is Running."}
 }
 
-func (l *life) nextOfStart() []string {
-	c, asked := troubled(l.status), l.asked()
-	switch {
-	case asked != "":
-		return []string{asked}
-	case c != nil && lifecycle.Refuses(c.Reason) && l.status.Pod == nil:
-		return []string{"It is tried again, ever more slowly, for as long as it takes: a start that is refused has no limit."}
-	case l.status.NextStop == nil && l.status.Pod != nil:
-		return []string{fmt.Sprintf("Its agent's container has until %s to start: %s after the creation of its pod (provisioningTimeoutSeconds). Then the agent has %s to answer its first ping.",
-			clock(l.now, l.status.Pod.CreatedAt.Add(l.policy.Provisioning)), span(l.policy.Provisioning), span(l.policy.StartTimeout))}
-	case l.status.NextStop == nil:
-		return []string{"The operator makes its pod."}
-	}
-	lines := []string{"It is Idle, or Active, as soon as its agent answers a ping."}
-	return append(lines, "If it does not: "+l.foreseen())
-}
-
 // foreseen is the next stop.
 func (l *life) foreseen() string {
 	stop := l.status.NextStop

@@ -62,6 +62,8 @@ func nextOf(now time.Time, session *v1alpha1.AgentSession) string {
 		return "deletion is due"
 	case s.NextStop == nil:
 		return none
+	case goesWell(now, session):
+		return "must be ready in " + brief(readyBy(session).Sub(now))
 	}
 	if left := s.NextStop.At.Sub(now); left > 0 {
 		return fmt.Sprintf("%s in %s", s.NextStop.Reason, brief(left))

@@ -39,17 +39,18 @@ type life struct {
 	phase  lifecycle.Phase
 }
 
+func policyOf(session *v1alpha1.AgentSession) lifecycle.Policy {
+	spec := lifecycle.Govern(session.Spec, session.Status.Runtime)
+	return lifecycle.PolicyOf(&spec, int(max(session.Status.TimeScale, 1)))
+}
+
 // mergedAfter is how far a state and the answer that it rests on may be apart: reports of
 // changes that follow each other closely are merged.
 const mergedAfter = 10 * time.Second
 
 // Session explains a session.
 func Session(now time.Time, k Known) Story {
-	spec := lifecycle.Govern(k.Session.Spec, k.Session.Status.Runtime)
-	l := life{
-		Known: k, now: now, status: &k.Session.Status, phase: lifecycle.PhaseOf(k.Session),
-		policy: lifecycle.PolicyOf(&spec, int(max(k.Session.Status.TimeScale, 1))),
-	}
+	l := life{Known: k, now: now, status: &k.Session.Status, phase: lifecycle.PhaseOf(k.Session), policy: policyOf(k.Session)}
 	return Story{
 		Title: fmt.Sprintf("AgentSession %s in %s, at %s", k.Session.Name, k.Session.Namespace, now.Format("2006-01-02 15:04:05 MST")),
 		Chapters: []Chapter{
@@ -113,20 +114,6 @@ func (l *life) is() (lines []string) {
 		lines = append(lines, "Not all of it can be read: "+said(l.Session.Unreadable))
 	}
 	return append(lines, l.compute()...)
-}
-
-func (l *life) starting() []string {
-	first := fmt.Sprintf("It is Starting since %s: activation %d. It is that until its agent answers its first ping.", past(l.now, since(l.Session)), l.status.Activation)
-	c := find(l.status.Conditions, v1alpha1.ConditionReady)
-	switch {
-	case c == nil:
-		return []string{first}
-	case lifecycle.Hinders(c.Reason):
-		return []string{first, fmt.Sprintf("It cannot start (%s): %s", c.Reason, said(c.Message))}
-	case troubled(l.status) != nil:
-		return []string{first, fmt.Sprintf("Something keeps it (%s): %s", c.Reason, said(c.Message))}
-	}
-	return []string{first, said(c.Message)}
 }
 
 func (l *life) active() (lines []string) {

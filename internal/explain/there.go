@@ -17,7 +17,7 @@ func (l *life) there() (lines []string) {
 	lines = append(lines, l.thereOfPings()...)
 	switch l.status.State {
 	case v1alpha1.StateStarting:
-		if l.isNext(v1alpha1.StopStartFailed) {
+		if l.isNext(v1alpha1.StopStartFailed) && l.agentStarted().IsZero() {
 			lines = append(lines, "- "+laws[v1alpha1.StopStartFailed].there)
 		}
 	case v1alpha1.StateActive, v1alpha1.StateIdle:

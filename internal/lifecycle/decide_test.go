@@ -245,6 +245,8 @@ func TestWhatKeepsASessionFromBeingReady(t *testing.T) {
 		"a session that has started": {at(40), nil, "", "", healthy.Add(15 * time.Minute)},
 		"one whose start is known":   {at(40), []func(*lifecycle.Facts){begun(at(20))}, "", "", healthy.Add(15 * time.Minute)},
 		"its pod waits":              {at(40), []func(*lifecycle.Facts){starting, begun(zero), unscheduled}, v1alpha1.ReasonUnschedulable, "not started yet: no node takes the pod", at(600)},
+		"its pod was just made":      {at(9), []func(*lifecycle.Facts){starting, begun(zero), waiting("", "no scheduler has looked at the pod")}, "", "The pod was made; the agent's container has not started yet", at(600)},
+		"nobody looks at it":         {at(10), []func(*lifecycle.Facts){starting, begun(zero), waiting("", "no scheduler has looked at the pod")}, "", "not started yet: no scheduler has looked at the pod", at(600)},
 		"nobody knows why":           {at(40), []func(*lifecycle.Facts){starting, begun(zero)}, "", "not started yet: the pod does not say why", at(600)},
 		"an agent that is slow":      {at(49), []func(*lifecycle.Facts){starting, begun(at(20)), failing(3, at(30)), unscheduled}, "", "not healthy yet: connection refused", at(50)},
 		"an agent that is too slow":  {at(50), []func(*lifecycle.Facts){starting, begun(at(20)), failing(3, at(30))}, v1alpha1.ReasonNoGoodAnswer, "not healthy yet: connection refused", at(140)},

@@ -92,6 +92,8 @@ func (f Facts) wait(now time.Time) Wait {
 			"and is not stopped for that: most agents were silent at the same time, so the fault may be the network's", f.Policy.FailureThreshold)}
 	case !f.starting():
 		return Wait{}
+	case started.IsZero() && f.Compute.Wait.Reason == "" && now.Before(f.Compute.CreatedAt.Add(f.Policy.Tell)):
+		return Wait{Message: "The pod was made; the agent's container has not started yet"} // who has to act has had no time to
 	case started.IsZero():
 		wait := f.Compute.Wait
 		wait.Message = "The agent's container has not started yet: " + f.provisioning()
