@@ -111,6 +111,7 @@ func (t *connection) connect(command *cobra.Command) (*cluster, error) {
 	if c.gateway, err = t.gateway(loader); err != nil {
 		return nil, err
 	}
+	c.tools.Laptop = c.gateway != "" && c.onThisMachine()
 	c.config = limited(t.listen(config, c), limit)
 	scheme := runtime.NewScheme()
 	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {

@@ -67,7 +67,7 @@ func agentPath(session *v1alpha1.AgentSession) string {
 // reach returns where a port of a pod is reached from this machine, until ctx ends: on the
 // platform on a laptop, of which the kubeconfig tells, at its own address.
 func (c *cluster) reach(ctx context.Context, pod *corev1.Pod, port int32) (netip.AddrPort, error) {
-	if ip, err := netip.ParseAddr(pod.Status.PodIP); err == nil && ip.IsLoopback() && c.gateway != "" && c.onThisMachine() {
+	if ip, err := netip.ParseAddr(pod.Status.PodIP); err == nil && ip.IsLoopback() && c.tools.Laptop {
 		return netip.AddrPortFrom(ip, uint16(port)), nil //nolint:gosec // the schema bounds it
 	}
 	at, err := c.forward(ctx, pod, uint16(port)) //nolint:gosec // as above

@@ -47,12 +47,12 @@ func (e *explainer) describe(ctx context.Context, given string) error {
 	}
 	f, err := e.get(ctx, name)
 	if apierrors.IsNotFound(err) {
-		return e.missing(name, err)
+		return e.missing(ctx, name, err)
 	} else if err != nil {
 		return e.inWords(err)
 	}
 	e.next()
-	describe(e.out, e.now(), f.AgentSession, e.events(ctx, "AgentSession", name, f.UID))
+	describe(e.out, e.now(), f.AgentSession, e.events(ctx, "AgentSession", f.Name, f.UID))
 	return nil
 }
 

@@ -48,7 +48,7 @@ type door struct {
 // names, or one of its pods.
 func (c *cluster) open(ctx context.Context, given string) (*door, error) {
 	d := &door{url: cmp.Or(given, c.gateway), key: accessKey()}
-	d.laptop = c.gateway != "" && d.url == c.gateway
+	d.laptop = c.tools.Laptop && d.url == c.gateway
 	if user := c.own.Impersonate.UserName; user != "" {
 		return nil, fmt.Errorf("--as is %q: a gateway knows its callers by their own tokens; give that of the user by --token", user)
 	}

@@ -20,7 +20,7 @@ import (
 
 func (t *connection) newExplain() *cobra.Command {
 	return &cobra.Command{
-		Use:   "explain NAME... | runtime/NAME...",
+		Use:   "explain NAME|SESSION-ID... | runtime/NAME...",
 		Short: "Tell in sentences what a session is, why, and what comes next",
 		Long: "Tell in sentences what state a session is in and by which rule, what happened before, what comes next and when, " +
 			"what would change that, what AgentCore would do differently, and what to type next. Of a session that is gone its Events tell; " +
@@ -88,7 +88,7 @@ func (e *explainer) session(ctx context.Context, name string) error {
 	} else if err != nil {
 		return e.inWords(err)
 	}
-	k := explain.Known{Session: f.AgentSession, Tools: e.tools, Events: e.events(ctx, "AgentSession", name, f.UID)}
+	k := explain.Known{Session: f.AgentSession, Tools: e.tools, Events: e.events(ctx, "AgentSession", f.Name, f.UID)}
 	if pod := f.Status.Pod; pod != nil {
 		k.Pod = &corev1.Pod{}
 		if err := e.Get(ctx, client.ObjectKey{Namespace: f.Namespace, Name: pod.Name}, k.Pod); err != nil {
@@ -106,6 +106,9 @@ func (e *explainer) gone(ctx context.Context, name string, err error) error {
 		return words
 	}
 	events := e.events(ctx, "AgentSession", name, "")
+	if len(events) == 0 && e.isRuntime(ctx, name) {
+		return e.missing(ctx, name, err)
+	}
 	e.tell(explain.Gone(e.now(), e.namespace, name, events, e.tools))
 	if len(events) == 0 {
 		return fmt.Errorf("there is no AgentSession %q in namespace %s", lifecycle.Printable(name), e.namespace)

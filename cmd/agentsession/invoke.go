@@ -150,14 +150,9 @@ func (v *invocation) call(ctx context.Context, given string) error {
 	case !typed && (apierrors.IsForbidden(err) || v.isMissing(err)): // who may invoke only may read nothing
 		return v.callRuntime(ctx, name, "", v.sessionID)
 	case apierrors.IsNotFound(err):
-		return v.missing(name, err)
+		return v.missing(ctx, name, err)
 	}
 	return v.inWords(err)
-}
-
-// isMissing tells whether an object is not there, while its kind is.
-func (c *cluster) isMissing(err error) bool {
-	return apierrors.IsNotFound(err) && c.inWords(err) == err //nolint:errorlint // the same error, not one like it
 }
 
 func (v *invocation) callSession(ctx context.Context, f found) error {

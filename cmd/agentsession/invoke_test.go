@@ -129,7 +129,10 @@ func TestTasksOfWhoDoesNotTell(t *testing.T) {
 	var list v1alpha1.AgentSessionList
 	l.Expect(l.sessions.List(t.Context(), &list)).To(Succeed())
 	d := &desk{WithT: NewWithT(t), t: t, kubeconfig: l.kubeconfig}
-	_, _, err := d.run("tasks", list.Items[0].Name)
+	out, _, err := d.run("explain", id("silent"))
+	d.Expect(err).NotTo(HaveOccurred())
+	d.Expect(out).To(And(ContainSubstring("What its agent writes is in the output of `agentsession local`"), Not(ContainSubstring("    kubectl --"))))
+	_, _, err = d.run("tasks", list.Items[0].Name)
 	d.Expect(err).To(MatchError(MatchRegexp(`does not tell its tasks: .* \(GET /tasks: answered 404\)$`)))
 }
 

@@ -169,7 +169,7 @@ func (l *linter) watch(ctx context.Context, o lint.Options) (*lint.Observation, 
 func (l *linter) session(ctx context.Context, c *cluster, name string) (string, *lint.Observation, error) {
 	f, err := c.get(ctx, name)
 	if apierrors.IsNotFound(err) {
-		return "", nil, c.missing(name, err)
+		return "", nil, c.missing(ctx, name, err)
 	} else if err != nil {
 		return "", nil, c.inWords(err)
 	}

@@ -62,7 +62,7 @@ func (t *connection) newLogs() *cobra.Command {
 func (l *logs) show(ctx context.Context, name string) error {
 	f, err := l.get(ctx, name)
 	if apierrors.IsNotFound(err) {
-		return l.missing(name, err)
+		return l.missing(ctx, name, err)
 	} else if err != nil {
 		return l.inWords(err)
 	}

@@ -210,31 +210,14 @@ func (c *cluster) findNamed(ctx context.Context, s *selection) (all []found, err
 		f, err := c.get(ctx, name)
 		switch {
 		case apierrors.IsNotFound(err):
-			missing = append(missing, c.missing(name, err))
+			missing = append(missing, c.missing(ctx, name, err))
 		case err != nil:
 			return nil, c.inWords(err)
-		case s.has(c.now(), f.AgentSession):
+		case s.has(c.now(), f.AgentSession) && !slices.ContainsFunc(all, func(one found) bool { return one.UID == f.UID }):
 			all = append(all, f)
 		}
 	}
 	return all, errors.Join(missing...)
-}
-
-func (c *cluster) get(ctx context.Context, name string) (found, error) {
-	raw := &unstructured.Unstructured{}
-	raw.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("AgentSession"))
-	if err := c.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: name}, raw); err != nil {
-		return found{}, err //nolint:wrapcheck // the caller's words
-	}
-	return foundOf(raw)
-}
-
-// missing says that there is no session of a name, or no such kind.
-func (c *cluster) missing(name string, err error) error {
-	if words := c.inWords(err); words != err { //nolint:errorlint // the same error, not one like it
-		return words
-	}
-	return fmt.Errorf("there is no AgentSession %q in namespace %s; `%s explain %s -n %s` tells what its Events say", name, c.namespace, c.tools.Self, quoted(name), c.namespace)
 }
 
 // complete offers names of sessions.

@@ -54,7 +54,7 @@ func (k *tasker) show(ctx context.Context, given string) error {
 	}
 	f, err := k.get(ctx, name)
 	if apierrors.IsNotFound(err) {
-		return k.missing(name, err)
+		return k.missing(ctx, name, err)
 	} else if err != nil {
 		return k.inWords(err)
 	}
@@ -64,16 +64,16 @@ func (k *tasker) show(ctx context.Context, given string) error {
 	}
 	switch unnamed := tasks.ActiveCount - len(tasks.RunningJobs); {
 	case tasks.ActiveCount < 0:
-		return fmt.Errorf("the agent of AgentSession %q says that it has %d tasks", name, tasks.ActiveCount)
+		return fmt.Errorf("the agent of AgentSession %q says that it has %d tasks", f.Name, tasks.ActiveCount)
 	case unnamed > 0:
-		say(k.err, fmt.Sprintf("AgentSession %q has %d tasks that its agent does not name.", name, unnamed))
+		say(k.err, fmt.Sprintf("AgentSession %q has %d tasks that its agent does not name.", f.Name, unnamed))
 	case len(tasks.RunningJobs) == 0:
-		say(k.err, fmt.Sprintf("No tasks run in AgentSession %q.", name))
+		say(k.err, fmt.Sprintf("No tasks run in AgentSession %q.", f.Name))
 	}
 	if len(tasks.RunningJobs) == 0 {
 		return nil
 	}
-	say(k.out, table(taskRows(name, tasks.RunningJobs), paintFor(k.out))...)
+	say(k.out, table(taskRows(f.Name, tasks.RunningJobs), paintFor(k.out))...)
 	return nil
 }
 

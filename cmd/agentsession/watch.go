@@ -214,7 +214,7 @@ func (w *watcher) takeAll(all []found) {
 func (w *watcher) missing() []string {
 	names := slices.Clone(w.names)
 	for _, session := range w.known {
-		names = slices.DeleteFunc(names, func(name string) bool { return name == session.Name })
+		names = slices.DeleteFunc(names, func(name string) bool { return means(name, session) })
 	}
 	return names
 }
@@ -225,7 +225,8 @@ func (w *watcher) none(name string) string {
 
 // take takes a change in.
 func (w *watcher) take(kind watch.EventType, session *v1alpha1.AgentSession) {
-	if len(w.names) > 0 && !slices.Contains(w.names, session.Name) {
+	meant := func(name string) bool { return means(name, session) }
+	if len(w.names) > 0 && !slices.ContainsFunc(w.names, meant) {
 		return
 	}
 	if kind != watch.Deleted {

@@ -326,6 +326,11 @@ func sessions() map[string]explain.Known {
 		Name: "agent", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: ago(3 * time.Second)}},
 	})}
 	all["starting-a-moment-ago"] = explain.Known{Session: fresh, Tools: tools, Pod: podOf(fresh, "")}
+	laptop := tools
+	laptop.Laptop = true
+	for name, s := range map[string]*v1alpha1.AgentSession{"new": known["new"], "starting": fresh, "busy": known["state-Active"], "stopped": known["state-Stopped"]} {
+		all["laptop-"+name] = explain.Known{Session: s, Tools: laptop}
+	}
 	old := session("Starting", starts(time.Minute), with(ready("Starting", "The pod was made; the agent's container has not started yet.")))
 	all["starting-without-a-scheduler"] = explain.Known{Session: old, Tools: tools, Pod: podOf(old, "")}
 	all["long-life"] = longLife()

@@ -15,16 +15,24 @@ func isName(name string) bool {
 		!strings.ContainsFunc(name, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '.' })
 }
 
-// names are those of the compute's pod and of the runtime; empty where there is none, or none
-// that may stand in a command.
+// names are those of the compute's pod, of which kubectl shows logs and Events, and of the runtime;
+// empty where there is none, or none that may stand in a command.
 func (l *life) names() (pod, agent string) {
-	if l.status.Pod != nil && isName(l.status.Pod.Name) {
+	if l.status.Pod != nil && !l.Tools.Laptop && isName(l.status.Pod.Name) {
 		pod = l.status.Pod.Name
 	}
 	if ref := l.Session.Spec.RuntimeRef; ref != nil && isName(ref.Name) {
 		agent = ref.Name
 	}
 	return pod, agent
+}
+
+// output says where on a laptop is what the agent writes.
+func (l *life) output() []string {
+	if !l.Tools.Laptop || l.status.Pod == nil {
+		return nil
+	}
+	return []string{"What its agent writes is in the output of `agentsession local`, with the session before each line."}
 }
 
 // commands are what is of use now.
@@ -36,7 +44,9 @@ func (l *life) commands() (list []Command) {
 	pod, agent := l.names()
 	switch l.status.State {
 	case "":
-		add("see whether an operator runs", "%s get pods -n agentsession-system", l.Tools.Kubectl)
+		if !l.Tools.Laptop {
+			add("see whether an operator runs", "%s get pods -n agentsession-system", l.Tools.Kubectl)
+		}
 	case v1alpha1.StateStarting:
 		if pod != "" {
 			add("see what its pod waits for", "%s events -n %s --for pod/%s", l.Tools.Kubectl, l.Session.Namespace, pod)

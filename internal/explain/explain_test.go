@@ -182,6 +182,20 @@ func TestAStartThatGoesWell(t *testing.T) {
 	g.Expect(texts()["starting-without-a-scheduler"]).To(ContainSubstring("No scheduler has looked at its pod."))
 }
 
+// TestOnALaptop: nothing is suggested that is not there.
+func TestOnALaptop(t *testing.T) {
+	g := NewWithT(t)
+	for name, text := range texts() {
+		if strings.HasPrefix(name, "laptop-") {
+			g.Expect(text).To(And(ContainSubstring("    kubectl agentsession "), Not(MatchRegexp(`(?m)^    kubectl (logs|events|get) `))), name)
+		}
+	}
+	g.Expect(texts()["laptop-busy"]).To(ContainSubstring("What its agent writes is in the output of `agentsession local`"))
+	old := sessions()["starting-without-a-scheduler"]
+	old.Tools.Laptop = true
+	g.Expect(explain.Session(now, old).String()).NotTo(ContainSubstring("scheduler"))
+}
+
 // TestBusyFor: of those that work by their agent's word only.
 func TestBusyFor(t *testing.T) {
 	g := NewWithT(t)

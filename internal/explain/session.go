@@ -18,6 +18,9 @@ type Tools struct {
 	Self string
 	// Kubectl is kubectl.
 	Kubectl string
+	// Laptop tells that the cluster is agentsession local, where pods have no logs and no
+	// Events, and no scheduler.
+	Laptop bool
 }
 
 // Known is what is known of a session.
@@ -59,7 +62,7 @@ func Session(now time.Time, k Known) Story {
 			{Heading: "What comes next", Lines: l.next()},
 			{Heading: "What would change that", Lines: l.changes()},
 			{Heading: "On AgentCore", Lines: l.there()},
-			{Heading: "What to type next", Commands: l.commands()},
+			{Heading: "What to type next", Lines: l.output(), Commands: l.commands()},
 		},
 	}
 }

@@ -103,7 +103,7 @@ func (l *life) agentStarted() time.Time {
 
 // unscheduled tells whether the pod has waited in vain for a scheduler to look at it.
 func (l *life) unscheduled() bool {
-	if !l.hasPod() || l.Pod.Spec.NodeName != "" || l.now.Before(l.Pod.CreationTimestamp.Add(l.policy.Tell)) {
+	if l.Tools.Laptop || !l.hasPod() || l.Pod.Spec.NodeName != "" || l.now.Before(l.Pod.CreationTimestamp.Add(l.policy.Tell)) {
 		return false
 	}
 	for i := range l.Pod.Status.Conditions {
