@@ -2,7 +2,7 @@ package main
 
 import "errors"
 
-// notLooked is lint's exit status when there is no result.
+// notLooked is lint's exit status when there is no result, or no whole one.
 const notLooked = 2
 
 // exitError is an error with an exit status of its own.

@@ -48,7 +48,7 @@ func (t *connection) newLint() *cobra.Command {
 		Long: "Ask an agent for a while, and tell what of AgentCore's container contract it breaks, what each costs on AWS, and how it is mended. " +
 			"The agent is at a URL, or is that of a session, which is reached through the API server. " +
 			"It is called with --invoke only: twice, with the two spellings of the session's header that AWS's clients send.\n\n" +
-			"Exit status: 0, 1 if an error was found (warnings and notes are none), 2 if nothing could be looked at.",
+			"Exit status: 0, 1 if an error was found (warnings and notes are none), 2 if nothing could be looked at, or if it was interrupted: what was seen until then is told.",
 		Example:           examples(t, "lint http://127.0.0.1:8080", "lint 127.0.0.1:8080 --invoke --payload '{\"prompt\":\"hello\"}' -o junit", "lint research -n team-a --for 1m"),
 		ValidArgsFunction: t.complete,
 		RunE: func(command *cobra.Command, targets []string) error {
@@ -85,6 +85,9 @@ func (l *linter) lint(command *cobra.Command, t *connection, targets []string) e
 	}
 	if _, err := io.WriteString(l.out, text); err != nil {
 		return &exitError{notLooked, fmt.Errorf("write the report: %w", err)}
+	}
+	if seen.Incomplete {
+		return &exitError{notLooked, errors.New("interrupted: what was seen until then is no whole result")}
 	}
 	if report.Count(lint.Error) > 0 {
 		return &exitError{1, errors.New("the agent breaks AgentCore's container contract")}
@@ -187,7 +190,7 @@ func (l *linter) session(ctx context.Context, c *cluster, name string) (string, 
 	if err != nil {
 		return "", nil, err
 	}
-	o.Base = "http://" + at.String()
+	o.Base, o.Forwarded = "http://"+at.String(), at.Addr().String() != pod.Status.PodIP
 	seen, err := l.watch(ctx, o.Options)
 	if err != nil {
 		return "", nil, fmt.Errorf("port %d of pod %s: %w", o.port, pod.Name, err)

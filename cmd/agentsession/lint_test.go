@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -183,6 +184,7 @@ func TestLint(t *testing.T) {
 		"well":      {addr, "--for", "10s", "--invoke", "-o", "json"},
 		"not well":  {faulty.URL, "--for", "10s", "-o", "sarif"},
 		"forwarded": {"busy", "--kubeconfig", d.kubeconfig, "--server", api, "--for", "10s", "-o", "json"},
+		"gateway":   {laptop.url},
 		"local":     {mine.Name, "--kubeconfig", laptop.kubeconfig, "-n", mine.Namespace, "--for", "10s", "--invoke"},
 	}
 	var mu sync.Mutex
@@ -215,7 +217,25 @@ func TestLint(t *testing.T) {
 	g.Expect(report.Target).To(Equal("default/busy"))
 	g.Expect(report.Findings).To(HaveExactElements(HaveField("Rule", "ping-status-unknown")))
 
+	g.Expect(got["gateway"]).To(And(HaveField("Status", 2), HaveField("Out", ""), HaveField("Said", ContainSubstring("at "+laptop.url+" is a gateway, which takes AgentCore's calls, and no agent"))))
+
 	g.Expect(got["local"]).To(And(HaveField("Status", 0), HaveField("Out", MatchRegexp(`^\S+/\S+: \d+ pings, 2 calls: no breach`))), got["local"].Said)
+}
+
+// TestLintIsInterrupted: what was seen until then is told, and is no result.
+func TestLintIsInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	var pings atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if pings.Add(1) == 3 {
+			interrupt()
+		}
+		_, _ = io.WriteString(w, `{"status":"busy"}`)
+	}))
+	t.Cleanup(server.Close)
+	l := lintWith(ctx, server.URL, "--for", "1h")
+	NewWithT(t).Expect(l).To(And(HaveField("Status", 2), HaveField("Said", "interrupted: what was seen until then is no whole result"),
+		HaveField("Out", And(HavePrefix(server.URL+": incomplete, since it was interrupted: 2 pings: "), ContainSubstring("ping-status-unknown")))))
 }
 
 // healthyPod makes the pod of a session, at an address that nothing is at.

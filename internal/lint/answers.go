@@ -16,6 +16,25 @@ import (
 // kind tells whether a ping was answered in some way.
 type kind func(Ping) bool
 
+// lookRefused looks for connections that were refused, or closed without an answer.
+func lookRefused(o *Observation) outcome {
+	if o.TLS {
+		return outcome{} // that is why
+	}
+	found := failures(isRefused)(o)
+	if found.seen != "" && len(some(o.Pings, isRefused)) == len(o.Pings) {
+		found.seen += "; what forwards a port, as Docker does, takes connections also where no agent listens"
+	}
+	return found
+}
+
+func lookNotHTTP(o *Observation) outcome {
+	if o.TLS {
+		return saw("it speaks TLS, and takes no plain HTTP")
+	}
+	return failures(isNotHTTP)(o)
+}
+
 func isRefused(p Ping) bool   { return p.Answer.Failure == lifecycle.FailureConnect }
 func isNotHTTP(p Ping) bool   { return p.Answer.Failure == lifecycle.FailureProtocol }
 func isUnhealthy(p Ping) bool { return p.Answer.Failure == lifecycle.FailureUnhealthy }
@@ -46,7 +65,14 @@ func isRedirect(p Ping) bool {
 
 func isLimited(p Ping) bool { return hasCode(p, http.StatusTooManyRequests) }
 
-// isFailed is a code of which no other rule knows more.
+// lookFailed looks for codes of which no other rule knows more.
+func lookFailed(o *Observation) outcome {
+	if o.TLS {
+		return outcome{} // as servers of it answer plain HTTP
+	}
+	return failures(isFailed)(o)
+}
+
 func isFailed(p Ping) bool {
 	return p.Answer.Failure == lifecycle.FailureStatusCode && !isMissing(p) && !isLogin(p) && !isRedirect(p) && !isLimited(p)
 }

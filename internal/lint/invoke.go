@@ -29,6 +29,9 @@ func (w *watcher) callTwice(ctx context.Context) (calls []Call) {
 			return calls
 		}
 		c := w.call(ctx, header)
+		if ctx.Err() != nil {
+			return calls // which it was cut by
+		}
 		calls = append(calls, c)
 		if c.Cut || missing(c.Code) {
 			return calls

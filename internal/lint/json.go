@@ -7,15 +7,17 @@ import (
 )
 
 type jsonReport struct {
-	Target   string        `json:"target"`
-	Protocol string        `json:"protocol"`
-	Pings    int           `json:"pings"`
-	Calls    int           `json:"calls"`
-	Errors   int           `json:"errors"`
-	Warnings int           `json:"warnings"`
-	Notes    int           `json:"notes"`
-	Findings []jsonFinding `json:"findings"`
-	Open     []Unchecked   `json:"notChecked"`
+	Target   string `json:"target"`
+	Protocol string `json:"protocol"`
+	Pings    int    `json:"pings"`
+	Calls    int    `json:"calls"`
+	// Incomplete stands there only if the watch was interrupted.
+	Incomplete bool          `json:"incomplete,omitempty"`
+	Errors     int           `json:"errors"`
+	Warnings   int           `json:"warnings"`
+	Notes      int           `json:"notes"`
+	Findings   []jsonFinding `json:"findings"`
+	Open       []Unchecked   `json:"notChecked"`
 }
 
 type jsonFinding struct {
@@ -29,7 +31,7 @@ type jsonFinding struct {
 
 func (r Report) json() (string, error) {
 	out := jsonReport{
-		Target: r.Target, Protocol: string(r.Seen.Protocol), Pings: len(r.Seen.Pings), Calls: len(r.Seen.Calls),
+		Target: r.Target, Protocol: string(r.Seen.Protocol), Pings: len(r.Seen.Pings), Calls: len(r.Seen.Calls), Incomplete: r.Seen.Incomplete,
 		Errors: r.Count(Error), Warnings: r.Count(Warning), Notes: r.Count(Note),
 		Findings: []jsonFinding{}, Open: append([]Unchecked{}, r.Unchecked...),
 	}

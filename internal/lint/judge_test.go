@@ -403,6 +403,25 @@ func TestSARIF(t *testing.T) {
 	}
 }
 
+// TestIncomplete: each form marks what was interrupted.
+func TestIncomplete(t *testing.T) {
+	o := asked(healthy(2)...)
+	for _, row := range []struct{ format, whole, incomplete string }{
+		{"text", "it: 2 pings: ", "it: incomplete, since it was interrupted: 2 pings: "},
+		{"json", `"calls": 0,` + "\n  \"errors\"", `"incomplete": true`},
+		{"junit", `name="agentsession lint it"`, `name="agentsession lint it (incomplete)"`},
+		{"sarif", `"executionSuccessful": true`, `"executionSuccessful": false`},
+	} {
+		g := NewWithT(t)
+		for incomplete, says := range map[bool]string{false: row.whole, true: row.incomplete} {
+			o.Incomplete = incomplete
+			text, err := lint.Formats[row.format](lint.Judge("it", o))
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(text).To(ContainSubstring(says))
+		}
+	}
+}
+
 // TestText is what a person reads.
 func TestText(t *testing.T) {
 	g := NewWithT(t)
@@ -410,5 +429,10 @@ func TestText(t *testing.T) {
 	g.Expect(r.Text()).To(MatchRegexp(`(?s)^http://127\.0\.0\.1:8080: 1 ping: 1 error\n\nerror    ping-status-unknown: .*  seen   1 of 1 pings: .*  costs  .*  mend   Python: .*\n         TypeScript: .*\n         Go: .*\n\nNot checked:\n`))
 	clean := lint.Judge("http://127.0.0.1:8080", asked(healthy(5)...))
 	g.Expect(clean.Text()).To(HavePrefix("http://127.0.0.1:8080: 5 pings: no breach of the container contract was seen\n"))
+	mcp := asked(healthy(5)...)
+	mcp.Question.MCP = "/mcp"
+	text := lint.Judge("http://127.0.0.1:8080", mcp).Text()
+	g.Expect(text).To(MatchRegexp(`(?m)^  \d\d rules: the answer to MCP's ping says nothing of that$`))
+	g.Expect(strings.Count(text, "\n")).To(BeNumerically("<", 12), "it does not fill the screen")
 	g.Expect(regexp.MustCompile(`(?m)[ \t]+$`).MatchString(strings.TrimSpace(clean.Text()))).To(BeFalse(), "no blanks at the ends of lines")
 }

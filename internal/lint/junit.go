@@ -43,6 +43,9 @@ func (r Report) junit() (string, error) {
 		Name: "agentsession lint " + r.Target, Tests: len(rules), Failures: r.Count(Error), Skipped: len(r.Unchecked),
 		Time: fmt.Sprintf("%.3f", r.Seen.took().Seconds()),
 	}
+	if r.Seen.Incomplete {
+		suite.Name += " (incomplete)"
+	}
 	for _, rule := range rules {
 		c := junitCase{Class: "agentsession.lint", Name: rule.ID}
 		for _, f := range r.Findings {

@@ -23,6 +23,10 @@ type Observation struct {
 	OwnPayload bool
 	// Listens is where, as far as is known.
 	Listens Listens
+	// TLS tells that the agent speaks that, in the place of plain HTTP.
+	TLS bool
+	// Incomplete tells that the watch was ended before its time.
+	Incomplete bool
 }
 
 // Listens is on which addresses an agent does.
@@ -50,6 +54,10 @@ type Ping struct {
 	Body []byte
 	// Answer is what the operator makes of it.
 	Answer lifecycle.Answer
+	// Unconnected tells that there was no connection.
+	Unconnected bool
+	// ErrorType is the header by which AWS's services, and the gateway, name an error.
+	ErrorType string
 }
 
 // good tells whether the answer is one of an agent that is alive, and an object.

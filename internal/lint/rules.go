@@ -23,8 +23,8 @@ func Rules() []Rule {
 
 var answerRules = []Rule{
 	{
-		ID: "ping-refused", Severity: Error, look: failures(isRefused),
-		Breach: "connections are refused or closed unanswered, after they were not", Costs: costsUnhealthy,
+		ID: "ping-refused", Severity: Error, look: lookRefused,
+		Breach: "connections are refused, or closed without an answer", Costs: costsUnhealthy,
 		Mend: Mend{
 			Python:     "Look why the process ends or stops accepting: an exception in a thread, os._exit, memory. Do not reload on changes of files (uvicorn --reload).",
 			TypeScript: "Look why the process ends: an unhandled rejection ends Node.js. Handle it, or log it in process.on(\"unhandledRejection\").",
@@ -50,7 +50,7 @@ var answerRules = []Rule{
 		},
 	},
 	{
-		ID: "ping-not-http", Severity: Error, look: failures(isNotHTTP),
+		ID: "ping-not-http", Severity: Error, look: lookNotHTTP,
 		Breach: "the answer to GET /ping is not HTTP/1.1, or is cut off", Costs: costsUnhealthy,
 		Mend: Mend{
 			Python:     "Serve plain HTTP/1.1, without TLS: uvicorn without --ssl-*.",
@@ -95,7 +95,7 @@ var answerRules = []Rule{
 		},
 	},
 	{
-		ID: "ping-fails", Severity: Error, look: failures(isFailed),
+		ID: "ping-fails", Severity: Error, look: lookFailed,
 		Breach: "GET /ping is answered with another code than 200", Costs: costsUnhealthy,
 		Mend: Mend{
 			Python:     "Catch what the ping handler raises, and answer 200 as long as the agent can be called. Whether a model or a database answers is no part of it.",

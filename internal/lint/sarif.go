@@ -18,8 +18,12 @@ type (
 		Runs    []sarifRun `json:"runs"`
 	}
 	sarifRun struct {
-		Tool    sarifTool     `json:"tool"`
-		Results []sarifResult `json:"results"`
+		Tool        sarifTool         `json:"tool"`
+		Invocations []sarifInvocation `json:"invocations"`
+		Results     []sarifResult     `json:"results"`
+	}
+	sarifInvocation struct {
+		Successful bool `json:"executionSuccessful"`
 	}
 	sarifTool struct {
 		Driver sarifDriver `json:"driver"`
@@ -80,7 +84,7 @@ func (r Report) sarif() (string, error) {
 	for _, u := range r.Unchecked {
 		results = append(results, sarifResult{u.Rule, at[u.Rule], "open", "none", sarifText{"Not checked: " + u.Why}, where})
 	}
-	return indented(sarifLog{sarifSchema, sarifVersion, []sarifRun{{sarifTool{driver}, results}}})
+	return indented(sarifLog{sarifSchema, sarifVersion, []sarifRun{{sarifTool{driver}, []sarifInvocation{{!r.Seen.Incomplete}}, results}}})
 }
 
 // uri is what was looked at, as SARIF wants it.

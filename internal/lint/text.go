@@ -25,17 +25,32 @@ func (r Report) Text() string {
 	if len(r.Unchecked) > 0 {
 		b.WriteString("\nNot checked:\n")
 	}
+	of := map[string][]string{}
 	for _, u := range r.Unchecked {
-		fmt.Fprintf(&b, "  %s: %s\n", u.Rule, u.Why)
+		of[u.Why] = append(of[u.Why], u.Rule)
+	}
+	for _, u := range r.Unchecked {
+		switch same := of[u.Why]; {
+		case len(same) <= maxAlike:
+			fmt.Fprintf(&b, "  %s: %s\n", u.Rule, u.Why)
+		case same[0] == u.Rule:
+			fmt.Fprintf(&b, "  %d rules: %s\n", len(same), u.Why)
+		}
 	}
 	return b.String()
 }
+
+// maxAlike is how many rules are named of which nothing can be said for the same reason.
+const maxAlike = 5
 
 // Summary says in a line what was done and what was found.
 func (r Report) Summary() string {
 	done := counted(len(r.Seen.Pings), "ping")
 	if calls := len(r.Seen.Calls); calls > 0 {
 		done += ", " + counted(calls, "call")
+	}
+	if r.Seen.Incomplete {
+		done = "incomplete, since it was interrupted: " + done
 	}
 	if len(r.Findings) == 0 {
 		return done + ": no breach of the container contract was seen"

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -59,6 +58,9 @@ type Options struct {
 	Payload []byte
 	// SessionID that the calls name.
 	SessionID string
+	// Forwarded tells that Base is forwarded to the agent by what takes connections also where
+	// no agent listens.
+	Forwarded bool
 	// Elsewhere are addresses where an agent on loopback is that listens on all. By
 	// default they are this machine's.
 	Elsewhere []netip.Addr
@@ -85,8 +87,8 @@ type watcher struct {
 	pings       []Ping
 }
 
-// Watch asks an agent for a while, and calls it if it may. That nobody is there is an
-// error; whatever else an agent does is an observation.
+// Watch asks an agent for a while, and calls it if it may. That no agent is there is an
+// error; whatever else one does is an observation, also where ctx ends before its time.
 func Watch(ctx context.Context, o Options) (Observation, error) {
 	given := o.Payload != nil
 	w := &watcher{Options: o.withDefaults(), asks: newClient(maxPingHeader), calls: newClient(maxHeader)}
@@ -95,13 +97,33 @@ func Watch(ctx context.Context, o Options) (Observation, error) {
 	}
 	seen := Observation{Protocol: w.Protocol, Question: w.Question, Period: w.Period, Slow: w.Slow, OwnPayload: given}
 	first := w.ping(ctx)
+	w.pings = []Ping{first}
+	if seen.TLS = w.speaksTLS(ctx, first); !seen.TLS { // else there is no more to see
+		if err := w.nobody(ctx, first); err != nil {
+			return seen, err
+		}
+		w.look(ctx, &seen)
+	}
+	seen.Pings, seen.Incomplete = w.pings, ctx.Err() != nil
+	return seen, nil
+}
+
+// nobody is an error if the first ping shows that there is no agent to look at.
+func (w *watcher) nobody(ctx context.Context, first Ping) error {
+	connects := first.Answer.Failure == lifecycle.FailureConnect
 	switch {
 	case ctx.Err() != nil:
-		return seen, context.Cause(ctx) //nolint:wrapcheck // the caller's own end
-	case first.Answer.Failure == lifecycle.FailureConnect:
-		return seen, fmt.Errorf("nobody is at %s: %s", w.Base, cmp.Or(first.Answer.Detail, "no connection"))
+		return context.Cause(ctx) //nolint:wrapcheck // the caller's own end
+	case first.Unconnected, connects && w.Forwarded:
+		return fmt.Errorf("nobody is at %s: %s", w.Base, cmp.Or(first.Answer.Detail, "no connection"))
+	case strings.HasPrefix(first.ErrorType, gatewayError):
+		return fmt.Errorf("at %s is a gateway, which takes AgentCore's calls, and no agent: give the name of a session, or the address at which the agent itself listens", w.Base)
 	}
-	w.pings = []Ping{first}
+	return nil
+}
+
+// look watches the agent for its time, or until ctx ends.
+func (w *watcher) look(ctx context.Context, seen *Observation) {
 	asking, stop := context.WithCancel(ctx)
 	defer stop()
 	var pinger sync.WaitGroup
@@ -113,8 +135,6 @@ func Watch(ctx context.Context, o Options) (Observation, error) {
 	pause(ctx, w.For)
 	stop()
 	pinger.Wait()
-	seen.Pings = w.pings
-	return seen, context.Cause(ctx) //nolint:wrapcheck // the caller's own end, if it came
 }
 
 // newClient goes nowhere else than it is told to, and decodes nothing. A connection is
@@ -189,10 +209,12 @@ func (w *watcher) ask(ctx context.Context, p *Ping) lifecycle.Answer {
 	}
 	response, err := w.asks.Do(r)
 	if err != nil {
+		p.Unconnected = isDial(err)
 		return unanswered(w.Question, err)
 	}
 	defer response.Body.Close() //nolint:errcheck // nothing to be done about it
 	p.Code, p.ContentType = response.StatusCode, lifecycle.Printable(response.Header.Get("Content-Type"))
+	p.ErrorType = lifecycle.Printable(response.Header.Get("X-Amzn-ErrorType"))
 	return w.judge(response, p)
 }
 
@@ -251,52 +273,4 @@ func inner(err error) string {
 		text = wrapped.Error()
 	}
 	return strings.TrimPrefix(text, "net/http: ")
-}
-
-// listens looks whether an agent that is asked on loopback is on other addresses of this
-// machine.
-func (w *watcher) listens(ctx context.Context) Listens {
-	host := strings.TrimPrefix(w.Base, "http://")
-	if port, ok := strings.CutPrefix(host, "localhost:"); ok {
-		host = "127.0.0.1:" + port
-	}
-	to, err := netip.ParseAddrPort(host)
-	if err != nil || !to.Addr().IsLoopback() {
-		return ListensUnknown
-	}
-	elsewhere := w.Elsewhere
-	if elsewhere == nil {
-		elsewhere = ownAddresses(to.Addr().Is4())
-	}
-	refused := 0
-	for _, addr := range elsewhere {
-		dialer := net.Dialer{Timeout: time.Second}
-		conn, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(addr, to.Port()).String())
-		if err == nil {
-			_ = conn.Close()
-			return ListensWide
-		}
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			refused++
-		}
-	}
-	if refused == 0 || refused < len(elsewhere) {
-		return ListensUnknown
-	}
-	return ListensLoopback
-}
-
-// ownAddresses are those of this machine that others may reach it at.
-func ownAddresses(four bool) (addrs []netip.Addr) {
-	all, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil
-	}
-	for _, one := range all {
-		prefix, err := netip.ParsePrefix(one.String())
-		if err == nil && prefix.Addr().Is4() == four && prefix.Addr().IsGlobalUnicast() && !slices.Contains(addrs, prefix.Addr()) {
-			addrs = append(addrs, prefix.Addr())
-		}
-	}
-	return addrs
 }

@@ -44,6 +44,7 @@ type fault struct {
 // faults by their names.
 var faults = map[string]fault{
 	"dies":         {breaks: "ping-refused", dies: 3},
+	"closes":       {breaks: "ping-refused", ping: func(*agent, http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }},
 	"slow":         {breaks: "ping-slow", ping: slow},
 	"hangs":        {breaks: "ping-slow", ping: func(_ *agent, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
 	"blocked":      {breaks: "ping-blocked-by-call", called: true, invoke: lockedWork},

@@ -4,8 +4,11 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
@@ -146,6 +149,44 @@ func TestEveryRuleHasAFault(t *testing.T) {
 		delete(broken, rule.ID)
 	}
 	g.Expect(broken).To(BeEmpty(), "faults that no rule is for")
+}
+
+// TestTLS: whether such a server answers plain HTTP with 400, or closes the connection, that it
+// speaks TLS is all that is found, and at once.
+func TestTLS(t *testing.T) {
+	tells := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(tells.Close)
+	closes, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: tells.TLS.Certificates})
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { _ = closes.Close() })
+	go func() {
+		for {
+			conn, err := closes.Accept()
+			if err != nil {
+				return // the test is over
+			}
+			_ = conn.(*tls.Conn).HandshakeContext(t.Context())
+			_ = conn.Close()
+		}
+	}()
+	for name, addr := range map[string]string{"tells": tells.Listener.Addr().String(), "closes": closes.Addr().String()} {
+		for _, forwarded := range []bool{false, true} {
+			g := NewWithT(t)
+			seen, err := lint.Watch(t.Context(), lint.Options{Base: "http://" + addr, For: time.Hour, Forwarded: forwarded})
+			g.Expect(err).NotTo(HaveOccurred(), name)
+			report := lint.Judge("it", &seen)
+			g.Expect(found(report)).To(Equal([]string{"ping-not-http"}), name)
+			g.Expect(report.Findings[0].Seen).To(Equal("it speaks TLS, and takes no plain HTTP"), name)
+		}
+	}
+}
+
+// TestForwardedToNobody: what forwards a port of a pod takes connections all the same.
+func TestForwardedToNobody(t *testing.T) {
+	g := NewWithT(t)
+	base := start(t, "-fault", "closes")
+	_, err := lint.Watch(t.Context(), lint.Options{Base: base, Forwarded: true})
+	g.Expect(err).To(MatchError(HavePrefix("nobody is at " + base + ": ")))
 }
 
 // TestNobodyThere is no finding: nothing was seen.
