@@ -48,7 +48,8 @@ func (t *connection) newInvoke() *cobra.Command {
 			"with which the call is signed where there is no token, where the gateway is that of `" + program + " local`, and where " + envEndpoint + " names it. " +
 			"Any other session is called at its pod, through the API server: no gateway counts the call, so a session may be taken for idle meanwhile " +
 			"whose agent does not say HealthyBusy.\n\n" +
-			"A name is a session's, or else a runtime's; session/NAME and runtime/NAME say which.",
+			"A name is a session's, or else a runtime's; session/NAME and runtime/NAME say which.\n\n" +
+			"A pipe or a file gets the bytes of the answer, and nothing else; a terminal what is printable of them, with an end to the last line.",
 		Example: examples(t, `invoke echo --payload '{"hello":"world"}'`, "invoke runtime/echo --session-id a-session-of-my-own-with-33-characters -f question.json",
 			`invoke research --payload '{"seconds":60}' --gateway https://agents.example.com`, "invoke echo - < question.json"),
 		Args:              t.named,
@@ -257,22 +258,28 @@ func send(way http.RoundTripper, r *http.Request) (*http.Response, error) {
 // show writes an answer as it comes. One that is none of 2xx is an error.
 func (v *invocation) show(who string, answer *http.Response) error {
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
-		return refusal(who, answer)
+		return v.refusal(who, answer)
 	}
-	last := &lastByte{Writer: v.out}
 	var err error
 	if v.safe {
-		err = copyPrintable(last, answer.Body)
+		err = copyLines(v.out, answer.Body)
 	} else {
-		_, err = io.Copy(last, answer.Body)
-	}
-	if v.safe && last.wrote && last.byte != '\n' {
-		say(v.out, "")
+		_, err = io.Copy(v.out, answer.Body)
 	}
 	if err != nil {
 		return fmt.Errorf("the answer ended before its end: %w", err)
 	}
 	return nil
+}
+
+// copyLines copies what is printable, and ends the last line.
+func copyLines(to io.Writer, from io.Reader) error {
+	last := &lastByte{Writer: to}
+	err := copyPrintable(last, from)
+	if last.wrote && last.byte != '\n' {
+		say(to, "")
+	}
+	return err
 }
 
 // lastByte knows how a text ended.
@@ -287,27 +294,4 @@ func (l *lastByte) Write(text []byte) (int, error) {
 		l.wrote, l.byte = true, text[len(text)-1]
 	}
 	return l.Writer.Write(text)
-}
-
-// maxRefusal is how much of an error's text is shown.
-const maxRefusal = 8 << 10
-
-// refusal is an answer that is none of 2xx, with what it says.
-func refusal(who string, answer *http.Response) error {
-	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxRefusal)) // what came is shown
-	var says struct {
-		Message string `json:"message"`
-		Error   struct {
-			Message string `json:"message"`
-		} `json:"error"`
-	}
-	what := strings.TrimSpace(string(text))
-	if json.Unmarshal(text, &says) == nil { // AgentCore's envelope, or JSON-RPC's
-		what = cmp.Or(says.Message, says.Error.Message, what)
-	}
-	kind := strings.TrimSpace(answer.Status + " " + answer.Header.Get("X-Amzn-ErrorType"))
-	if what == "" {
-		return fmt.Errorf("%s answered %s", who, kind)
-	}
-	return fmt.Errorf("%s answered %s: %s", who, kind, what)
 }

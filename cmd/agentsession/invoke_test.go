@@ -169,6 +169,31 @@ func TestAnAnswerIsShownAsItComes(t *testing.T) {
 		HaveKeyWithValue("Content-Type", []string{"application/yaml"}), HaveKeyWithValue("Accept", []string{"text/plain"}), HaveKeyWithValue("Authorization", []string{"Bearer mine"})))
 }
 
+// TestARefusalIsShownAsItComes: its text is, before it has ended.
+func TestARefusalIsShownAsItComes(t *testing.T) {
+	d := newDesk(t)
+	going, goOn := context.WithCancel(t.Context())
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = io.WriteString(w, "first\x1b\n")
+		w.(http.Flusher).Flush()
+		<-going.Done()
+		_, _ = io.WriteString(w, "last")
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(goOn)
+	out, said, ended := &lineBuffer{}, &lineBuffer{}, make(chan error, 1)
+	go func() {
+		ended <- d.command(out, said, "invoke", "runtime/echo", "--gateway", server.URL, "--payload", "{}").ExecuteContext(t.Context())
+	}()
+	d.Eventually(said.String, patience).Should(Equal("first?\n"))
+	goOn()
+	d.Eventually(ended, patience).Should(Receive(MatchError("the gateway answered 500 Internal Server Error")))
+	d.Expect(said.String()).To(Equal("first?\nlast\n"))
+	d.Expect(out.String()).To(BeEmpty(), "it is no answer")
+}
+
 // TestByWhatTheGatewayKnowsWhoCalls: a token goes before an access key, unless that is for this
 // gateway; and neither goes unencrypted.
 func TestByWhatTheGatewayKnowsWhoCalls(t *testing.T) {

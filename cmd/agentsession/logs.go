@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
@@ -113,7 +114,8 @@ func (l *logs) stream(ctx context.Context, pod *corev1.Pod) error {
 	return errors.Join(err, stream.Close())
 }
 
-// copyPrintable leaves out what would do something to a terminal.
+// copyPrintable leaves out what would do something to a terminal, and holds back nothing that
+// it can write: the next read may take for ever.
 func copyPrintable(to io.Writer, from io.Reader) error {
 	in, out := bufio.NewReader(from), bufio.NewWriter(to)
 	for {
@@ -124,12 +126,12 @@ func copyPrintable(to io.Writer, from io.Reader) error {
 		case err != nil:
 			return errors.Join(err, out.Flush())
 		case r == '\r': // of a line's end; alone it would write over what stands there
-			continue
 		case r != '\n' && r != '\t' && !unicode.IsPrint(r):
-			r = '?'
+			_, _ = out.WriteRune('?') // Flush tells
+		default:
+			_, _ = out.WriteRune(r) // as above
 		}
-		_, _ = out.WriteRune(r) // Flush tells
-		if in.Buffered() == 0 {
+		if next, _ := in.Peek(in.Buffered()); !utf8.FullRune(next) {
 			if err := out.Flush(); err != nil {
 				return err //nolint:wrapcheck // of the user's own stream
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -103,6 +104,22 @@ func TestLogs(t *testing.T) {
 	d.Expect(d.client.Status().Update(t.Context(), s)).To(Succeed())
 	_, err = show("research")
 	d.Expect(err).To(MatchError(`AgentSession "research" has no compute, so there is no log`))
+}
+
+// TestNothingIsHeldBack that can be shown, whatever comes after it: a carriage return, or a part
+// of a character.
+func TestNothingIsHeldBack(t *testing.T) {
+	for _, chunk := range []string{"text", "text\r", "text\xc3"} {
+		g, out := NewWithT(t), &lineBuffer{}
+		from, to := io.Pipe()
+		ended := make(chan error, 1)
+		go func() { ended <- copyPrintable(out, from) }()
+		_, err := io.WriteString(to, chunk)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Eventually(out.String, patience).Should(Equal("text"), "%q", chunk)
+		g.Expect(to.Close()).To(Succeed())
+		g.Eventually(ended, patience).Should(Receive(BeNil()))
+	}
 }
 
 // TestLogsInATerminal: nothing does anything to it, and a line is there as soon as it came.
