@@ -45,7 +45,8 @@ func line(now time.Time, moments []moment) []string {
 func (l *life) before() []string {
 	moments := []moment{{l.Session.CreationTimestamp.Time, "The AgentSession was made."}}
 	for i := range l.status.History {
-		moments = append(moments, ofPast(&l.status.History[len(l.status.History)-1-i])...)
+		p := &l.status.History[len(l.status.History)-1-i]
+		moments = append(moments, ofPast(p, l.toldOf(p))...)
 	}
 	moments = append(moments, l.ofCompute()...)
 	moments = append(moments, l.ofConditions()...)
@@ -57,9 +58,18 @@ func (l *life) before() []string {
 	return line(l.now, moments)
 }
 
-// ofPast are the begin and the end of an activation.
-func ofPast(p *v1alpha1.PastActivation) []moment {
+// toldOf tells whether what a session is says already how an activation ended.
+func (l *life) toldOf(p *v1alpha1.PastActivation) bool {
+	last := l.status.LastTermination
+	return !lifecycle.Living(l.status.State) && last != nil && last.Activation == p.Activation
+}
+
+// ofPast are the begin and the end of an activation, of which the message may be told already.
+func ofPast(p *v1alpha1.PastActivation, told bool) []moment {
 	end := fmt.Sprintf("Activation %d ended: %s. %s", p.Activation, p.Reason, said(p.Message))
+	if told {
+		end = fmt.Sprintf("Activation %d ended: %s, as said above.", p.Activation, p.Reason)
+	}
 	if p.From == nil {
 		return []moment{{p.Until.Time, end + " It never had a compute."}}
 	}
@@ -123,6 +133,11 @@ func (l *life) knows(e *corev1.Event) bool {
 	return slices.ContainsFunc(l.status.Conditions, func(c metav1.Condition) bool {
 		return c.Reason == e.Reason && (c.Type == v1alpha1.ConditionStuck || c.Type == v1alpha1.ConditionPingContract)
 	})
+}
+
+// above tells whether a message stands in one of others, which are told before.
+func above(message string, others []string) bool {
+	return message != "" && slices.ContainsFunc(others, func(other string) bool { return strings.Contains(other, message) })
 }
 
 // ofEvent is what an Event tells.

@@ -400,7 +400,8 @@ func turned(kind, reason, message string) func(*v1alpha1.AgentRuntime) {
 func runtimes() map[string]explain.Agent {
 	one := *session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]))
 	two := *session("Stopped", stopped(v1alpha1.StopStartFailed, stops[v1alpha1.StopStartFailed]))
-	two.Name = "other"
+	crashed := *session("Stopped", stopped(v1alpha1.StopAgentExited, stops[v1alpha1.StopAgentExited]))
+	two.Name, crashed.Name = "other", "other"
 	busy, idle := *session("Active", running(time.Hour), busyFor(time.Minute)), *session("Idle", running(time.Hour), idleFor(time.Minute))
 	return map[string]explain.Agent{
 		"runtime-new":              {Runtime: runtime(func(r *v1alpha1.AgentRuntime) { r.Status = v1alpha1.AgentRuntimeStatus{} }), Tools: tools},
@@ -409,6 +410,10 @@ func runtimes() map[string]explain.Agent {
 		"runtime-StartFailed": {
 			Runtime:  runtime(turned(v1alpha1.ConditionSessionsStart, "StartFailed", `The AgentSession "other" did not start: `+stops[v1alpha1.StopStartFailed])),
 			Sessions: []v1alpha1.AgentSession{one, two}, Tools: tools, Events: []corev1.Event{event(time.Minute, "Warning", "StartFailed", `The AgentSession "other" did not start`)},
+		},
+		"runtime-AgentExited": {
+			Runtime:  runtime(turned(v1alpha1.ConditionSessionsStart, "AgentExited", `The AgentSession "other" did not start: `+stops[v1alpha1.StopAgentExited])),
+			Sessions: []v1alpha1.AgentSession{crashed}, Tools: tools, Events: []corev1.Event{event(time.Minute, "Warning", "AgentExited", `The AgentSession "other" did not start: `+stops[v1alpha1.StopAgentExited])},
 		},
 		"runtime-PodRefused":       {Runtime: runtime(turned(v1alpha1.ConditionSessionsStart, v1alpha1.ReasonPodRefused, `The AgentSession "other" cannot start: exceeded quota`)), Tools: tools},
 		"runtime-VersionNotFound":  {Runtime: runtime(turned(v1alpha1.ConditionReady, v1alpha1.ReasonVersionNotFound, "The sessions of the endpoint prod cannot start: "+lifecycle.NoVersion(9, 3, nil)+".")), Tools: tools},
@@ -424,6 +429,11 @@ func texts() map[string]string {
 			event(50*time.Minute, "Normal", "Starting", "Activation 1 starts"), event(40*time.Minute, "Normal", "Idle", "The session has no work: the agent answers Healthy"),
 			event(25*time.Minute, "Normal", "IdleTimeout", "Activation 1 is stopped: "+stops[v1alpha1.StopIdleTimeout]),
 			event(24*time.Minute, "Normal", "Stopped", "Activation 1 is gone (IdleTimeout: "+stops[v1alpha1.StopIdleTimeout]+"). Set spec.activation to 2 to wake it."),
+		}, tools).String(),
+		"gone-after-a-crash": explain.Gone(now, "team-a", "research", []corev1.Event{
+			event(50*time.Minute, "Normal", "Starting", "Activation 1 starts"),
+			event(25*time.Minute, "Warning", "AgentExited", "Activation 1 is stopped: "+stops[v1alpha1.StopAgentExited]),
+			event(24*time.Minute, "Normal", "Stopped", "Activation 1 is gone (AgentExited: "+stops[v1alpha1.StopAgentExited]+"). Set spec.activation to 2 to wake it."),
 		}, tools).String(),
 		"gone-without-a-trace": explain.Gone(now, "team-a", "research", nil, tools).String(),
 	}

@@ -196,6 +196,16 @@ func TestOnALaptop(t *testing.T) {
 	g.Expect(explain.Session(now, old).String()).NotTo(ContainSubstring("scheduler"))
 }
 
+// TestACrashIsToldOnce: what its last words were.
+func TestACrashIsToldOnce(t *testing.T) {
+	g := NewWithT(t)
+	all := texts()
+	for _, name := range []string{"stop-AgentExited", "gone-after-a-crash", "runtime-AgentExited"} {
+		text := strings.Join(strings.Fields(all[name]), " ")
+		g.Expect(strings.Count(text, "KeyError: 'MODEL'")).To(Equal(1), all[name])
+	}
+}
+
 // TestBusyFor: of those that work by their agent's word only.
 func TestBusyFor(t *testing.T) {
 	g := NewWithT(t)

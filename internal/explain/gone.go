@@ -3,6 +3,7 @@ package explain
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,7 +25,11 @@ func Gone(now time.Time, namespace, name string, events []corev1.Event, tools To
 	}
 	moments := make([]moment, 0, len(events))
 	for i := range events {
-		moments = append(moments, ofEvent(now, &events[i]))
+		e := events[i]
+		if e.Reason == string(v1alpha1.StateStopped) {
+			e.Message = shortly(e.Message, events)
+		}
+		moments = append(moments, ofEvent(now, &e))
 	}
 	look := Chapter{Heading: "What to type next", Commands: []Command{
 		{fmt.Sprintf("%s list -n %s", tools.Self, namespace), "see which sessions are there"},
@@ -38,6 +43,17 @@ func Gone(now time.Time, namespace, name string, events []corev1.Event, tools To
 		look,
 	}
 	return story
+}
+
+// shortly is what the Event says that an activation is gone, without why and how to wake it where
+// another Event says why.
+func shortly(message string, events []corev1.Event) string {
+	gone, _, is := strings.Cut(message, " is gone (")
+	why := func(e corev1.Event) bool { return strings.HasPrefix(e.Message, gone+" is stopped: ") }
+	if !is || !slices.ContainsFunc(events, why) {
+		return message
+	}
+	return gone + " is gone"
 }
 
 // howItEnded names the last stop that Events tell of.
@@ -72,7 +88,11 @@ func Runtime(now time.Time, a Agent) Story {
 	name := a.Runtime.Name
 	moments := make([]moment, 0, len(a.Events))
 	for i := range a.Events {
-		moments = append(moments, ofEvent(now, &a.Events[i]))
+		m := ofEvent(now, &a.Events[i])
+		if above(a.Events[i].Message, a.messages()) {
+			m.what = lifecycle.Printable(a.Events[i].Reason) + ", as said above."
+		}
+		moments = append(moments, m)
 	}
 	return Story{
 		Title: fmt.Sprintf("AgentRuntime %s in %s, at %s", name, a.Runtime.Namespace, now.Format("2006-01-02 15:04:05 MST")),
@@ -107,6 +127,14 @@ func (a *Agent) is() (lines []string) {
 	return append(lines, a.counts())
 }
 
+// messages are those of the runtime's conditions.
+func (a *Agent) messages() (all []string) {
+	for i := range a.Runtime.Status.Conditions {
+		all = append(all, a.Runtime.Status.Conditions[i].Message)
+	}
+	return all
+}
+
 // counts says how many sessions there are, and why there is none.
 func (a *Agent) counts() string {
 	count := map[v1alpha1.SessionState]int{}
@@ -131,7 +159,11 @@ func (a *Agent) ends(now time.Time) []string {
 		s := &a.Sessions[i]
 		for j := range s.Status.History {
 			p := &s.Status.History[j]
-			moments = append(moments, moment{p.Until.Time, fmt.Sprintf("%s, activation %d: %s. %s", s.Name, p.Activation, p.Reason, said(lifecycle.Line(p.Message, maxShort)))})
+			end := fmt.Sprintf("%s, activation %d: %s. %s", s.Name, p.Activation, p.Reason, said(lifecycle.Line(p.Message, maxShort)))
+			if above(p.Message, a.messages()) {
+				end = fmt.Sprintf("%s, activation %d: %s, as said above.", s.Name, p.Activation, p.Reason)
+			}
+			moments = append(moments, moment{p.Until.Time, end})
 		}
 	}
 	slices.SortStableFunc(moments, func(x, y moment) int { return x.at.Compare(y.at) })
