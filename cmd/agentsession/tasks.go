@@ -30,7 +30,7 @@ func (t *connection) newTasks() *cobra.Command {
 		Use:   "tasks SESSION...",
 		Short: "Show what an agent works on in the background",
 		Long: "Show what an agent works on in the background: the names of its tasks, and for how long each has run. The agent is asked itself, " +
-			"at its pod and with its token, so you need the rights to read pods and to forward ports. Agents of agent-runtime tell with Options.Introspection.",
+			"at its pod and with its token, so you need the rights to read pods and to forward ports. Agents of agent-runtime tell with Options.Introspection; those of AWS's SDKs have nothing that could be asked.",
 		Example:           examples(t, "tasks research", "tasks -n team-a research"),
 		Args:              t.named,
 		ValidArgsFunction: t.complete,
@@ -93,10 +93,22 @@ func (k *tasker) ask(ctx context.Context, f found) (contract.Tasks, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	tasks, err := prober.FetchTasks(ctx, prober.Target{Addr: at}, token)
-	if err != nil {
-		return contract.Tasks{}, fmt.Errorf("the agent of AgentSession %q does not tell its tasks: those of agent-runtime do with Options.Introspection (GET %s: %w)", f.Name, contract.TasksPath, err)
+	if _, answered := errors.AsType[prober.NotTold](err); answered {
+		return contract.Tasks{}, fmt.Errorf("the agent of AgentSession %q does not tell its tasks (GET %s: %w)%s. An agent of agent-runtime tells them with Options.Introspection. "+
+			"One of AWS's SDKs has no such path: look into its log; that for Python, if it runs with debug=True, answers to a call with %s, which any other agent takes for work",
+			f.Name, contract.TasksPath, err, k.pinged(f), `{"_agent_core_app_action":"job_status"}`)
+	} else if err != nil {
+		return contract.Tasks{}, fmt.Errorf("ask the agent of AgentSession %q for its tasks (GET %s): %w", f.Name, contract.TasksPath, err)
 	}
 	return tasks, nil
+}
+
+// pinged is what is known of an agent's work from its pings.
+func (k *tasker) pinged(f found) string {
+	if f.Status.PingStatus == "" || f.Status.PingStatusSince == nil {
+		return ""
+	}
+	return fmt.Sprintf(": of its work it is known that it has said %s for %s", lifecycle.Printable(f.Status.PingStatus), duration.HumanDuration(k.now().Sub(f.Status.PingStatusSince.Time)))
 }
 
 // taskRows are tasks as a table. One that has ended, by the agent's journal, was forgotten.

@@ -83,6 +83,11 @@ func (p *Prober) Work(key types.NamespacedName, uid types.UID) lifecycle.Work {
 	return lifecycle.Work{}
 }
 
+// NotTold is the status of an answer that tells no tasks.
+type NotTold int
+
+func (e NotTold) Error() string { return fmt.Sprintf("answered %d", int(e)) }
+
 // FetchTasks asks over a connection of its own, and is as careful as HTTPPinger:
 // no redirect, no proxy, no decompression, a bound on bytes and time.
 func FetchTasks(ctx context.Context, t Target, token string) (contract.Tasks, error) {
@@ -105,7 +110,7 @@ func FetchTasks(ctx context.Context, t Target, token string) (contract.Tasks, er
 		return contract.Tasks{}, fmt.Errorf("read the answer: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return contract.Tasks{}, fmt.Errorf("answered %d", resp.StatusCode)
+		return contract.Tasks{}, NotTold(resp.StatusCode)
 	}
 	reader.left = 2 * contract.MaxTasksBytes
 	body, err := io.ReadAll(io.LimitReader(resp.Body, contract.MaxTasksBytes+1))
