@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -183,7 +184,7 @@ func (k *checker) stuck(ctx context.Context) {
 		return
 	}
 	slices.Sort(names)
-	first := join(names[:min(len(names), maxNamed)])
+	first := strings.Join(names[:min(len(names), maxNamed)], ", ")
 	if len(names) > maxNamed {
 		first += ", ..."
 	}

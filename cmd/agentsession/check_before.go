@@ -79,7 +79,7 @@ func (k *checker) kind(there *apiextensionsv1.CustomResourceDefinition) {
 	foreign := slices.DeleteFunc(slices.Clone(there.Status.StoredVersions), func(v string) bool { return slices.Contains(versions, v) })
 	switch owner := helmRelease(there); {
 	case len(foreign) > 0:
-		k.add(missing, there.Name, "objects are stored as %s, which this version does not have, so that the API server refuses the install: use the version that has it", join(foreign))
+		k.add(missing, there.Name, "objects are stored as %s, which this version does not have, so that the API server refuses the install: use the version that has it", strings.Join(foreign, ", "))
 	case owner != "":
 		k.add(warning, there.Name, "it is of %s, which may change it back: upgrade or uninstall that first", owner)
 	case !same(there, k.definitions[i]):
@@ -117,7 +117,7 @@ func (k *checker) otherOperators(ctx context.Context) {
 	}
 	switch {
 	case len(others) > 0:
-		k.add(missing, what, "Deployment %s works on all sessions of the cluster, and so would the new one: delete it first", join(others))
+		k.add(missing, what, "Deployment %s works on all sessions of the cluster, and so would the new one: delete it first", strings.Join(others, ", "))
 	case len(list.Items) > 0:
 		k.add(fine, what, "there is none; that of namespace %s is replaced", platformNamespace)
 	default:
@@ -169,7 +169,7 @@ func (k *checker) nodes(ctx context.Context) {
 			able[info.Architecture]++
 		}
 	}
-	switch counts := join(append(counted(able), counted(others)...)); {
+	switch counts := strings.Join(append(counted(able), counted(others)...), ", "); {
 	case len(able) == 0:
 		k.add(missing, what, "none is Ready, open to pods and linux of %s%s: add one", strings.Join(architectures, " or "), inBrackets(counts))
 	case len(able) > 1:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -50,7 +51,7 @@ func (k *checker) rights(ctx context.Context) {
 		}
 	}
 	if len(denied) > 0 {
-		k.add(missing, what, "you may not create %s: have who may do that install it, or ask for the rights (%s and %s)", join(denied), operatorFile, gatewayFile)
+		k.add(missing, what, "you may not create %s: have who may do that install it, or ask for the rights (%s and %s)", strings.Join(denied, ", "), operatorFile, gatewayFile)
 		return
 	}
 	k.add(fine, what, "you may create all that %s and %s have", operatorFile, gatewayFile)
