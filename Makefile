@@ -71,7 +71,7 @@ SUITES := ./controllers ./test/gateway # they wait more than they work: several 
 test: ## Everything that needs no node: unit, property and envtest, with the race detector.
 	cd agent-runtime && go test -race ./...
 	assets=$$($(CLUSTER) assets) && export KUBEBUILDER_ASSETS=$$assets && \
-	  go test -race -timeout=30m $$(go list ./... | grep -v -e /test/e2e$$ $(SUITES:./%=-e agentsession/%$$)) && \
+	  go test -race -timeout=30m $$(go list ./... | grep -v -e /test/e2e$$ -e /test/containers$$ $(SUITES:./%=-e agentsession/%$$)) && \
 	  $(TOOL) ginkgo --race --procs=3 --timeout=30m --keep-going --succinct --no-color $(SUITES)
 
 .PHONY: fuzz
@@ -83,6 +83,10 @@ fuzz: ## Fuzz what reads hostile input, and the rules, 30 s each; and histories 
 	go test -run='^$$' -fuzz=FuzzRoute -fuzztime=30s ./internal/gateway
 	go test -run='^$$' -fuzz=FuzzDecide -fuzztime=30s ./internal/lifecycle
 	go test -count=1 -run='^TestHistories$$' -timeout=30m ./internal/lifecycle -rapid.seed=0 -rapid.checks=500000
+
+.PHONY: containers
+containers: ## What `agentsession local --image` does, with Docker or Podman.
+	go test -v -count=1 -timeout=20m ./test/containers
 
 .PHONY: e2e
 e2e: cluster-up image-load image-stock image-echo ## The end-to-end suite, on the cluster of hack/cluster. E2E_ARGS="-ginkgo.focus=..." runs a part.

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,8 +34,8 @@ const maxTimeScale = 200
 type localFlags struct {
 	port                          int
 	lifecycle, protocol, kubeconf string
-	file, output, auth            string
-	watch, env, envFiles          []string
+	file, image, output, auth     string
+	watch, mounts, env, envFiles  []string
 	timeScale                     int
 	verbose, headless             bool
 }
@@ -41,24 +43,19 @@ type localFlags struct {
 func newLocal() *cobra.Command {
 	var f localFlags
 	command := &cobra.Command{
-		Use:   "local [flags] {-- COMMAND [ARGUMENT...] | --file FILE}",
+		Use:   "local [flags] {-- COMMAND [ARGUMENT...] | --image IMAGE [-- ARGUMENT...] | --file FILE}",
 		Short: "Run an agent with AgentCore's sessions on this machine",
-		Long: "Run an agent with AgentCore's sessions on this machine: each session is a process of its own, started by its first call, " +
+		Long: "Run an agent with AgentCore's sessions on this machine: each session is a process or a container of its own, started by its first call, " +
 			"asked for its ping, and ended when it has been idle or has lived for too long.\n\n" +
 			"The agent listens at $PORT, or where {port} in its command says. All ends with this command, however that ends, but for what an agent starts in a session of its own (setsid).",
 		Example: "  agentsession local -- python my_agent.py\n" +
 			"  agentsession local --watch . --env-file .env -- python my_agent.py\n" +
 			"  agentsession local --lifecycle idle=60,max=600 -- ./my-agent --addr 127.0.0.1:{port}\n" +
 			"  agentsession local --time-scale 12 -- node agent.js\n" +
+			"  agentsession local --image my-agent:1 --mount $PWD/data:/data:ro\n" +
 			"  agentsession local --file runtime.yaml --auth sigv4 -o json",
 		Args: func(command *cobra.Command, args []string) error {
-			switch {
-			case f.file != "" && len(args) > 0:
-				return errors.New("--file and a command are given: it must be one of them, since the file says what is run")
-			case f.file == "" && (len(args) == 0 || command.ArgsLenAtDash() != 0):
-				return errors.New("the agent's command is missing: agentsession local -- python my_agent.py")
-			}
-			return nil
+			return f.check(command, args)
 		},
 		RunE: func(command *cobra.Command, args []string) error {
 			o, notes, err := f.options(command, args)
@@ -77,8 +74,29 @@ func newLocal() *cobra.Command {
 	return command
 }
 
+// check is an error if it is not said, or said twice, what is run.
+func (f *localFlags) check(command *cobra.Command, args []string) error {
+	switch {
+	case f.file != "" && len(args) > 0:
+		return errors.New("--file and a command are given: it must be one of them, since the file says what is run")
+	case f.file != "" && f.image != "":
+		return errors.New("--file and --image are given: it must be one of them, since the file says what is run")
+	case len(args) > 0 && command.ArgsLenAtDash() != 0:
+		return fmt.Errorf("%q stands before --: what is run is said after it, as in agentsession local -- python my_agent.py", args[0])
+	case f.file == "" && f.image == "" && len(args) == 0:
+		return errors.New("the agent's command is missing: agentsession local -- python my_agent.py")
+	case f.image != "" && len(f.watch) > 0:
+		return errors.New("--image and --watch are given: the code of an image is in it. Build it again under the same name, and the next session to start runs it")
+	case f.image == "" && len(f.mounts) > 0:
+		return errors.New("--mount is given without --image: a program of this machine sees its files without it")
+	}
+	return nil
+}
+
 func (f *localFlags) bind(flags *pflag.FlagSet) {
 	flags.StringVarP(&f.file, "file", "f", "", "`file` of AgentRuntimes as they are applied to a cluster, in the place of a command; each agent's command is run here")
+	flags.StringVar(&f.image, "image", "", "`image` of the agent in the place of a command, run by Docker or Podman (the first of docker and podman in $PATH), in a container for each session; arguments after -- are the image's")
+	flags.StringArrayVar(&f.mounts, "mount", nil, "`SOURCE:TARGET[:ro]`: a file or folder of this machine in the containers of --image, may be repeated")
 	flags.StringArrayVar(&f.watch, "watch", nil, "`path` of a file or folder of the agent's code, may be repeated: a change makes another version, with which new sessions start")
 	flags.StringArrayVar(&f.env, "env", nil, "`NAME=VALUE` in the agents' environment, may be repeated; it wins over --env-file and what a file of runtimes says")
 	flags.StringArrayVar(&f.envFiles, "env-file", nil, "`file` of such lines, may be repeated; the last that has a name wins")
@@ -166,12 +184,16 @@ func (f *localFlags) runtimes(command *cobra.Command, args []string, env []corev
 	if err != nil {
 		return nil, nil, err
 	}
+	if f.image != "" {
+		mounts, err := parseMounts(f.mounts)
+		return []local.Runtime{local.RuntimeOf(corev1.Container{Name: "agent", Image: f.image, Args: args}, mounts, protocol, limits)}, nil, err
+	}
 	if !slices.ContainsFunc(env, func(v corev1.EnvVar) bool { return v.Name == "PATH" }) {
 		if _, err := exec.LookPath(args[0]); err != nil {
 			return nil, nil, fmt.Errorf("the agent's command cannot be run: %w", err)
 		}
 	}
-	return []local.Runtime{local.CommandRuntime(args, protocol, limits)}, nil, nil
+	return []local.Runtime{local.RuntimeOf(corev1.Container{Name: "agent", Command: args}, nil, protocol, limits)}, nil, nil
 }
 
 // log is where operator and gateway log. What they say of their own end is no news, unless
@@ -210,4 +232,24 @@ func parseLifecycle(text string) (*v1alpha1.LifecycleConfiguration, error) {
 		return nil, fmt.Errorf("--lifecycle is %q: idle must not be longer than max", text)
 	}
 	return &c, nil
+}
+
+// parseMounts reads SOURCE:TARGET[:ro].
+func parseMounts(texts []string) (mounts []local.Mount, err error) {
+	for _, text := range texts {
+		parts := strings.Split(text, ":")
+		readOnly := len(parts) == 3 && parts[2] == "ro"
+		if len(parts) != 2 && !readOnly || parts[0] == "" || !path.IsAbs(parts[1]) || strings.Contains(text, ",") {
+			return nil, fmt.Errorf("--mount is %q: it must be SOURCE:TARGET or SOURCE:TARGET:ro, without a comma, and TARGET an absolute path", text)
+		}
+		source, err := filepath.Abs(parts[0])
+		if err == nil {
+			_, err = os.Stat(source)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--mount is %q: %w", text, err)
+		}
+		mounts = append(mounts, local.Mount{Source: source, Target: parts[1], ReadOnly: readOnly})
+	}
+	return mounts, nil
 }

@@ -61,7 +61,7 @@ func TestTheStoriesOnALaptop(t *testing.T) {
 	go func() {
 		defer close(ended)
 		ended <- local.Run(running, local.Options{
-			Runtimes:  []local.Runtime{local.CommandRuntime([]string{"true"}, v1alpha1.ProtocolHTTP, nil)},
+			Runtimes:  []local.Runtime{local.RuntimeOf(corev1.Container{Name: "agent", Command: []string{"true"}}, nil, v1alpha1.ProtocolHTTP, nil)},
 			TimeScale: scale, Kubeconfig: kubeconfig, Headless: true, Out: &first{ready: ready}, Err: io.Discard, Log: logr.Discard(),
 		})
 	}()

@@ -123,24 +123,25 @@ func readRuntime(text []byte, given Given) (*v1alpha1.AgentRuntime, []string, er
 
 const containers = "spec.template.spec.containers"
 
-// runnable is an error if a pod's agent cannot be a process of this machine. What else of
-// the pod is not done here is told.
+// runnable is an error if a pod's agent can be neither a program of this machine nor what an
+// image runs. What else of the pod is not done here is told.
 func runnable(pod *corev1.PodSpec, given Given) (notes []string, err error) {
 	if len(pod.Containers) == 0 {
 		return nil, errors.New(containers + " is missing: its first is the agent")
 	}
 	agent := &pod.Containers[0]
-	if len(agent.Command) == 0 {
-		return nil, fmt.Errorf("%s[0].command is missing: the image %q is not run here, and what it would run is not known. Say the program and its arguments in command", containers, agent.Image)
+	if len(agent.Command) == 0 && agent.Image == "" {
+		return nil, errors.New(containers + "[0] has neither a command, which is a program of this machine, nor an image, which Docker or Podman runs")
 	}
 	if notes, err = fillEnv(agent, given); err != nil {
 		return nil, err
 	}
 	for note, is := range map[string]bool{
-		containers + ": only the first is run here":              len(pod.Containers) > 1,
-		containers + "[0].lifecycle: hooks are not run here":     agent.Lifecycle != nil,
-		containers + "[0].volumeMounts: nothing is mounted here": len(agent.VolumeMounts) > 0,
-		"spec.template.spec.initContainers are not run here":     len(pod.InitContainers) > 0,
+		containers + ": only the first is run here":                                       len(pod.Containers) > 1,
+		containers + "[0].lifecycle: hooks are not run here":                              agent.Lifecycle != nil,
+		containers + "[0].volumeMounts: nothing is mounted for a program of this machine": len(agent.Command) > 0 && len(agent.VolumeMounts) > 0,
+		"spec.template.spec.volumes: only hostPath and emptyDir are mounted here":         len(agent.Command) == 0 && slices.ContainsFunc(pod.Volumes, isElsewhere),
+		"spec.template.spec.initContainers are not run here":                              len(pod.InitContainers) > 0,
 	} {
 		if is {
 			notes = append(notes, note)
@@ -149,6 +150,9 @@ func runnable(pod *corev1.PodSpec, given Given) (notes []string, err error) {
 	slices.Sort(notes)
 	return notes, nil
 }
+
+// isElsewhere tells whether what a volume holds is not on this machine.
+func isElsewhere(v corev1.Volume) bool { return v.HostPath == nil && v.EmptyDir == nil }
 
 // fillEnv takes away what comes from elsewhere in an agent's environment. It is an error if
 // nobody gives that.

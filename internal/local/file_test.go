@@ -83,7 +83,7 @@ func TestReadRuntimesThatCannotBeRun(t *testing.T) {
 		`document 2: metadata.name is "one", which document 1 has already`:         good + "---\n" + good,
 		`document 1: apiVersion and kind are "v1" and "Secret"`:                    "apiVersion: v1\nkind: Secret\n",
 		`document 1: spec.template.spec.containers is missing`:                     head + "spec: {template: {spec: {}}}",
-		`containers[0].command is missing: the image "my/agent:1" is not run here`: head + "spec: {template: {spec: {containers: [{name: agent, image: 'my/agent:1', args: [x]}]}}}",
+		`containers[0] has neither a command`:                                      head + "spec: {template: {spec: {containers: [{name: agent, args: [x]}]}}}",
 		"spec.template.spec.containers[0].env[0].valueFrom: there is nothing here": head + "spec: {template: {spec: {containers: [{name: agent, command: [sh], env: [{name: A, valueFrom: {secretKeyRef: {name: a, key: b}}}]}]}}}",
 		"spec.template.spec.containers[0].envFrom: there are no Secrets":           head + "spec: {template: {spec: {containers: [{name: agent, command: [sh], envFrom: [{secretRef: {name: a}}]}]}}}",
 		"document 1: json: cannot unmarshal":                                       head + "spec: {template: {spec: {containers: [{name: agent, command: sh}]}}}",

@@ -35,7 +35,7 @@ const leaving = 3 * time.Second
 
 // Options of a platform.
 type Options struct {
-	// Runtimes are the agents, of CommandRuntime or ReadRuntimes.
+	// Runtimes are the agents, of RuntimeOf or ReadRuntimes.
 	Runtimes []Runtime
 	// Env is put into the environment of all agents.
 	Env []corev1.EnvVar
@@ -86,6 +86,9 @@ type platform struct {
 func Run(ctx context.Context, o Options) (err error) {
 	p := &platform{Options: o, ready: make(chan struct{}), teller: &teller{out: o.Out, err: o.Err, json: o.JSON, headless: o.Headless, terminal: o.Terminal}}
 	for _, agent := range p.Runtimes {
+		if err := hasImage(ctx, agent); err != nil {
+			return err
+		}
 		adapt(agent.AgentRuntime, o.Env)
 	}
 	if len(o.Code) > 0 {

@@ -30,21 +30,38 @@ type Runtime struct {
 	From string
 }
 
-// CommandRuntime is a runtime whose agent is a command. {port} in it is where the agent is to
-// listen.
-func CommandRuntime(command []string, protocol v1alpha1.ServerProtocol, limits *v1alpha1.LifecycleConfiguration) Runtime {
+// RuntimeOf is a runtime whose agent is a program of this machine, its container's command, or
+// what an image runs. {port} in its words is where the agent is to listen.
+func RuntimeOf(agent corev1.Container, mounts []Mount, protocol v1alpha1.ServerProtocol, limits *v1alpha1.LifecycleConfiguration) Runtime {
+	pod := corev1.PodSpec{Containers: []corev1.Container{agent}}
+	for i, m := range mounts {
+		name := fmt.Sprint("mount-", i)
+		pod.Volumes = append(pod.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: m.Source}}})
+		pod.Containers[0].VolumeMounts = append(pod.Containers[0].VolumeMounts, corev1.VolumeMount{Name: name, MountPath: m.Target, ReadOnly: m.ReadOnly})
+	}
 	return Runtime{AgentRuntime: &v1alpha1.AgentRuntime{
 		ObjectMeta: metav1.ObjectMeta{Name: RuntimeName, Namespace: kubeapi.Namespace},
 		Spec: v1alpha1.AgentRuntimeSpec{
 			ProtocolConfiguration: v1alpha1.ProtocolConfiguration{ServerProtocol: protocol}, LifecycleConfiguration: limits,
-			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "agent", Command: command}}}},
+			Template: corev1.PodTemplateSpec{Spec: pod},
 		},
 	}}
 }
 
-// adapt has a runtime's agent be a process of this machine, with env in its environment.
+// Mount is a file or folder of this machine that an image's agent sees.
+type Mount struct {
+	// Source is its absolute path here, and Target there.
+	Source, Target string
+	ReadOnly       bool
+}
+
+// adapt has a runtime's agent run on this machine, with env in its environment.
 func adapt(agent *v1alpha1.AgentRuntime, env []corev1.EnvVar) {
 	c := &agent.Spec.Template.Spec.Containers[0]
+	if len(c.Command) > 0 {
+		// AWS's SDK for Python would listen on all of the machine's addresses.
+		env = slices.Insert(slices.Clone(env), 0, corev1.EnvVar{Name: "DOCKER_CONTAINER"})
+	}
 	if c.Image == "" {
 		c.Image = "process" // pods have one
 	}
@@ -54,8 +71,19 @@ func adapt(agent *v1alpha1.AgentRuntime, env []corev1.EnvVar) {
 	}
 	agent.Spec.ProtocolConfiguration.Port = PodPort
 	c.Ports = []corev1.ContainerPort{{Name: "pod", ContainerPort: PodPort}, {Name: node.AgentPort, ContainerPort: own}}
-	// AWS's SDK for Python would listen on all of the machine's addresses.
-	c.Env = withEnv(c.Env, append([]corev1.EnvVar{{Name: "DOCKER_CONTAINER"}}, env...))
+	c.Env = withEnv(c.Env, env)
+}
+
+// hasImage is an error if a runtime's image cannot be run here now.
+func hasImage(ctx context.Context, agent Runtime) error {
+	c := agent.Spec.Template.Spec.Containers[0]
+	if len(c.Command) > 0 {
+		return nil
+	}
+	if err := node.HasImage(ctx, c.Image); err != nil {
+		return fmt.Errorf("the runtime %s: %w", agent.Name, err)
+	}
+	return nil
 }
 
 // withEnv is an environment with others in the place of those that have the same name.

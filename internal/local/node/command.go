@@ -2,13 +2,15 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
@@ -16,14 +18,30 @@ import (
 // command is the agent's, with what it is to know.
 func (p *process) command(ctx context.Context) (*exec.Cmd, uint16, error) {
 	agent := lifecycle.AgentContainer(p.pod)
-	words := append(append([]string(nil), agent.Command...), agent.Args...)
-	if len(agent.Command) == 0 {
-		return nil, 0, errors.New("the agent's container has no command, and images are not run here")
-	}
 	port, err := p.node.addresses.tell(ctx, p.addr)
 	if err != nil {
 		return nil, 0, err
 	}
+	if p.temp, err = os.MkdirTemp(p.node.guard.dir, ""); err != nil {
+		return nil, 0, fmt.Errorf("make a directory for temporary files: %w", err)
+	}
+	commandOf := p.programCommand
+	if len(agent.Command) == 0 {
+		commandOf = p.containerCommand
+	}
+	command, err := commandOf(agent, port)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := p.out.attach(command); err != nil {
+		return nil, 0, fmt.Errorf("make pipes for what it writes: %w", err)
+	}
+	return command, port, nil
+}
+
+// programCommand runs a program of this machine.
+func (p *process) programCommand(agent *corev1.Container, port uint16) (*exec.Cmd, error) {
+	words := slices.Concat(agent.Command, agent.Args)
 	for i := range words {
 		words[i] = strings.ReplaceAll(words[i], "{port}", strconv.Itoa(int(port)))
 	}
@@ -33,17 +51,10 @@ func (p *process) command(ctx context.Context) (*exec.Cmd, uint16, error) {
 	}
 	program, err := find(words[0], agent.WorkingDir, env)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	command := &exec.Cmd{Path: program, Args: words, Dir: agent.WorkingDir, Env: env}
-	if p.temp, err = os.MkdirTemp(p.node.guard.dir, ""); err != nil {
-		return nil, 0, fmt.Errorf("make a directory for temporary files: %w", err)
-	}
-	command.Env = append(command.Env, "PORT="+strconv.Itoa(int(port)), "TMPDIR="+p.temp)
-	if err := p.out.attach(command); err != nil {
-		return nil, 0, fmt.Errorf("make pipes for what it writes: %w", err)
-	}
-	return command, port, nil
+	env = append(env, "PORT="+strconv.Itoa(int(port)), "TMPDIR="+p.temp)
+	return &exec.Cmd{Path: program, Args: words, Dir: agent.WorkingDir, Env: env}, nil
 }
 
 // find is the path of a program, as a shell in a folder, with an environment, finds it.

@@ -9,6 +9,9 @@
 // agent learns from PORT, and from {port} in its command, where it may listen: several
 // cannot have port 8080. One that listens there all the same has one session at a time.
 //
-// What it never does: isolate anything, pull an image, or run other containers of a pod
+// A pod whose agent has no command is a container of its image, run by Docker or Podman in the
+// foreground: a process as the others, whose port is published at PORT.
+//
+// What it never does: isolate a process, pull an image, or run other containers of a pod
 // than the agent's.
 package node

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// watchdog ends the process groups it was told of when its input ends, which it does
-// when this process has ended, also by SIGKILL. A shell is on every system, and takes a
-// megabyte, where a copy of this program would take dozens.
+// watchdog ends the process groups it was told of, and the containers of this node, when its
+// input ends, which it does when this process has ended, also by SIGKILL. A shell is on every
+// system, and takes a megabyte, where a copy of this program would take dozens.
 const watchdog = `trap '' INT TERM HUP
 groups=' '
 while read -r op group; do
@@ -23,7 +23,15 @@ while read -r op group; do
 	esac
 done
 for group in $groups; do kill -KILL "-$group" 2>/dev/null; done
+if read -r engine <"$1/engine"; then
+	left=$("$engine" ps --all --quiet --filter "label=$2=$1")
+	[ -z "$left" ] || "$engine" rm --force --volumes $left
+fi >/dev/null 2>&1
 rm -rf -- "$1"`
+
+// engineFile, in the guard's folder, has the path of the engine that runs containers, if there
+// are any. Their processes are the engine's, and no signal to this one's groups ends them.
+const engineFile = "engine"
 
 // anchor holds a process group until a command begins in it, which the watchdog knows of by
 // then. If this process ends before, so does the anchor.
@@ -86,8 +94,8 @@ func newGuard() (*guard, error) {
 // begin starts a watchdog that knows all groups, in the place of one that somebody has
 // killed, if there was one.
 func (g *guard) begin() error {
-	command := exec.Command("/bin/sh", "-c", watchdog, "sh", g.dir) //nolint:noctx,gosec // it ends when its input does
-	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}        // what the terminal sends is not for it
+	command := exec.Command("/bin/sh", "-c", watchdog, "sh", g.dir, containerLabel) //nolint:noctx,gosec // it ends when its input does
+	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}                        // what the terminal sends is not for it
 	input, err := command.StdinPipe()
 	if err != nil {
 		return fmt.Errorf("make the watchdog's input: %w", err)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -28,11 +29,12 @@ const (
 
 // process is a pod that runs.
 type process struct {
-	node *Node
-	pod  *corev1.Pod // as it was made
-	addr netip.Addr
-	out  *output
-	temp string // its directory for temporary files
+	node      *Node
+	pod       *corev1.Pod // as it was made
+	addr      netip.Addr
+	out       *output
+	temp      string // its directory for temporary files
+	container string // the name of its container; empty if it is a program of this machine
 	// reserved is the pod's port at its address.
 	reserved *reservation
 
@@ -130,7 +132,11 @@ func (p *process) start(ctx context.Context) (*exec.Cmd, group, paths, error) {
 	if err != nil {
 		return nil, group{}, paths{}, err
 	}
-	found := pathsOf(ctx, p.addr, p.reserved, port, p.fixedPort())
+	fixed := p.fixedPort()
+	if p.container != "" {
+		fixed = 0 // its port is published
+	}
+	found := pathsOf(ctx, p.addr, p.reserved, port, fixed)
 	started, err := p.node.guard.start(command)
 	if err == nil {
 		p.out.begin()
@@ -159,6 +165,7 @@ func (p *process) wait(first *os.Process, all group, broken <-chan error) (end *
 			p.terminate(all, grace, exited)
 		}
 	}
+	p.removeContainer()
 	p.node.guard.ended(all)
 	<-exited
 	return end, told, err
@@ -213,6 +220,9 @@ func (p *process) ended(state *os.ProcessState, useless error) corev1.ContainerS
 	}
 	if end.ExitCode != 0 {
 		end.Reason, end.Message = reasonError, words
+	}
+	if p.neverRan(state.ExitCode()) {
+		return p.startFailed(errors.New(words))
 	}
 	if useless != nil {
 		end.Message = useless.Error()

@@ -1,0 +1,162 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// engines are the programs that run containers, in the order in which they are looked for.
+// Both take the same words.
+var engines = []string{"docker", "podman"}
+
+// containerLabel is on each container that a node runs. Its value is the folder of the node's
+// temporary files, by which the watchdog finds what is left.
+const containerLabel = "runtime.agentsession.dev/local"
+
+// answers is how long an engine has to answer.
+const answers = 30 * time.Second
+
+// errNoEngine is that this machine cannot run images.
+var errNoEngine = errors.New("an agent's image is run by Docker or Podman, and neither docker nor podman is in a folder of $PATH")
+
+// engine is the path of a program that runs containers.
+func engine() (string, error) {
+	for _, name := range engines {
+		if found, err := exec.LookPath(name); err == nil {
+			return filepath.Abs(found) //nolint:wrapcheck // it has the path
+		}
+	}
+	return "", errNoEngine
+}
+
+// HasImage is an error if this machine cannot run an image now: none is pulled while a
+// session starts.
+func HasImage(ctx context.Context, image string) error {
+	program, err := engine()
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithTimeout(ctx, answers)
+	defer stop()
+	if out, err := exec.CommandContext(ctx, program, "image", "inspect", "--format", "{{.Id}}", "--", image).CombinedOutput(); err != nil { //nolint:gosec // the user's own words
+		name := filepath.Base(program)
+		return fmt.Errorf("the image %q cannot be run here: %s says %q. Build it, or get it by %s pull %s", image, name, firstLine(out, err), name, image)
+	}
+	return nil
+}
+
+// firstLine is that of what a program has written, or why there is none.
+func firstLine(out []byte, err error) string {
+	for line := range strings.Lines(string(out)) {
+		if line = strings.TrimSpace(line); line != "" && line != "[]" {
+			return line
+		}
+	}
+	return err.Error()
+}
+
+// containerCommand runs the agent's image in the foreground: the engine passes SIGTERM on, and
+// what the container writes, and ends as it ends. The agent's port is published at a port of
+// loopback.
+func (p *process) containerCommand(agent *corev1.Container, port uint16) (*exec.Cmd, error) {
+	program, err := engine()
+	if err != nil {
+		return nil, err
+	}
+	// The watchdog removes by it what is left when this process is gone.
+	if err := os.WriteFile(filepath.Join(p.node.guard.dir, engineFile), []byte(program+"\n"), 0o600); err != nil {
+		return nil, fmt.Errorf("write down which engine runs containers: %w", err)
+	}
+	p.container = strings.Join([]string{filepath.Base(p.node.guard.dir), p.pod.Name}, "-")
+	words := []string{
+		program, "run", "--rm", "--pull", "never", "--name", p.container, "--label", containerLabel + "=" + p.node.guard.dir,
+		"--publish", fmt.Sprintf("127.0.0.1:%d:%d", port, p.fixedPort()), "--add-host", "host.docker.internal:host-gateway",
+	}
+	env, err := p.containerEnv(agent.Env)
+	if err != nil {
+		return nil, err
+	}
+	words = append(words, env...)
+	if agent.WorkingDir != "" {
+		words = append(words, "--workdir", agent.WorkingDir)
+	}
+	words = append(append(words, mounts(&p.pod.Spec, agent)...), "--", agent.Image)
+	for _, arg := range agent.Args {
+		words = append(words, strings.ReplaceAll(arg, "{port}", strconv.Itoa(int(p.fixedPort()))))
+	}
+	return &exec.Cmd{Path: program, Args: words, Env: os.Environ()}, nil
+}
+
+// containerEnv are the words that give a container its environment: in a file, since everybody
+// on the machine sees the words. A value of several lines has no place there.
+func (p *process) containerEnv(env []corev1.EnvVar) (words []string, err error) {
+	var file strings.Builder
+	for _, v := range env {
+		if strings.ContainsAny(v.Value, "\r\n") {
+			words = append(words, "--env", v.Name+"="+v.Value)
+			continue
+		}
+		fmt.Fprintf(&file, "%s=%s\n", v.Name, v.Value)
+	}
+	path := filepath.Join(p.temp, "env")
+	if err := os.WriteFile(path, []byte(file.String()), 0o600); err != nil {
+		return nil, fmt.Errorf("write the container's environment: %w", err)
+	}
+	return append([]string{"--env-file", path}, words...), nil
+}
+
+// mounts are the words that mount what the agent's container mounts: folders of this machine,
+// and empty ones. Nothing else is here to be mounted.
+func mounts(pod *corev1.PodSpec, agent *corev1.Container) (words []string) {
+	for _, m := range agent.VolumeMounts {
+		i := slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name })
+		if i < 0 {
+			continue
+		}
+		mount := "target=" + m.MountPath
+		switch volume := pod.Volumes[i]; {
+		case volume.HostPath != nil:
+			mount = "type=bind,source=" + filepath.Join(volume.HostPath.Path, m.SubPath) + "," + mount
+		case volume.EmptyDir != nil:
+			mount = "type=volume," + mount
+		default:
+			continue
+		}
+		if m.ReadOnly {
+			mount += ",readonly"
+		}
+		words = append(words, "--mount", mount)
+	}
+	return words
+}
+
+// removeContainer removes the agent's container, however far it has come.
+func (p *process) removeContainer() {
+	if p.container == "" {
+		return
+	}
+	ctx, stop := context.WithTimeout(context.Background(), answers)
+	defer stop()
+	if program, err := engine(); err == nil {
+		_ = exec.CommandContext(ctx, program, "rm", "--force", "--volumes", p.container).Run() //nolint:gosec // mostly it has gone
+	}
+}
+
+// engineFailed is the first of the exit codes by which an engine tells that it could not run a
+// container or its program, and engineCodes how many there are.
+const engineFailed, engineCodes = 125, 3
+
+// neverRan tells whether an exit code is the engine's own.
+func (p *process) neverRan(code int) bool {
+	return p.container != "" && code >= engineFailed && code < engineFailed+engineCodes
+}
