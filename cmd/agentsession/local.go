@@ -76,19 +76,20 @@ func newLocal() *cobra.Command {
 
 // check is an error if it is not said, or said twice, what is run.
 func (f *localFlags) check(command *cobra.Command, args []string) error {
-	switch {
-	case f.file != "" && len(args) > 0:
-		return errors.New("--file and a command are given: it must be one of them, since the file says what is run")
-	case f.file != "" && f.image != "":
-		return errors.New("--file and --image are given: it must be one of them, since the file says what is run")
-	case len(args) > 0 && command.ArgsLenAtDash() != 0:
-		return fmt.Errorf("%q stands before --: what is run is said after it, as in agentsession local -- python my_agent.py", args[0])
-	case f.file == "" && f.image == "" && len(args) == 0:
-		return errors.New("the agent's command is missing: agentsession local -- python my_agent.py")
-	case f.image != "" && len(f.watch) > 0:
-		return errors.New("--image and --watch are given: the code of an image is in it. Build it again under the same name, and the next session to start runs it")
-	case f.image == "" && len(f.mounts) > 0:
-		return errors.New("--mount is given without --image: a program of this machine sees its files without it")
+	for _, one := range []struct {
+		is   bool
+		says string
+	}{
+		{f.file != "" && len(args) > 0, "--file and a command are given: it must be one of them, since the file says what is run"},
+		{f.file != "" && f.image != "", "--file and --image are given: it must be one of them, since the file says what is run"},
+		{len(args) > 0 && command.ArgsLenAtDash() != 0, "what is run is said after --: agentsession local -- python my_agent.py"},
+		{f.file == "" && f.image == "" && len(args) == 0, "the agent's command is missing: agentsession local -- python my_agent.py"},
+		{f.image != "" && len(f.watch) > 0, "--image and --watch are given: the code of an image is in it. Build it again under the same name, and the next session to start runs it"},
+		{f.image == "" && len(f.mounts) > 0, "--mount is given without --image: a program of this machine sees its files without it"},
+	} {
+		if one.is {
+			return errors.New(one.says)
+		}
 	}
 	return nil
 }

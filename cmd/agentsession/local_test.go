@@ -510,7 +510,7 @@ func TestBadFlags(t *testing.T) {
 		`--auth is "key": it must be none or sigv4`:        {"--auth", "key", "--", "sh"},
 		`--output is "yaml": it must be json`:              {"-o", "yaml", "--", "sh"},
 		"--file and a command are given":                   {"--file", "x", "--", "sh"},
-		`"sh" stands before --`:                            {"sh"},
+		"what is run is said after --":                     {"sh"},
 		"--file and --image are given":                     {"--file", "x", "--image", "y"},
 		"--image and --watch are given":                    {"--image", "x", "--watch", "."},
 		"--mount is given without --image":                 {"--mount", "/tmp:/data", "--", "sh"},

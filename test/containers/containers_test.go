@@ -54,8 +54,12 @@ func prepared(m *testing.M) int {
 	tool = filepath.Join(dir, "agentsession")
 	context := filepath.Join(dir, "image")
 	file := "FROM scratch\nCOPY echo /echo\nENTRYPOINT [\"/echo\"]\n"
-	if err := os.Mkdir(context, 0o750); err == nil {
+	if err = os.Mkdir(context, 0o750); err == nil {
 		err = os.WriteFile(filepath.Join(context, "Dockerfile"), []byte(file), 0o600)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	for _, words := range [][]string{
 		{"go", "build", "-o", tool, "../../cmd/agentsession"},
@@ -141,7 +145,7 @@ func containers(t *testing.T) []string {
 
 // ends waits until a session has stopped, and returns how that was told.
 func (l *laptop) ends() (stopped local.Event) {
-	l.Eventually(l.events, patience).Should(Receive(&stopped, HaveField("State", "Stopped")))
+	l.Eventually(l.events, patience).Should(Receive(&stopped, HaveField("State", BeEquivalentTo("Stopped"))))
 	return stopped
 }
 
@@ -154,8 +158,8 @@ func TestEachSessionIsAContainer(t *testing.T) {
 	l.Expect(other.Calls).To(BeEquivalentTo(1))
 	l.Expect(one.Pod).NotTo(Equal(other.Pod))
 	l.Expect(containers(t)).To(HaveLen(2))
-	l.Expect(l.ends().Reason).To(Equal("IdleTimeout"))
-	l.Expect(l.ends().Reason).To(Equal("IdleTimeout"))
+	l.Expect(l.ends().Reason).To(BeEquivalentTo("IdleTimeout"))
+	l.Expect(l.ends().Reason).To(BeEquivalentTo("IdleTimeout"))
 	l.Expect(containers(t)).To(BeEmpty())
 	l.Expect(l.call(ctx, "one", echo.Ask{}).Calls).To(BeEquivalentTo(1), "its memory went with its container")
 }
@@ -166,7 +170,7 @@ func TestAnAgentThatEnds(t *testing.T) {
 	l.call(t.Context(), "one", echo.Ask{})
 	out, err := exec.Command(engine, append([]string{"kill"}, containers(t)...)...).CombinedOutput()
 	l.Expect(err).NotTo(HaveOccurred(), "%s", out)
-	l.Expect(l.ends().Reason).To(Equal("AgentExited"))
+	l.Expect(l.ends().Reason).To(BeEquivalentTo("AgentExited"))
 }
 
 // TestAnImageThatDoesNotRun ends its session's start with the engine's words.
@@ -182,7 +186,7 @@ func TestAnImageThatDoesNotRun(t *testing.T) {
 		}
 	}()
 	ended := l.ends()
-	l.Expect(ended.Reason).To(Equal("StartFailed"))
+	l.Expect(ended.Reason).To(BeEquivalentTo("StartFailed"))
 	l.Expect(ended.Message).To(ContainSubstring("/echo"))
 }
 

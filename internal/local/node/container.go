@@ -141,11 +141,11 @@ func mounts(pod *corev1.PodSpec, agent *corev1.Container) (words []string) {
 }
 
 // removeContainer removes the agent's container, however far it has come.
-func (p *process) removeContainer() {
+func (p *process) removeContainer(ctx context.Context) {
 	if p.container == "" {
 		return
 	}
-	ctx, stop := context.WithTimeout(context.Background(), answers)
+	ctx, stop := context.WithTimeout(ctx, answers)
 	defer stop()
 	if program, err := engine(); err == nil {
 		_ = exec.CommandContext(ctx, program, "rm", "--force", "--volumes", p.container).Run() //nolint:gosec // mostly it has gone

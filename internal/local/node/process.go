@@ -105,7 +105,7 @@ func (p *process) run(ctx context.Context) {
 			broken <- paths.forward(forwarding, p.node.addresses, group)
 		}()
 		var end *os.ProcessState
-		end, told, err = p.wait(command.Process, group, broken)
+		end, told, err = p.wait(ctx, command.Process, group, broken)
 		stopForwarding()
 		<-forwarded
 		p.report(ctx, p.ended(end, err))
@@ -146,7 +146,7 @@ func (p *process) start(ctx context.Context) (*exec.Cmd, group, paths, error) {
 
 // wait waits for the end of the process, and tells how it ended, whether it was told to, or
 // why it was of no use.
-func (p *process) wait(first *os.Process, all group, broken <-chan error) (end *os.ProcessState, told bool, err error) {
+func (p *process) wait(ctx context.Context, first *os.Process, all group, broken <-chan error) (end *os.ProcessState, told bool, err error) {
 	exited := make(chan struct{})
 	go func() {
 		end, _ = first.Wait() // only this one waits for it
@@ -165,7 +165,7 @@ func (p *process) wait(first *os.Process, all group, broken <-chan error) (end *
 			p.terminate(all, grace, exited)
 		}
 	}
-	p.removeContainer()
+	p.removeContainer(ctx)
 	p.node.guard.ended(all)
 	<-exited
 	return end, told, err
