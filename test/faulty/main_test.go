@@ -172,10 +172,11 @@ func TestTLS(t *testing.T) {
 	for name, addr := range map[string]string{"tells": tells.Listener.Addr().String(), "closes": closes.Addr().String()} {
 		for _, forwarded := range []bool{false, true} {
 			g := NewWithT(t)
-			seen, err := lint.Watch(t.Context(), lint.Options{Base: "http://" + addr, For: time.Hour, Forwarded: forwarded})
+			seen, err := lint.Watch(t.Context(), lint.Options{Base: "http://" + addr, For: 4 * time.Second, Forwarded: forwarded})
 			g.Expect(err).NotTo(HaveOccurred(), name)
 			report := lint.Judge("it", &seen)
 			g.Expect(found(report)).To(Equal([]string{"ping-not-http"}), name)
+			g.Expect(seen.Pings).To(HaveLen(1), "there is no more to see")
 			g.Expect(report.Findings[0].Seen).To(Equal("it speaks TLS, and takes no plain HTTP"), name)
 		}
 	}
