@@ -1,6 +1,4 @@
-// Package docs holds the pages of documentation to what they promise: links lead somewhere,
-// the README is short and leads to every page.
-package docs
+package docs_test
 
 import (
 	"os"
@@ -10,26 +8,18 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/agentsession/agentsession/test/docs"
 )
 
 const top = "../.."
 
-// pages are all of them, by their path from the top.
+// pages returns all of them, by their path from the top.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
-	g, all := NewWithT(t), map[string]string{}
-	for _, pattern := range []string{"*.md", "docs/*.md", "examples/*.md"} {
-		files, err := filepath.Glob(filepath.Join(top, pattern))
-		g.Expect(err).NotTo(HaveOccurred())
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			g.Expect(err).NotTo(HaveOccurred())
-			name, err := filepath.Rel(top, file)
-			g.Expect(err).NotTo(HaveOccurred())
-			all[name] = string(text)
-		}
-	}
-	g.Expect(all).To(HaveKey("README.md"))
+	all, err := docs.Pages(top)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	NewWithT(t).Expect(all).To(HaveKey("README.md"))
 	return all
 }
 

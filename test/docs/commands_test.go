@@ -1,0 +1,88 @@
+package docs_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/agentsession/agentsession/test/docs"
+)
+
+func commands(t *testing.T) []docs.Command {
+	t.Helper()
+	g := NewWithT(t)
+	all, err := docs.Commands(pages(t))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(len(all)).To(BeNumerically(">", 100))
+	return all
+}
+
+var target = regexp.MustCompile(`(?m)^([a-z-]+):.* ## `)
+
+// TestMake: the targets that the pages name are there.
+func TestMake(t *testing.T) {
+	g, seen := NewWithT(t), 0
+	makefile, err := os.ReadFile(filepath.Join(top, "Makefile"))
+	g.Expect(err).NotTo(HaveOccurred())
+	var targets []string
+	for _, m := range target.FindAllStringSubmatch(string(makefile), -1) {
+		targets = append(targets, m[1])
+	}
+	for _, c := range commands(t) {
+		if c.Words[0] != "make" {
+			continue
+		}
+		for _, word := range c.Words[1:] {
+			if !strings.Contains(word, "=") {
+				seen++
+				g.Expect(targets).To(ContainElement(word), c.String())
+			}
+		}
+	}
+	g.Expect(seen).To(BeNumerically(">", 20))
+}
+
+// TestKubectl: kubectl knows the commands and their flags. With --help it takes them apart,
+// and asks no cluster.
+func TestKubectl(t *testing.T) {
+	g, seen := NewWithT(t), map[string]bool{}
+	kubectl := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl")
+	g.Expect(kubectl).To(BeARegularFile(), "make test sets KUBEBUILDER_ASSETS")
+	for _, c := range commands(t) {
+		line := strings.Join(c.Words, " ")
+		if _, tool := c.Tool(); tool || c.Words[0] != "kubectl" || len(c.Words) == 1 || seen[line] {
+			continue
+		}
+		seen[line] = true
+		args := c.Words[1:]
+		if end := slices.Index(args, "--"); end >= 0 { // what follows is for the pod
+			args = args[:end]
+		}
+		out, err := exec.CommandContext(t.Context(), kubectl, append(slices.Clone(args), "--help")...).CombinedOutput()
+		g.Expect(err).NotTo(HaveOccurred(), "%s\n%s", c, out)
+	}
+	g.Expect(len(seen)).To(BeNumerically(">", 30))
+}
+
+// inRepository begins what is a file of the repository, or a package of it.
+var inRepository = regexp.MustCompile(`^(\./)?(dist|examples|config|cmd|hack|internal|test)/[a-z]`)
+
+// TestFilesOfCommands: files and packages that the commands name are there.
+func TestFilesOfCommands(t *testing.T) {
+	g, seen := NewWithT(t), 0
+	for _, c := range commands(t) {
+		for _, word := range c.Words[1:] {
+			if inRepository.MatchString(word) {
+				seen++
+				g.Expect(filepath.Join(top, strings.TrimSuffix(word, "/..."))).To(BeAnExistingFile(), c.String())
+			}
+		}
+	}
+	g.Expect(seen).To(BeNumerically(">", 15))
+}

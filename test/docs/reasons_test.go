@@ -1,0 +1,207 @@
+package docs_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+)
+
+// sources are the files of a package that are compiled into programs.
+func sources(t *testing.T, dir string) (files []*ast.File) {
+	t.Helper()
+	all, err := parser.ParseDir(token.NewFileSet(), filepath.Join(top, dir), //nolint:staticcheck // files are enough: their types are not asked for
+		func(file fs.FileInfo) bool { return !strings.HasSuffix(file.Name(), "_test.go") }, 0)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	for _, pkg := range all {
+		for _, file := range pkg.Files {
+			files = append(files, file)
+		}
+	}
+	NewWithT(t).Expect(files).NotTo(BeEmpty())
+	return files
+}
+
+func inspect[N ast.Node](files []*ast.File, visit func(N)) {
+	for _, file := range files {
+		ast.Inspect(file, func(n ast.Node) bool {
+			if one, ok := n.(N); ok {
+				visit(one)
+			}
+			return true
+		})
+	}
+}
+
+// constants are a package's constant texts, with the name of their type, by their name.
+type constant struct{ kind, text string }
+
+func constantsOf(files []*ast.File) map[string]constant {
+	all := map[string]constant{}
+	inspect(files, func(spec *ast.ValueSpec) {
+		for i, name := range spec.Names {
+			if i < len(spec.Values) {
+				if text, ok := textOf(spec.Values[i], nil); ok {
+					kind, _ := spec.Type.(*ast.Ident)
+					if kind == nil {
+						kind = &ast.Ident{}
+					}
+					all[name.Name] = constant{kind.Name, text}
+				}
+			}
+		}
+	})
+	return all
+}
+
+// textOf is what is fixed at the beginning of a text.
+func textOf(e ast.Expr, known map[string]constant) (string, bool) {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		text, err := strconv.Unquote(e.Value)
+		return text, err == nil && e.Kind == token.STRING
+	case *ast.Ident:
+		return known[e.Name].text, known[e.Name].text != ""
+	case *ast.BinaryExpr:
+		return textOf(e.X, known)
+	case *ast.CallExpr:
+		if name, ok := e.Fun.(*ast.SelectorExpr); ok && name.Sel.Name == "Sprintf" {
+			text, ok := textOf(e.Args[0], known)
+			text, _, _ = strings.Cut(text, "%")
+			return text, ok
+		}
+	}
+	return "", false
+}
+
+// reasons are all that users meet as a reason: of conditions and stops, the states, which
+// are reasons too, the types of conditions, the reasons of Events of other objects, and the
+// types of the gateway's errors.
+func reasons(t *testing.T) (all []string) {
+	t.Helper()
+	for name, c := range constantsOf(sources(t, "api/v1alpha1")) {
+		if strings.HasPrefix(name, "Reason") || strings.HasPrefix(name, "Condition") || c.kind == "StopReason" || c.kind == "SessionState" {
+			all = append(all, c.text)
+		}
+	}
+	inspect(sources(t, "controllers"), func(call *ast.CallExpr) {
+		if name, ok := call.Fun.(*ast.SelectorExpr); ok && name.Sel.Name == "Eventf" && len(call.Args) > 3 {
+			if reason, ok := textOf(call.Args[3], nil); ok {
+				all = append(all, reason)
+			}
+		}
+	})
+	gateway := sources(t, "internal/gateway")
+	known := constantsOf(gateway)
+	inspect(gateway, func(field *ast.KeyValueExpr) {
+		if key, ok := field.Key.(*ast.Ident); ok && key.Name == "Type" {
+			if name, ok := textOf(field.Value, known); ok && (strings.HasSuffix(name, "Exception") || strings.HasSuffix(name, "Error")) {
+				all = append(all, name)
+			}
+		}
+	})
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+const troubleshooting = "docs/troubleshooting.md"
+
+var entry = regexp.MustCompile("(?m)^#### `([A-Za-z]+)`$")
+
+// TestReasons: each reason has an entry in the page, with what to do or what it means, and the
+// page has no entry of a reason that there is not.
+func TestReasons(t *testing.T) {
+	g, page := NewWithT(t), pages(t)[troubleshooting]
+	var entries []string
+	for _, m := range entry.FindAllStringSubmatch(page, -1) {
+		entries = append(entries, m[1])
+	}
+	g.Expect(entries).To(ConsistOf(reasons(t)))
+	g.Expect(len(entries)).To(BeNumerically(">", 60))
+	for _, text := range entry.Split(page, -1)[1:] {
+		g.Expect(len(strings.TrimSpace(text))).To(BeNumerically(">", 20), "an entry says nothing")
+	}
+}
+
+// refusals are the functions and types by which gateway and authn make an error for a caller.
+var refusals = strings.Fields("denied unauthorized notFound overQuota throttled runtimeError away unparsable failure Error")
+
+// messages are what callers are told, as far as it is fixed, and the members of requests that
+// are said to be wrong.
+func messages(t *testing.T) (all, members []string) {
+	t.Helper()
+	for _, dir := range []string{"internal/gateway", "internal/authn"} {
+		files := sources(t, dir)
+		known := constantsOf(files)
+		add := func(e ast.Expr) {
+			if text, ok := textOf(e, known); ok {
+				all = append(all, text)
+			}
+		}
+		for _, c := range known { // those that go by a variable
+			if sentence.MatchString(c.text) {
+				all = append(all, c.text)
+			}
+		}
+		inspect(files, func(call *ast.CallExpr) {
+			name, ok := call.Fun.(*ast.Ident)
+			switch {
+			case ok && slices.Contains(refusals, name.Name):
+				add(call.Args[0])
+			case ok && name.Name == "invalid":
+				if member, ok := textOf(call.Args[0], known); ok {
+					members = append(members, member)
+				}
+			}
+		})
+		inspect(files, func(made *ast.CompositeLit) {
+			if name, ok := made.Type.(*ast.Ident); !ok || !slices.Contains(refusals, name.Name) {
+				return
+			}
+			for _, e := range made.Elts {
+				if field, ok := e.(*ast.KeyValueExpr); ok && field.Key.(*ast.Ident).Name == "Message" { //nolint:forcetypeassert // fields have names
+					add(field.Value)
+				}
+			}
+		})
+	}
+	return all, members
+}
+
+var (
+	sentence = regexp.MustCompile(`^[A-Z][a-z]* [a-z' ]+`)
+	quoted   = regexp.MustCompile(`"([^"]+)"`)
+	inTable  = regexp.MustCompile(`(?m)^\| "([^"]+)"`)
+)
+
+// TestMessages: each message of the gateway has an entry in the page, by its beginning, and
+// the page's tables quote no message that there is not.
+func TestMessages(t *testing.T) {
+	g := NewWithT(t)
+	_, section, ok := strings.Cut(pages(t)[troubleshooting], "\n## Answers of the gateway\n")
+	g.Expect(ok).To(BeTrue())
+	all, members := messages(t)
+	g.Expect(len(all)).To(BeNumerically(">", 40))
+	same := func(message, quote string) bool {
+		return strings.HasPrefix(message, quote) || strings.HasPrefix(quote, message)
+	}
+	quotes := quoted.FindAllStringSubmatch(section, -1)
+	for _, message := range all {
+		g.Expect(slices.ContainsFunc(quotes, func(m []string) bool { return same(message, m[1]) })).To(BeTrue(), "%q has no entry", message)
+	}
+	for _, m := range inTable.FindAllStringSubmatch(section, -1) {
+		g.Expect(slices.ContainsFunc(all, func(message string) bool { return same(message, m[1]) })).To(BeTrue(), "no message begins with %q", m[1])
+	}
+	g.Expect(members).NotTo(BeEmpty())
+	for _, member := range members {
+		g.Expect(section).To(ContainSubstring("`"+member+"`"), "a member of requests has no entry")
+	}
+}
