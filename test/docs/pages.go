@@ -49,12 +49,14 @@ func Blocks(page, text string) (all []Block) {
 	return all
 }
 
-var inline = regexp.MustCompile("`([^`\n]+)`")
+var inline = regexp.MustCompile("`([^`]+)`")
 
 // Inline returns what a page shows as code within its sentences.
 func Inline(text string) (all []string) {
-	for _, m := range inline.FindAllStringSubmatch(fence.ReplaceAllString(text, ""), -1) {
-		all = append(all, m[1])
+	for paragraph := range strings.SplitSeq(fence.ReplaceAllString(text, ""), "\n\n") {
+		for _, m := range inline.FindAllStringSubmatch(paragraph, -1) {
+			all = append(all, strings.ReplaceAll(m[1], "\n", " "))
+		}
 	}
 	return all
 }
