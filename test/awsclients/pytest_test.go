@@ -5,11 +5,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/agentsession/agentsession/test/docs"
 )
 
 // TestPytest runs the files that docs/testing.md shows, with AWS's SDK for Python and boto3.
@@ -39,4 +42,22 @@ func TestPytest(t *testing.T) {
 	out, err = suite.CombinedOutput()
 	g.Expect(err).NotTo(HaveOccurred(), "%s", out)
 	g.Expect(string(out)).To(ContainSubstring("2 passed"))
+}
+
+// TestPython: what the pages show as Python is.
+func TestPython(t *testing.T) {
+	g := NewWithT(t)
+	pages, err := docs.Pages("../..")
+	g.Expect(err).NotTo(HaveOccurred())
+	for page, text := range pages {
+		for _, block := range docs.Blocks(page, text) {
+			if block.Language != "python" {
+				continue
+			}
+			parse := exec.CommandContext(t.Context(), os.Getenv("AGENTSESSION_PYTHON"), "-c", "import ast, sys; ast.parse(sys.stdin.read())")
+			parse.Stdin = strings.NewReader(block.Text)
+			out, err := parse.CombinedOutput()
+			g.Expect(err).NotTo(HaveOccurred(), "%s\n%s%s", page, block.Text, out)
+		}
+	}
 }
