@@ -26,7 +26,7 @@ func (c Command) String() string { return c.Page + ": " + strings.Join(c.Words, 
 // number of its words, and the words, each with a NUL behind it. PATH leads nowhere, so
 // whatever is no builtin comes to command_not_found_handle; names with a slash need functions.
 const preamble = `
-record() { { printf '%d\0' $#; printf '%s\0' "$@"; } >&3; }
+record() { printf '%s\0' $# "$@" >&3; }
 command_not_found_handle() { record "$@"; }
 bin/agentsession() { record agentsession "$@"; }
 hack/kind/engine() { :; }
