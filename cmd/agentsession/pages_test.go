@@ -14,7 +14,7 @@ func TestPages(t *testing.T) {
 	g, seen := NewWithT(t), map[string]bool{}
 	pages, err := docs.Pages("../..")
 	g.Expect(err).NotTo(HaveOccurred())
-	commands, err := docs.Commands(pages)
+	commands, err := docs.Commands(t.Context(), pages)
 	g.Expect(err).NotTo(HaveOccurred())
 	for _, c := range commands {
 		args, ok := c.Tool()

@@ -65,8 +65,8 @@ func create(ctx context.Context, api client.Client, object client.Object) error 
 func TestYAML(t *testing.T) {
 	g := NewWithT(t)
 	for _, block := range blocks(t, "yaml") {
-		var any any
-		g.Expect(yaml.UnmarshalStrict([]byte(block.Text), &any)).To(Succeed(), "%s\n%s", block.Page, block.Text)
+		var read any
+		g.Expect(yaml.UnmarshalStrict([]byte(block.Text), &read)).To(Succeed(), "%s\n%s", block.Page, block.Text)
 	}
 }
 

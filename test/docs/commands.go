@@ -2,6 +2,7 @@ package docs
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -35,7 +36,7 @@ cd() { :; }
 
 // Commands returns the commands of all pages but the changelog, which tells of what was.
 // Bash itself takes them apart, those of a page at once.
-func Commands(pages map[string]string) (all []Command, err error) {
+func Commands(ctx context.Context, pages map[string]string) (all []Command, err error) {
 	dir, err := os.MkdirTemp("", "docs-") // for what they redirect their output to
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for the commands: %w", err)
@@ -45,7 +46,7 @@ func Commands(pages map[string]string) (all []Command, err error) {
 		if page == "CHANGELOG.md" {
 			continue
 		}
-		recorded, err := record(dir, script(page, text))
+		recorded, err := record(ctx, dir, script(page, text))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", page, err)
 		}
@@ -78,13 +79,13 @@ func script(page, text string) string {
 }
 
 // record has bash run a script, and returns what it recorded.
-func record(dir, script string) ([]byte, error) {
-	words, err := os.Create(filepath.Join(dir, "words"))
+func record(ctx context.Context, dir, script string) ([]byte, error) {
+	words, err := os.Create(filepath.Join(dir, "words")) //nolint:gosec // in a directory of our own
 	if err != nil {
 		return nil, fmt.Errorf("make the file of words: %w", err)
 	}
-	defer words.Close() //nolint:errcheck // bash writes it
-	bash := exec.Command("bash", "--norc", "-c", preamble+script+"true")
+	defer words.Close()                                                              //nolint:errcheck // bash writes it
+	bash := exec.CommandContext(ctx, "bash", "--norc", "-c", preamble+script+"true") //nolint:gosec // the pages are the repository's
 	bash.Dir, bash.Env, bash.ExtraFiles = dir, []string{"PATH=/nowhere", "HOME=" + dir}, []*os.File{words}
 	if said, err := bash.CombinedOutput(); len(said) > 0 || err != nil {
 		return nil, fmt.Errorf("bash does not take its commands: %s (%v)", said, err) //nolint:errorlint // it says nothing more

@@ -17,7 +17,7 @@ import (
 func commands(t *testing.T) []docs.Command {
 	t.Helper()
 	g := NewWithT(t)
-	all, err := docs.Commands(pages(t))
+	all, err := docs.Commands(t.Context(), pages(t))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(len(all)).To(BeNumerically(">", 100))
 	return all
@@ -62,11 +62,11 @@ func TestKubectl(t *testing.T) {
 		if end := slices.Index(args, "--"); end >= 0 { // what follows is for the pod
 			args = args[:end]
 		}
-		if shape := shapeOf(args); seen[shape] {
+		shape := shapeOf(args)
+		if seen[shape] {
 			continue
-		} else {
-			seen[shape] = true
 		}
+		seen[shape] = true
 		out, err := exec.CommandContext(t.Context(), kubectl, append(slices.Clone(args), "--help")...).CombinedOutput()
 		g.Expect(err).NotTo(HaveOccurred(), "%s\n%s", c, out)
 	}

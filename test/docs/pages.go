@@ -20,7 +20,7 @@ func Pages(top string) (map[string]string, error) {
 			return nil, fmt.Errorf("find the pages %s: %w", pattern, err)
 		}
 		for _, file := range files {
-			text, err := os.ReadFile(file)
+			text, err := os.ReadFile(file) //nolint:gosec // a page of the repository
 			if err != nil {
 				return nil, fmt.Errorf("read a page: %w", err)
 			}
