@@ -23,7 +23,7 @@ import (
 const (
 	envKeyID    = "AWS_ACCESS_KEY_ID"
 	envSecret   = "AWS_SECRET_ACCESS_KEY" //nolint:gosec // the variable's name
-	envToken    = "AWS_SESSION_TOKEN"
+	envToken    = "AWS_SESSION_TOKEN"     //nolint:gosec // as above
 	envEndpoint = "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE"
 )
 
@@ -50,12 +50,13 @@ func signed(r *http.Request, key aws.Credentials) (*http.Request, error) {
 	if err := errors.Join(err, r.Body.Close()); err != nil {
 		return nil, fmt.Errorf("read what is to be signed: %w", err)
 	}
-	r = r.Clone(r.Context())
+	ctx := r.Context()
+	r = r.Clone(ctx)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	r.Header.Del("Authorization")
 	region := cmp.Or(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), controllers.DefaultRegion)
 	sum := sha256.Sum256(body)
-	if err := v4.NewSigner().SignHTTP(r.Context(), key, r, hex.EncodeToString(sum[:]), "bedrock-agentcore", region, time.Now()); err != nil {
+	if err := v4.NewSigner().SignHTTP(ctx, key, r, hex.EncodeToString(sum[:]), "bedrock-agentcore", region, time.Now()); err != nil {
 		return nil, fmt.Errorf("sign the call: %w", err)
 	}
 	return r, nil

@@ -35,6 +35,19 @@ func (l *life) output() []string {
 	return []string{"What its agent writes is in the output of `agentsession local`, with the session before each line."}
 }
 
+// ofPod are the commands that show what a pod waits for, and what its agent writes.
+func (l *life) ofPod(pod string) []Command {
+	if pod == "" {
+		return nil
+	}
+	logs := Command{fmt.Sprintf("%s logs -n %s %s --all-containers --tail=50", l.Tools.Kubectl, l.Session.Namespace, pod), "read what its agent writes"}
+	if l.status.State != v1alpha1.StateStarting {
+		logs.Line += " --follow"
+		return []Command{logs}
+	}
+	return []Command{{fmt.Sprintf("%s events -n %s --for pod/%s", l.Tools.Kubectl, l.Session.Namespace, pod), "see what its pod waits for"}, logs}
+}
+
 // commands are what is of use now.
 func (l *life) commands() (list []Command) {
 	name := fmt.Sprintf("%s -n %s", l.Session.Name, l.Session.Namespace)
@@ -48,17 +61,12 @@ func (l *life) commands() (list []Command) {
 			add("see whether an operator runs", "%s get pods -n agentsession-system", l.Tools.Kubectl)
 		}
 	case v1alpha1.StateStarting:
-		if pod != "" {
-			add("see what its pod waits for", "%s events -n %s --for pod/%s", l.Tools.Kubectl, l.Session.Namespace, pod)
-			add("read what its agent writes", "%s logs -n %s %s --all-containers --tail=50", l.Tools.Kubectl, l.Session.Namespace, pod)
-		}
+		list = append(list, l.ofPod(pod)...)
 		if lifecycle.StopByHand(l.Session).Not == "" {
 			add("give the start up", "%s stop %s", l.Tools.Self, name)
 		}
 	case v1alpha1.StateActive, v1alpha1.StateIdle:
-		if pod != "" {
-			add("read what its agent writes", "%s logs -n %s %s --all-containers --tail=50 --follow", l.Tools.Kubectl, l.Session.Namespace, pod)
-		}
+		list = append(list, l.ofPod(pod)...)
 		if lifecycle.StopByHand(l.Session).Not == "" {
 			add("stop it now", "%s stop %s", l.Tools.Self, name)
 		}
