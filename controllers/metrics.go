@@ -50,9 +50,29 @@ var (
 	pingDesc     = prometheus.NewDesc("agentsession_sessions_by_ping_status", "Sessions with a compute by the agent's last answer.", []string{"ping_status"}, nil)
 	stuckDesc    = prometheus.NewDesc("agentsession_sessions_stuck", "Sessions that are HealthyBusy for longer than they should be: condition Stuck.", nil, nil)
 	breachDesc   = prometheus.NewDesc("agentsession_sessions_breaching_ping_contract", "Sessions whose agent breaks the ping contract.", nil, nil)
+	refusedDesc  = prometheus.NewDesc("agentsession_sessions_refused", "Sessions that should start and cannot have a pod, by the reason of the condition Ready.", []string{"reason"}, nil)
+	loopDesc     = prometheus.NewDesc("agentsession_sessions_crash_looping", "Sessions whose last three activations all failed, within an hour.", nil, nil)
 )
 
+// stopReasons are all values of the label reason. Series begin at zero, so that the first
+// stop for a reason is an increase, too.
+var stopReasons = []v1alpha1.StopReason{
+	v1alpha1.StopIdleTimeout, v1alpha1.StopMaxLifetime, v1alpha1.StopRequested, v1alpha1.StopUnhealthy, v1alpha1.StopStartTimeout,
+	v1alpha1.StopStartFailed, v1alpha1.StopStuckBusy, v1alpha1.StopAgentExited, v1alpha1.StopComputeLost,
+}
+
 func init() {
+	for _, reason := range stopReasons {
+		stopsTotal.WithLabelValues(string(reason))
+		stopLateness.WithLabelValues(string(reason))
+	}
+	for _, kind := range []lifecycle.Failure{
+		lifecycle.FailureConnect, lifecycle.FailureTimeout, lifecycle.FailureStatusCode,
+		lifecycle.FailureProtocol, lifecycle.FailureBody, lifecycle.FailureUnhealthy,
+	} {
+		pingFailuresTotal.WithLabelValues(string(kind))
+	}
+	metrics.RegisterRESTClientMetrics(metrics.MetricRequestLatency)
 	metrics.Registry.MustRegister(stopsTotal, stopLateness, pingDuration, pingLateness, pingFailuresTotal, pingsMissedTotal)
 }
 
@@ -94,11 +114,13 @@ func NewOutageGauge(p *prober.Prober) prometheus.Collector {
 // no counter can drift.
 type SessionCollector struct {
 	Reader client.Reader
+	// Now is the time by which the sessions' status was written.
+	Now func() time.Time
 }
 
 // Describe names the series.
 func (SessionCollector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{sessionsDesc, pingDesc, stuckDesc, breachDesc} {
+	for _, d := range []*prometheus.Desc{sessionsDesc, pingDesc, stuckDesc, breachDesc, refusedDesc, loopDesc} {
 		descs <- d
 	}
 }
@@ -110,29 +132,54 @@ func (c SessionCollector) Collect(out chan<- prometheus.Metric) {
 		log.Log.Error(err, "Cannot count the sessions for the metrics")
 		return
 	}
-	states := map[string]int{}
+	counts, now := newSessionCounts(), c.Now()
+	for i := range sessions.Items {
+		counts.add(now, &sessions.Items[i])
+	}
+	gauges(out, sessionsDesc, counts.states)
+	gauges(out, pingDesc, counts.pings)
+	gauges(out, refusedDesc, counts.refused)
+	for desc, n := range map[*prometheus.Desc]int{stuckDesc: counts.stuck, breachDesc: counts.breaching, loopDesc: counts.looping} {
+		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n))
+	}
+}
+
+// sessionCounts are how many sessions there are of each kind.
+type sessionCounts struct {
+	states, pings, refused    map[string]int
+	stuck, breaching, looping int
+}
+
+func newSessionCounts() *sessionCounts {
+	c := &sessionCounts{states: map[string]int{}, pings: map[string]int{}, refused: map[string]int{}}
 	for _, state := range []v1alpha1.SessionState{
 		v1alpha1.StateStarting, v1alpha1.StateActive, v1alpha1.StateIdle, v1alpha1.StateStopping, v1alpha1.StateStopped,
 	} {
-		states[string(state)] = 0
+		c.states[string(state)] = 0
 	}
-	pings := map[string]int{string(contract.Healthy): 0, string(contract.HealthyBusy): 0}
-	stuck, breaching := 0, 0
-	for i := range sessions.Items {
-		status := &sessions.Items[i].Status
-		count(states, string(status.State))
-		count(pings, status.PingStatus)
-		if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStuck) {
-			stuck++
-		}
-		if meta.IsStatusConditionFalse(status.Conditions, v1alpha1.ConditionPingContract) {
-			breaching++
-		}
+	for _, status := range []contract.Status{contract.Healthy, contract.HealthyBusy} {
+		c.pings[string(status)] = 0
 	}
-	gauges(out, sessionsDesc, states)
-	gauges(out, pingDesc, pings)
-	out <- prometheus.MustNewConstMetric(stuckDesc, prometheus.GaugeValue, float64(stuck))
-	out <- prometheus.MustNewConstMetric(breachDesc, prometheus.GaugeValue, float64(breaching))
+	for _, reason := range lifecycle.Hindrances {
+		c.refused[reason] = 0
+	}
+	return c
+}
+
+func (c *sessionCounts) add(now time.Time, session *v1alpha1.AgentSession) {
+	status := &session.Status
+	count(c.states, string(status.State))
+	count(c.pings, status.PingStatus)
+	count(c.refused, reasonOf(status, v1alpha1.ConditionReady))
+	if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStuck) {
+		c.stuck++
+	}
+	if meta.IsStatusConditionFalse(status.Conditions, v1alpha1.ConditionPingContract) {
+		c.breaching++
+	}
+	if lifecycle.CrashLoops(now, status) {
+		c.looping++
+	}
 }
 
 // count counts known values only: whoever may write a status must not be able

@@ -174,7 +174,7 @@ func run(o options) error {
 		return fmt.Errorf("set up the controller: %w", err)
 	}
 	if o.probe != probeNode { // which knows only its own sessions
-		if err := addOthers(mgr, o); err != nil {
+		if err := addOthers(mgr, o, clusterTime); err != nil {
 			return err
 		}
 	}
@@ -182,7 +182,7 @@ func run(o options) error {
 }
 
 // addOthers adds what an operator does that is not for one node only.
-func addOthers(mgr ctrl.Manager, o options) error {
+func addOthers(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock) error {
 	if err := (&controllers.AgentRuntimeReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Region: o.region}).SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the controller of runtimes: %w", err)
 	}
@@ -196,7 +196,7 @@ func addOthers(mgr ctrl.Manager, o options) error {
 	}
 	// Of several operators the one that leads tells of the sessions.
 	if err := mgr.Add(manager.RunnableFunc(func(context.Context) error {
-		return metrics.Registry.Register(controllers.SessionCollector{Reader: mgr.GetCache()})
+		return metrics.Registry.Register(controllers.SessionCollector{Reader: mgr.GetCache(), Now: clusterTime.Now})
 	})); err != nil {
 		return fmt.Errorf("add the sessions' metrics: %w", err)
 	}
@@ -222,6 +222,7 @@ func newManager(config *rest.Config, o options) (ctrl.Manager, *lock, error) {
 			return nil, nil, err
 		}
 		opts.LeaderElection = true
+		opts.LeaderElectionID = leaseName // the label name of leader_election_master_status
 		opts.LeaderElectionResourceLockInterface = election
 		opts.LeaderElectionReleaseOnCancel = true
 		opts.LeaseDuration, opts.RenewDeadline, opts.RetryPeriod = &o.leaseDuration, &o.renewDeadline, &o.retryPeriod

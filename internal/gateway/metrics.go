@@ -47,6 +47,7 @@ var (
 )
 
 func init() {
+	metrics.RegisterRESTClientMetrics(metrics.MetricRequestLatency)
 	metrics.Registry.MustRegister(requestsTotal, requestDuration, inFlight, queued, startsTotal, startDuration, conflictsTotal, trafficWritesTotal)
 }
 

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"slices"
 	"time"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -72,18 +73,17 @@ func Missed(session *v1alpha1.AgentSession) bool {
 
 // Refuses tells whether a reason of the condition Ready says what keeps a compute
 // from being had or asked, and not only which state the session is in.
-func Refuses(reason string) bool {
-	switch reason {
-	case v1alpha1.ReasonPodRefused, v1alpha1.ReasonPodNameTaken, v1alpha1.ReasonAddressRefused,
-		v1alpha1.ReasonRuntimeNotFound, v1alpha1.ReasonUnreadable:
-		return true
-	}
-	return false
+func Refuses(reason string) bool { return Hinders(reason) && reason != v1alpha1.ReasonPodNotMade }
+
+// Hindrances are the reasons of Refuses, and one that may also pass by itself, within the
+// limit of the start.
+var Hindrances = []string{
+	v1alpha1.ReasonPodRefused, v1alpha1.ReasonPodNameTaken, v1alpha1.ReasonAddressRefused,
+	v1alpha1.ReasonRuntimeNotFound, v1alpha1.ReasonUnreadable, v1alpha1.ReasonPodNotMade,
 }
 
-// Hinders tells it of a reason that may also pass by itself, within the limit of the
-// start.
-func Hinders(reason string) bool { return Refuses(reason) || reason == v1alpha1.ReasonPodNotMade }
+// Hinders tells whether a reason is one of Hindrances.
+func Hinders(reason string) bool { return slices.Contains(Hindrances, reason) }
 
 // Refusal is such a reason that a session has; empty if nothing keeps it.
 func Refusal(session *v1alpha1.AgentSession) string {
