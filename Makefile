@@ -40,6 +40,8 @@ generate: ## Generate deep copies, CRD, RBAC and what is in dist.
 	$(TOOL) kustomize build config/default > dist/install.yaml
 	$(TOOL) kustomize build config/node > dist/install-node.yaml
 	$(TOOL) kustomize build config/gateway > dist/install-gateway.yaml
+	go run ./hack/monitoring config/monitoring
+	$(TOOL) kustomize build config/monitoring > dist/install-monitoring.yaml
 
 .PHONY: fmt
 fmt: ## Format the code.
@@ -71,8 +73,14 @@ SUITES := ./controllers ./test/gateway # they wait more than they work: several 
 test: ## Everything that needs no node: unit, property and envtest, with the race detector.
 	cd agent-runtime && go test -race ./...
 	assets=$$($(CLUSTER) assets) && export KUBEBUILDER_ASSETS=$$assets && \
-	  go test -race -timeout=30m $$(go list ./... | grep -v -e /test/e2e$$ -e /test/containers$$ $(SUITES:./%=-e agentsession/%$$)) && \
+	  go test -race -timeout=30m $$(go list ./... | grep -v -e /test/e2e$$ -e /test/containers$$ -e /test/monitoring$$ $(SUITES:./%=-e agentsession/%$$)) && \
 	  $(TOOL) ginkgo --race --procs=3 --timeout=30m --keep-going --succinct --no-color $(SUITES)
+
+.PHONY: monitoring
+monitoring: ## Test the alert rules, and alerts and panels with a real Prometheus and operator. Needs Debian's package prometheus.
+	@promtool check rules config/monitoring/rules.yaml
+	@promtool test rules config/monitoring/rules_test.yaml
+	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go test -v -count=1 -timeout=10m ./test/monitoring
 
 .PHONY: fuzz
 fuzz: ## Fuzz what reads hostile input, and the rules, 30 s each; and histories that make test does not try.
