@@ -80,7 +80,7 @@ test: ## Everything that needs no node: unit, property and envtest, with the rac
 monitoring: ## Test the alert rules, and alerts and panels with a real Prometheus and operator. Needs Debian's package prometheus.
 	@promtool check rules config/monitoring/rules.yaml
 	@promtool test rules config/monitoring/rules_test.yaml
-	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go test -v -count=1 -timeout=10m ./test/monitoring
+	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go test -v -count=1 -timeout=15m ./test/monitoring
 
 .PHONY: fuzz
 fuzz: ## Fuzz what reads hostile input, and the rules, 30 s each; and histories that make test does not try.

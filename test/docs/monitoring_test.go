@@ -200,7 +200,7 @@ func TestThePodMonitorFindsThePods(t *testing.T) {
 	for _, file := range []string{"dist/install.yaml", "dist/install-node.yaml", "dist/install-gateway.yaml"} {
 		text, err := os.ReadFile(filepath.Join(top, file))
 		g.Expect(err).NotTo(HaveOccurred())
-		for _, object := range strings.SplitSeq(string(text), "\n---\n") {
+		for object := range strings.SplitSeq(string(text), "\n---\n") {
 			var workload appsv1.Deployment // a DaemonSet has its template there, too
 			g.Expect(yaml.Unmarshal([]byte(object), &workload)).To(Succeed())
 			if workload.Kind != "Deployment" && workload.Kind != "DaemonSet" {

@@ -39,7 +39,7 @@ const (
 	top    = "../.."
 	system = "agentsession-system"
 	// patience is how long a test waits for what has to come, on a busy machine.
-	patience = 2 * time.Minute
+	patience = 3 * time.Minute
 )
 
 // platform is an API server with what is installed, a node that plays along, and a user
