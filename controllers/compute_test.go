@@ -8,6 +8,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -115,6 +116,12 @@ func TestSlimPod(t *testing.T) {
 		InitContainers: []corev1.Container{{Name: "proxy", Image: "p", RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}},
 		Containers:     []corev1.Container{{Name: "agent", Image: "i", Env: []corev1.EnvVar{{Name: "SECRET", Value: "x"}}}, {Name: "sidecar"}},
 	}
+	requests := func(cpu string) corev1.ResourceRequirements {
+		return corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), "example.com/gpu": resource.MustParse("1")}}
+	}
+	session.Spec.Template.Spec.Containers[0].Resources = requests("500m")
+	session.Spec.Template.Spec.InitContainers[0].Resources = requests("1")
+	session.Spec.Template.Spec.Overhead = requests("250m").Requests
 	pod := buildPod(session, 3, nil, "token")
 	pod.Spec.Containers = slices.Insert(pod.Spec.Containers, 0, corev1.Container{Name: "injected"})
 	pod.UID, pod.Status.PodIP, pod.Status.HostIP = "p", "10.0.0.1", "10.0.0.2"
@@ -127,7 +134,11 @@ func TestSlimPod(t *testing.T) {
 		NodeName: "n", HostNetwork: true,
 		Containers:     []corev1.Container{{Name: "agent", Env: []corev1.EnvVar{{Name: contract.EnvToken, Value: "token"}}}},
 		InitContainers: []corev1.Container{{Name: "proxy", RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}},
+		Resources:      kept.Spec.Resources,
 	}))
+	g.Expect(kept.Spec.Resources.Requests).To(HaveLen(1))
+	g.Expect(lifecycle.Reserve(v1alpha1.Reserved{}, kept)).To(Equal(v1alpha1.Reserved{MilliCPU: 1750}))
+	g.Expect(lifecycle.Reserve(v1alpha1.Reserved{}, kept)).To(Equal(lifecycle.Reserve(v1alpha1.Reserved{}, pod)))
 	g.Expect(kept.Annotations).To(BeEmpty())
 	other, err := slimPod(session)
 	g.Expect(err).NotTo(HaveOccurred())

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -88,7 +89,11 @@ var _ = Describe("The life of a session", Ordered, func() {
 	})
 
 	It("remembers how its activations ended, and how they spent their time", func(ctx context.Context) {
-		session := newSession(namespace, "remembered")
+		session := newSession(namespace, "remembered", func(s *v1alpha1.AgentSession) {
+			s.Spec.Template.Spec.Containers[0].Resources.Limits = corev1.ResourceList{ // of which the API server makes requests
+				corev1.ResourceCPU: resource.MustParse("1500m"), corev1.ResourceMemory: resource.MustParse("2Gi"),
+			}
+		})
 		fromItsFirstMoment(namespace, session.Name, busy)
 		Expect(api.Create(ctx, session)).To(Succeed())
 		began := eventuallyState(ctx, session, v1alpha1.StateActive).Usage
@@ -97,8 +102,14 @@ var _ = Describe("The life of a session", Ordered, func() {
 		agentOf(ctx, session).Say(contract.Healthy)
 		worked := eventuallyState(ctx, session, v1alpha1.StateIdle)
 		Expect(worked.Usage.ActiveSeconds).To(BeEquivalentTo(worked.Usage.CountedAt.Sub(began.CountedAt.Time).Seconds()))
+		Expect(worked.Reserved).To(HaveValue(And(
+			HaveField("MilliCPU", BeEquivalentTo(1500)), HaveField("MemoryMiB", BeEquivalentTo(2048)),
+			HaveField("Active", v1alpha1.ResourceTime{MilliCPUSeconds: 1500 * worked.Usage.ActiveSeconds, MemoryMiBSeconds: 2048 * worked.Usage.ActiveSeconds}))))
 		status := eventuallyState(ctx, session, v1alpha1.StateStopped)
 		Expect(status.Usage).To(BeNil())
+		Expect(status.Reserved).To(HaveValue(And(HaveField("MilliCPU", BeZero()), HaveField("Active", worked.Reserved.Active),
+			HaveField("Idle.MilliCPUSeconds", 1500*status.History[0].IdleSeconds), HaveField("Idle.MemoryMiBSeconds", 2048*status.History[0].IdleSeconds))))
+		reserved := status.Reserved
 		first := v1alpha1.PastActivation{
 			Reason: v1alpha1.StopIdleTimeout, Message: status.LastTermination.Message, Activation: 1,
 			From: new(worked.Pod.CreatedAt), Until: *status.LastTermination.At, ActiveSeconds: worked.Usage.ActiveSeconds,
@@ -116,6 +127,8 @@ var _ = Describe("The life of a session", Ordered, func() {
 		status = eventuallyState(ctx, session, v1alpha1.StateStopped)
 		Expect(status.History).To(HaveExactElements(
 			And(HaveField("Reason", v1alpha1.StopRequested), HaveField("Activation", BeEquivalentTo(2)), HaveField("ActiveSeconds", BeZero())), Equal(first)))
+		Expect(status.Reserved.Active).To(Equal(reserved.Active))
+		Expect(status.Reserved.Idle.MilliCPUSeconds).To(Equal(reserved.Idle.MilliCPUSeconds + 1500*status.History[0].IdleSeconds))
 	})
 
 	It("keeps a busy session beyond the idle timeout, reports it stuck, and ends it at its maximal lifetime", func(ctx context.Context) {

@@ -86,10 +86,25 @@ func slimPod(object any) (any, error) {
 	}
 	pod.ManagedFields, pod.Annotations = nil, nil
 	pod.Spec = corev1.PodSpec{
-		NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork,
+		NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork, Resources: slimResources(pod),
 		Containers: []corev1.Container{slimAgent(pod)}, InitContainers: slimInit(pod), Volumes: slimVolumes(pod),
 	}
 	return pod, nil
+}
+
+// slimResources keep what the whole pod requests: it stands where a pod has it that says
+// it for all of its containers.
+func slimResources(pod *corev1.Pod) *corev1.ResourceRequirements {
+	kept := corev1.ResourceList{}
+	for name, quantity := range lifecycle.RequestsOf(pod) {
+		if name == corev1.ResourceCPU || name == corev1.ResourceMemory {
+			kept[name] = quantity
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	return &corev1.ResourceRequirements{Requests: kept}
 }
 
 // slimVolumes keep the name of the one that keeps other pods away.

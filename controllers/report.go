@@ -45,8 +45,8 @@ type outcome struct {
 // and then sends the events. It returns when to look at the session again.
 func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.AgentSession, o outcome) (time.Time, error) {
 	old := session.DeepCopy()
-	if usage := old.Status.Usage; usage != nil {
-		o.counted = r.Clock.Past(usage.CountedAt.Time)
+	if counted := countedUntil(&old.Status, o.pod); !counted.IsZero() {
+		o.counted = r.Clock.Past(counted)
 	}
 	due := r.compose(session, old, o)
 	lookAgain := o.verdict.LookAgain
@@ -66,6 +66,7 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 	if agentOnly(&old.Status, &session.Status) {
 		r.told.pay(key, o.now, o.facts.Policy)
 	}
+	reserved.count(session, old.Status.Reserved, session.Status.Reserved)
 	if recordsEnd(&old.Status, &session.Status) {
 		stopsTotal.WithLabelValues(string(session.Status.LastTermination.Reason)).Inc()
 	}
@@ -194,6 +195,7 @@ func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.Age
 		stoppedStatus(&next, old, o)
 	}
 	next.Usage = usageOf(old, next.State, o.counted, o.now)
+	next.Reserved = reservedOf(old, &next, o)
 	setConditions(&next, session, o)
 	return worthTelling(old, next, o)
 }

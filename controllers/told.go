@@ -101,7 +101,7 @@ func agentOnly(old, next *v1alpha1.AgentSessionStatus) bool {
 	}
 	same := *next
 	same.State, same.PingStatus, same.PingStatusSince = old.State, old.PingStatus, old.PingStatusSince
-	same.IdleSince, same.NextStop, same.Usage, same.Conditions = old.IdleSince, old.NextStop, old.Usage, old.Conditions
+	same.IdleSince, same.NextStop, same.Usage, same.Reserved, same.Conditions = old.IdleSince, old.NextStop, old.Usage, old.Reserved, old.Conditions
 	return runs(old) && runs(next) && equality.Semantic.DeepEqual(*old, same) &&
 		meta.IsStatusConditionTrue(old.Conditions, v1alpha1.ConditionReady) == meta.IsStatusConditionTrue(next.Conditions, v1alpha1.ConditionReady)
 }

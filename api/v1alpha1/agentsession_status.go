@@ -117,6 +117,10 @@ type AgentSessionStatus struct {
 	// usage is how the current activation has spent its time, as far as it is over.
 	// +optional
 	Usage *Usage `json:"usage,omitempty"`
+	// reserved is what the computes of all activations have reserved of their nodes, as far
+	// as it is counted: until usage.countedAt.
+	// +optional
+	Reserved *Reserved `json:"reserved,omitempty"`
 	// history is how the last ten activations ended, the newest first.
 	// +optional
 	// +listType=atomic
@@ -227,6 +231,40 @@ type Usage struct {
 	// countedAt is when the state last changed.
 	// +required
 	CountedAt metav1.Time `json:"countedAt"`
+}
+
+// Reserved is what the computes of a session have reserved of their nodes, by what their
+// pods request: not what they consumed. It is counted when the state changes.
+type Reserved struct {
+	// milliCPU is the CPU that the compute reserves since then, in thousandths.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	MilliCPU int64 `json:"milliCPU,omitempty"`
+	// memoryMiB is the memory that the compute reserves since then, in MiB, rounded up.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	MemoryMiB int64 `json:"memoryMiB,omitempty"`
+	// active was reserved in state Active.
+	// +required
+	Active ResourceTime `json:"active"`
+	// idle was reserved in state Idle.
+	// +required
+	Idle ResourceTime `json:"idle"`
+	// other was reserved in states Starting, from when the pod had a node, and Stopping.
+	// +required
+	Other ResourceTime `json:"other"`
+}
+
+// ResourceTime is resources multiplied by the time for which they were reserved.
+type ResourceTime struct {
+	// milliCPUSeconds is CPU, in thousandths, by seconds.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	MilliCPUSeconds int64 `json:"milliCPUSeconds"`
+	// memoryMiBSeconds is memory, in MiB, by seconds.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	MemoryMiBSeconds int64 `json:"memoryMiBSeconds"`
 }
 
 // PastActivation is an activation that has ended.

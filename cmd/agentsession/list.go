@@ -114,7 +114,7 @@ func tableOf(now time.Time, namespaces, wide bool, all []found) [][]cell {
 		head = append([]string{"NAMESPACE"}, head...)
 	}
 	if wide {
-		head = append(head, "ACTIVATION", "POD", "NODE", "AGE", "SESSION-ID")
+		head = append(head, "ACTIVATION", "POD", "NODE", "AGE", "CPU-S", "GB-S", "SESSION-ID")
 	}
 	rows := [][]cell{plain(head...)}
 	for _, f := range all {
@@ -124,7 +124,7 @@ func tableOf(now time.Time, namespaces, wide bool, all []found) [][]cell {
 			row = append(plain(r.Namespace), row...)
 		}
 		if wide {
-			row = append(row, plain(r.Activation, r.Pod, r.Node, r.Age, r.SessionID)...)
+			row = append(row, plain(r.Activation, r.Pod, r.Node, r.Age, r.CPUSeconds, r.GBSeconds, r.SessionID)...)
 		}
 		rows = append(rows, row)
 	}

@@ -104,6 +104,7 @@ func sample() []*v1alpha1.AgentSession {
 		of("idle", "echo", v1alpha1.AgentSessionStatus{
 			State: v1alpha1.StateIdle, Activation: 2, PingStatus: "Healthy", PingStatusSince: back(5 * time.Minute), IdleSince: back(5 * time.Minute), Pod: pod("idle-2", time.Hour), HealthyAt: back(time.Hour),
 			Usage: &v1alpha1.Usage{CountedAt: *back(5 * time.Minute)}, NextStop: &v1alpha1.NextStop{At: *back(-10 * time.Minute), Reason: v1alpha1.StopIdleTimeout},
+			Reserved: &v1alpha1.Reserved{MilliCPU: 500, MemoryMiB: 1536, Active: v1alpha1.ResourceTime{MilliCPUSeconds: 30_250, MemoryMiBSeconds: 92_928}},
 		}),
 		of("research", "echo", v1alpha1.AgentSessionStatus{
 			State: v1alpha1.StateStopped, Activation: 1, LastTermination: ended(v1alpha1.StopIdleTimeout, "No work for 15m0s", 10*time.Minute),

@@ -259,10 +259,18 @@ func sessions() map[string]explain.Known {
 		"idle-since-its-start":            session("Idle", running(2*time.Minute), func(s *v1alpha1.AgentSession) { s.Status.IdleSince = s.Status.HealthyAt }, stopsNext(13*time.Minute, v1alpha1.StopIdleTimeout)),
 		"idle-and-due":                    session("Idle", running(time.Hour), idleFor(15*time.Minute+8*time.Second)),
 		"idle-and-long-due":               session("Idle", running(time.Hour), idleFor(25*time.Minute)),
-		"idle-of-a-template":              session("Idle", running(time.Hour), idleFor(9*time.Minute), ofTemplate),
-		"idle-says-busy":                  session("Idle", running(time.Hour), busyFor(20*time.Minute), idleFor(16*time.Minute), detects(v1alpha1.StuckReport), clocked(v1alpha1.IdleClockAgentCoreStrict), stopsNext(time.Minute, v1alpha1.StopIdleTimeout)),
-		"idle-scaled":                     session("Idle", running(time.Minute), idleFor(30*time.Second), func(s *v1alpha1.AgentSession) { s.Status.TimeScale = 12 }, stopsNext(45*time.Second, v1alpha1.StopIdleTimeout)),
-		"idle-and-being-deleted":          session("Idle", running(time.Hour), idleFor(9*time.Minute), func(s *v1alpha1.AgentSession) { s.DeletionTimestamp = agoPtr(time.Second) }),
+		"idle-and-what-it-reserved": session("Idle", running(time.Hour), idleFor(9*time.Minute), func(s *v1alpha1.AgentSession) {
+			s.Status.Reserved = &v1alpha1.Reserved{
+				MilliCPU: 500, MemoryMiB: 1536, // since 9 minutes: 270 CPU-seconds, 810 GB-seconds
+				Active: v1alpha1.ResourceTime{MilliCPUSeconds: 300_000, MemoryMiBSeconds: 921_600},
+				Idle:   v1alpha1.ResourceTime{MilliCPUSeconds: 10_250, MemoryMiBSeconds: 31_488},
+				Other:  v1alpha1.ResourceTime{MilliCPUSeconds: 1_500, MemoryMiBSeconds: 4_608},
+			}
+		}),
+		"idle-of-a-template":     session("Idle", running(time.Hour), idleFor(9*time.Minute), ofTemplate),
+		"idle-says-busy":         session("Idle", running(time.Hour), busyFor(20*time.Minute), idleFor(16*time.Minute), detects(v1alpha1.StuckReport), clocked(v1alpha1.IdleClockAgentCoreStrict), stopsNext(time.Minute, v1alpha1.StopIdleTimeout)),
+		"idle-scaled":            session("Idle", running(time.Minute), idleFor(30*time.Second), func(s *v1alpha1.AgentSession) { s.Status.TimeScale = 12 }, stopsNext(45*time.Second, v1alpha1.StopIdleTimeout)),
+		"idle-and-being-deleted": session("Idle", running(time.Hour), idleFor(9*time.Minute), func(s *v1alpha1.AgentSession) { s.DeletionTimestamp = agoPtr(time.Second) }),
 		"stopped-and-never-ran": session("Stopped", func(s *v1alpha1.AgentSession) {
 			s.Spec.DesiredState, s.Status.Activation = v1alpha1.DesiredStopped, 0
 		}),

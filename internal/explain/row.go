@@ -18,7 +18,7 @@ const none = "-"
 type Row struct {
 	Namespace, Name, Runtime, State, Ping, Since, Next, Why string
 	// Activation and those after it are for wide tables.
-	Activation, Pod, Node, Age, SessionID string
+	Activation, Pod, Node, Age, CPUSeconds, GBSeconds, SessionID string
 	// Alarming tells that somebody should look at it.
 	Alarming bool
 }
@@ -29,12 +29,15 @@ func RowOf(now time.Time, session *v1alpha1.AgentSession) Row {
 	row := Row{
 		Namespace: session.Namespace, Name: session.Name, Runtime: none, State: cmp.Or(string(s.State), none),
 		Ping: cmp.Or(lifecycle.Printable(s.PingStatus), none), Since: brief(now.Sub(since(session))), Next: nextOf(now, session), Why: whyOf(session),
-		Activation: strconv.Itoa(int(s.Activation)), Pod: none, Node: none, Age: brief(now.Sub(session.CreationTimestamp.Time)),
+		Activation: strconv.Itoa(int(s.Activation)), Pod: none, Node: none, Age: brief(now.Sub(session.CreationTimestamp.Time)), CPUSeconds: none, GBSeconds: none,
 		SessionID: cmp.Or(lifecycle.Line(cmp.Or(session.Spec.RuntimeSessionID, s.RuntimeSessionID), maxShort), none),
 	}
 	row.Alarming = alarming(session, row.Why)
 	if ref := session.Spec.RuntimeRef; ref != nil {
 		row.Runtime = lifecycle.Printable(ref.Name)
+	}
+	if s.Reserved != nil {
+		row.CPUSeconds, row.GBSeconds = amounts(lifecycle.TotalOf(lifecycle.ReservedBy(now, s)))
 	}
 	if s.Pod != nil {
 		row.Pod, row.Node = lifecycle.Printable(s.Pod.Name), cmp.Or(lifecycle.Printable(s.Pod.Node), none)

@@ -3,6 +3,7 @@ package explain
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -116,7 +117,7 @@ func (l *life) is() (lines []string) {
 	if l.Session.Unreadable != "" {
 		lines = append(lines, "Not all of it can be read: "+said(l.Session.Unreadable))
 	}
-	return append(lines, l.compute()...)
+	return slices.Concat(lines, l.compute(), l.cost())
 }
 
 func (l *life) active() (lines []string) {

@@ -1,0 +1,131 @@
+package controllers
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/lru"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// maxConsumers is of how many pairs of namespace and runtime the metrics tell what they
+// have reserved. Tenants make them up, so the one that was not counted for the longest
+// time is forgotten for one more; it begins at 0 when it is counted again.
+const maxConsumers = 1000
+
+// consumer is who has reserved something. runtime is empty for sessions without one.
+type consumer struct {
+	namespace, runtime string
+}
+
+// reservations are the metrics of what sessions have reserved.
+type reservations struct {
+	cpu, memory *prometheus.CounterVec
+	known       *lru.Cache // of consumers
+}
+
+func newReservations(consumers int) *reservations {
+	labels := []string{"namespace", "runtime", "state"}
+	r := &reservations{
+		cpu: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "agentsession_reserved_cpu_seconds_total",
+			Help: "CPU that computes have reserved, by seconds, counted when the state of a session changes. State is Active, Idle, or Other while they start and stop.",
+		}, labels),
+		memory: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "agentsession_reserved_memory_byte_seconds_total",
+			Help: "Memory that computes have reserved, in bytes by seconds, counted when the state of a session changes. State is Active, Idle, or Other while they start and stop.",
+		}, labels),
+	}
+	r.known = lru.NewWithEvictionFunc(consumers, func(key lru.Key, _ any) {
+		c := key.(consumer) //nolint:forcetypeassert // nothing else is put there
+		of := prometheus.Labels{"namespace": c.namespace, "runtime": c.runtime}
+		r.cpu.DeletePartialMatch(of)
+		r.memory.DeletePartialMatch(of)
+	})
+	return r
+}
+
+var reserved = newReservations(maxConsumers)
+
+func init() {
+	metrics.Registry.MustRegister(reserved.cpu, reserved.memory)
+}
+
+// count counts what a session has reserved between two reports. The series are there, at
+// 0, from the first report of a start on: what a scraper sees first is no increase.
+func (r *reservations) count(session *v1alpha1.AgentSession, before, after *v1alpha1.Reserved) {
+	if after == nil || before == after {
+		return
+	}
+	if before == nil {
+		before = &v1alpha1.Reserved{}
+	}
+	c := consumer{namespace: session.Namespace}
+	if ref := session.Spec.RuntimeRef; ref != nil {
+		c.runtime = ref.Name
+	}
+	r.known.Add(c, nil)
+	for _, of := range []struct {
+		state         string
+		before, after v1alpha1.ResourceTime
+	}{
+		{string(v1alpha1.StateActive), before.Active, after.Active},
+		{string(v1alpha1.StateIdle), before.Idle, after.Idle},
+		{"Other", before.Other, after.Other},
+	} {
+		r.cpu.WithLabelValues(c.namespace, c.runtime, of.state).Add(float64(max(of.after.MilliCPUSeconds-of.before.MilliCPUSeconds, 0)) / 1000)
+		r.memory.WithLabelValues(c.namespace, c.runtime, of.state).Add(float64(max(of.after.MemoryMiBSeconds-of.before.MemoryMiBSeconds, 0)) * (1 << 20))
+	}
+}
+
+// reservedOf is what the session has reserved so far. It is counted when the state
+// changes, or the compute: a report is written then anyway. A pod that is resized counts
+// by its new size from the next change on.
+func reservedOf(old, next *v1alpha1.AgentSessionStatus, o outcome) *v1alpha1.Reserved {
+	if old.State == next.State && podUID(old) == podUID(next) {
+		return old.Reserved
+	}
+	var total v1alpha1.Reserved
+	if old.Reserved != nil {
+		total = *old.Reserved
+	}
+	if !o.counted.IsZero() {
+		total = lifecycle.Spend(total, old.State, o.now.Truncate(time.Second).Sub(o.counted))
+	}
+	var pod *corev1.Pod
+	if next.Pod != nil {
+		pod = o.pod
+	}
+	if total = lifecycle.Reserve(total, pod); total == (v1alpha1.Reserved{}) {
+		return nil
+	}
+	return &total
+}
+
+func podUID(status *v1alpha1.AgentSessionStatus) types.UID {
+	if status.Pod == nil {
+		return ""
+	}
+	return status.Pod.UID
+}
+
+// countedUntil is until when what a session has used is counted. Of one that starts it is
+// when its pod was given a node, from when on it reserves what it requests; zero while it
+// has none, or that is not known.
+func countedUntil(status *v1alpha1.AgentSessionStatus, pod *corev1.Pod) time.Time {
+	switch {
+	case status.Usage != nil:
+		return status.Usage.CountedAt.Time
+	case status.Pod == nil || pod == nil || pod.UID != status.Pod.UID || pod.Spec.NodeName == "":
+		return time.Time{}
+	}
+	if c := condition(pod, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionTrue {
+		return c.LastTransitionTime.Time
+	}
+	return pod.CreationTimestamp.Time
+}

@@ -1,0 +1,89 @@
+package lifecycle
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/component-helpers/resource"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+const (
+	mebibyte = 1 << 20
+	// most is the largest number that the API takes. A sum stays there, or its status could
+	// not be written any more.
+	most = 1<<53 - 1
+)
+
+// RequestsOf is what a pod reserves of its node, as the scheduler counts it: the requests
+// of its containers, init containers and sidecars, or its own, and the overhead of its
+// RuntimeClass. Where a container has only limits, the API server made requests of them.
+func RequestsOf(pod *corev1.Pod) corev1.ResourceList {
+	return resource.PodRequests(pod, resource.PodResourcesOptions{})
+}
+
+// Reserve has a compute reserve what its pod requests from now on; nothing, without a pod.
+func Reserve(r v1alpha1.Reserved, pod *corev1.Pod) v1alpha1.Reserved {
+	r.MilliCPU, r.MemoryMiB = 0, 0
+	if pod == nil {
+		return r
+	}
+	requests := RequestsOf(pod)
+	r.MilliCPU = bounded(requests.Cpu().MilliValue())
+	r.MemoryMiB = bounded(requests.Memory().Value()/mebibyte + min(requests.Memory().Value()%mebibyte, 1))
+	return r
+}
+
+// Spend counts what a compute has reserved in a state for a while.
+func Spend(r v1alpha1.Reserved, state v1alpha1.SessionState, spent time.Duration) v1alpha1.Reserved {
+	seconds := max(int64(spent/time.Second), 0)
+	switch state {
+	case v1alpha1.StateActive:
+		r.Active = add(r.Active, r, seconds)
+	case v1alpha1.StateIdle:
+		r.Idle = add(r.Idle, r, seconds)
+	case v1alpha1.StateStarting, v1alpha1.StateStopping:
+		r.Other = add(r.Other, r, seconds)
+	case v1alpha1.StateStopped:
+	}
+	return r
+}
+
+// ReservedBy is what a session has reserved until a moment. What the compute of one that
+// starts has reserved is not known before it has started.
+func ReservedBy(now time.Time, status *v1alpha1.AgentSessionStatus) v1alpha1.Reserved {
+	if status.Reserved == nil {
+		return v1alpha1.Reserved{}
+	}
+	if status.Usage == nil {
+		return *status.Reserved
+	}
+	return Spend(*status.Reserved, status.State, now.Sub(status.Usage.CountedAt.Time))
+}
+
+// TotalOf is all that a session has reserved, whatever its state was.
+func TotalOf(r v1alpha1.Reserved) (total v1alpha1.ResourceTime) {
+	for _, t := range []v1alpha1.ResourceTime{r.Active, r.Idle, r.Other} {
+		total.MilliCPUSeconds = bounded(total.MilliCPUSeconds + bounded(t.MilliCPUSeconds))
+		total.MemoryMiBSeconds = bounded(total.MemoryMiBSeconds + bounded(t.MemoryMiBSeconds))
+	}
+	return total
+}
+
+func add(t v1alpha1.ResourceTime, r v1alpha1.Reserved, seconds int64) v1alpha1.ResourceTime {
+	t.MilliCPUSeconds = bounded(bounded(t.MilliCPUSeconds) + times(r.MilliCPU, seconds))
+	t.MemoryMiBSeconds = bounded(bounded(t.MemoryMiBSeconds) + times(r.MemoryMiB, seconds))
+	return t
+}
+
+// times is a product of two numbers, none of them negative, that does not overflow.
+func times(a, b int64) int64 {
+	a = bounded(a)
+	if b > 0 && a > most/b {
+		return most
+	}
+	return a * b
+}
+
+func bounded(n int64) int64 { return min(max(n, 0), most) }
