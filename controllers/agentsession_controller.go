@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"go.opentelemetry.io/otel/trace"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -62,6 +63,8 @@ type AgentSessionReconciler struct {
 	// GatewayURL is where callers reach the gateway: agents that speak A2A are told
 	// their own URL there. Empty: they are not told.
 	GatewayURL string
+	// Traces makes a span of each life of a compute. Default: none are made.
+	Traces trace.TracerProvider
 	// LastLeader tells when the previous operator was last known alive; the
 	// zero time if nobody knows. Default: nobody knows.
 	LastLeader func() time.Time

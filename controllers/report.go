@@ -67,6 +67,7 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 		r.told.pay(key, o.now, o.facts.Policy)
 	}
 	reserved.count(session, old.Status.Reserved, session.Status.Reserved)
+	r.traceLife(session, &old.Status, o)
 	if recordsEnd(&old.Status, &session.Status) {
 		stopsTotal.WithLabelValues(string(session.Status.LastTermination.Reason)).Inc()
 	}

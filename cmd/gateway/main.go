@@ -37,6 +37,7 @@ import (
 	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/internal/lifecycle"
+	"github.com/agentsession/agentsession/internal/traces/otlp"
 )
 
 type options struct {
@@ -144,12 +145,12 @@ func run(o options) error {
 	if err != nil {
 		return fmt.Errorf("make the manager: %w", err)
 	}
-	spans, err := traces(context.Background())
+	spans, err := otlp.Provider(context.Background(), "agentsession-gateway")
 	if err != nil {
 		return err
 	}
 	if spans != nil {
-		defer flush(spans)
+		defer otlp.Flush(spans)
 	}
 	g, err := newGateway(mgr, o, clusterTime, spans)
 	if err != nil {

@@ -13,12 +13,14 @@ import (
 	. "github.com/onsi/gomega"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/agentsession/agentsession/internal/traces/otlp"
 )
 
 func TestTracesGoWhereTheEnvironmentSays(t *testing.T) {
 	g := NewWithT(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "")
-	off, err := traces(t.Context())
+	off, err := otlp.Provider(t.Context(), "agentsession-gateway")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(off).To(BeNil())
 
@@ -33,7 +35,7 @@ func TestTracesGoWhereTheEnvironmentSays(t *testing.T) {
 	g.Expect(sent.ResourceSpans[0].ScopeSpans[0].Spans[0].Name).To(Equal("a call"))
 
 	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-	_, err = traces(t.Context())
+	_, err = otlp.Provider(t.Context(), "agentsession-gateway")
 	g.Expect(err).To(MatchError(ContainSubstring(`$OTEL_EXPORTER_OTLP_PROTOCOL is "grpc": it must be http/protobuf`)))
 }
 
@@ -86,9 +88,9 @@ func (got spansGot) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 
 func sendSpan(t *testing.T) {
 	t.Helper()
-	spans, err := traces(t.Context())
+	spans, err := otlp.Provider(t.Context(), "agentsession-gateway")
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	_, span := spans.Tracer("test").Start(t.Context(), "a call")
 	span.End()
-	flush(spans)
+	otlp.Flush(spans)
 }

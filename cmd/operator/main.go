@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"go.opentelemetry.io/otel/sdk/trace"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -27,6 +28,7 @@ import (
 	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/prober"
+	"github.com/agentsession/agentsession/internal/traces/otlp"
 )
 
 // maxTimeScale leaves the shortest timeout, 60 s, three ping periods.
@@ -150,23 +152,15 @@ func run(o options) error {
 	if err != nil {
 		return err
 	}
-	reconciler := &controllers.AgentSessionReconciler{
-		Client:        mgr.GetClient(),
-		Live:          mgr.GetAPIReader(),
-		Recorder:      mgr.GetEventRecorder("agentsession"),
-		TimeScale:     o.timeScale,
-		AllowLoopback: o.allowLoopback,
-		GatewayURL:    o.gatewayURL,
-		Clock:         clusterTime,
+	spans, err := otlp.Provider(context.Background(), "agentsession-operator")
+	if err != nil {
+		return err
+	}
+	if spans != nil {
+		defer otlp.Flush(spans)
 	}
 	metrics.Registry.MustRegister(clusterTime.Series()...)
-	if o.probe == probeNode {
-		reconciler.Node = o.nodeName
-	}
-	if o.probe != probeNone {
-		reconciler.Prober = prober.New(prober.Options{Period: lifecycle.Period(o.timeScale), Observe: controllers.ObservePing})
-		metrics.Registry.MustRegister(controllers.NewOutageGauge(reconciler.Prober))
-	}
+	reconciler := newReconciler(mgr, o, clusterTime, spans)
 	if election != nil {
 		reconciler.LastLeader = election.predecessorSeen
 	}
@@ -179,6 +173,30 @@ func run(o options) error {
 		}
 	}
 	return apiserver.Start(ctrl.SetupSignalHandler(), mgr)
+}
+
+// newReconciler makes the controller of sessions; spans is nil if there are none.
+func newReconciler(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock, spans *trace.TracerProvider) *controllers.AgentSessionReconciler {
+	reconciler := &controllers.AgentSessionReconciler{
+		Client:        mgr.GetClient(),
+		Live:          mgr.GetAPIReader(),
+		Recorder:      mgr.GetEventRecorder("agentsession"),
+		TimeScale:     o.timeScale,
+		AllowLoopback: o.allowLoopback,
+		GatewayURL:    o.gatewayURL,
+		Clock:         clusterTime,
+	}
+	if spans != nil {
+		reconciler.Traces = spans
+	}
+	if o.probe == probeNode {
+		reconciler.Node = o.nodeName
+	}
+	if o.probe != probeNone {
+		reconciler.Prober = prober.New(prober.Options{Period: lifecycle.Period(o.timeScale), Observe: controllers.ObservePing})
+		metrics.Registry.MustRegister(controllers.NewOutageGauge(reconciler.Prober))
+	}
+	return reconciler
 }
 
 // addOthers adds what an operator does that is not for one node only.

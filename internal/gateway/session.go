@@ -19,6 +19,7 @@ import (
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/lifecycle"
+	"github.com/agentsession/agentsession/internal/traces"
 )
 
 // runtimeField selects the sessions of a runtime by its name.
@@ -272,6 +273,7 @@ func (g *Gateway) awaitShown(ctx context.Context, key client.ObjectKey) {
 
 func (g *Gateway) create(ctx context.Context, c *call) (first bool, err error) {
 	session := newSession(c)
+	traces.Mark(ctx, session, 1)
 	g.roster.makes(c.key(), client.ObjectKeyFromObject(c.runtime))
 	within, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
@@ -306,6 +308,7 @@ func uncounted(err error) bool {
 func (g *Gateway) wake(ctx context.Context, c *call, session *v1alpha1.AgentSession) (first bool, err error) {
 	base := session.DeepCopy()
 	session.Spec.Activation, session.Spec.DesiredState = lifecycle.Wake(session), v1alpha1.DesiredRunning
+	traces.Mark(ctx, session, session.Spec.Activation)
 	err = g.patchSpec(ctx, session, base)
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err): // a look past the cache tells

@@ -8,17 +8,16 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/agentsession/agentsession/internal/traces"
 )
 
-// The attributes of the gateway's spans, beside those of OpenTelemetry's
-// conventions for HTTP.
+// The attributes of the gateway's spans, beside those that they share with the operator's
+// and those of OpenTelemetry's conventions for HTTP.
 const (
-	attributeRequest   = attribute.Key("agentsession.request.id")
-	attributeNamespace = attribute.Key("agentsession.namespace")
-	attributeRuntime   = attribute.Key("agentsession.runtime")
-	attributeSession   = attribute.Key("agentsession.session.id")
-	attributeStarted   = attribute.Key("agentsession.session.started")
-	attributeError     = attribute.Key("error.type")
+	attributeRequest = attribute.Key("agentsession.request.id")
+	attributeStarted = attribute.Key("agentsession.session.started")
+	attributeError   = attribute.Key("error.type")
 )
 
 // tracing is nothing without a provider: callers' own headers go on to agents then.
@@ -67,7 +66,7 @@ func (c *call) describeTo(span trace.Span, err error) {
 	span.SetName(string(c.op))
 	span.SetAttributes(attributeRequest.String(c.id))
 	if c.runtime != nil {
-		span.SetAttributes(attributeNamespace.String(c.runtime.Namespace), attributeRuntime.String(c.runtime.Name), attributeSession.String(c.session))
+		span.SetAttributes(traces.Namespace.String(c.runtime.Namespace), traces.Runtime.String(c.runtime.Name), traces.SessionID.String(c.session))
 	}
 	if err != nil {
 		span.SetAttributes(attributeError.String(typeOf(err)))

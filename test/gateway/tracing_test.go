@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/agentsession/agentsession/internal/gateway"
+	"github.com/agentsession/agentsession/internal/traces"
 )
 
 const (
@@ -50,6 +51,15 @@ var _ = Describe("A trace", func() {
 		Expect(a.told.Header.Get("Traceparent")).To(Equal("00-" + traceID + "-" + asked.SpanContext().SpanID().String() + "-01"))
 		Expect(a.told.Header.Get("Tracestate")).To(Equal("vendor=opaque"))
 		Expect(a.told.Header.Get("Baggage")).To(Equal("user=alice"))
+		startedBy := func() string { return sessionOf(ctx, agent, session).Annotations[traces.AnnotationStartedBy] }
+		Expect(startedBy()).To(Equal("1/00-" + traceID + "-" + start.SpanContext().SpanID().String() + "-01"))
+
+		By("a call that wakes the session")
+		Expect(d.stop(ctx, agent, session, "").code).To(Equal(http.StatusOK))
+		eventuallyStopped(ctx, agent, session, d)
+		Expect(startedBy()).To(HavePrefix("1/"), "a stop leaves it")
+		Expect(call(ask{}).code).To(Equal(http.StatusOK))
+		Expect(startedBy()).To(HavePrefix("2/00-" + traceID))
 
 		By("an agent that dies in mid-answer")
 		spans.Reset()
@@ -69,8 +79,10 @@ var _ = Describe("A trace", func() {
 
 	It("of the caller's passes as it is while the gateway makes none", func(ctx context.Context) {
 		d, agent := openDoor(), newRuntime(ctx, newNamespace(ctx))
-		r := d.request(ctx, path(agent, "invocations"), id(), ask{})
+		session := id()
+		r := d.request(ctx, path(agent, "invocations"), session, ask{})
 		r.Header.Set("Traceparent", traceparent)
 		Expect(send(r).told.Header.Get("Traceparent")).To(Equal(traceparent))
+		Expect(sessionOf(ctx, agent, session).Annotations).NotTo(HaveKey(traces.AnnotationStartedBy))
 	})
 })

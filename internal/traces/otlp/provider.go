@@ -1,4 +1,5 @@
-package main
+// Package otlp sends the spans of operator and gateway to a collector.
+package otlp
 
 import (
 	"context"
@@ -17,10 +18,10 @@ import (
 // flushTimeout is how long the last spans are waited for at the end.
 const flushTimeout = 5 * time.Second
 
-// traces sends spans to where the standard variables of OpenTelemetry say, over
-// HTTP. Without OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
-// it is nil.
-func traces(ctx context.Context) (*trace.TracerProvider, error) {
+// Provider makes spans of a service and sends them to where the standard variables of
+// OpenTelemetry say, over HTTP. Without OTEL_EXPORTER_OTLP_ENDPOINT or
+// OTEL_EXPORTER_OTLP_TRACES_ENDPOINT it is nil.
+func Provider(ctx context.Context, service string) (*trace.TracerProvider, error) {
 	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" && os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "" {
 		return nil, nil
 	}
@@ -36,15 +37,15 @@ func traces(ctx context.Context) (*trace.TracerProvider, error) {
 		return nil, fmt.Errorf("make the exporter of traces: %w", err)
 	}
 	about, err := resource.New(ctx,
-		resource.WithAttributes(semconv.ServiceName("agentsession-gateway")), resource.WithTelemetrySDK(), resource.WithFromEnv())
+		resource.WithAttributes(semconv.ServiceName(service)), resource.WithTelemetrySDK(), resource.WithFromEnv())
 	if err != nil {
-		return nil, fmt.Errorf("describe the gateway for traces: %w", err)
+		return nil, fmt.Errorf("describe %s for traces: %w", service, err)
 	}
 	return trace.NewTracerProvider(trace.WithBatcher(exporter), trace.WithResource(about)), nil
 }
 
-// flush sends the last spans.
-func flush(spans *trace.TracerProvider) {
+// Flush sends the last spans.
+func Flush(spans *trace.TracerProvider) {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
 	if err := spans.Shutdown(ctx); err != nil {
