@@ -51,6 +51,7 @@ type options struct {
 	queueTimeout                           time.Duration
 	shutdownDelay                          time.Duration
 	publicURL                              string
+	watchNamespaces                        apiserver.Namespaces
 	log                                    zap.Options
 }
 
@@ -78,6 +79,8 @@ func main() {
 	flag.StringVar(&o.publicURL, "public-url", "",
 		"Where callers reach the gateway, as https://agents.example: what it tells them of itself, in the cards of A2A agents and to those who need a token. "+
 			"Default: the Host of each request, and https if it came with X-Forwarded-Proto: https.")
+	flag.Var(&o.watchNamespaces, "watch-namespaces",
+		"Namespaces whose runtimes are served, a list with commas. It needs a Role in each of them, and knows no runtime of others. Default: all.")
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
@@ -181,16 +184,18 @@ func managerOptions(o options) (ctrl.Options, error) {
 		return ctrl.Options{}, fmt.Errorf("select the access keys: %w", err)
 	}
 	forever := time.Duration(-1) // what is in flight ends by its own limits
-	return ctrl.Options{
-		Scheme:         scheme,
-		MapperProvider: apiserver.Kinds,
-		Cache: cache.Options{
-			DefaultTransform:            apiserver.Slim,
-			ReaderFailOnMissingInformer: true,
-			ByObject: map[client.Object]cache.ByObject{
-				&corev1.Secret{}: {Namespaces: map[string]cache.Config{o.keyNamespace: {LabelSelector: labels.NewSelector().Add(*key)}}},
-			},
+	caches := cache.Options{
+		DefaultTransform:            apiserver.Slim,
+		ReaderFailOnMissingInformer: true,
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Secret{}: {Namespaces: map[string]cache.Config{o.keyNamespace: {LabelSelector: labels.NewSelector().Add(*key)}}},
 		},
+	}
+	o.watchNamespaces.Restrict(&caches)
+	return ctrl.Options{
+		Scheme:                  scheme,
+		MapperProvider:          apiserver.Kinds,
+		Cache:                   caches,
 		HealthProbeBindAddress:  o.healthAddress,
 		GracefulShutdownTimeout: &forever,
 		Metrics: metricsserver.Options{
@@ -229,7 +234,7 @@ func authenticator(mgr ctrl.Manager, o options) (authn.Authenticator, error) {
 
 func newGateway(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock, spans *trace.TracerProvider) (*gateway.Gateway, error) {
 	opts := gateway.Options{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clusterTime, Cluster: mgr.GetConfig(), AllowLoopback: o.allowLoopback, Conflict: gateway.Conflict(o.conflict),
+		Client: mgr.GetClient(), Live: o.watchNamespaces.Reader(mgr.GetAPIReader()), Clock: clusterTime, Cluster: mgr.GetConfig(), AllowLoopback: o.allowLoopback, Conflict: gateway.Conflict(o.conflict),
 		RequestTimeout: o.requestTimeout, StreamTimeout: o.streamTimeout, QueueLength: o.queueLength, QueueTimeout: o.queueTimeout,
 		ShutdownDelay: o.shutdownDelay, PublicURL: o.publicURL, Log: ctrl.Log.WithName("gateway"),
 	}

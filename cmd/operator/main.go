@@ -57,6 +57,7 @@ type options struct {
 	leaderNamespace                           string
 	podNamespace, podName, podUID             string // empty: it runs in none
 	isolateAgents                             bool
+	watchNamespaces                           apiserver.Namespaces
 	leaseDuration, renewDeadline, retryPeriod time.Duration
 	probe                                     probe
 	nodeName                                  string
@@ -93,6 +94,8 @@ func main() {
 	flag.BoolVar(&o.isolateAgents, "isolate-agents", true,
 		"Make a NetworkPolicy in each namespace with sessions, by which agents take connections from the operator, the processes of --probe=node and the gateway only. "+
 			"It needs $POD_NAMESPACE, where all of these are, and a network that enforces policies. Policies that stand already are left when this is false.")
+	flag.Var(&o.watchNamespaces, "watch-namespaces",
+		"Namespaces whose sessions and runtimes this operator looks after, a list with commas. It needs a Role in each of them, and sees nothing of others. Default: all.")
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	if os.Getenv("GOGC") == "" {
@@ -226,6 +229,7 @@ func newManager(config *rest.Config, o options) (ctrl.Manager, *lock, error) {
 	if o.probe == probeNode {
 		opts = controllers.NodeManagerOptions(o.nodeName)
 	}
+	o.watchNamespaces.Restrict(&opts.Cache)
 	opts.HealthProbeBindAddress = o.healthAddress
 	opts.Metrics = metricsserver.Options{
 		BindAddress:    o.metricsAddress,

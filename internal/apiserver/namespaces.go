@@ -1,0 +1,86 @@
+package apiserver
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Namespaces are those that a process watches, the value of a flag. Empty: all of the
+// cluster.
+type Namespaces []string
+
+// String is what Set reads.
+func (n *Namespaces) String() string { return strings.Join(*n, ",") }
+
+// Set reads a list with commas.
+func (n *Namespaces) Set(list string) error {
+	*n = nil
+	if list == "" {
+		return nil
+	}
+	for name := range strings.SplitSeq(list, ",") {
+		if wrong := validation.IsDNS1123Label(name); len(wrong) > 0 {
+			return fmt.Errorf("%q is not the name of a namespace: %s", name, wrong[0])
+		}
+		if slices.Contains(*n, name) {
+			return fmt.Errorf("%s is listed twice", name)
+		}
+		*n = append(*n, name)
+	}
+	return nil
+}
+
+// Restrict has a cache watch these namespaces only, each by a request of its own, so that
+// a Role in each of them is enough. Kinds with namespaces of their own keep those.
+func (n Namespaces) Restrict(o *cache.Options) {
+	if len(n) == 0 {
+		return
+	}
+	o.DefaultNamespaces = make(map[string]cache.Config, len(n))
+	for _, name := range n {
+		o.DefaultNamespaces[name] = cache.Config{}
+	}
+}
+
+// Reader lists what is in these namespaces where its caller asks for all.
+func (n Namespaces) Reader(of client.Reader) client.Reader {
+	if len(n) == 0 {
+		return of
+	}
+	return restricted{of, n}
+}
+
+type restricted struct {
+	client.Reader
+	namespaces Namespaces
+}
+
+func (r restricted) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	if (&client.ListOptions{}).ApplyOptions(opts).Namespace != "" {
+		return r.Reader.List(ctx, list, opts...)
+	}
+	var all []runtime.Object
+	for _, name := range r.namespaces {
+		part, ok := list.DeepCopyObject().(client.ObjectList)
+		if !ok {
+			return fmt.Errorf("list in namespace %s: %T is no list", name, list)
+		}
+		if err := r.Reader.List(ctx, part, append(slices.Clone(opts), client.InNamespace(name))...); err != nil {
+			return fmt.Errorf("list in namespace %s: %w", name, err)
+		}
+		items, err := meta.ExtractList(part)
+		if err != nil {
+			return fmt.Errorf("list in namespace %s: %w", name, err)
+		}
+		all = append(all, items...)
+	}
+	return meta.SetList(list, all)
+}
