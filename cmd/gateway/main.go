@@ -234,7 +234,7 @@ func authenticator(mgr ctrl.Manager, o options) (authn.Authenticator, error) {
 
 func newGateway(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock, spans *trace.TracerProvider) (*gateway.Gateway, error) {
 	opts := gateway.Options{
-		Client: mgr.GetClient(), Live: o.watchNamespaces.Reader(mgr.GetAPIReader()), Clock: clusterTime, Cluster: mgr.GetConfig(), AllowLoopback: o.allowLoopback, Conflict: gateway.Conflict(o.conflict),
+		Client: o.watchNamespaces.Client(mgr.GetClient()), Live: o.watchNamespaces.Reader(mgr.GetAPIReader()), Clock: clusterTime, Cluster: mgr.GetConfig(), AllowLoopback: o.allowLoopback, Conflict: gateway.Conflict(o.conflict),
 		RequestTimeout: o.requestTimeout, StreamTimeout: o.streamTimeout, QueueLength: o.queueLength, QueueTimeout: o.queueTimeout,
 		ShutdownDelay: o.shutdownDelay, PublicURL: o.publicURL, Log: ctrl.Log.WithName("gateway"),
 	}

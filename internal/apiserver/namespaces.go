@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -50,7 +52,8 @@ func (n Namespaces) Restrict(o *cache.Options) {
 	}
 }
 
-// Reader lists what is in these namespaces where its caller asks for all.
+// Reader reads in these namespaces: of others it says that nothing is there, and who lists
+// all namespaces gets what is in these.
 func (n Namespaces) Reader(of client.Reader) client.Reader {
 	if len(n) == 0 {
 		return of
@@ -58,14 +61,46 @@ func (n Namespaces) Reader(of client.Reader) client.Reader {
 	return restricted{of, n}
 }
 
+// Client is one whose reads are as Reader's. A cache that is restricted answers those in other
+// namespaces with an error.
+func (n Namespaces) Client(of client.Client) client.Client {
+	if len(n) == 0 {
+		return of
+	}
+	return restrictedClient{of, restricted{of, n}}
+}
+
+type restrictedClient struct {
+	client.Client
+	reader restricted
+}
+
+func (c restrictedClient) Get(ctx context.Context, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+	return c.reader.Get(ctx, key, object, opts...)
+}
+
+func (c restrictedClient) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	return c.reader.List(ctx, list, opts...)
+}
+
 type restricted struct {
 	client.Reader
 	namespaces Namespaces
 }
 
+func (r restricted) Get(ctx context.Context, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+	if !slices.Contains(r.namespaces, key.Namespace) {
+		return apierrors.NewNotFound(schema.GroupResource{}, key.String())
+	}
+	return r.Reader.Get(ctx, key, object, opts...)
+}
+
 func (r restricted) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
-	if (&client.ListOptions{}).ApplyOptions(opts).Namespace != "" {
+	switch namespace := (&client.ListOptions{}).ApplyOptions(opts).Namespace; {
+	case slices.Contains(r.namespaces, namespace):
 		return r.Reader.List(ctx, list, opts...)
+	case namespace != "":
+		return meta.SetList(list, nil)
 	}
 	var all []runtime.Object
 	for _, name := range r.namespaces {

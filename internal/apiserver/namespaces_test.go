@@ -5,6 +5,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -64,11 +65,25 @@ func TestNamespacesRestrictAReader(t *testing.T) {
 		}
 		return found
 	}
+	get := func(reader client.Reader, namespace, name string) error {
+		return reader.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, &corev1.Pod{})
+	}
+	some := apiserver.Namespaces{"a", "b"}
+	for kind, reader := range map[string]client.Reader{"reader": some.Reader(all), "client": some.Client(all)} {
+		t.Run(kind, func(t *testing.T) {
+			g := NewWithT(t)
+			g.Expect(list(g, reader)).To(ConsistOf("a/1", "a/2", "b/1"))
+			g.Expect(list(g, reader, client.MatchingLabels{"name": "1"})).To(ConsistOf("a/1", "b/1"))
+			g.Expect(list(g, reader, client.InNamespace("b"))).To(ConsistOf("b/1"))
+			g.Expect(list(g, reader, client.InNamespace("c"))).To(BeEmpty())
+			g.Expect(get(reader, "a", "2")).To(Succeed())
+			g.Expect(get(reader, "c", "1")).To(Satisfy(apierrors.IsNotFound))
+		})
+	}
 	g := NewWithT(t)
-	g.Expect(list(g, apiserver.Namespaces(nil).Reader(all))).To(ConsistOf("a/1", "a/2", "b/1", "c/1"))
-	some := apiserver.Namespaces{"a", "b"}.Reader(all)
-	g.Expect(list(g, some)).To(ConsistOf("a/1", "a/2", "b/1"))
-	g.Expect(list(g, some, client.MatchingLabels{"name": "1"})).To(ConsistOf("a/1", "b/1"))
-	g.Expect(list(g, some, client.InNamespace("c"))).To(ConsistOf("c/1"), "who names a namespace has his reasons")
-	g.Expect(some.Get(t.Context(), client.ObjectKey{Namespace: "a", Name: "2"}, &corev1.Pod{})).To(Succeed())
+	var every apiserver.Namespaces
+	for _, reader := range []client.Reader{every.Reader(all), every.Client(all)} {
+		g.Expect(list(g, reader)).To(ConsistOf("a/1", "a/2", "b/1", "c/1"))
+		g.Expect(get(reader, "c", "1")).To(Succeed())
+	}
 }
