@@ -1,0 +1,80 @@
+// The stream of changes. It connects again by itself.
+
+const silence = 45e3; // the server says something every 15 s
+const longest = 15e3; // between two tries
+
+// sentence is what an answer that is no success says.
+export async function sentence(response) {
+  const text = (await response.text()).slice(0, 2000);
+  try {
+    return JSON.parse(text).error || text;
+  } catch {
+    return text.trim() || `The server answered ${response.status}.`;
+  }
+}
+
+// follow calls on.event(name, data) for each event, on.open() when a stream begins and
+// on.lost(sentence, ms) when it has ended and is tried again in that time.
+export async function follow(on) {
+  for (let wait = 500; ; wait = Math.min(wait * 2, longest)) {
+    const abort = new AbortController();
+    let timer;
+    const alive = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => abort.abort(), silence);
+    };
+    let why = "The server closed the stream.";
+    try {
+      alive();
+      const response = await fetch("./api/stream", { signal: abort.signal, cache: "no-store", headers: { Accept: "text/event-stream" } });
+      if (!response.ok) throw new Error(await sentence(response));
+      on.open();
+      wait = 500;
+      await read(response.body, alive, on.event);
+    } catch (e) {
+      why = e.name === "AbortError" ? "The server has said nothing for 45 s." : e instanceof TypeError ? "The server is not reached." : e.message;
+    }
+    clearTimeout(timer);
+    on.lost(why, wait);
+    await pause(wait);
+  }
+}
+
+// pause ends early when the network or the page is back.
+const pause = (ms) =>
+  new Promise((done) => {
+    const end = () => {
+      clearTimeout(timer);
+      window.removeEventListener("online", end);
+      document.removeEventListener("visibilitychange", end);
+      done();
+    };
+    const timer = setTimeout(end, ms);
+    window.addEventListener("online", end);
+    document.addEventListener("visibilitychange", end);
+  });
+
+async function read(body, alive, event) {
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    alive();
+    rest += decoder.decode(value, { stream: true });
+    const parts = rest.split("\n\n");
+    rest = parts.pop();
+    for (const part of parts) dispatch(part, event);
+  }
+}
+
+function dispatch(part, event) {
+  let name = "";
+  let data = "";
+  for (const line of part.split("\n")) {
+    if (line.startsWith("event:")) name = line.slice(6).trim();
+    else if (line.startsWith("data:")) data += line.slice(5);
+  }
+  if (name && data) event(name, JSON.parse(data));
+}
