@@ -95,7 +95,7 @@ func (t *connection) connect(command *cobra.Command) (*cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--request-timeout is %q: %w", t.overrides.Timeout, err)
 	}
-	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(t.rules, &t.overrides)
+	loader := t.loader()
 	config, err := loader.ClientConfig()
 	switch {
 	case clientcmd.IsEmptyConfig(err):
@@ -125,6 +125,10 @@ func (t *connection) connect(command *cobra.Command) (*cluster, error) {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
 	return c, nil
+}
+
+func (t *connection) loader() clientcmd.ClientConfig {
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(t.rules, &t.overrides)
 }
 
 // gateway is that of the kubeconfig's cluster, unless another cluster is meant.

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/explain"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
@@ -125,7 +126,7 @@ func history(zone *time.Location, all []v1alpha1.PastActivation) (rows [][]cell)
 func eventRows(zone *time.Location, all []corev1.Event) (rows [][]cell) {
 	for i := range all {
 		e := &all[i]
-		rows = append(rows, plain(moment(zone, new(metav1.NewTime(eventTime(e)))), e.Type, lifecycle.Printable(e.Reason), lifecycle.Line(e.Message, maxMessage)))
+		rows = append(rows, plain(moment(zone, new(metav1.NewTime(apiserver.EventTime(e)))), e.Type, lifecycle.Printable(e.Reason), lifecycle.Line(e.Message, maxMessage)))
 	}
 	return rows
 }

@@ -13,6 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/agentsession/agentsession/internal/apiserver"
 )
 
 // TestTheNewestEvents are shown, in their order, whatever order and pages they come in.
@@ -41,9 +43,9 @@ func TestTheNewestEvents(t *testing.T) {
 	e := explainer{cluster: &cluster{WithWatch: c, namespace: "default", now: func() time.Time { return night }}, err: &said}
 	events := e.events(t.Context(), "AgentSession", "x", "u")
 	d.Expect(asked).To(Equal(pages))
-	d.Expect(events).To(HaveLen(maxEvents))
+	d.Expect(events).To(HaveLen(apiserver.MaxEvents))
 	for i := range events {
-		d.Expect(events[i].Message).To(Equal((time.Duration(maxEvents-1-i) * time.Second).String()))
+		d.Expect(events[i].Message).To(Equal((time.Duration(apiserver.MaxEvents-1-i) * time.Second).String()))
 	}
 	d.Expect(said.String()).To(BeEmpty())
 
@@ -53,7 +55,7 @@ func TestTheNewestEvents(t *testing.T) {
 		return nil
 	}})
 	e.WithWatch = endless
-	d.Expect(e.events(t.Context(), "AgentSession", "x", "u")).To(HaveLen(maxEvents))
+	d.Expect(e.events(t.Context(), "AgentSession", "x", "u")).To(HaveLen(apiserver.MaxEvents))
 	d.Expect(said.String()).To(Equal("warning: it has more than 10000 Events, of which some were not read\n"))
 }
 
@@ -61,11 +63,11 @@ func TestEventTime(t *testing.T) {
 	g := NewWithT(t)
 	at := func(minutes int) time.Time { return night.Add(time.Duration(minutes) * time.Minute) }
 	e := &corev1.Event{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(at(0))}}
-	g.Expect(eventTime(e)).To(Equal(at(0)))
+	g.Expect(apiserver.EventTime(e)).To(Equal(at(0)))
 	e.EventTime = metav1.NewMicroTime(at(1))
-	g.Expect(eventTime(e)).To(Equal(at(1)))
+	g.Expect(apiserver.EventTime(e)).To(Equal(at(1)))
 	e.FirstTimestamp, e.LastTimestamp = metav1.NewTime(at(1)), metav1.NewTime(at(2))
-	g.Expect(eventTime(e)).To(Equal(at(2)))
+	g.Expect(apiserver.EventTime(e)).To(Equal(at(2)))
 	e.Series = &corev1.EventSeries{LastObservedTime: metav1.NewMicroTime(at(3))}
-	g.Expect(eventTime(e)).To(Equal(at(3)))
+	g.Expect(apiserver.EventTime(e)).To(Equal(at(3)))
 }

@@ -11,16 +11,13 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/byhand"
 	"github.com/agentsession/agentsession/internal/explain"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
-
-// maxConflicts is how often a session that changed meanwhile is looked at anew.
-const maxConflicts = 5
 
 // hand stops or wakes sessions.
 type hand struct {
@@ -187,46 +184,24 @@ func (h *hand) confirmed(ctx context.Context, due []found) (bool, error) {
 // do writes onto the version of a session that was looked at. One that changed meanwhile
 // is looked at anew, and left alone where it is none of those that are meant any more.
 func (h *hand) do(ctx context.Context, f found) error {
-	for range maxConflicts {
-		err := h.write(ctx, f)
-		switch {
-		case err == nil && h.dryRun == "server":
-			h.tell(f, fmt.Sprintf("would be %s (server dry run)", h.past))
-			return nil
-		case err == nil:
-			h.tell(f, h.past)
-			return nil
-		case apierrors.IsNotFound(err):
-			h.tell(f, fmt.Sprintf("not asked to %s: it is gone", h.verb))
-			return nil
-		case !apierrors.IsConflict(err):
-			return fmt.Errorf("%s agentsession/%s: %w", h.verb, f.Name, h.inWords(err))
-		}
-		now := &v1alpha1.AgentSession{}
-		if err := h.Get(ctx, client.ObjectKeyFromObject(f.AgentSession), now); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("%s agentsession/%s: %w", h.verb, f.Name, h.inWords(err))
-		}
-		if now.UID != f.UID { // or none
-			h.tell(f, fmt.Sprintf("not asked to %s: it is gone", h.verb))
-			return nil
-		}
-		f.AgentSession = now
-		if not := h.rule(f.AgentSession).Not; not != "" || !h.has(h.now(), f.AgentSession) {
-			h.tell(f, fmt.Sprintf("not asked to %s: it has changed meanwhile (%s)", h.verb, brief(h.cluster, f)))
-			return nil
-		}
-	}
-	return fmt.Errorf("%s agentsession/%s: it changes all the time; try again", h.verb, f.Name)
-}
-
-func (h *hand) write(ctx context.Context, f found) error {
-	rule := h.rule(f.AgentSession)
-	base := f.DeepCopy()
-	changed := f.DeepCopy()
-	changed.Spec.DesiredState, changed.Spec.Activation = rule.DesiredState, rule.Activation
-	var options []client.PatchOption
+	var to client.Client = h
+	done := h.past
 	if h.dryRun == "server" {
-		options = append(options, client.DryRunAll)
+		to, done = client.NewDryRunClient(h), fmt.Sprintf("would be %s (server dry run)", h.past)
 	}
-	return h.Patch(ctx, changed, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}), options...) //nolint:wrapcheck // the caller's words
+	not, err := byhand.Write(ctx, to, f.AgentSession, func(session *v1alpha1.AgentSession) lifecycle.Hand {
+		rule := h.rule(session)
+		if session != f.AgentSession && (rule.Not != "" || !h.has(h.now(), session)) {
+			rule.Not = fmt.Sprintf("it has changed meanwhile (%s)", brief(h.cluster, found{AgentSession: session}))
+		}
+		return rule
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s agentsession/%s: %w", h.verb, f.Name, h.inWords(err))
+	case not != "":
+		done = fmt.Sprintf("not asked to %s: %s", h.verb, not)
+	}
+	h.tell(f, done)
+	return nil
 }

@@ -25,6 +25,12 @@ import (
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
+// The types of what is asked and of what may be answered, unless others are given.
+const (
+	typeJSON  = "application/json"
+	acceptAll = "application/json, text/event-stream, */*"
+)
+
 // invocation asks an agent something.
 type invocation struct {
 	*cluster
@@ -34,6 +40,8 @@ type invocation struct {
 	out, err                                   io.Writer
 	// safe leaves out what is not printable.
 	safe bool
+	// take gets the answer, instead of out; nil: out does.
+	take func(*http.Response) error
 }
 
 func (t *connection) newInvoke() *cobra.Command {
@@ -70,8 +78,8 @@ func (t *connection) newInvoke() *cobra.Command {
 	flags.StringVar(&v.payload, "payload", "", "what is asked, as `JSON`")
 	flags.StringVarP(&v.file, "filename", "f", "", "`file` with what is asked; - is standard input")
 	flags.StringVar(&v.sessionID, "session-id", "", "which session of a runtime is meant, by its `id` of 33 characters at least; a new one else, whose id is shown")
-	flags.StringVar(&v.contentType, "content-type", "application/json", "`type` of what is asked")
-	flags.StringVar(&v.accept, "accept", "application/json, text/event-stream, */*", "`types` that the answer may have")
+	flags.StringVar(&v.contentType, "content-type", typeJSON, "`type` of what is asked")
+	flags.StringVar(&v.accept, "accept", acceptAll, "`types` that the answer may have")
 	flags.StringVar(&v.gatewayURL, "gateway", "", "`URL` of the gateway")
 	return command
 }
@@ -255,8 +263,11 @@ func send(way http.RoundTripper, r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// show writes an answer as it comes. One that is none of 2xx is an error.
+// show writes an answer as it comes. One that is none of 2xx is an error, unless take gets it.
 func (v *invocation) show(who string, answer *http.Response) error {
+	if v.take != nil {
+		return v.take(answer)
+	}
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
 		return v.refusal(who, answer)
 	}

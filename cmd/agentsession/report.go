@@ -14,13 +14,16 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/internal/apiserver"
 )
 
 // A report is for a person to read, and to send.
 const (
 	// maxReported is how many objects of a kind are in it, of a namespace or of all.
 	maxReported = 500
-	// eventsFor is how long ago its Events were last seen. Of a namespace there are maxEvents.
+	// eventsFor is how long ago its Events were last seen. Of a namespace there are
+	// apiserver.MaxEvents.
 	eventsFor = 6 * time.Hour
 	// logLines and logBytes are how much of the end of a log is in it.
 	logLines, logBytes = 2000, 1 << 20
@@ -50,7 +53,7 @@ func (t *connection) newReport() *cobra.Command {
 			"No Secret is read. Values of environments and of probes' headers are taken out, and so is what looks like a token, a password or a key. " +
 			"Names, images, messages and logs stay: read the file before you send it.\n\n" +
 			fmt.Sprintf("It has at most %d objects of a kind, %d Events of a namespace, of the last %d hours, the last %d lines and %d MiB of a log, and %d MiB in all.",
-				maxReported, maxEvents, int(eventsFor.Hours()), logLines, logBytes>>20, reportBytes>>20),
+				maxReported, apiserver.MaxEvents, int(eventsFor.Hours()), logLines, logBytes>>20, reportBytes>>20),
 		Example:           examples(t, "report", "report research runtime/echo -n team-a --output research.tar.gz"),
 		ValidArgsFunction: t.complete,
 		RunE: func(command *cobra.Command, names []string) (err error) {

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/apiserver"
 )
 
 var (
@@ -149,18 +150,18 @@ func (r *reporter) concerns(s *scope) func(*corev1.Event) bool {
 func (r *reporter) events(ctx context.Context, namespace string, wanted func(*corev1.Event) bool) (all []unstructured.Unstructured) {
 	since, more := r.now().Add(-eventsFor), ""
 	var events []corev1.Event
-	for range maxEventPages {
+	for range apiserver.MaxEventPages {
 		var list corev1.EventList
 		if err := r.List(ctx, &list, client.InNamespace(namespace), client.Limit(page), client.Continue(more)); err != nil {
 			r.bundle.lacks("Events of namespace "+namespace, err)
 			break
 		}
 		for i := range list.Items {
-			if e := &list.Items[i]; !eventTime(e).Before(since) && wanted(e) {
+			if e := &list.Items[i]; !apiserver.EventTime(e).Before(since) && wanted(e) {
 				events = append(events, *e)
 			}
 		}
-		events = newest(events)
+		events = apiserver.NewestEvents(events)
 		if more = list.Continue; more == "" {
 			break
 		}

@@ -2,7 +2,6 @@ package explain
 
 import (
 	"cmp"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -21,6 +20,10 @@ type Row struct {
 	Activation, Pod, Node, Age, CPUSeconds, GBSeconds, SessionID string
 	// Alarming tells that somebody should look at it.
 	Alarming bool
+	// SinceAt is when it came into its state, and NextAt when what comes next is due; zero if
+	// nobody knows. NextWhat names that, and is empty if nothing comes.
+	SinceAt, NextAt time.Time
+	NextWhat        string
 }
 
 // RowOf is a session at a moment.
@@ -28,11 +31,14 @@ func RowOf(now time.Time, session *v1alpha1.AgentSession) Row {
 	s := &session.Status
 	row := Row{
 		Namespace: session.Namespace, Name: session.Name, Runtime: none, State: cmp.Or(string(s.State), none),
-		Ping: cmp.Or(lifecycle.Printable(s.PingStatus), none), Since: brief(now.Sub(since(session))), Next: nextOf(now, session), Why: whyOf(session),
+		Ping: cmp.Or(lifecycle.Printable(s.PingStatus), none), SinceAt: since(session), Why: whyOf(session),
 		Activation: strconv.Itoa(int(s.Activation)), Pod: none, Node: none, Age: brief(now.Sub(session.CreationTimestamp.Time)), CPUSeconds: none, GBSeconds: none,
 		SessionID: cmp.Or(lifecycle.Line(cmp.Or(session.Spec.RuntimeSessionID, s.RuntimeSessionID), maxShort), none),
 	}
 	row.Alarming = alarming(session, row.Why)
+	row.Since = brief(now.Sub(row.SinceAt))
+	row.NextAt, row.NextWhat = nextOf(now, session)
+	row.Next = countdown(now, row.NextAt, row.NextWhat)
 	if ref := session.Spec.RuntimeRef; ref != nil {
 		row.Runtime = lifecycle.Printable(ref.Name)
 	}
@@ -45,33 +51,39 @@ func RowOf(now time.Time, session *v1alpha1.AgentSession) Row {
 	return row
 }
 
-// nextOf is what comes next, with a countdown.
-func nextOf(now time.Time, session *v1alpha1.AgentSession) string {
+// nextOf is what comes next, and when.
+func nextOf(now time.Time, session *v1alpha1.AgentSession) (at time.Time, what string) {
 	s := &session.Status
 	switch {
 	case session.DeletionTimestamp != nil:
-		return "deletion"
+		return time.Time{}, "deletion"
 	case s.State == v1alpha1.StateStopped && lifecycle.PhaseOf(session) == lifecycle.PhaseStarting:
-		return "start"
+		return time.Time{}, "start"
 	case s.State == v1alpha1.StateStopped:
 		ttl := session.Spec.TTLSecondsAfterStopped
 		if ttl == nil || s.LastTermination == nil || s.LastTermination.At == nil {
-			return none
+			return time.Time{}, ""
 		}
-		gone := s.LastTermination.At.Add(seconds(int64(*ttl)) / time.Duration(max(s.TimeScale, 1)))
-		if left := gone.Sub(now); left > 0 {
-			return "deletion in " + brief(left)
-		}
-		return "deletion is due"
+		return s.LastTermination.At.Add(seconds(int64(*ttl)) / time.Duration(max(s.TimeScale, 1))), "deletion"
 	case s.NextStop == nil:
-		return none
+		return time.Time{}, ""
 	case goesWell(now, session):
-		return "must be ready in " + brief(readyBy(session).Sub(now))
+		return readyBy(session), "must be ready"
 	}
-	if left := s.NextStop.At.Sub(now); left > 0 {
-		return fmt.Sprintf("%s in %s", s.NextStop.Reason, brief(left))
+	return s.NextStop.At.Time, string(s.NextStop.Reason)
+}
+
+// countdown says in how long something is due.
+func countdown(now, at time.Time, what string) string {
+	switch left := at.Sub(now); {
+	case what == "":
+		return none
+	case at.IsZero():
+		return what
+	case left > 0:
+		return what + " in " + brief(left)
 	}
-	return fmt.Sprintf("%s is due", s.NextStop.Reason)
+	return what + " is due"
 }
 
 // whyOf is in few words why a session is what it is.

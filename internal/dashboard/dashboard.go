@@ -1,0 +1,125 @@
+package dashboard
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/explain"
+)
+
+const (
+	// maxStreams is how many pages may be open.
+	maxStreams = 32
+	// maxBody is how many bytes a payload may have, and maxHead a request's head.
+	maxBody, maxHead = 1 << 20, 64 << 10
+	// shutdown is how long requests may take that are under way at the end.
+	shutdown = 2 * time.Second
+)
+
+// Options of a Dashboard.
+type Options struct {
+	// Client reads, and writes with Write. What it may is what the page may.
+	Client client.WithWatch
+	// Namespace whose sessions are shown. Empty: all.
+	Namespace string
+	// Now is the cluster's time, in the user's zone.
+	Now func() time.Time
+	// Where says which cluster it is, and Version which version serves the page.
+	Where, Version string
+	// Tools are how the commands begin that the page suggests. Without Self it suggests none.
+	Tools explain.Tools
+	// Write lets the page stop, wake and invoke sessions.
+	Write bool
+	// Hosts are names by which the page may be asked for, beside its address. One without a
+	// port is meant at any port.
+	Hosts []string
+	// PublicPath is the path below which a proxy serves the page. Empty: /.
+	PublicPath string
+	// InWords says of an error of the cluster what to do. Nil: the error's own words.
+	InWords func(error) error
+	// Invoke sends a payload to a session's agent and hands its answer to a function.
+	Invoke func(ctx context.Context, session *v1alpha1.AgentSession, body []byte, answer func(*http.Response) error) error
+	// Tasks asks a session's agent what it works on.
+	Tasks func(context.Context, *v1alpha1.AgentSession) ([]contract.RunningTask, error)
+}
+
+// Dashboard serves the page.
+type Dashboard struct {
+	Options
+	at      string
+	token   string
+	feed    *feed
+	streams chan struct{}
+	http    *http.Server
+}
+
+// New makes a dashboard for an address on which Serve will listen.
+func New(o Options, at net.Addr) (*Dashboard, error) {
+	if o.PublicPath == "" {
+		o.PublicPath = "/"
+	}
+	if !strings.HasPrefix(o.PublicPath, "/") || !strings.HasSuffix(o.PublicPath, "/") || strings.ContainsAny(o.PublicPath, "?#;\\ \"") || strings.Contains(o.PublicPath, "//") {
+		return nil, fmt.Errorf("the public path is %q: it must begin and end with a slash, as /sessions/, and be a path only", o.PublicPath)
+	}
+	for _, host := range o.Hosts {
+		if host == "" || strings.ContainsAny(host, "/?#@ ") {
+			return nil, fmt.Errorf("the allowed host is %q: it must be a name as example.com or example.com:8443", host)
+		}
+	}
+	if o.InWords == nil {
+		o.InWords = func(err error) error { return err }
+	}
+	d := &Dashboard{Options: o, at: at.String(), token: rand.Text(), streams: make(chan struct{}, maxStreams)}
+	d.feed = newFeed(o.Now)
+	d.http = &http.Server{Handler: d.guard(d.routes()), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHead}
+	return d, nil
+}
+
+// URL is the address of the page, with the token that opens it.
+func (d *Dashboard) URL() string { return "http://" + d.at + "/?token=" + d.token }
+
+// Serve serves the page until ctx ends.
+func (d *Dashboard) Serve(ctx context.Context, listener net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	d.http.BaseContext = func(net.Listener) context.Context { return ctx } // which ends streams
+	watching := d.watch(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- d.http.Serve(listener) }()
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		late, stop := context.WithTimeout(context.WithoutCancel(ctx), shutdown)
+		defer stop()
+		_ = d.http.Shutdown(late) // what takes longer is cut off
+		err = errors.Join(d.http.Close(), <-ended)
+	}
+	cancel()
+	watching.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve the page: %w", err)
+}
+
+func (d *Dashboard) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", serveIndex)
+	mux.HandleFunc("GET /assets/{file}", serveAsset)
+	mux.HandleFunc("GET /api/stream", d.serveStream)
+	mux.HandleFunc("GET /api/sessions/{namespace}/{name}", d.serveSession)
+	mux.HandleFunc("GET /api/runtimes/{namespace}/{name}", d.serveRuntime)
+	mux.HandleFunc("POST /api/sessions/{namespace}/{name}/{verb}", d.serveVerb)
+	return mux
+}

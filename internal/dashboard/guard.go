@@ -1,0 +1,158 @@
+package dashboard
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// policy is the page's Content-Security-Policy: nothing comes from elsewhere.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// ownHeader is what a form of another site cannot send.
+const ownHeader = "X-AgentSession"
+
+// guard lets in who has the token, came by a host that is allowed, and was not sent by another
+// site.
+func (d *Dashboard) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		harden(w.Header())
+		if !d.hostAllowed(r.Host) {
+			refuse(w, http.StatusForbidden, "this page is not served for the host of the request: open the address that was printed, or allow the host with --allow-host")
+			return
+		}
+		path, ok := d.ownPath(r.URL.Path)
+		if !ok {
+			refuse(w, http.StatusNotFound, "there is nothing at this path")
+			return
+		}
+		if r.Method == http.MethodGet && path == "/" && d.same(r.URL.Query().Get("token")) {
+			d.letIn(w)
+			return
+		}
+		if !d.knows(r) {
+			refuse(w, http.StatusForbidden, "the token is missing or wrong: open the address that was printed at the start, with its token")
+			return
+		}
+		if why := foreign(r); why != "" {
+			refuse(w, http.StatusForbidden, why)
+			return
+		}
+		at := *r.URL
+		at.Path, at.RawPath = path, ""
+		inner := r.Clone(r.Context())
+		inner.URL = &at
+		next.ServeHTTP(w, inner)
+	})
+}
+
+func harden(h http.Header) {
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+// hostAllowed refuses names that resolve here and are not ours: DNS can be made to say so of
+// any name (DNS rebinding).
+func (d *Dashboard) hostAllowed(host string) bool {
+	host = strings.ToLower(host)
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
+	}
+	if slices.ContainsFunc(d.Hosts, func(allowed string) bool {
+		allowed = strings.ToLower(allowed)
+		return allowed == host || allowed == name
+	}) {
+		return true
+	}
+	if host == d.at {
+		return true
+	}
+	at, err := netip.ParseAddrPort(d.at)
+	if err != nil || !at.Addr().IsLoopback() {
+		return false
+	}
+	_, port, _ := net.SplitHostPort(d.at)
+	return slices.Contains([]string{"localhost:" + port, "127.0.0.1:" + port, "[::1]:" + port}, host)
+}
+
+// ownPath is a path below the public one, which a proxy may leave on or take off.
+func (d *Dashboard) ownPath(path string) (string, bool) {
+	if rest, ok := strings.CutPrefix(path, d.PublicPath); ok {
+		return "/" + rest, true
+	}
+	return path, strings.HasPrefix(path, "/")
+}
+
+// cookie names the cookie: cookies of a host are those of all its ports, so each dashboard
+// has a name of its own.
+func (d *Dashboard) cookie() string {
+	sum := sha256.Sum256([]byte(d.token))
+	return "agentsession-" + hex.EncodeToString(sum[:4])
+}
+
+// letIn gives the token as a cookie, and takes it out of the address.
+func (d *Dashboard) letIn(w http.ResponseWriter) {
+	http.SetCookie(w, &http.Cookie{Name: d.cookie(), Value: d.token, Path: d.PublicPath, HttpOnly: true, SameSite: http.SameSiteStrictMode}) //nolint:gosec // it is served over HTTP, on loopback
+	w.Header().Set("Location", d.PublicPath)
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+func (d *Dashboard) knows(r *http.Request) bool {
+	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		return d.same(token)
+	}
+	cookie, err := r.Cookie(d.cookie())
+	return err == nil && d.same(cookie.Value)
+}
+
+func (d *Dashboard) same(token string) bool {
+	return subtle.ConstantTimeCompare([]byte(token), []byte(d.token)) == 1
+}
+
+// foreign says why a request is taken for one that another site had sent; empty if it is not.
+func foreign(r *http.Request) string {
+	const why = "the request was sent by another site"
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" && r.URL.Path != "/" {
+		return why
+	}
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return ""
+	}
+	origin, err := url.Parse(r.Header.Get("Origin"))
+	switch {
+	case err != nil || origin.Host == "" || !strings.EqualFold(origin.Host, r.Host):
+		return why + ": its Origin must be the page's own"
+	case r.Header.Get(ownHeader) != "1":
+		return "the header " + ownHeader + ": 1 is missing, which the page sends"
+	}
+	return ""
+}
+
+// refuse answers with a sentence.
+func refuse(w http.ResponseWriter, code int, why string) {
+	answer(w, code, map[string]string{"error": why})
+}
+
+func answer(w http.ResponseWriter, code int, what any) {
+	text, err := json.Marshal(what)
+	if err != nil {
+		code, text = http.StatusInternalServerError, []byte(`{"error":"the answer cannot be written"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_, _ = w.Write(text) // who has gone reads nothing
+}

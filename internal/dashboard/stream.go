@@ -1,0 +1,148 @@
+package dashboard
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+const (
+	// pace is how often a page is sent what is new at most, and bytesPerSecond how much of it
+	// on average, once it was sent what there is.
+	pace           = time.Second / 2
+	bytesPerSecond = 64 << 10
+	// chunk is how many rows a message has at most.
+	chunk = 500
+	// pingEvery is how often a stream without news says that it is there.
+	pingEvery = 15 * time.Second
+	// stalled is how long a page may take to read a message.
+	stalled = 30 * time.Second
+)
+
+// serveStream sends what there is, and then what changes.
+func (d *Dashboard) serveStream(w http.ResponseWriter, r *http.Request) {
+	select {
+	case d.streams <- struct{}{}:
+		defer func() { <-d.streams }()
+	default:
+		refuse(w, http.StatusServiceUnavailable, fmt.Sprintf("%d pages are open, which is the limit: close one of them", maxStreams))
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold it back
+	reader := d.feed.join()
+	defer reader.leave()
+	s := &stream{reader: reader, w: w, control: http.NewResponseController(w)}
+	namespaces := "all"
+	if d.Namespace != "" {
+		namespaces = d.Namespace
+	}
+	s.send("hello", map[string]any{
+		"now": ms(d.Now()), "write": d.Write, "where": d.Where, "version": d.Version, "namespaces": namespaces, "windowMs": window.Milliseconds(),
+	})
+	s.run(r.Context())
+}
+
+// stream is one page that is open.
+type stream struct {
+	reader  *reader
+	w       http.ResponseWriter
+	control *http.ResponseController
+	told    string // what trouble it was sent
+	err     error  // why nothing can be sent any more
+}
+
+// run sends until ctx ends or the page is gone.
+func (s *stream) run(ctx context.Context) {
+	if !s.first(ctx) {
+		return
+	}
+	budget := rate.NewLimiter(bytesPerSecond, bytesPerSecond)
+	paces, pings := time.NewTicker(pace), time.NewTicker(pingEvery)
+	defer paces.Stop()
+	defer pings.Stop()
+	for s.err == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-pings.C:
+			s.write([]byte(": ping\n\n"))
+		case <-paces.C:
+			s.trouble()
+			now := time.Now()
+			m := s.reader.take(chunk, int(budget.TokensAt(now)))
+			m.More = false
+			if m.empty() {
+				continue
+			}
+			budget.ReserveN(now, min(s.send("rows", m), bytesPerSecond))
+		}
+	}
+}
+
+// first sends what there is, as soon as that is known.
+func (s *stream) first(ctx context.Context) bool {
+	pings := time.NewTicker(pingEvery)
+	defer pings.Stop()
+	for {
+		s.trouble()
+		if listed, _ := s.reader.state(); listed {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-s.reader.woken:
+		case <-pings.C:
+			s.write([]byte(": ping\n\n"))
+		}
+		if s.err != nil {
+			return false
+		}
+	}
+	const all = 1 << 30
+	for m := (message{More: true, Reset: true}); m.More && s.err == nil && ctx.Err() == nil; {
+		reset := m.Reset
+		m = s.reader.take(chunk, all)
+		m.Reset = reset
+		s.send("rows", m)
+		m.Reset = false
+	}
+	return s.err == nil
+}
+
+// trouble sends what is in the way if that has changed.
+func (s *stream) trouble() {
+	if _, text := s.reader.state(); text != s.told {
+		s.told = text
+		s.send("trouble", map[string]any{"now": ms(s.reader.feed.now()), "text": text})
+	}
+}
+
+// send sends an event, and returns how many bytes it has.
+func (s *stream) send(name string, what any) int {
+	text, err := json.Marshal(what)
+	if err != nil {
+		s.err = fmt.Errorf("write an event: %w", err)
+		return 0
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "event: %s\ndata: %s\n\n", name, text)
+	s.write(b.Bytes())
+	return b.Len()
+}
+
+func (s *stream) write(text []byte) {
+	if s.err != nil {
+		return
+	}
+	_ = s.control.SetWriteDeadline(time.Now().Add(stalled)) // a recorder has none
+	if _, s.err = s.w.Write(text); s.err == nil {
+		s.err = s.control.Flush()
+	}
+}

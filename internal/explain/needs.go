@@ -1,0 +1,114 @@
+package explain
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+// NeedKind is why somebody should look at a session, or at a runtime, before the others.
+type NeedKind string
+
+// The kinds of Need.
+const (
+	NeedStuck        NeedKind = "stuck"
+	NeedPingContract NeedKind = "pingContract"
+	NeedStartRefused NeedKind = "startRefused"
+	NeedCrashLoop    NeedKind = "crashLoop"
+	NeedLateStop     NeedKind = "lateStop"
+	NeedUnhealthy    NeedKind = "unhealthy"
+)
+
+// Need is such a reason, in words.
+type Need struct {
+	Kind NeedKind `json:"kind"`
+	Text string   `json:"text"`
+}
+
+const (
+	// recent is how many of the last activations are looked at for a crash loop, and crashes
+	// how many of them make one.
+	recent, crashes = 5, 3
+	// calm is for how long an agent has to be healthy until its crashes are no loop any more.
+	calm = 10 * time.Minute
+)
+
+// Needs are the reasons to look at a session first. Their texts stay the same while nothing
+// happens.
+func Needs(now time.Time, session *v1alpha1.AgentSession) (needs []Need) {
+	s := &session.Status
+	add := func(kind NeedKind, text string) {
+		if text != "" {
+			needs = append(needs, Need{kind, text})
+		}
+	}
+	living := lifecycle.Living(s.State)
+	if living && stuck(s) {
+		c := find(s.Conditions, v1alpha1.ConditionStuck)
+		add(NeedStuck, c.Reason+": "+said(c.Message))
+	}
+	if reason, sentence := Breach(session); living && reason != "" {
+		add(NeedPingContract, reason+": "+sentence)
+	}
+	if c := troubled(s); c != nil && s.State != v1alpha1.StateStopping {
+		kind := NeedStartRefused
+		if s.State == v1alpha1.StateActive || s.State == v1alpha1.StateIdle {
+			kind = NeedUnhealthy
+		}
+		add(kind, c.Reason+": "+said(c.Message))
+	}
+	add(NeedCrashLoop, crashLoop(now, s))
+	add(NeedLateStop, lateStop(now, s))
+	if last := s.LastTermination; !living && last != nil && last.Reason == v1alpha1.StopUnhealthy {
+		add(NeedUnhealthy, said(last.Message))
+	}
+	return needs
+}
+
+// crashLoop says that the last activations ended by crashes; empty if they did not, or if the
+// agent is healthy again.
+func crashLoop(now time.Time, s *v1alpha1.AgentSessionStatus) string {
+	if lifecycle.Living(s.State) && s.HealthyAt != nil && now.Sub(s.HealthyAt.Time) >= calm {
+		return ""
+	}
+	last := s.History[:min(len(s.History), recent)]
+	if len(last) == 0 || !crashed(last[0].Reason) {
+		return ""
+	}
+	count := 0
+	for i := range last {
+		if crashed(last[i].Reason) {
+			count++
+		}
+	}
+	if count < crashes {
+		return ""
+	}
+	return fmt.Sprintf("%d of its last %d activations crashed, the last one by %s: %s", count, len(last), last[0].Reason, said(last[0].Message))
+}
+
+func crashed(reason v1alpha1.StopReason) bool {
+	return reason == v1alpha1.StopAgentExited || reason == v1alpha1.StopStartFailed || reason == v1alpha1.StopStartTimeout
+}
+
+// lateStop says that a stop was due and has not come; empty if none was.
+func lateStop(now time.Time, s *v1alpha1.AgentSessionStatus) string {
+	if !lifecycle.Living(s.State) || s.NextStop == nil || now.Sub(s.NextStop.At.Time) <= slow {
+		return ""
+	}
+	return fmt.Sprintf("%s was due at %s and has not come. Look whether an operator runs.", s.NextStop.Reason, clock(now, s.NextStop.At.Time))
+}
+
+// RuntimeNeeds are the reasons to look at a runtime first.
+func RuntimeNeeds(runtime *v1alpha1.AgentRuntime) (needs []Need) {
+	for i := range runtime.Status.Conditions {
+		if c := &runtime.Status.Conditions[i]; c.Status == metav1.ConditionFalse {
+			needs = append(needs, Need{NeedStartRefused, c.Reason + ": " + said(c.Message)})
+		}
+	}
+	return needs
+}
