@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 )
@@ -29,12 +30,12 @@ func (d *Dashboard) guard(next http.Handler) http.Handler {
 			refuse(w, http.StatusForbidden, "this page is not served for the host of the request: open the address that was printed, or allow the host with --allow-host")
 			return
 		}
-		path, ok := d.ownPath(r.URL.Path)
+		own, ok := d.ownPath(r.URL.Path)
 		if !ok {
 			refuse(w, http.StatusNotFound, "there is nothing at this path")
 			return
 		}
-		if r.Method == http.MethodGet && path == "/" && d.same(r.URL.Query().Get("token")) {
+		if r.Method == http.MethodGet && own == "/" && d.same(r.URL.Query().Get("token")) {
 			d.letIn(w)
 			return
 		}
@@ -47,7 +48,7 @@ func (d *Dashboard) guard(next http.Handler) http.Handler {
 			return
 		}
 		at := *r.URL
-		at.Path, at.RawPath = path, ""
+		at.Path, at.RawPath = own, ""
 		inner := r.Clone(r.Context())
 		inner.URL = &at
 		next.ServeHTTP(w, inner)
@@ -90,11 +91,11 @@ func (d *Dashboard) hostAllowed(host string) bool {
 }
 
 // ownPath is a path below the public one, which a proxy may leave on or take off.
-func (d *Dashboard) ownPath(path string) (string, bool) {
-	if rest, ok := strings.CutPrefix(path, d.PublicPath); ok {
-		return "/" + rest, true
+func (d *Dashboard) ownPath(given string) (string, bool) {
+	if rest, ok := strings.CutPrefix(given, d.PublicPath); ok {
+		given = "/" + rest
 	}
-	return path, strings.HasPrefix(path, "/")
+	return given, given == path.Clean(given) // others would be redirected, past the public path
 }
 
 // cookie names the cookie: cookies of a host are those of all its ports, so each dashboard

@@ -38,14 +38,11 @@ func extend(line []turn, now time.Time, at time.Time, state v1alpha1.SessionStat
 	t := turn{ms(at), state}
 	if n := len(line); n > 0 {
 		t.at = max(t.at, line[n-1].at)
+		if state != "" && line[n-1].at == t.at { // it lasted for no time
+			line = line[:n-1]
+		}
 	}
-	switch n := len(line); {
-	case state == "":
-	case n > 0 && line[n-1].state == state:
-	case n > 0 && line[n-1].at == t.at: // it lasted for no time
-		line = line[:n-1]
-		return extend(line, now, at, state)
-	default:
+	if n := len(line); state != "" && (n == 0 || line[n-1].state != state) {
 		line = append(line, t)
 	}
 	begin := ms(now.Add(-window))

@@ -56,7 +56,10 @@ func Needs(now time.Time, session *v1alpha1.AgentSession) (needs []Need) {
 	}
 	if c := troubled(s); c != nil && s.State != v1alpha1.StateStopping {
 		kind := NeedStartRefused
-		if s.State == v1alpha1.StateActive || s.State == v1alpha1.StateIdle {
+		switch {
+		case c.Reason == v1alpha1.ReasonFlapping:
+			kind = NeedPingContract
+		case s.State == v1alpha1.StateActive || s.State == v1alpha1.StateIdle:
 			kind = NeedUnhealthy
 		}
 		add(kind, c.Reason+": "+said(c.Message))
