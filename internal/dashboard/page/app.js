@@ -1,6 +1,6 @@
 // The page: what is above the list, and how everything is put together.
 import { html, render } from "./htm-preact.js";
-import { needsLook, now, readView, receive, select, sorts, states, store, view, writeView } from "./store.js";
+import { needsLook, now, readView, receive, select, sorts, spans, states, store, view, writeView } from "./store.js";
 import { count, given, needWords, span } from "./format.js";
 import { follow } from "./stream.js";
 import { List } from "./list.js";
@@ -47,7 +47,7 @@ function needed() {
   for (const r of store.runtimes.values()) for (const n of r.needs || []) list.push({ key: `runtime:${r.key}`, name: r.name, ns: r.ns, kind: n.kind, text: n.text, since: Infinity });
   for (const row of store.rows.values()) {
     if (!needsLook(row)) continue;
-    const n = row.needs?.[0] || { kind: "", text: row.why };
+    const n = row.needs?.[0] || { kind: row.state === "Stopped" ? "failed" : "look", text: row.why };
     list.push({ key: row.key, name: row.name, ns: row.ns, kind: n.kind, text: n.text, more: Math.max(0, (row.needs?.length || 0) - 1), since: row.since });
   }
   list.sort((a, b) => b.since - a.since || (a.key < b.key ? -1 : 1));
@@ -68,7 +68,7 @@ function Bar() {
     ${h && html`<span class="place">${h.where === "local" ? "this machine" : h.where}${h.namespaces && h.namespaces !== "all" ? html` <span class="quiet">/ ${h.namespaces}</span>` : ""}</span>`}
     <span class="grow"></span>
     ${h && !h.write && html`<span class="chip">Read-only</span>`}
-    ${h && given(h.version) && html`<span class="quiet version">${h.version}</span>`}
+    ${h && given(h.version) && !h.version.startsWith("(") && html`<span class="quiet version">${h.version}</span>`}
     <${Link} />
   </header>`;
 }
@@ -83,8 +83,9 @@ function Tools() {
       <input id="search" type="search" placeholder="Search name, runtime, ID, node…" value=${view.q} onInput=${(e) => change({ q: e.target.value })} /><kbd aria-hidden="true">/</kbd></label>
     <fieldset class="states"><legend class="sr">Show</legend>
       ${choice("", "All", counts[""])}${states.map((s) => choice(s, s, counts[s]))}${choice("needs", "Needs a look", counts.needs)}</fieldset>
-    <label class="check"><input type="checkbox" checked=${view.group} onChange=${(e) => change({ group: e.target.checked })} />Group by runtime</label>
-    <label class="sort">Sort <select value=${view.sort} onChange=${(e) => change({ sort: e.target.value })}>${Object.entries(sorts).map(([name, s]) => html`<option value=${name}>${s.word}</option>`)}</select></label>
+    <label class="check"><input type="checkbox" checked=${view.group} onChange=${(e) => change({ group: e.target.checked })} /><span><span class="word">Group by</span> runtime</span></label>
+    <label class="sort"><span class="word">Sort</span> <select value=${view.sort} onChange=${(e) => change({ sort: e.target.value })}>${Object.entries(sorts).map(([name, s]) => html`<option value=${name}>${s.word}</option>`)}</select></label>
+    <label class="sort"><span class="word">Last</span> <select value=${view.span} onChange=${(e) => change({ span: +e.target.value })}>${spans.map((n) => html`<option value=${n}>${n} min</option>`)}</select></label>
   </div>`;
 }
 
@@ -97,7 +98,7 @@ function Needs() {
   return html`<section class="look" aria-labelledby="look">
     <h2 id="look">Needs a look <span class="badge">${count(list.length)}</span></h2>
     <ul class="needs">${list.slice(0, few).map((n) => html`<li key=${n.key + n.kind}><button type="button" onClick=${() => open(n.key)}>
-      <em class="need">${needWords[n.kind] || n.kind || "Look"}</em><b>${n.name}</b><small>${n.ns}${n.key.startsWith("runtime:") ? " · runtime" : ""}</small><span>${given(n.text)}${n.more ? ` (and ${n.more} more)` : ""}</span>
+      <em class="need">${needWords[n.kind] || n.kind}</em><b>${n.name}</b><small>${n.ns}${n.key.startsWith("runtime:") ? " · runtime" : ""}</small><span>${given(n.text)}${n.more ? ` (and ${n.more} more)` : ""}</span>
       ${Number.isFinite(n.since) && n.since ? html`<small class="ago">${span(now() - n.since)}</small>` : ""}</button></li>`)}</ul>
     ${list.length > few && html`<button type="button" class="link" onClick=${() => change({ state: "needs" })}>Show all ${count(list.length)}</button>`}
   </section>`;

@@ -29,6 +29,8 @@ export const needWords = {
   crashLoop: "Crash loop",
   lateStop: "Late stop",
   unhealthy: "Unhealthy",
+  failed: "Failed",
+  look: "Look",
 };
 
 export const given = (text) => (text && text !== "-" ? text : "");

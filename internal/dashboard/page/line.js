@@ -1,7 +1,7 @@
 // The time line of a session: a canvas, since each state has its height as well as its
 // colour, and since what lasts for a second must still be seen in an hour.
 import { html, useLayoutEffect, useRef, useState } from "./htm-preact.js";
-import { now, states, store } from "./store.js";
+import { now, states, store, view } from "./store.js";
 import { clock, span } from "./format.js";
 
 let colours;
@@ -17,7 +17,8 @@ function palette() {
   return colours;
 }
 
-export const windowMs = () => (store.hello && store.hello.windowMs) || 3600e3;
+// windowMs is how much of the past is shown: what the server knows, or less.
+export const windowMs = () => Math.min(store.hello?.windowMs || 3600e3, view.span * 60e3 || Infinity);
 
 // segments are the spans of a line within the window: [from, until, state].
 export function segments(line, at) {
@@ -51,7 +52,7 @@ function draw(canvas, line, at) {
   if (!width || !height) return;
   const perPixel = windowMs() / width;
   const tick = Math.floor(at / perPixel);
-  const is = [width, height, tick, scheme.matches, line && line.length, line && line.length && line[line.length - 1].join()].join();
+  const is = [width, height, tick, perPixel, scheme.matches, line && line.length, line && line.length && line[line.length - 1].join()].join();
   if (canvas.drawn === is) return;
   canvas.drawn = is;
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
@@ -59,20 +60,35 @@ function draw(canvas, line, at) {
   const colour = palette();
   c.clearRect(0, 0, width, height);
   c.fillStyle = colour.grid;
-  for (let quarter = 0; quarter <= 4; quarter++) c.fillRect(Math.min(width - Math.round(ratio), Math.round((width * quarter) / 4)), 0, Math.round(ratio), height);
+  for (let third = 0; third <= 3; third++) c.fillRect(Math.min(width - Math.round(ratio), Math.round((width * third) / 3)), 0, Math.round(ratio), height);
   const end = tick * perPixel;
-  const x = (ms) => Math.round((ms - end) / perPixel) + width;
-  let free = 0; // what lasted for less than a pixel takes some of what follows
-  for (const [from, until, state] of segments(line, at)) {
+  for (const [left, right, state] of placed(segments(line, at), (ms) => Math.round((ms - end) / perPixel) + width, width, Math.round(ratio))) {
     const tall = Math.max(Math.round(2 * ratio), Math.round(height * (share[state] ?? 0.5)));
-    const wide = Math.max(Math.round(2 * ratio), x(until) - Math.max(x(from), free) - (until < at ? Math.round(ratio) : 0));
-    const left = Math.min(Math.max(x(from), free), width - wide);
-    free = left + wide + Math.round(ratio);
     c.fillStyle = colour[state] || colour.Stopped;
     c.beginPath();
-    c.roundRect(left, Math.round((height - tall) / 2), wide, tall, tall > 4 * ratio ? 1.5 * ratio : 0);
+    c.roundRect(left, Math.round((height - tall) / 2), right - left, tall, tall > 4 * ratio ? 1.5 * ratio : 0);
     c.fill();
   }
+}
+
+// placed are segments in pixels, with a gap between them. What lasted for less than two pixels
+// takes some of what follows, and at the end of what was before.
+function placed(list, x, width, gap) {
+  const all = [];
+  let free = 0;
+  for (const [from, until, state] of list) {
+    const left = Math.max(x(from), free);
+    const right = Math.max(left + 2 * gap, x(until) - gap);
+    all.push([left, right, state]);
+    free = right + gap;
+  }
+  let limit = width;
+  for (const one of all.reverse()) {
+    if (limit === width || one[1] > limit) one[1] = limit;
+    one[0] = Math.min(one[0], one[1] - 2 * gap);
+    limit = one[0] - gap;
+  }
+  return all.reverse();
 }
 
 // said is a line in words, for those who do not see it.
@@ -102,8 +118,8 @@ export function Line({ line, tall }) {
   </div>`;
 }
 
-// Axis has the words of a time line's hour.
+// Axis has the words of a time line.
 export const Axis = () => {
   const minutes = Math.round(windowMs() / 60e3);
-  return html`<span class="axis" aria-hidden="true">${[1, 0.75, 0.5, 0.25].map((q) => html`<span>−${Math.round(minutes * q)}m</span>`)}<span>now</span></span>`;
+  return html`<span class="axis" aria-hidden="true">${[3, 2, 1].map((third) => html`<span>−${Math.round((minutes * third) / 3)}m</span>`)}<span>now</span></span>`;
 };

@@ -112,7 +112,7 @@ function Group({ item, index, active, layout, open, update, style }) {
 
 const Head = ({ layout }) => html`<div role="rowgroup" class="heads"><div role="row" class="row head" aria-rowindex="1">
   <div role="columnheader" class="c-state">State</div><div role="columnheader" class="c-name">Session</div>
-  <div role="columnheader" class="c-line"><span class="sr">The last hour</span><${Axis} /></div>
+  <div role="columnheader" class="c-line"><span class="sr">Time line</span><${Axis} /></div>
   ${layout === "wide" && html`<div role="columnheader" class="c-ping">Ping</div>`}<div role="columnheader" class="c-next">Next</div>
   ${layout !== "middle" && html`<div role="columnheader" class="c-why">Why</div>`}
 </div></div>`;

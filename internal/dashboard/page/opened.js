@@ -170,7 +170,7 @@ function Session({ name: key, close }) {
   return html`<${Frame} kind="Session" name=${name} below=${ns} close=${close}>
     ${!live && store.ready && html`<p class="banner">This session has been deleted. This is the last that was seen of it.</p>`}
     <p class="sr" aria-live="polite">${name} is ${shown.state}${given(shown.ping) ? `, its agent says ${shown.ping}` : ""}</p>
-    <div class="now"><${State} state=${shown.state} /><span class="quiet">${shown.since ? `for ${span(at - shown.since)}` : ""}</span><${Ping} ping=${shown.ping} /><span class="next"><${Next} row=${shown} at=${at} /></span></div>
+    <div class="now"><${State} state=${shown.state} /><span class="quiet">${shown.since ? `for ${span(at - shown.since)}` : ""}</span>${given(shown.ping) && html`<${Ping} ping=${shown.ping} />`}<span class="next"><${Next} row=${shown} at=${at} /></span></div>
     <p class="why">${given(shown.why)}</p>
     <${Needs} needs=${shown.needs} />
     <${Actions} row=${shown} />

@@ -53,7 +53,9 @@ function prepared(row) {
 }
 
 // The view is kept in the address: it may be reloaded, kept as a bookmark, and gone back from.
-export const view = { q: "", state: "", group: false, sort: "name", open: "", closed: new Set(), active: "" };
+export const view = { q: "", state: "", group: false, sort: "name", span: 60, open: "", closed: new Set(), active: "" };
+
+export const spans = [60, 15, 3]; // minutes of a time line, of which each has thirds
 
 export function readView() {
   const p = new URLSearchParams(location.hash.slice(1));
@@ -61,6 +63,7 @@ export function readView() {
   view.state = p.get("state") || "";
   view.group = p.get("group") === "runtime";
   view.sort = sorts[p.get("sort")] ? p.get("sort") : "name";
+  view.span = spans.includes(+p.get("span")) ? +p.get("span") : spans[0];
   view.open = p.get("open") || "";
 }
 
@@ -70,6 +73,7 @@ export function writeView(push) {
   if (view.state) p.set("state", view.state);
   if (view.group) p.set("group", "runtime");
   if (view.sort !== "name") p.set("sort", view.sort);
+  if (view.span !== spans[0]) p.set("span", view.span);
   if (view.open) p.set("open", view.open);
   const address = `#${p.toString().replaceAll("%2F", "/").replaceAll("%3A", ":")}`;
   if (push) history.pushState(null, "", address);
