@@ -23,6 +23,7 @@ import (
 	"github.com/agentsession/agentsession/controllers"
 	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/authn"
+	"github.com/agentsession/agentsession/internal/dashboard"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/local/kubeapi"
@@ -61,6 +62,8 @@ type Options struct {
 	Headless bool
 	// Terminal tells that Err is one.
 	Terminal bool
+	// Version is what the page says of which version serves it.
+	Version string
 	// Log gets what operator and gateway log.
 	Log logr.Logger
 }
@@ -77,6 +80,8 @@ type platform struct {
 	node   *node.Node
 	door   *gateway.Gateway
 	at     net.Listener
+	page   *dashboard.Dashboard
+	pageAt net.Listener
 	wrote  os.FileInfo   // the kubeconfig; nil if there is none
 	ready  chan struct{} // closed when it has been told where everything is
 }
@@ -107,19 +112,19 @@ func Run(ctx context.Context, o Options) (err error) {
 		err = errors.Join(err, p.api.Stop())
 		err = errors.Join(err, p.removeKubeconfig())
 	}()
-	if err := p.set(); err != nil { //nolint:contextcheck // what it sets up runs with the manager's context
+	if err := p.set(ctx); err != nil { //nolint:contextcheck // what it sets up runs with the manager's context
 		return errors.Join(err, p.at.Close())
 	}
 	if p.Kubeconfig != "" {
 		if err := p.writeKubeconfig(ctx); err != nil {
-			return errors.Join(err, p.at.Close())
+			return errors.Join(err, p.at.Close(), p.pageAt.Close())
 		}
 	}
 	return p.run(ctx)
 }
 
 // set makes all parts.
-func (p *platform) set() error {
+func (p *platform) set(ctx context.Context) error {
 	clusterTime := apiserver.NewClock(clock.RealClock{}, p.Log)
 	config := clusterTime.Listen(p.api.Config())
 	opts := controllers.ManagerOptions()
@@ -136,7 +141,10 @@ func (p *platform) set() error {
 	if err := p.setOperator(clusterTime); err != nil {
 		return err
 	}
-	return p.setGateway(config, clusterTime)
+	if err := p.setGateway(config, clusterTime); err != nil {
+		return err
+	}
+	return p.setPage(ctx, clusterTime)
 }
 
 func (p *platform) setOperator(clusterTime *apiserver.Clock) error {
@@ -180,7 +188,7 @@ func (p *platform) url() string { return "http://" + p.at.Addr().String() }
 func (p *platform) run(ctx context.Context) error {
 	var err error
 	if p.node, err = node.New(p.client, p.teller.output, p.teller.keeps()); err != nil {
-		return errors.Join(err, p.at.Close())
+		return errors.Join(err, p.at.Close(), p.pageAt.Close())
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -224,6 +232,7 @@ func (p *platform) parts(gone chan<- struct{}) []func(context.Context) error {
 		},
 		func(ctx context.Context) error { return apiserver.Start(ctx, p.mgr) },
 		func(ctx context.Context) error { return p.door.Serve(ctx, p.at) },
+		func(ctx context.Context) error { return p.page.Serve(ctx, p.pageAt) },
 		p.begin,
 	}
 	if p.code == nil {
@@ -263,7 +272,7 @@ func (p *platform) begin(ctx context.Context) error {
 			return fmt.Errorf("find --write-kubeconfig: %w", err)
 		}
 	}
-	p.teller.tell(Event{Event: EventReady, Endpoint: p.url(), Runtimes: agents, Kubeconfig: kubeconfig, AccessKeyID: p.key.ID, SecretAccessKey: p.key.Secret})
+	p.teller.tell(Event{Event: EventReady, Endpoint: p.url(), Page: p.page.URL(), Runtimes: agents, Kubeconfig: kubeconfig, AccessKeyID: p.key.ID, SecretAccessKey: p.key.Secret})
 	close(p.ready)
 	return (&narrator{teller: p.teller, last: map[types.UID]string{}, breach: map[types.UID]string{}}).run(ctx, p.client)
 }

@@ -38,7 +38,9 @@ type Event struct {
 	Event string    `json:"event"`
 
 	// Endpoint is AgentCore's, and what follows is where all else is: with ready.
-	Endpoint   string  `json:"endpoint,omitempty"`
+	Endpoint string `json:"endpoint,omitempty"`
+	// Page is the address of the page to look at, with its token.
+	Page       string  `json:"page,omitempty"`
 	Runtimes   []Agent `json:"runtimes,omitempty"`
 	Kubeconfig string  `json:"kubeconfig,omitempty"`
 	// AccessKeyID and SecretAccessKey are what calls are to be signed with.
@@ -158,6 +160,9 @@ func beginning(e Event) string {
 	b.WriteString("\n")
 	for _, agent := range e.Runtimes {
 		fmt.Fprintf(&b, "agentRuntimeArn: %s\n", agent.AgentRuntimeArn)
+	}
+	if e.Page != "" {
+		fmt.Fprintf(&b, "page: %s\n", e.Page)
 	}
 	if e.Kubeconfig != "" {
 		fmt.Fprintf(&b, "kubeconfig: %s\n", shown(e.Kubeconfig))
