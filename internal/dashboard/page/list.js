@@ -51,11 +51,17 @@ function press(e, open, update) {
     const index = Math.min(items.length - 1, Math.max(0, to));
     view.active = items[index].key;
     reveal(index);
-  } else if ((e.key === "Enter" || e.key === " ") && item) open(item.key);
+  } else if ((e.key === "Enter" || e.key === " ") && item) enter(item, open);
   else if (item?.group !== undefined && (e.key === "ArrowLeft" || e.key === "ArrowRight")) fold(item, e.key === "ArrowLeft");
   else return;
   e.preventDefault();
   update();
+}
+
+// enter opens what an item is of. Sessions without a runtime have a heading, and no more.
+function enter(item, open) {
+  if (item.group?.endsWith("/")) fold(item, !item.closed);
+  else open(item.key);
 }
 
 function fold(item, closed) {
@@ -99,7 +105,7 @@ function Group({ item, index, active, layout, open, update, style }) {
   const ends = (r.ends || []).slice(0, 3).map((e) => `${e.reason} ${count(e.count)}`).join(", ");
   const need = r.needs?.[0];
   return html`<div role="row" id=${id(item.key)} class=${`row group ${active ? "active" : ""}`} aria-rowindex=${index + 2} aria-level="1" aria-expanded=${!item.closed}
-      data-key=${item.key} style=${style} onClick=${() => open(item.key)}>
+      data-key=${item.key} style=${style} onClick=${() => { enter(item, open); update(); }}>
     <div role="gridcell" aria-colspan=${columns}>
       <span class=${item.closed ? "fold closed" : "fold"} aria-hidden="true" onClick=${(e) => { e.stopPropagation(); fold(item, !item.closed); update(); }}></span>
       <b>${name}</b>
@@ -117,10 +123,10 @@ const Head = ({ layout }) => html`<div role="rowgroup" class="heads"><div role="
   ${layout !== "middle" && html`<div role="columnheader" class="c-why">Why</div>`}
 </div></div>`;
 
-function Nothing() {
+function Nothing({ update }) {
   if (!store.ready) return html`<p class="nothing">${loading() ? `Loading: ${plural(loading(), "session")}…` : store.link.why ? "No sessions are known yet." : "Loading…"}</p>`;
   if (!store.rows.size) return html`<p class="nothing"><b>No sessions yet.</b> The first call makes one. It will appear here by itself.</p>`;
-  return html`<p class="nothing"><b>No session matches.</b> <button type="button" class="link" onClick=${() => { Object.assign(view, { q: "", state: "" }); writeView(); dispatchEvent(new Event("scroll")); }}>Show all ${count(store.rows.size)}</button></p>`;
+  return html`<p class="nothing"><b>No session matches.</b> <button type="button" class="link" onClick=${() => { Object.assign(view, { q: "", state: "" }); writeView(); update(); }}>Show all ${count(store.rows.size)}</button></p>`;
 }
 
 export function List({ open, update }) {
@@ -148,7 +154,7 @@ export function List({ open, update }) {
   const { seen, active } = range(items);
   const style = (i) => ({ transform: `translateY(${i * height}px)`, height: `${height}px` });
   return html`<div ref=${outer} class=${`list ${layout}`}>
-    ${!items.length ? html`<${Nothing} />` : html`<div role=${view.group ? "treegrid" : "grid"} class="grid" tabindex="0" aria-label="Sessions" aria-rowcount=${items.length + 1} aria-readonly="true"
+    ${!items.length ? html`<${Nothing} update=${update} />` : html`<div role=${view.group ? "treegrid" : "grid"} class="grid" tabindex="0" aria-label="Sessions" aria-rowcount=${items.length + 1} aria-readonly="true"
         aria-activedescendant=${active >= 0 ? id(view.active) : undefined} onKeyDown=${(e) => press(e, open, update)}
         onFocus=${() => { if (active < 0) { view.active = items[Math.max(0, Math.min(items.length - 1, seen[0] + spare * (seen[0] > 0)))].key; update(); } }}>
       <${Head} layout=${layout} />

@@ -41,6 +41,7 @@ export const post = (key, verb, init) => fetch(apiPath("sessions", key, verb), {
 
 function Copy({ text }) {
   const [done, setDone] = useState(false);
+  if (!navigator.clipboard) return null; // HTTP that is not on loopback has none
   const copy = async () => {
     await navigator.clipboard.writeText(text);
     setDone(true);
