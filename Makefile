@@ -5,7 +5,7 @@ SHELL := bash
 TOOL := go tool -modfile=hack/tools/go.mod
 GOLANGCI := go tool -modfile=$(CURDIR)/hack/tools/golangci-lint/go.mod golangci-lint
 CLUSTER := go run ./hack/cluster
-MODULES := . agent-runtime test/awsclients
+MODULES := . agent-runtime test/awsclients test/browser
 OPERATOR_IMG ?= agentsession/operator:dev
 AGENTS_IMG ?= agentsession/agents:dev
 ECHO_IMG ?= agentsession/echo-agent:dev
@@ -53,6 +53,7 @@ lint: ## Run the linters, and see that all compiles for macOS.
 	GOOS=darwin GOARCH=arm64 go vet ./...
 	cd agent-runtime && $(GOLANGCI) run ./... && GOOS=darwin GOARCH=arm64 go vet ./...
 	cd test/awsclients && go vet ./...
+	cd test/browser && go vet ./...
 
 .PHONY: verify
 verify: generate ## Fail if generated files or go.mod are not current.
@@ -116,6 +117,10 @@ conformance: ## The container contract beside AWS's SDK for Python, and AWS's cl
 	@go run ./test/conformance
 	@assets=$$($(CLUSTER) assets) && python=$$(go run ./test/conformance python) && cd test/awsclients && \
 	  KUBEBUILDER_ASSETS=$$assets AGENTSESSION_PYTHON=$$python go test -count=1 -v -timeout=20m ./... | grep -v '^=== RUN'
+
+.PHONY: browser
+browser: ## The page in chromium. Pictures of it go to $$AGENTSESSION_SCREENSHOTS; BROWSER_ARGS=-docs makes those of the docs anew.
+	@cd test/browser && go test -count=1 -timeout=20m . -args $(BROWSER_ARGS)
 
 .PHONY: bench-writes
 bench-writes: ## Count the API writes of a whole life, in envtest. One JSON line last.
