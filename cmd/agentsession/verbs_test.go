@@ -538,7 +538,7 @@ func (d *desk) runToFirstLine(args []string) {
 	ctx, cancel := context.WithCancel(d.t.Context())
 	defer cancel()
 	out := &lineBuffer{}
-	if args[0] == "watch" {
+	if args[0] == "watch" || args[0] == "dashboard" {
 		out.line = cancel
 	}
 	_, said, err := d.runUntil(ctx, out, args...)
