@@ -1,0 +1,183 @@
+package dashboard_test
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/internal/dashboard"
+	"github.com/agentsession/agentsession/internal/local/kubeapi"
+)
+
+// stand is a dashboard that is served, before an API in memory.
+type stand struct {
+	*WithT
+	t      *testing.T
+	client client.WithWatch
+	base   string
+	token  string
+}
+
+// serve serves a dashboard until the test ends.
+func serve(t *testing.T, set func(*dashboard.Options)) *stand {
+	t.Helper()
+	g := NewWithT(t)
+	server, err := kubeapi.Start(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { g.Expect(server.Stop()).To(Succeed()) })
+	c, err := client.NewWithWatch(server.Config(), client.Options{Scheme: controllers.ManagerOptions().Scheme})
+	g.Expect(err).NotTo(HaveOccurred())
+	return serveFor(t, c, set)
+}
+
+func serveFor(t *testing.T, c client.WithWatch, set func(*dashboard.Options)) *stand {
+	t.Helper()
+	g := NewWithT(t)
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	g.Expect(err).NotTo(HaveOccurred())
+	o := dashboard.Options{Client: c, Now: time.Now, Where: "here", Version: "v1", Write: true}
+	if set != nil {
+		set(&o)
+	}
+	d, err := dashboard.New(o, listener.Addr())
+	g.Expect(err).NotTo(HaveOccurred())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Serve(t.Context(), listener) }()
+	t.Cleanup(func() { g.Expect(<-ended).To(Succeed()) }) // t.Context has ended by then
+	base, token, _ := strings.Cut(d.URL(), "/?token=")
+	return &stand{g, t, c, base, token}
+}
+
+// ask makes a request as the page does, but for what change changes.
+func (s *stand) ask(method, path string, change func(*http.Request)) (*http.Response, string) {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), method, s.base+path, http.NoBody)
+	s.Expect(err).NotTo(HaveOccurred())
+	r.Header.Set("Authorization", "Bearer "+s.token)
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	if method == http.MethodPost {
+		r.Header.Set("Origin", s.base)
+		r.Header.Set("X-AgentSession", "1")
+	}
+	if change != nil {
+		change(r)
+	}
+	response, err := http.DefaultTransport.RoundTrip(r)
+	s.Expect(err).NotTo(HaveOccurred())
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	s.Expect(err).NotTo(HaveOccurred())
+	return response, string(text)
+}
+
+// TestWhoIsLetIn: a request gets nothing without the token, by another host, or from another
+// site.
+func TestWhoIsLetIn(t *testing.T) {
+	s := serve(t, func(o *dashboard.Options) { o.Hosts = []string{"agents.example", "other.example:8443"} })
+	_, port, _ := strings.Cut(strings.TrimPrefix(s.base, "http://"), ":")
+	const page, stop = "/", "/api/sessions/default/x/stop"
+	header := func(name, value string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set(name, value) }
+	}
+	host := func(name string) func(*http.Request) {
+		return func(r *http.Request) {
+			r.Host = name
+			if r.Method == http.MethodPost {
+				r.Header.Set("Origin", "https://"+name)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		method, path string
+		change       func(*http.Request)
+		code         int
+		says         string
+	}{
+		"the page":                      {http.MethodGet, page, nil, 200, "<!doctype html>"},
+		"a session that is not there":   {http.MethodGet, "/api/sessions/default/x", nil, 404, "no AgentSession"},
+		"no token":                      {http.MethodGet, page, func(r *http.Request) { r.Header.Del("Authorization") }, 403, "token is missing or wrong"},
+		"no token, a file":              {http.MethodGet, "/assets/app.js", func(r *http.Request) { r.Header.Del("Authorization") }, 403, "token is missing"},
+		"no token, the stream":          {http.MethodGet, "/api/stream", func(r *http.Request) { r.Header.Del("Authorization") }, 403, "token is missing"},
+		"another token":                 {http.MethodGet, page, header("Authorization", "Bearer x"), 403, "token is missing or wrong"},
+		"another token in the address":  {http.MethodGet, "/?token=x", func(r *http.Request) { r.Header.Del("Authorization") }, 403, "token is missing or wrong"},
+		"a name that leads here":        {http.MethodGet, page, host("evil.example:" + port), 403, "--allow-host"},
+		"a name that leads here, a try": {http.MethodGet, "/?token=" + s.token, host("evil.example"), 403, "--allow-host"},
+		"another port":                  {http.MethodGet, page, host("127.0.0.1:1"), 403, "--allow-host"},
+		"localhost":                     {http.MethodGet, page, host("localhost:" + port), 200, ""},
+		"an allowed name":               {http.MethodGet, page, host("Agents.example"), 200, ""},
+		"an allowed name, any port":     {http.MethodGet, page, host("agents.example:99"), 200, ""},
+		"an allowed name and port":      {http.MethodGet, page, host("other.example:8443"), 200, ""},
+		"an allowed name, another port": {http.MethodGet, page, host("other.example"), 403, "--allow-host"},
+		"another site reads":            {http.MethodGet, "/api/stream", header("Sec-Fetch-Site", "cross-site"), 403, "another site"},
+		"another port's page reads":     {http.MethodGet, "/api/stream", header("Sec-Fetch-Site", "same-site"), 403, "another site"},
+		"a post":                        {http.MethodPost, stop, nil, 404, "no AgentSession"},
+		"a post by an allowed name":     {http.MethodPost, stop, host("agents.example"), 404, "no AgentSession"},
+		"another site posts":            {http.MethodPost, stop, header("Origin", "https://evil.example"), 403, "Origin must be the page's own"},
+		"another port's page posts":     {http.MethodPost, stop, header("Origin", "http://127.0.0.1:1"), 403, "Origin must be the page's own"},
+		"a post of nobody":              {http.MethodPost, stop, func(r *http.Request) { r.Header.Del("Origin") }, 403, "Origin must be the page's own"},
+		"a sandboxed frame posts":       {http.MethodPost, stop, header("Origin", "null"), 403, "Origin must be the page's own"},
+		"a form posts":                  {http.MethodPost, stop, func(r *http.Request) { r.Header.Del("X-AgentSession") }, 403, "X-AgentSession"},
+		"a verb that is none":           {http.MethodPost, "/api/sessions/default/x/delete", nil, 404, "stop, wake and invoke"},
+		"no file":                       {http.MethodGet, "/assets/secrets.js", nil, 404, "no such file"},
+		"no text":                       {http.MethodGet, "/assets/htm-preact.LICENSE.txt", nil, 404, "no such file"},
+		"a way out":                     {http.MethodGet, "/assets/..%2fpage.go", nil, 404, "nothing at this path"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := *s
+			s.WithT = NewWithT(t)
+			response, text := s.ask(c.method, c.path, c.change)
+			s.Expect(response.StatusCode).To(Equal(c.code), text)
+			s.Expect(text).To(ContainSubstring(c.says))
+			s.Expect(response.Header.Get("Content-Security-Policy")).To(HavePrefix("default-src 'none'; script-src 'self';"))
+			s.Expect(response.Header.Get("X-Content-Type-Options")).To(Equal("nosniff"))
+			s.Expect(response.Header.Get("Cache-Control")).To(Equal("no-store"))
+			s.Expect(response.Header.Get("Access-Control-Allow-Origin")).To(BeEmpty())
+		})
+	}
+}
+
+// TestTheTokenBecomesACookie that pages of other sites do not send, below the public path.
+func TestTheTokenBecomesACookie(t *testing.T) {
+	s := serve(t, func(o *dashboard.Options) { o.PublicPath = "/sessions/" })
+	bare := func(r *http.Request) { r.Header.Del("Authorization") }
+	for _, path := range []string{"/?token=" + s.token, "/sessions/?token=" + s.token} { // a proxy takes it off, or leaves it
+		response, _ := s.ask(http.MethodGet, path, bare)
+		s.Expect(response.StatusCode).To(Equal(http.StatusSeeOther))
+		s.Expect(response.Header.Get("Location")).To(Equal("/sessions/"))
+		cookies := response.Cookies()
+		s.Expect(cookies).To(HaveLen(1))
+		s.Expect(cookies[0]).To(And(HaveField("HttpOnly", true), HaveField("SameSite", http.SameSiteStrictMode), HaveField("Path", "/sessions/")))
+		for _, page := range []string{"/", "/sessions/", "/sessions/assets/app.js"} {
+			response, text := s.ask(http.MethodGet, page, func(r *http.Request) {
+				bare(r)
+				r.AddCookie(cookies[0])
+			})
+			s.Expect(response.StatusCode).To(Equal(http.StatusOK), text)
+		}
+		response, _ = s.ask(http.MethodGet, "/", func(r *http.Request) {
+			bare(r)
+			r.AddCookie(&http.Cookie{Name: cookies[0].Name, Value: "x"})
+		})
+		s.Expect(response.StatusCode).To(Equal(http.StatusForbidden))
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	g := NewWithT(t)
+	at := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
+	for _, path := range []string{"sessions/", "/sessions", "/a?b/", "//evil.example/", `/a\b/`} {
+		_, err := dashboard.New(dashboard.Options{PublicPath: path}, at)
+		g.Expect(err).To(MatchError(ContainSubstring("must begin and end with a slash")), path)
+	}
+	for _, host := range []string{"", "https://agents.example", "a b"} {
+		_, err := dashboard.New(dashboard.Options{Hosts: []string{host}}, at)
+		g.Expect(err).To(MatchError(ContainSubstring("the allowed host is")), host)
+	}
+}
