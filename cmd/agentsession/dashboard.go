@@ -76,6 +76,9 @@ func (f *dashboardFlags) serve(command *cobra.Command, t *connection, c *cluster
 		return errors.Join(err, listener.Close())
 	}
 	say(command.OutOrStdout(), "The page is here: "+d.URL())
+	for _, url := range d.URLs() {
+		say(command.OutOrStdout(), "Behind a proxy: "+url)
+	}
 	return d.Serve(command.Context(), listener)
 }
 

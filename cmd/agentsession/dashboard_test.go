@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/test/caller"
 )
 
 // visit runs a dashboard, and returns what gets of its page as a browser would that opened
@@ -90,4 +91,33 @@ func TestDashboardsAddress(t *testing.T) {
 	d.Expect(err).To(MatchError(ContainSubstring("must be HOST:PORT")))
 	_, _, err = d.run("dashboard", "--public-path", "x")
 	d.Expect(err).To(MatchError(ContainSubstring("must begin and end with a slash")))
+}
+
+// TestThePageOfALaptop is where the tool says, and may act; also where calls are to be signed.
+func TestThePageOfALaptop(t *testing.T) {
+	l := start(t, "--auth", "sigv4", "-o", "json")
+	l.sign = func(r *http.Request, _ []byte) {
+		l.Expect(caller.Sign(r, l.first.AccessKeyID, l.first.SecretAccessKey)).To(Succeed())
+	}
+	l.call("seen", "")
+	var list v1alpha1.AgentSessionList
+	l.Expect(l.sessions.List(t.Context(), &list)).To(Succeed())
+	l.Expect(list.Items).To(HaveLen(1))
+	d := &desk{WithT: l.WithT, t: t}
+	jar, err := cookiejar.New(nil)
+	l.Expect(err).NotTo(HaveOccurred())
+	browser := &http.Client{Jar: jar}
+	code, text := d.fetch(browser, http.MethodGet, l.first.Page)
+	l.Expect(code).To(Equal(http.StatusOK), text)
+	base, _, _ := strings.Cut(l.first.Page, "/?")
+	session := base + "/api/sessions/default/" + list.Items[0].Name
+	code, text = d.fetch(browser, http.MethodGet, session)
+	l.Expect(code).To(Equal(http.StatusOK), text)
+	l.Expect(text).To(And(ContainSubstring(id("seen")), ContainSubstring("agentsession --kubeconfig "+l.kubeconfig+" stop ")))
+	code, text = d.fetch(browser, http.MethodPost, session+"/invoke")
+	l.Expect(code).To(Equal(http.StatusOK))
+	l.Expect(text).To(ContainSubstring(`"calls":2`))
+	code, text = d.fetch(browser, http.MethodPost, session+"/stop")
+	l.Expect(code).To(Equal(http.StatusOK), text)
+	l.becomes("seen", v1alpha1.StateStopped)
 }

@@ -88,6 +88,15 @@ func New(o Options, at net.Addr) (*Dashboard, error) {
 // URL is the address of the page, with the token that opens it.
 func (d *Dashboard) URL() string { return "http://" + d.at + "/?token=" + d.token }
 
+// URLs are the addresses of the page by the names that are allowed: behind proxies, which speak
+// TLS.
+func (d *Dashboard) URLs() (all []string) {
+	for _, host := range d.Hosts {
+		all = append(all, "https://"+host+d.PublicPath+"?token="+d.token)
+	}
+	return all
+}
+
 // Serve serves the page until ctx ends.
 func (d *Dashboard) Serve(ctx context.Context, listener net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)

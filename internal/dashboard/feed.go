@@ -35,7 +35,7 @@ type feed struct {
 	runtimes map[string]*v1alpha1.AgentRuntime // without their templates
 	tallies  map[string]*tally                 // by runtime, whether that is there or not
 	readers  map[*reader]struct{}
-	// listed are the kinds that were listed once, and troubles those that cannot be now.
+	// listed are the kinds that were listed once, and troubles what cannot be read now, and why.
 	listed   map[string]bool
 	troubles map[string]string
 }
@@ -218,14 +218,16 @@ func (f *feed) isListed(kind string) {
 	}
 }
 
-// trouble says that a kind cannot be read, or with an empty text that it can be again.
-func (f *feed) trouble(kind, text string) {
+// trouble says that something cannot be read, or with an empty text that it can be again.
+func (f *feed) trouble(what, text string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.troubles[kind] == text {
+	if f.troubles[what] == text {
 		return
 	}
-	f.troubles[kind] = text
+	if f.troubles[what] = text; text == "" {
+		delete(f.troubles, what)
+	}
 	f.wake()
 }
 

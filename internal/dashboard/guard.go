@@ -43,7 +43,7 @@ func (d *Dashboard) guard(next http.Handler) http.Handler {
 			refuse(w, http.StatusForbidden, "the token is missing or wrong: open the address that was printed at the start, with its token")
 			return
 		}
-		if why := foreign(r); why != "" {
+		if why := foreign(r, own); why != "" {
 			refuse(w, http.StatusForbidden, why)
 			return
 		}
@@ -124,10 +124,11 @@ func (d *Dashboard) same(token string) bool {
 	return subtle.ConstantTimeCompare([]byte(token), []byte(d.token)) == 1
 }
 
-// foreign says why a request is taken for one that another site had sent; empty if it is not.
-func foreign(r *http.Request) string {
+// foreign says why a request for a path is taken for one that another site had sent; empty if it
+// is not.
+func foreign(r *http.Request, own string) string {
 	const why = "the request was sent by another site"
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" && r.URL.Path != "/" {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" && own != "/" {
 		return why
 	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {

@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/controllers"
@@ -42,6 +44,7 @@ func serveFor(t *testing.T, c client.WithWatch, set func(*dashboard.Options)) *s
 	g := NewWithT(t)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	g.Expect(err).NotTo(HaveOccurred())
+	ctrl.SetLogger(logr.Discard())
 	o := dashboard.Options{Client: c, Now: time.Now, Where: "here", Version: "v1", Write: true}
 	if set != nil {
 		set(&o)
@@ -147,6 +150,8 @@ func TestWhoIsLetIn(t *testing.T) {
 func TestTheTokenBecomesACookie(t *testing.T) {
 	s := serve(t, func(o *dashboard.Options) { o.PublicPath = "/sessions/" })
 	bare := func(r *http.Request) { r.Header.Del("Authorization") }
+	response, _ := s.ask(http.MethodGet, "/sessions/", func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") })
+	s.Expect(response.StatusCode).To(Equal(http.StatusOK), "a link to the page")
 	for _, path := range []string{"/?token=" + s.token, "/sessions/?token=" + s.token} { // a proxy takes it off, or leaves it
 		response, _ := s.ask(http.MethodGet, path, bare)
 		s.Expect(response.StatusCode).To(Equal(http.StatusSeeOther))
@@ -167,6 +172,17 @@ func TestTheTokenBecomesACookie(t *testing.T) {
 		})
 		s.Expect(response.StatusCode).To(Equal(http.StatusForbidden))
 	}
+}
+
+// TestAddresses have the token, also those behind a proxy.
+func TestAddresses(t *testing.T) {
+	g := NewWithT(t)
+	d, err := dashboard.New(dashboard.Options{Hosts: []string{"agents.example"}, PublicPath: "/sessions/"}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 81})
+	g.Expect(err).NotTo(HaveOccurred())
+	token, ok := strings.CutPrefix(d.URL(), "http://127.0.0.1:81/?token=")
+	g.Expect(ok).To(BeTrue())
+	g.Expect(len(token)).To(BeNumerically(">=", 26))
+	g.Expect(d.URLs()).To(Equal([]string{"https://agents.example/sessions/?token=" + token}))
 }
 
 func TestOptionsAreChecked(t *testing.T) {

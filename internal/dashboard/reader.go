@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/list"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -143,8 +144,8 @@ func (r *reader) state() (listed bool, trouble string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var all []string
-	for _, kind := range []string{kindSessions, kindRuntimes} {
-		if text := f.troubles[kind]; text != "" && !slices.Contains(all, text) {
+	for _, what := range slices.Sorted(maps.Keys(f.troubles)) {
+		if text := f.troubles[what]; !slices.Contains(all, text) {
 			all = append(all, text)
 		}
 	}

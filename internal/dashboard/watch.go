@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -49,15 +50,14 @@ func (d *Dashboard) watch(ctx context.Context) *sync.WaitGroup {
 // reflect lists and watches a kind. It tries again as long as it takes, at most 5 s later, since
 // somebody sits before the page.
 func (d *Dashboard) reflect(ctx context.Context, kind string, object client.Object, list func() client.ObjectList, into cache.ReflectorStore) {
-	heard := func(err error) error {
+	heard := func(what string, err error) {
 		switch {
 		case ctx.Err() != nil:
 		case err == nil:
-			d.feed.trouble(kind, "")
+			d.feed.trouble(kind+what, "")
 		default:
-			d.feed.trouble(kind, lifecycle.Line(fmt.Sprintf("%s cannot be read: %v", kind, d.InWords(err)), maxTrouble))
+			d.feed.trouble(kind+what, lifecycle.Line(fmt.Sprintf("%s cannot be read: %v", kind, d.InWords(err)), maxTrouble))
 		}
-		return err
 	}
 	options := func(o metav1.ListOptions) *client.ListOptions {
 		return &client.ListOptions{Namespace: d.Namespace, Limit: o.Limit, Continue: o.Continue, Raw: &o}
@@ -65,11 +65,20 @@ func (d *Dashboard) reflect(ctx context.Context, kind string, object client.Obje
 	from := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			all := list()
-			return all, heard(d.Client.List(ctx, all, options(o)))
+			err := d.Client.List(ctx, all, options(o))
+			heard(" list", err)
+			return all, err //nolint:wrapcheck // the reflector looks at its kind
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			changes, err := d.Client.Watch(ctx, list(), options(o))
-			return changes, heard(err)
+			switch {
+			case err == nil:
+				heard(" list", nil)
+				heard(" watch", nil)
+			case o.SendInitialEvents == nil || !apierrors.IsInvalid(err): // else it lists, as an old server wants
+				heard(" watch", err)
+			}
+			return changes, err //nolint:wrapcheck // as above
 		},
 	}
 	quiet := logr.Discard()
