@@ -66,7 +66,7 @@ func (f *dashboardFlags) serve(command *cobra.Command, t *connection, c *cluster
 	}
 	o := dashboard.Options{
 		Client: c, Namespace: c.namespace, Now: c.now, Where: where, Version: builtOf(), Tools: c.tools, Write: f.write,
-		Hosts: f.hosts, PublicPath: f.publicPath, InWords: c.inWords, Invoke: c.invokeWith(f.gateway), Tasks: c.tasksOf,
+		Hosts: f.hosts, PublicPath: f.publicPath, InWords: c.inWords, Invoke: c.invokeWith(f.gateway), Tasks: c.tasksOf, //nolint:bodyclose // the verb closes it
 	}
 	if f.all {
 		o.Namespace = ""

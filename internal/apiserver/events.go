@@ -13,9 +13,10 @@ import (
 // An object has few Events, unless somebody floods it.
 const (
 	eventPage = 500
-	// MaxEventPages is how many pages of them are read, and MaxEvents how many Events are kept,
-	// the newest.
-	MaxEventPages, MaxEvents = 20, 500
+	// MaxEventPages is how many pages of them are read.
+	MaxEventPages = 20
+	// MaxEvents is how many are kept, the newest.
+	MaxEvents = 500
 )
 
 // Events are the newest of an object, in their order. What was read before an error is

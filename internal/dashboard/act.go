@@ -51,7 +51,7 @@ func (d *Dashboard) wake(w http.ResponseWriter, r *http.Request, session *v1alph
 }
 
 // ask writes what a rule says onto a session.
-func (d *Dashboard) ask(w http.ResponseWriter, ctx context.Context, session *v1alpha1.AgentSession, what string, rule func(*v1alpha1.AgentSession) lifecycle.Hand) { //nolint:revive // who is answered comes first, as in net/http
+func (d *Dashboard) ask(w http.ResponseWriter, ctx context.Context, session *v1alpha1.AgentSession, what string, rule func(*v1alpha1.AgentSession) lifecycle.Hand) {
 	not, err := byhand.Write(ctx, d.Client, session, rule)
 	switch {
 	case errors.Is(err, byhand.ErrBusy):

@@ -35,8 +35,8 @@ func (m *message) empty() bool {
 	return len(m.Rows)+len(m.Gone)+len(m.Runtimes)+len(m.RuntimesGone) == 0
 }
 
-// join makes a reader to which all that there is is new: runtimes first, and then sessions,
-// those first that somebody should look at.
+// join makes a reader that was sent nothing yet: it gets the runtimes first, and of the
+// sessions first those that somebody should look at.
 func (f *feed) join() *reader {
 	f.mu.Lock()
 	defer f.mu.Unlock()

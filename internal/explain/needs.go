@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -39,38 +40,52 @@ const (
 
 // Needs are the reasons to look at a session first. Their texts stay the same while nothing
 // happens.
-func Needs(now time.Time, session *v1alpha1.AgentSession) (needs []Need) {
+func Needs(now time.Time, session *v1alpha1.AgentSession) []Need {
 	s := &session.Status
-	add := func(kind NeedKind, text string) {
-		if text != "" {
-			needs = append(needs, Need{kind, text})
-		}
+	all := []Need{
+		{NeedStuck, stuckOf(s)}, {NeedPingContract, breachOf(session)}, troubleOf(s),
+		{NeedCrashLoop, crashLoop(now, s)}, {NeedLateStop, lateStop(now, s)}, {NeedUnhealthy, unhealthyOf(s)},
 	}
-	living := lifecycle.Living(s.State)
-	if living && stuck(s) {
-		c := find(s.Conditions, v1alpha1.ConditionStuck)
-		add(NeedStuck, c.Reason+": "+said(c.Message))
-	}
-	if reason, sentence := Breach(session); living && reason != "" {
-		add(NeedPingContract, reason+": "+sentence)
-	}
-	if c := troubled(s); c != nil && s.State != v1alpha1.StateStopping {
-		kind := NeedStartRefused
-		switch {
-		case c.Reason == v1alpha1.ReasonFlapping:
-			kind = NeedPingContract
-		case s.State == v1alpha1.StateActive || s.State == v1alpha1.StateIdle:
-			kind = NeedUnhealthy
-		}
-		add(kind, c.Reason+": "+said(c.Message))
-	}
-	add(NeedCrashLoop, crashLoop(now, s))
-	add(NeedLateStop, lateStop(now, s))
-	if last := s.LastTermination; !living && last != nil && last.Reason == v1alpha1.StopUnhealthy {
-		add(NeedUnhealthy, said(last.Message))
-	}
-	return needs
+	return slices.DeleteFunc(all, func(n Need) bool { return n.Text == "" })
 }
+
+func stuckOf(s *v1alpha1.AgentSessionStatus) string {
+	if !lifecycle.Living(s.State) || !stuck(s) {
+		return ""
+	}
+	return because(find(s.Conditions, v1alpha1.ConditionStuck))
+}
+
+func breachOf(session *v1alpha1.AgentSession) string {
+	reason, sentence := Breach(session)
+	if !lifecycle.Living(session.Status.State) || reason == "" {
+		return ""
+	}
+	return reason + ": " + sentence
+}
+
+// troubleOf is what keeps a session from starting, or troubles one that lives.
+func troubleOf(s *v1alpha1.AgentSessionStatus) Need {
+	c := troubled(s)
+	switch {
+	case c == nil || s.State == v1alpha1.StateStopping:
+		return Need{}
+	case c.Reason == v1alpha1.ReasonFlapping:
+		return Need{NeedPingContract, because(c)}
+	case s.State == v1alpha1.StateActive || s.State == v1alpha1.StateIdle:
+		return Need{NeedUnhealthy, because(c)}
+	}
+	return Need{NeedStartRefused, because(c)}
+}
+
+func unhealthyOf(s *v1alpha1.AgentSessionStatus) string {
+	if last := s.LastTermination; !lifecycle.Living(s.State) && last != nil && last.Reason == v1alpha1.StopUnhealthy {
+		return said(last.Message)
+	}
+	return ""
+}
+
+func because(c *metav1.Condition) string { return c.Reason + ": " + said(c.Message) }
 
 // crashLoop says that the last activations ended by crashes; empty if they did not, or if the
 // agent is healthy again.
@@ -110,7 +125,7 @@ func lateStop(now time.Time, s *v1alpha1.AgentSessionStatus) string {
 func RuntimeNeeds(runtime *v1alpha1.AgentRuntime) (needs []Need) {
 	for i := range runtime.Status.Conditions {
 		if c := &runtime.Status.Conditions[i]; c.Status == metav1.ConditionFalse {
-			needs = append(needs, Need{NeedStartRefused, c.Reason + ": " + said(c.Message)})
+			needs = append(needs, Need{NeedStartRefused, because(c)})
 		}
 	}
 	return needs

@@ -65,7 +65,7 @@ func TestNeeds(t *testing.T) {
 				g.Expect(explain.Needs(now.Add(time.Second), c.session)).To(ContainElement(need), "its text stays")
 			}
 			want := strings.FieldsFunc(c.want, func(r rune) bool { return r == '\n' })
-			g.Expect(len(got)).To(Equal(len(want)), strings.Join(got, "\n"))
+			g.Expect(got).To(HaveLen(len(want)))
 			for i := range want {
 				g.Expect(got[i]).To(HavePrefix(want[i]))
 			}
@@ -98,6 +98,7 @@ func TestMoments(t *testing.T) {
 	g.Expect(explain.RowOf(now, gone)).To(And(HaveField("NextAt", ago(-50*time.Minute).Time), HaveField("NextWhat", "deletion")))
 	for _, k := range sessions() {
 		row := explain.RowOf(now, k.Session)
-		g.Expect(row.NextWhat == "").To(Equal(row.Next == "-"))
+		named := row.NextWhat != ""
+		g.Expect(named).To(Equal(row.Next != "-"))
 	}
 }

@@ -105,26 +105,32 @@ func Run(ctx context.Context, o Options) (err error) {
 	if p.at, err = (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", o.Port)); err != nil {
 		return fmt.Errorf("listen on --port: %w", err)
 	}
+	if p.pageAt, err = (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
+		return errors.Join(fmt.Errorf("listen for the page: %w", err), p.at.Close())
+	}
 	if p.api, err = kubeapi.Start(ctx); err != nil {
-		return errors.Join(err, p.at.Close())
+		return errors.Join(err, p.close())
 	}
 	defer func() {
 		err = errors.Join(err, p.api.Stop())
 		err = errors.Join(err, p.removeKubeconfig())
 	}()
-	if err := p.set(ctx); err != nil { //nolint:contextcheck // what it sets up runs with the manager's context
-		return errors.Join(err, p.at.Close())
+	if err := p.set(); err != nil { //nolint:contextcheck // what it sets up runs with the manager's context
+		return errors.Join(err, p.close())
 	}
 	if p.Kubeconfig != "" {
 		if err := p.writeKubeconfig(ctx); err != nil {
-			return errors.Join(err, p.at.Close(), p.pageAt.Close())
+			return errors.Join(err, p.close())
 		}
 	}
 	return p.run(ctx)
 }
 
+// close closes what is listened on, before anybody serves there.
+func (p *platform) close() error { return errors.Join(p.at.Close(), p.pageAt.Close()) }
+
 // set makes all parts.
-func (p *platform) set(ctx context.Context) error {
+func (p *platform) set() error {
 	clusterTime := apiserver.NewClock(clock.RealClock{}, p.Log)
 	config := clusterTime.Listen(p.api.Config())
 	opts := controllers.ManagerOptions()
@@ -144,7 +150,7 @@ func (p *platform) set(ctx context.Context) error {
 	if err := p.setGateway(config, clusterTime); err != nil {
 		return err
 	}
-	return p.setPage(ctx, clusterTime)
+	return p.setPage(clusterTime)
 }
 
 func (p *platform) setOperator(clusterTime *apiserver.Clock) error {
@@ -188,7 +194,7 @@ func (p *platform) url() string { return "http://" + p.at.Addr().String() }
 func (p *platform) run(ctx context.Context) error {
 	var err error
 	if p.node, err = node.New(p.client, p.teller.output, p.teller.keeps()); err != nil {
-		return errors.Join(err, p.at.Close(), p.pageAt.Close())
+		return errors.Join(err, p.close())
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -25,12 +23,9 @@ import (
 	"github.com/agentsession/agentsession/internal/prober"
 )
 
-// setPage makes the page to look at, at a free port of its own: what an agent answers there
-// is another origin than the gateway's.
-func (p *platform) setPage(ctx context.Context, clusterTime *apiserver.Clock) (err error) {
-	if p.pageAt, err = (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
-		return fmt.Errorf("listen for the page: %w", err)
-	}
+// setPage makes the page to look at. It has a port of its own: what an agent answers at the
+// gateway's is of another origin.
+func (p *platform) setPage(clusterTime *apiserver.Clock) (err error) {
 	o := dashboard.Options{
 		Client: p.client, Now: func() time.Time { return clusterTime.Now().Local() }, Where: "local", Version: p.Version, Write: true, Invoke: p.invoke, Tasks: p.tasks,
 	}
@@ -38,7 +33,7 @@ func (p *platform) setPage(ctx context.Context, clusterTime *apiserver.Clock) (e
 		o.Tools = explain.Tools{Self: "agentsession --kubeconfig " + p.Kubeconfig, Kubectl: "kubectl --kubeconfig " + p.Kubeconfig}
 	}
 	if p.page, err = dashboard.New(o, p.pageAt.Addr()); err != nil {
-		return errors.Join(fmt.Errorf("make the page: %w", err), p.pageAt.Close())
+		return fmt.Errorf("make the page: %w", err)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package docs
+package docs_test
 
 import (
 	"encoding/json"
@@ -73,7 +73,7 @@ func panels(g Gomega) (exprs []string) {
 var (
 	shown       = regexp.MustCompile(`\{\{(\w+)\}\}`)
 	described   = regexp.MustCompile(`fqName: "(\w+)".*variableLabels: \{([\w,]*)\}`)
-	quoted      = regexp.MustCompile(`"[^"]*"`)
+	labelValue  = regexp.MustCompile(`"[^"]*"`)
 	lookback    = regexp.MustCompile(`\[[^]]*\]`)
 	grouping    = regexp.MustCompile(`\b(by|without) \(([^)]*)\)`)
 	matchers    = regexp.MustCompile(`\{([^}]*)\}`)
@@ -107,7 +107,7 @@ func registered(g Gomega) map[string][]string {
 
 // used are the metrics and the labels that an expression names.
 func used(expr string) (names, labels []string) {
-	expr = lookback.ReplaceAllString(quoted.ReplaceAllString(expr, ""), "")
+	expr = lookback.ReplaceAllString(labelValue.ReplaceAllString(expr, ""), "")
 	labels = grouped(expr)
 	for _, m := range matchers.FindAllStringSubmatch(expr, -1) {
 		labels = append(labels, label.FindAllString(m[1], -1)...)
