@@ -83,7 +83,7 @@ func parseEnv(text string) (v corev1.EnvVar, err error) {
 		return v, fmt.Errorf("there is no = in it: it must be NAME=VALUE")
 	}
 	if wrong := validation.IsEnvVarName(name); len(wrong) > 0 {
-		return v, fmt.Errorf("what stands before the = is no name (it is not shown, since it may be a secret): %s", strings.Join(wrong, ", "))
+		return v, fmt.Errorf("what stands before the = is no name, and is not shown: %s", strings.Join(wrong, ", "))
 	}
 	if strings.Contains(value, "\x00") {
 		return v, fmt.Errorf("the value of %s has a NUL in it, which no environment can have", name)

@@ -305,7 +305,7 @@ func TestTheLimitOfAStartIsTheScaledOne(t *testing.T) {
 	session := &v1alpha1.AgentSession{Status: v1alpha1.AgentSessionStatus{LastTermination: &v1alpha1.Termination{Reason: v1alpha1.StopStartTimeout}}}
 	for scale, most := range map[int32]string{0: "120s", 8: "15s", 100: "10s"} {
 		session.Status.TimeScale = scale
-		g.Expect(startFailed(session)).To(MatchError("Runtime initialization time exceeded. Please make sure that initialization completes in " + most + "."))
+		g.Expect(startFailed(session)).To(HaveField("Message", "Runtime initialization time exceeded. Please make sure that initialization completes in "+most+"."))
 	}
 }
 

@@ -219,8 +219,10 @@ func TestAFolderThatIsReplaced(t *testing.T) {
 			w := watchIn(t, dir)
 			replace(g, parent, dir)
 			w.tells("code")
-			write(w.WithT, dir, "package", "new.py")
-			w.tells("package/new.py")
+			w.Expect(os.Mkdir(filepath.Join(dir, "below"), 0o700)).To(Succeed())
+			w.tells("below")
+			write(w.WithT, dir, "below", "new.py")
+			w.tells("below/new.py")
 		})
 	}
 }

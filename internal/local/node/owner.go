@@ -65,7 +65,8 @@ func (p *place) judge(sockets []listening, agents *family) (bool, error) {
 	if !p.told {
 		return false, nil
 	}
-	if i := slices.IndexFunc(sockets, isStrangers); i >= 0 {
+	stranger := func(s listening) bool { return !agents.owns(s) && s.uid != 0 && s.uid != uint64(os.Geteuid()) } //nolint:gosec // never negative here
+	if i := slices.IndexFunc(sockets, stranger); i >= 0 {
 		return false, fmt.Errorf("%w (uid %d) listens at %s, where the session's agent was told to listen. It is not taken for the agent; the session's next start has another port", errStranger, sockets[i].uid, p.at)
 	}
 	return true, nil
@@ -73,9 +74,6 @@ func (p *place) judge(sockets []listening, agents *family) (bool, error) {
 
 // errStranger is who listens in an agent's place.
 var errStranger = errors.New("a program of another user")
-
-// isStrangers tells whether a socket is neither this user's nor root's.
-func isStrangers(s listening) bool { return s.uid != 0 && s.uid != uint64(os.Geteuid()) } //nolint:gosec // never negative here
 
 // listening is a socket that a program listens with, as Linux tells it.
 type listening struct {
@@ -220,5 +218,7 @@ func (f *family) add(process procfs.Proc) {
 
 // has tells whether all sockets are the family's.
 func (f *family) has(sockets []listening) bool {
-	return !slices.ContainsFunc(sockets, func(s listening) bool { return !f.inodes[s.inode] && !f.hidden[s.uid] })
+	return !slices.ContainsFunc(sockets, func(s listening) bool { return !f.owns(s) })
 }
+
+func (f *family) owns(s listening) bool { return f.inodes[s.inode] || f.hidden[s.uid] }
