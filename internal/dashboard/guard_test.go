@@ -31,6 +31,7 @@ type stand struct {
 func serve(t *testing.T, set func(*dashboard.Options)) *stand {
 	t.Helper()
 	g := NewWithT(t)
+	ctrl.SetLogger(logr.Discard())
 	server, err := kubeapi.Start(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { g.Expect(server.Stop()).To(Succeed()) })
@@ -44,7 +45,6 @@ func serveFor(t *testing.T, c client.WithWatch, set func(*dashboard.Options)) *s
 	g := NewWithT(t)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	g.Expect(err).NotTo(HaveOccurred())
-	ctrl.SetLogger(logr.Discard())
 	o := dashboard.Options{Client: c, Now: time.Now, Where: "here", Version: "v1", Write: true}
 	if set != nil {
 		set(&o)
