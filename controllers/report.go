@@ -67,7 +67,7 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 		r.told.pay(key, o.now, o.facts.Policy)
 	}
 	reserved.count(session, old.Status.Reserved, session.Status.Reserved)
-	r.traceLife(session, &old.Status, o)
+	r.traceLife(session, &old.Status, o) //nolint:contextcheck // it begins a trace of its own
 	if recordsEnd(&old.Status, &session.Status) {
 		stopsTotal.WithLabelValues(string(session.Status.LastTermination.Reason)).Inc()
 	}
