@@ -43,8 +43,12 @@ const (
 func Needs(now time.Time, session *v1alpha1.AgentSession) []Need {
 	s := &session.Status
 	all := []Need{
-		{NeedStuck, stuckOf(s)}, {NeedPingContract, breachOf(session)}, troubleOf(s),
-		{NeedCrashLoop, crashLoop(now, s)}, {NeedLateStop, lateStop(now, s)}, {NeedUnhealthy, unhealthyOf(s)},
+		{NeedStuck, stuckOf(s)},
+		{NeedPingContract, breachOf(session)},
+		troubleOf(s),
+		{NeedCrashLoop, crashLoop(now, s)},
+		{NeedLateStop, lateStop(now, s)},
+		{NeedUnhealthy, unhealthyOf(s)},
 	}
 	return slices.DeleteFunc(all, func(n Need) bool { return n.Text == "" })
 }

@@ -112,26 +112,23 @@ func (c *code) add(top string) error {
 	var first error
 	added, unwatched := 0, 0
 	err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
-		switch {
-		case errors.Is(err, fs.ErrNotExist): // it has gone meanwhile
-			return nil
-		case err == nil && !entry.IsDir():
-			return nil
-		case err == nil && path != top && isNoCode(entry.Name()):
-			return fs.SkipDir
-		case err == nil && watched()+added >= c.most:
-			return fmt.Errorf("there are more than %d folders: say the folders of the code alone", c.most)
-		case err == nil:
+		if err == nil {
+			switch {
+			case !entry.IsDir():
+				return nil
+			case path != top && isNoCode(entry.Name()):
+				return fs.SkipDir
+			case watched()+added >= c.most:
+				return fmt.Errorf("there are more than %d folders: say the folders of the code alone", c.most)
+			}
 			added++
 			err = c.watcher.Add(path)
 		}
-		switch {
-		case err == nil, errors.Is(err, fs.ErrNotExist):
+		if err == nil || errors.Is(err, fs.ErrNotExist) { // it may have gone meanwhile
 			return nil
-		case errors.Is(err, syscall.ENOSPC):
-			return fmt.Errorf("the system watches no more folders (on Linux fs.inotify.max_user_watches says how many): %w", err)
-		case path == top:
-			return err
+		}
+		if ends := endsWatching(err, path == top); ends != nil {
+			return ends
 		}
 		if unwatched++; first == nil {
 			first = err
@@ -142,6 +139,17 @@ func (c *code) add(top string) error {
 		c.note("changes in %d of its folders make no version, since they cannot be watched: %v", unwatched, first)
 	}
 	return err
+}
+
+// endsWatching is why no more folders are watched after one could not be; nil if others may be.
+func endsWatching(err error, isTop bool) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("the system watches no more folders (on Linux fs.inotify.max_user_watches says how many): %w", err)
+	case isTop:
+		return err
+	}
+	return nil
 }
 
 // note notes what is to be told.
@@ -229,22 +237,29 @@ func (c *code) taken(event fsnotify.Event) []change {
 		return []change{{name: filepath.Base(event.Name), path: event.Name}}
 	}
 	for _, r := range c.roots {
-		name, err := filepath.Rel(r.path, event.Name)
-		switch {
-		case name == "." && event.Op&(fsnotify.Remove|fsnotify.Rename) != 0:
-			r.lost = true // what comes in its place is the change
-			return nil
-		case err != nil || !r.deep || !filepath.IsLocal(name) || isNoCode(filepath.Base(event.Name)):
-			continue
+		if changes, its := c.below(r, event); its {
+			return changes
 		}
-		if event.Has(fsnotify.Create) {
-			if err := c.add(event.Name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				c.note("%s is new, and is not watched as a whole: %v", event.Name, err)
-			}
-		}
-		return []change{{name, event.Name, r}}
 	}
 	return nil
+}
+
+// below is what has changed in a root, if an event is of it.
+func (c *code) below(r *root, event fsnotify.Event) (changes []change, its bool) {
+	name, err := filepath.Rel(r.path, event.Name)
+	switch {
+	case name == "." && event.Op&(fsnotify.Remove|fsnotify.Rename) != 0:
+		r.lost = true // what comes in its place is the change
+		return nil, true
+	case err != nil || !r.deep || !filepath.IsLocal(name) || isNoCode(filepath.Base(event.Name)):
+		return nil, false
+	}
+	if event.Has(fsnotify.Create) {
+		if err := c.add(event.Name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			c.note("%s is new, and is not watched as a whole: %v", event.Name, err)
+		}
+	}
+	return []change{{name, event.Name, r}}, true
 }
 
 // named are the names of changes that git does not ignore.

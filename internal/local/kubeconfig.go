@@ -92,7 +92,7 @@ func removeStale(ctx context.Context, path string) error {
 		config, err = clientcmd.LoadFromFile(path)
 	}
 	if err != nil || !isOurs(config) {
-		return fmt.Errorf("%s is there, and it is not replaced: agentsession local has not written it", path) //nolint:nilerr // whatever it is
+		return fmt.Errorf("%s is there, and it is not replaced: agentsession local has not written it", path)
 	}
 	if cluster := config.Clusters[kubeapi.ContextName]; mayLive(ctx, cluster) {
 		return fmt.Errorf("%s is there, and it is not replaced: the agentsession local that has written it still runs at %s", path, cluster.Server)

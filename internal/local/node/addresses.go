@@ -146,7 +146,7 @@ func reserve(at netip.AddrPort) (*reservation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a socket: %w", err)
 	}
-	r := &reservation{os.NewFile(uintptr(fd), at.String())} //nolint:gosec // a file descriptor is never negative here
+	r := &reservation{os.NewFile(uintptr(fd), at.String())}
 	// On Linux a socket without this option lets nobody bind beside it. Elsewhere there is one
 	// address, at which the last session's connections may still be closing.
 	if runtime.GOOS != "linux" {
