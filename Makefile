@@ -32,7 +32,7 @@ demo-down: cluster-down ## Take the demo's cluster away.
 
 ##@ Develop
 .PHONY: generate
-generate: ## Generate deep copies, CRD, RBAC and what is in dist.
+generate: ## Generate deep copies, CRD, RBAC, what is in dist, and what the chart has of them.
 	$(TOOL) controller-gen object paths=./api/...
 	$(TOOL) controller-gen crd:generateEmbeddedObjectMeta=true paths=./api/... output:crd:dir=config/crd/bases
 	go run ./hack/crd config/crd/bases/*.yaml
@@ -42,6 +42,9 @@ generate: ## Generate deep copies, CRD, RBAC and what is in dist.
 	$(TOOL) kustomize build config/gateway > dist/install-gateway.yaml
 	go run ./hack/monitoring config/monitoring
 	$(TOOL) kustomize build config/monitoring > dist/install-monitoring.yaml
+	cp config/crd/bases/*.yaml charts/agentsession/files/crds/
+	cp config/rbac/role.yaml charts/agentsession/files/rbac/operator.yaml
+	cp config/policy/pods_by_proxy.yaml charts/agentsession/files/policy/
 
 .PHONY: fmt
 fmt: ## Format the code.
@@ -58,7 +61,7 @@ lint: ## Run the linters, and see that all compiles for macOS.
 .PHONY: verify
 verify: generate ## Fail if generated files or go.mod are not current.
 	for module in $(MODULES); do (cd $$module && go mod tidy); done
-	git diff --exit-code -- api config dist $(foreach module,$(MODULES),$(module)/go.mod $(module)/go.sum)
+	git diff --exit-code -- api charts config dist $(foreach module,$(MODULES),$(module)/go.mod $(module)/go.sum)
 
 .PHONY: build
 build: ## Build the operator and the gateway for this machine.
@@ -82,6 +85,10 @@ monitoring: ## Test the alert rules, and alerts and panels with a real Prometheu
 	@promtool check rules config/monitoring/rules.yaml
 	@promtool test rules config/monitoring/rules_test.yaml
 	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go test -v -count=1 -timeout=15m ./test/monitoring
+
+.PHONY: chart
+chart: ## Check the Helm chart: lint, golden files, beside dist/, and installed by helm on a real API server (make test does too).
+	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go test -count=1 -timeout=30m ./test/chart
 
 .PHONY: fuzz
 fuzz: ## Fuzz what reads hostile input, and the rules, 30 s each; and histories that make test does not try.

@@ -1,0 +1,129 @@
+{{- /* Labels of every object, besides those that Helm sets itself. */}}
+{{- define "agentsession.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- /* The labels by which a component's pods are selected. Takes its name. */}}
+{{- define "agentsession.selector" -}}
+app.kubernetes.io/name: agentsession
+app.kubernetes.io/component: {{ . }}
+{{- end }}
+
+{{- /* An image. Takes (list root image). */}}
+{{- define "agentsession.image" -}}
+{{- $root := index . 0 }}{{ $image := index . 1 }}
+{{- with $root.Values.image.registry }}{{ trimSuffix "/" . }}/{{ end }}{{ $image.repository }}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ coalesce $image.tag $root.Values.image.tag $root.Chart.AppVersion }}{{ end }}
+{{- end }}
+
+{{- /* What a pod has of its component's values. Takes (list root component). */}}
+{{- define "agentsession.scheduling" -}}
+{{- $root := index . 0 }}{{ $component := index . 1 }}
+{{- with $root.Values.priorityClass.name }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $root.Values.image.pullSecrets }}
+imagePullSecrets:
+{{- range . }}
+- name: {{ . }}
+{{- end }}
+{{- end }}
+{{- with $component.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $component.tolerations }}
+tolerations:
+{{- toYaml . | nindent 0 }}
+{{- end }}
+{{- with $component.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  seccompProfile:
+    type: RuntimeDefault
+{{- end }}
+
+{{- /* What every container has. Takes (list root component). */}}
+{{- define "agentsession.container" -}}
+imagePullPolicy: {{ (index . 0).Values.image.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+livenessProbe:
+  httpGet:
+    path: /healthz
+    port: health
+  initialDelaySeconds: 15
+  periodSeconds: 20
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: health
+  periodSeconds: 5
+{{- with (index . 1).resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- /* Spreads a component's pods over nodes. Takes its name. */}}
+{{- define "agentsession.spread" -}}
+topologySpreadConstraints:
+- topologyKey: kubernetes.io/hostname
+  maxSkew: 1
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector:
+    matchLabels:
+      {{- include "agentsession.selector" . | nindent 6 }}
+  matchLabelKeys: [pod-template-hash]
+{{- end }}
+
+{{- /* Flags that all processes have. Takes (list root component). */}}
+{{- define "agentsession.args" -}}
+{{- $root := index . 0 }}
+{{- with $root.Values.watchNamespaces }}
+- --watch-namespaces={{ join "," . }}
+{{- end }}
+{{- if not $root.Values.metrics.enabled }}
+- --metrics-bind-address=0
+{{- end }}
+{{- range (index . 1).extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{- /* Variables that all processes have. Takes (list root component). */}}
+{{- define "agentsession.env" -}}
+{{- with (index . 0).Values.proxy }}
+{{- with .http }}
+- name: HTTP_PROXY
+  value: {{ . | quote }}
+{{- end }}
+{{- with .https }}
+- name: HTTPS_PROXY
+  value: {{ . | quote }}
+{{- end }}
+{{- if or .http .https }}
+- name: NO_PROXY # the first is the API server
+  value: {{ concat (list "$(KUBERNETES_SERVICE_HOST)" "localhost" "127.0.0.1" "::1" ".svc" ".cluster.local") .noProxy | join "," | quote }}
+{{- end }}
+{{- end }}
+{{- with (index . 1).extraEnv }}
+{{- toYaml . | nindent 0 }}
+{{- end }}
+{{- end }}
+
+{{- /* Ports that all containers have. */}}
+{{- define "agentsession.ports" -}}
+{{- if .Values.metrics.enabled }}
+- name: metrics
+  containerPort: 8443
+{{- end }}
+- name: health
+  containerPort: 8081
+{{- end }}
