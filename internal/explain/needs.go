@@ -30,14 +30,6 @@ type Need struct {
 	Text string   `json:"text"`
 }
 
-const (
-	// recent is how many of the last activations are looked at for a crash loop, and crashes
-	// how many of them make one.
-	recent, crashes = 5, 3
-	// calm is for how long an agent has to be healthy until its crashes are no loop any more.
-	calm = 10 * time.Minute
-)
-
 // Needs are the reasons to look at a session first. Their texts stay the same while nothing
 // happens.
 func Needs(now time.Time, session *v1alpha1.AgentSession) []Need {
@@ -91,30 +83,12 @@ func unhealthyOf(s *v1alpha1.AgentSessionStatus) string {
 
 func because(c *metav1.Condition) string { return c.Reason + ": " + said(c.Message) }
 
-// crashLoop says that the last activations ended by crashes; empty if they did not, or if the
-// agent is healthy again.
+// crashLoop says that the agent fails each time; empty if it does not.
 func crashLoop(now time.Time, s *v1alpha1.AgentSessionStatus) string {
-	if lifecycle.Living(s.State) && s.HealthyAt != nil && now.Sub(s.HealthyAt.Time) >= calm {
+	if !lifecycle.CrashLoops(now, s) {
 		return ""
 	}
-	last := s.History[:min(len(s.History), recent)]
-	if len(last) == 0 || !crashed(last[0].Reason) {
-		return ""
-	}
-	count := 0
-	for i := range last {
-		if crashed(last[i].Reason) {
-			count++
-		}
-	}
-	if count < crashes {
-		return ""
-	}
-	return fmt.Sprintf("%d of its last %d activations crashed, the last one by %s: %s", count, len(last), last[0].Reason, said(last[0].Message))
-}
-
-func crashed(reason v1alpha1.StopReason) bool {
-	return reason == v1alpha1.StopAgentExited || reason == v1alpha1.StopStartFailed || reason == v1alpha1.StopStartTimeout
+	return fmt.Sprintf("Its last activations all failed, the last one by %s: %s", s.History[0].Reason, said(s.History[0].Message))
 }
 
 // lateStop says that a stop was due and has not come; empty if none was.
