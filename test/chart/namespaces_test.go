@@ -205,7 +205,7 @@ func (p *plane) accountKubeconfig(t *testing.T, name string) string {
 	account, token := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}, &authenticationv1.TokenRequest{}
 	g.Expect(p.api.SubResource("token").Create(t.Context(), account, token)).To(Succeed())
 	config := clientcmdapi.NewConfig()
-	config.Clusters["it"] = &clientcmdapi.Cluster{Server: "https://" + p.environment.ControlPlane.APIServer.SecureServing.HostPort(), CertificateAuthorityData: p.config.CAData}
+	config.Clusters["it"] = &clientcmdapi.Cluster{Server: "https://" + p.environment.ControlPlane.APIServer.HostPort(), CertificateAuthorityData: p.config.CAData}
 	config.AuthInfos["it"] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
 	config.Contexts["it"] = &clientcmdapi.Context{Cluster: "it", AuthInfo: "it"}
 	config.CurrentContext = "it"
