@@ -170,7 +170,7 @@ func TestTenThousandSessions(t *testing.T) {
 		synctest.Wait()
 		t.Logf("200 changes/s: %d bytes/s, %.1f messages/s", (s.bytes-first)/seconds, float64(len(s.messages)-shown)/seconds)
 		g.Expect(s.bytes - first).To(BeNumerically("<=", (seconds+1)*bytesPerSecond+2*4096))
-		g.Expect(len(s.messages)-shown).To(BeNumerically("<=", 2*seconds+1))
+		g.Expect(len(s.messages) - shown).To(BeNumerically("<=", 2*seconds+1))
 
 		pass(3 * time.Minute) // nothing happens
 		g.Expect(s.rows).To(HaveLen(10_000))
