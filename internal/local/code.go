@@ -108,48 +108,57 @@ func (c *code) watch(r *root) (err error) {
 
 // add watches a folder and those below it; a file not. Those that cannot be watched are noted.
 func (c *code) add(top string) error {
-	watched := sync.OnceValue(func() int { return len(c.watcher.WatchList()) })
-	var first error
-	added, unwatched := 0, 0
-	err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil {
-			switch {
-			case !entry.IsDir():
-				return nil
-			case path != top && isNoCode(entry.Name()):
-				return fs.SkipDir
-			case watched()+added >= c.most:
-				return fmt.Errorf("there are more than %d folders: say the folders of the code alone", c.most)
-			}
-			added++
-			err = c.watcher.Add(path)
-		}
-		if err == nil || errors.Is(err, fs.ErrNotExist) { // it may have gone meanwhile
-			return nil
-		}
-		if ends := endsWatching(err, path == top); ends != nil {
-			return ends
-		}
-		if unwatched++; first == nil {
-			first = err
-		}
-		return fs.SkipDir
-	})
-	if unwatched > 0 {
-		c.note("changes in %d of its folders make no version, since they cannot be watched: %v", unwatched, first)
+	w := &walk{code: c, top: top, watched: sync.OnceValue(func() int { return len(c.watcher.WatchList()) })}
+	err := filepath.WalkDir(top, w.visit)
+	if w.unwatched > 0 {
+		c.note("changes in %d of its folders make no version, since they cannot be watched: %v", w.unwatched, w.first)
 	}
 	return err
 }
 
-// endsWatching is why no more folders are watched after one could not be; nil if others may be.
-func endsWatching(err error, isTop bool) error {
+// walk is one through a folder.
+type walk struct {
+	*code
+	top       string
+	watched   func() int // before it
+	added     int
+	unwatched int
+	first     error // of those
+}
+
+func (w *walk) visit(path string, entry fs.DirEntry, err error) error {
+	if err != nil {
+		return w.failed(path, err)
+	}
 	switch {
-	case errors.Is(err, syscall.ENOSPC):
-		return fmt.Errorf("the system watches no more folders (on Linux fs.inotify.max_user_watches says how many): %w", err)
-	case isTop:
-		return err
+	case !entry.IsDir():
+		return nil
+	case path != w.top && isNoCode(entry.Name()):
+		return fs.SkipDir
+	case w.watched()+w.added >= w.most:
+		return fmt.Errorf("there are more than %d folders: say the folders of the code alone", w.most)
+	}
+	w.added++
+	if err := w.watcher.Add(path); err != nil {
+		return w.failed(path, err)
 	}
 	return nil
+}
+
+// failed is an error if nothing can be watched any more.
+func (w *walk) failed(path string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // it has gone meanwhile
+		return nil
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("the system watches no more folders (on Linux fs.inotify.max_user_watches says how many): %w", err)
+	case path == w.top:
+		return err
+	}
+	if w.unwatched++; w.first == nil {
+		w.first = err
+	}
+	return fs.SkipDir
 }
 
 // note notes what is to be told.
@@ -237,29 +246,28 @@ func (c *code) taken(event fsnotify.Event) []change {
 		return []change{{name: filepath.Base(event.Name), path: event.Name}}
 	}
 	for _, r := range c.roots {
-		if changes, its := c.below(r, event); its {
-			return changes
+		if event.Name == r.path && event.Op&(fsnotify.Remove|fsnotify.Rename) != 0 {
+			r.lost = true // what comes in its place is the change
+			return nil
 		}
+		name, is := r.has(event.Name)
+		if !is {
+			continue
+		}
+		if event.Has(fsnotify.Create) {
+			if err := c.add(event.Name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				c.note("%s is new, and is not watched as a whole: %v", event.Name, err)
+			}
+		}
+		return []change{{name, event.Name, r}}
 	}
 	return nil
 }
 
-// below is what has changed in a root, if an event is of it.
-func (c *code) below(r *root, event fsnotify.Event) (changes []change, its bool) {
-	name, err := filepath.Rel(r.path, event.Name)
-	switch {
-	case name == "." && event.Op&(fsnotify.Remove|fsnotify.Rename) != 0:
-		r.lost = true // what comes in its place is the change
-		return nil, true
-	case err != nil || !r.deep || !filepath.IsLocal(name) || isNoCode(filepath.Base(event.Name)):
-		return nil, false
-	}
-	if event.Has(fsnotify.Create) {
-		if err := c.add(event.Name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			c.note("%s is new, and is not watched as a whole: %v", event.Name, err)
-		}
-	}
-	return []change{{name, event.Name, r}}, true
+// has tells whether a file is code below a folder, and its name there.
+func (r *root) has(path string) (name string, is bool) {
+	name, err := filepath.Rel(r.path, path)
+	return name, err == nil && r.deep && filepath.IsLocal(name) && !isNoCode(filepath.Base(path))
 }
 
 // named are the names of changes that git does not ignore.
