@@ -10,9 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 
-	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
-	"k8s.io/klog/v2"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -41,7 +39,6 @@ func (t *connection) newDashboard() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			klog.SetLogger(logr.Discard()) // client-go's: the page says what is in the way
 			return f.serve(command, t, c)
 		},
 	}

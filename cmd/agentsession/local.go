@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
@@ -66,7 +65,7 @@ func newLocal() *cobra.Command {
 				say(command.ErrOrStderr(), "note: "+printable(note))
 			}
 			o.Out, o.Err, o.Terminal = command.OutOrStdout(), command.ErrOrStderr(), terminal(command.ErrOrStderr()) != nil
-			o.Kill = secondSignal(command.Context())
+			o.Kill = secondSignal()
 			return local.Run(command.Context(), o)
 		},
 	}
@@ -112,17 +111,17 @@ func (f *localFlags) bind(flags *pflag.FlagSet) {
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "write what operator and gateway log, too")
 }
 
-// secondSignal is closed when, after ctx has ended, this process is told to end once more. A
-// third time ends it at once.
-func secondSignal(ctx context.Context) <-chan struct{} {
-	second := make(chan struct{})
-	context.AfterFunc(ctx, func() {
-		signals := make(chan os.Signal, 1)
-		signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+// secondSignal is closed when this process is told to end for the second time: the first ends
+// its context. A third time ends it at once.
+func secondSignal() <-chan struct{} {
+	second, signals := make(chan struct{}), make(chan os.Signal, 2)
+	signal.Notify(signals, ends...)
+	go func() {
+		<-signals
 		<-signals
 		signal.Stop(signals)
 		close(second)
-	})
+	}()
 	return second
 }
 
@@ -155,8 +154,8 @@ func (f *localFlags) options(command *cobra.Command, args []string) (o local.Opt
 	}
 	o.Log = f.log(command.Context())
 	ctrl.SetLogger(o.Log)
-	if !f.verbose {
-		klog.SetLogger(logr.Discard()) // client-go's
+	if f.verbose {
+		klog.SetLogger(o.Log) // client-go's
 	}
 	return o, notes, nil
 }

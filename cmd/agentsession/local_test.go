@@ -339,7 +339,7 @@ spec: {template: {spec: {terminationGracePeriodSeconds: 3600, containers: [{name
 	l.Expect(lives(pid)).To(BeTrue())
 	l.Expect(l.command.Process.Signal(syscall.SIGINT)).To(Succeed())
 	l.Eventually(func() bool { return lives(l.command.Process.Pid) }, patience).Should(BeFalse())
-	l.Expect(lives(pid)).To(BeFalse())
+	l.Eventually(func() bool { return lives(pid) }, patience).Should(BeFalse())
 	l.Expect(l.kubeconfig).NotTo(BeAnExistingFile())
 }
 

@@ -12,7 +12,9 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
 )
 
 const (
@@ -22,8 +24,12 @@ const (
 	plugin, completer = "kubectl-" + program, "kubectl_complete-" + program
 )
 
+// ends are the signals that tell a program to end.
+var ends = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	klog.SetLogger(logr.Discard()) // client-go's: what is wrong is an error of the command
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	context.AfterFunc(ctx, stop) // the second signal ends it at once
 	command := newCommand()
 	if calledAs(completer) {

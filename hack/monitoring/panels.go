@@ -31,6 +31,12 @@ var rows = []row{
 		{title: "Starts by calls", about: "Sessions that a call had created or woken.", unit: perSecond, stack: true, series: []series{
 			{`sum by (how) (rate(agentsession_gateway_starts_total[$__rate_interval]))`, "{{how}}"},
 		}},
+		{title: "Reserved CPU", about: "What the sessions' pods request, in CPUs, on the average of an hour.", unit: count, stack: true, series: []series{
+			{`sum by (state) (rate(agentsession_reserved_cpu_seconds_total[1h]))`, "{{state}}"},
+		}},
+		{title: "Reserved memory", about: "What the sessions' pods request, on the average of an hour.", unit: size, stack: true, series: []series{
+			{`sum by (state) (rate(agentsession_reserved_memory_byte_seconds_total[1h]))`, "{{state}}"},
+		}},
 	}},
 	{"Pings", []panel{
 		{title: "Time that agents take to answer", unit: duration, series: quantiles("agentsession_ping_duration_seconds", "")},
