@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"sync"
 	"time"
@@ -101,6 +102,8 @@ func (t *connection) connect(command *cobra.Command) (*cluster, error) {
 	case clientcmd.IsEmptyConfig(err):
 		return nil, fmt.Errorf("no cluster is known: neither --kubeconfig nor $KUBECONFIG nor ~/.kube/config names one. "+
 			"Without a cluster, `%s local --write-kubeconfig FILE -- COMMAND` makes one for --kubeconfig FILE", program)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("read how the cluster is reached: %w (`%s local` removes its file when it ends)", err, program)
 	case err != nil:
 		return nil, fmt.Errorf("read how the cluster is reached: %w", err)
 	}

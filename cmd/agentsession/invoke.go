@@ -196,16 +196,28 @@ func (v *invocation) callRuntime(ctx context.Context, name, qualifier, sessionID
 		return d.inWords(err)
 	}
 	defer answer.Body.Close() //nolint:errcheck // what came of it is known
-	if id := answer.Header.Get(contract.HeaderSessionID); id != "" && sessionID == "" {
+	id := answer.Header.Get(contract.HeaderSessionID)
+	if id != "" && sessionID == "" {
 		say(v.err, "session id: "+printable(id))
 	}
 	err = v.show("the gateway", answer)
-	if answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden {
-		if more := d.notLetIn(); more != "" {
-			err = fmt.Errorf("%w. %s", err, more)
-		}
+	if more := v.more(d, name, cmp.Or(sessionID, id), answer.StatusCode); more != "" && err != nil {
+		err = fmt.Errorf("%w. %s", err, more)
 	}
 	return err
+}
+
+// more is what helps him whose call of a runtime was answered with a status.
+func (v *invocation) more(d *door, runtime, sessionID string, status int) string {
+	switch {
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return d.notLetIn()
+	case status == http.StatusNotFound:
+		return fmt.Sprintf("It was asked for the runtime %q of namespace %s", runtime, v.namespace)
+	case status == http.StatusFailedDependency && sessionID != "":
+		return fmt.Sprintf("`%s explain %s -n %s` says why", v.tools.Self, quoted(printable(sessionID)), v.namespace)
+	}
+	return ""
 }
 
 // callPod calls a session at its pod.

@@ -250,6 +250,26 @@ func TestAnAnswerThatIsCut(t *testing.T) {
 	d.Expect(err).To(MatchError(HavePrefix("the gateway answered 302 Found")))
 }
 
+// TestWhereToLook: an error of the agent's leads to explain, and one about a runtime says which.
+func TestWhereToLook(t *testing.T) {
+	d := newDesk(t)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "none") {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		w.Header().Set(contract.HeaderSessionID, "a session'; of 33 characters")
+		w.WriteHeader(http.StatusFailedDependency)
+	}))
+	t.Cleanup(server.Close)
+	_, _, err := d.run("invoke", "runtime/none", "--gateway", server.URL, "--payload", "{}")
+	d.Expect(err).To(MatchError(ContainSubstring(`It was asked for the runtime "none" of namespace default`)))
+	_, _, err = d.run("invoke", "runtime/echo", "--gateway", server.URL, "--payload", "{}")
+	d.Expect(err).To(MatchError(ContainSubstring(`explain 'a session'\''; of 33 characters' -n default` + "` says why")))
+	_, _, err = d.run("list", "--kubeconfig", t.TempDir()+"/gone")
+	d.Expect(err).To(MatchError(ContainSubstring("(`agentsession local` removes its file when it ends)")))
+}
+
 // TestBadInvocations are refused with a sentence, before anybody is called.
 func TestBadInvocations(t *testing.T) {
 	d := newDesk(t)

@@ -57,8 +57,11 @@ func plain(texts ...string) (cells []cell) {
 // stay.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r == '\n' || unicode.IsPrint(r) {
+		switch {
+		case r == '\n' || unicode.IsPrint(r):
 			return r
+		case r == '\t':
+			return ' '
 		}
 		return '?'
 	}, text)

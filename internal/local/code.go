@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -33,6 +34,7 @@ type code struct {
 	roots   []*root
 	files   map[string]bool // that are watched alone
 	not     map[string]bool // files that are no code, wherever they are
+	written []os.FileInfo   // files that this tool writes to
 	most    int             // folders
 	notes   []string        // to be told
 	noted   int             // so far
@@ -63,6 +65,23 @@ func watchCode(paths, not []string, now clock.WithTicker) (_ *code, err error) {
 		}
 	}
 	return c, nil
+}
+
+// leaveOut has the file that this tool writes to be no code, whatever its name: each line about
+// a change would be a change.
+func (c *code) leaveOut(to io.Writer) {
+	if file, is := to.(*os.File); is {
+		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+			c.written = append(c.written, info)
+		}
+	}
+}
+
+func (c *code) isWritten(path string) bool {
+	return len(c.written) > 0 && slices.ContainsFunc(c.written, func(one os.FileInfo) bool {
+		info, err := os.Stat(path)
+		return err == nil && os.SameFile(info, one)
+	})
 }
 
 // realPath is a path as the kernel tells it.
@@ -239,7 +258,7 @@ func (c *code) found() (changes []change) {
 // taken is what has changed, and nothing if it is no code. A folder that is new is watched from
 // then on.
 func (c *code) taken(event fsnotify.Event) []change {
-	if event.Op == fsnotify.Chmod || event.Op == 0 || c.not[event.Name] {
+	if event.Op == fsnotify.Chmod || event.Op == 0 || c.not[event.Name] || c.isWritten(event.Name) {
 		return nil
 	}
 	if c.files[event.Name] {

@@ -109,6 +109,22 @@ func TestChangesOfAFolder(t *testing.T) {
 	w.Expect(w.told).To(HaveLen(6), "all others are no code: %v", w.told)
 }
 
+// TestItsOwnOutput is no code, whatever it is redirected to.
+func TestItsOwnOutput(t *testing.T) {
+	g, dir := NewWithT(t), t.TempDir()
+	out, err := os.Create(filepath.Join(dir, "run.out"))
+	g.Expect(err).NotTo(HaveOccurred())
+	defer out.Close()
+	write(g, dir, "main.py")
+	c, err := watchCode([]string{dir}, nil, clocktesting.NewFakeClock(time.Now()))
+	g.Expect(err).NotTo(HaveOccurred())
+	defer c.watcher.Close()
+	c.leaveOut(out)
+	root := c.roots[0].path
+	g.Expect(c.taken(fsnotify.Event{Name: filepath.Join(root, "run.out"), Op: fsnotify.Write})).To(BeEmpty())
+	g.Expect(c.taken(fsnotify.Event{Name: filepath.Join(root, "main.py"), Op: fsnotify.Write})).To(HaveLen(1))
+}
+
 // TestChangesOfAFile: also when an editor puts another in its place, and none of its
 // neighbours.
 func TestChangesOfAFile(t *testing.T) {

@@ -101,6 +101,8 @@ func Run(ctx context.Context, o Options) (err error) {
 			return err
 		}
 		defer p.code.watcher.Close() //nolint:errcheck // it is of no use any more
+		p.code.leaveOut(o.Out)
+		p.code.leaveOut(o.Err)
 	}
 	if p.at, err = (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", o.Port)); err != nil {
 		return fmt.Errorf("listen on --port: %w", err)

@@ -17,7 +17,6 @@ import (
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/dashboard"
-	"github.com/agentsession/agentsession/internal/explain"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/prober"
@@ -29,8 +28,9 @@ func (p *platform) setPage(clusterTime *apiserver.Clock) (err error) {
 	o := dashboard.Options{
 		Client: p.client, Now: func() time.Time { return clusterTime.Now().Local() }, Where: "local", Version: p.Version, Write: true, Invoke: p.invoke, Tasks: p.tasks,
 	}
+	o.Tools.Laptop = true
 	if p.Kubeconfig != "" {
-		o.Tools = explain.Tools{Self: "agentsession --kubeconfig " + p.Kubeconfig, Kubectl: "kubectl --kubeconfig " + p.Kubeconfig}
+		o.Tools.Self, o.Tools.Kubectl = "agentsession --kubeconfig "+p.Kubeconfig, "kubectl --kubeconfig "+p.Kubeconfig
 	}
 	if p.page, err = dashboard.New(o, p.pageAt.Addr()); err != nil {
 		return fmt.Errorf("make the page: %w", err)
