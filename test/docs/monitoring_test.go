@@ -75,7 +75,7 @@ var (
 	described   = regexp.MustCompile(`fqName: "(\w+)".*variableLabels: \{([\w,]*)\}`)
 	labelValue  = regexp.MustCompile(`"[^"]*"`)
 	lookback    = regexp.MustCompile(`\[[^]]*\]`)
-	grouping    = regexp.MustCompile(`\b(by|without) \(([^)]*)\)`)
+	grouping    = regexp.MustCompile(`\b(by|without|on) \(([^)]*)\)`)
 	matchers    = regexp.MustCompile(`\{([^}]*)\}`)
 	label       = regexp.MustCompile(`\w+`)
 	name        = regexp.MustCompile(`[a-zA-Z_:][\w:]*(\s*\()?`)
