@@ -69,7 +69,7 @@ type violation struct {
 	Where            []string
 }
 
-// accessible holds what is shown now to axe's rules.
+// accessible holds what is shown now to axe's rules, and to the width of the window.
 func (b *tab) accessible(as look, name string) {
 	b.t.Helper()
 	program, err := axe(b.t.Context())
@@ -81,6 +81,9 @@ func (b *tab) accessible(as look, name string) {
 	b.is(`axe.getRules().length`, &rules)
 	b.Expect(rules).To(BeNumerically(">", 80))
 	b.picture(as, name)
+	var width int64
+	b.is(`innerWidth`, &width)
+	b.Expect(width).To(Equal(as.width), "%s, %s: a phone shows all of a page that is wider, smaller", as.name, name)
 	for _, v := range found {
 		b.t.Logf("%s, %s: %s: %s (%s)\n%s", as.name, name, v.Impact, v.Help, v.ID, strings.Join(v.Where, "\n"))
 		if v.Impact == "serious" || v.Impact == "critical" {
