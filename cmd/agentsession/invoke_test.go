@@ -198,9 +198,10 @@ func TestARefusalIsShownAsItComes(t *testing.T) {
 // gateway; and neither goes unencrypted.
 func TestByWhatTheGatewayKnowsWhoCalls(t *testing.T) {
 	d := newDesk(t)
-	var got string
+	var got, leaked string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got, _, _ = strings.Cut(r.Header.Get("Authorization"), " ")
+		leaked += r.Header.Get("X-Amz-Security-Token")
 		w.WriteHeader(http.StatusForbidden)
 	}))
 	t.Cleanup(server.Close)
@@ -220,9 +221,11 @@ func TestByWhatTheGatewayKnowsWhoCalls(t *testing.T) {
 			t.Setenv(envKeyID, row.key)
 			t.Setenv(envSecret, row.key)
 			t.Setenv(envEndpoint, row.endpoint)
+			t.Setenv("AWS_SESSION_TOKEN", "AWS's own")
 			_, _, err := d.run(append([]string{"invoke", "runtime/echo", "--payload", "{}", "--gateway", server.URL}, strings.Fields(row.flag)...)...)
 			g.Expect(err).To(MatchError(And(HavePrefix("the gateway answered 403"), ContainSubstring(row.says))))
 			g.Expect(got).To(Equal(row.scheme))
+			g.Expect(leaked).To(BeEmpty())
 		})
 	}
 	t.Setenv(envKeyID, "AKID")

@@ -474,7 +474,7 @@ func (l *tool) invokes(t *testing.T) {
 	t.Helper()
 	d := &desk{WithT: l.WithT, t: t, kubeconfig: l.kubeconfig}
 	invoke := func(env map[string]string) (string, error) {
-		for _, name := range []string{envKeyID, envSecret, envToken, envEndpoint} {
+		for _, name := range []string{envKeyID, envSecret, envEndpoint} {
 			t.Setenv(name, env[name])
 		}
 		out, _, err := d.run("invoke", "agent", "--session-id", id("signed"), "--payload", "{}")
@@ -491,7 +491,7 @@ func (l *tool) invokes(t *testing.T) {
 		_, err := invoke(row.env)
 		l.Expect(err).To(MatchError(And(HavePrefix("the gateway answered 403 Forbidden AccessDeniedException"), ContainSubstring(row.says))))
 	}
-	out, err := invoke(map[string]string{envKeyID: l.first.AccessKeyID, envSecret: l.first.SecretAccessKey, envToken: "of another key"})
+	out, err := invoke(map[string]string{envKeyID: l.first.AccessKeyID, envSecret: l.first.SecretAccessKey})
 	l.Expect(err).NotTo(HaveOccurred())
 	l.Expect(out).To(ContainSubstring(`"calls":2`))
 }

@@ -23,13 +23,13 @@ import (
 const (
 	envKeyID    = "AWS_ACCESS_KEY_ID"
 	envSecret   = "AWS_SECRET_ACCESS_KEY" //nolint:gosec // the variable's name
-	envToken    = "AWS_SESSION_TOKEN"     //nolint:gosec // as above
 	envEndpoint = "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE"
 )
 
-// accessKey is that of the environment.
+// accessKey is that of the environment. Keys of a gateway have no session token: one in the
+// environment is AWS's, and stays here.
 func accessKey() aws.Credentials {
-	return aws.Credentials{AccessKeyID: os.Getenv(envKeyID), SecretAccessKey: os.Getenv(envSecret), SessionToken: os.Getenv(envToken)}
+	return aws.Credentials{AccessKeyID: os.Getenv(envKeyID), SecretAccessKey: os.Getenv(envSecret)}
 }
 
 // missingKey names the variables that an access key lacks; empty if it lacks none.

@@ -53,7 +53,7 @@ func (n Namespaces) Restrict(o *cache.Options) {
 }
 
 // Reader reads in these namespaces: of others it says that nothing is there, and who lists
-// all namespaces gets what is in these.
+// all namespaces gets what is in these, but for those that may not be read.
 func (n Namespaces) Reader(of client.Reader) client.Reader {
 	if len(n) == 0 {
 		return of
@@ -108,7 +108,9 @@ func (r restricted) List(ctx context.Context, list client.ObjectList, opts ...cl
 		if !ok {
 			return fmt.Errorf("list in namespace %s: %T is no list", name, list)
 		}
-		if err := r.Reader.List(ctx, part, append(slices.Clone(opts), client.InNamespace(name))...); err != nil {
+		if err := r.Reader.List(ctx, part, append(slices.Clone(opts), client.InNamespace(name))...); apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
+			continue // one whose Role has gone takes nothing from the others
+		} else if err != nil {
 			return fmt.Errorf("list in namespace %s: %w", name, err)
 		}
 		items, err := meta.ExtractList(part)

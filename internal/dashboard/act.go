@@ -68,7 +68,6 @@ func (d *Dashboard) ask(w http.ResponseWriter, ctx context.Context, session *v1a
 // invoke sends the request's body to a session's agent, and its answer to the page as it comes.
 func (d *Dashboard) invoke(w http.ResponseWriter, r *http.Request, session *v1alpha1.AgentSession) {
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // a recorder has none
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	_ = control.SetReadDeadline(time.Time{})
 	var large *http.MaxBytesError

@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 )
 
 // policy is the page's Content-Security-Policy: nothing comes from elsewhere.
@@ -26,6 +27,9 @@ const ownHeader = "X-AgentSession"
 func (d *Dashboard) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		harden(w.Header())
+		if r.Method != http.MethodGet && r.Method != http.MethodHead { // who is refused may keep its body
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // a recorder has none
+		}
 		if !d.hostAllowed(r.Host) {
 			refuse(w, http.StatusForbidden, "this page is not served for the host of the request: open the address that was printed, or allow the host with --allow-host")
 			return

@@ -9,12 +9,19 @@ import { sentence } from "./stream.js";
 
 const again = 10e3; // tasks and events have no stream: they are asked for again
 
-// useDetail is what the server says of path, again when signal changes and every 10 s.
+// useDetail is what the server says of path, again when signal changes and every 10 s. A
+// question that is on its way is not given up for the next: each may take seconds.
 function useDetail(path, signal) {
   const [detail, set] = useState({});
+  const asking = useRef();
   useEffect(() => {
     const abort = new AbortController();
+    let running = false;
+    let more = false;
     const ask = async () => {
+      more = running;
+      if (running) return;
+      running = true;
       try {
         const response = await fetch(path, { signal: abort.signal, cache: "no-store" });
         if (!response.ok) throw new Error(await sentence(response));
@@ -23,14 +30,19 @@ function useDetail(path, signal) {
       } catch (e) {
         if (e.name !== "AbortError") set((was) => ({ ...(was.path === path ? was : { path }), error: e instanceof TypeError ? "The server is not reached." : e.message }));
       }
+      running = false;
+      if (more && !abort.signal.aborted) ask();
     };
-    const soon = setTimeout(ask, 100); // changes come in groups
+    asking.current = ask;
     const timer = setInterval(() => !document.hidden && ask(), again);
     return () => {
-      clearTimeout(soon);
       clearInterval(timer);
       abort.abort();
     };
+  }, [path]);
+  useEffect(() => {
+    const soon = setTimeout(() => asking.current(), 100); // changes come in groups
+    return () => clearTimeout(soon);
   }, [path, signal]);
   return detail.path === path ? detail : {};
 }

@@ -107,7 +107,7 @@ function selected() {
   for (const row of store.rows.values()) {
     if (!words.every((w) => row.text.includes(w))) continue;
     counts[""]++;
-    counts[row.state]++;
+    if (row.state) counts[row.state]++; // nobody has seen it yet
     if (needsLook(row)) counts.needs++;
     if (!view.state || (view.state === "needs" ? needsLook(row) : row.state === view.state)) rows.push(row);
   }

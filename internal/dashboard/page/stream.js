@@ -2,6 +2,7 @@
 
 const silence = 45e3; // the server says something every 15 s
 const longest = 15e3; // between two tries
+const unseen = 10e3; // a browser has six connections to a server for all its tabs: one that nobody looks at gives its own back
 
 // sentence is what an answer that is no success says.
 export async function sentence(response) {
@@ -17,8 +18,14 @@ export async function sentence(response) {
 // on.lost(sentence, ms) when it has ended and is tried again in that time.
 export async function follow(on) {
   for (let wait = 500; ; wait = Math.min(wait * 2, longest)) {
+    await seen();
     const abort = new AbortController();
-    let timer;
+    let timer, hidden;
+    const hide = () => {
+      clearTimeout(hidden);
+      if (document.hidden) hidden = setTimeout(() => abort.abort(), unseen);
+    };
+    document.addEventListener("visibilitychange", hide);
     const alive = () => {
       clearTimeout(timer);
       timer = setTimeout(() => abort.abort(), silence);
@@ -35,9 +42,16 @@ export async function follow(on) {
       why = e.name === "AbortError" ? "The server has said nothing for 45 s." : e instanceof TypeError ? "The server is not reached." : e.message;
     }
     clearTimeout(timer);
+    clearTimeout(hidden);
+    document.removeEventListener("visibilitychange", hide);
     on.lost(why, wait);
     await pause(wait);
   }
+}
+
+// seen waits until somebody looks at the page.
+async function seen() {
+  while (document.hidden) await new Promise((done) => document.addEventListener("visibilitychange", done, { once: true }));
 }
 
 // pause ends early when the network or the page is back.

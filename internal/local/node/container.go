@@ -86,38 +86,48 @@ func (p *process) containerCommand(agent *corev1.Container, port uint16) (*exec.
 	if err != nil {
 		return nil, err
 	}
-	words = append(words, env...)
+	mounted, err := mounts(&p.pod.Spec, agent)
+	if err != nil {
+		return nil, err
+	}
+	words = append(words, env.words...)
 	if agent.WorkingDir != "" {
 		words = append(words, "--workdir", agent.WorkingDir)
 	}
-	words = append(append(words, mounts(&p.pod.Spec, agent)...), "--", agent.Image)
+	words = append(append(words, mounted...), "--", agent.Image)
 	for _, arg := range agent.Args {
 		words = append(words, strings.ReplaceAll(arg, "{port}", strconv.Itoa(int(p.fixedPort()))))
 	}
-	return &exec.Cmd{Path: program, Args: words, Env: os.Environ()}, nil
+	return &exec.Cmd{Path: program, Args: words, Env: append(os.Environ(), env.lines...)}, nil
 }
 
-// containerEnv are the words that give a container its environment: in a file, since everybody
-// on the machine sees the words. A value of several lines has no place there.
-func (p *process) containerEnv(env []corev1.EnvVar) (words []string, err error) {
+// environment is how a container gets its own: words of the engine's command, and what of
+// them stands in the engine's environment.
+type environment struct{ words, lines []string }
+
+// containerEnv gives a container its environment by a file, since everybody on the machine sees
+// the words of a command, and the engine would heed some names. A value of several lines has
+// no place in the file: the engine takes it from its own environment.
+func (p *process) containerEnv(env []corev1.EnvVar) (given environment, err error) {
 	var file strings.Builder
 	for _, v := range env {
 		if strings.ContainsAny(v.Value, "\r\n") {
-			words = append(words, "--env", v.Name+"="+v.Value)
+			given.words, given.lines = append(given.words, "--env", v.Name), append(given.lines, v.Name+"="+v.Value)
 			continue
 		}
 		fmt.Fprintf(&file, "%s=%s\n", v.Name, v.Value)
 	}
 	path := filepath.Join(p.temp, "env")
 	if err := os.WriteFile(path, []byte(file.String()), 0o600); err != nil {
-		return nil, fmt.Errorf("write the container's environment: %w", err)
+		return given, fmt.Errorf("write the container's environment: %w", err)
 	}
-	return append([]string{"--env-file", path}, words...), nil
+	given.words = append(given.words, "--env-file", path)
+	return given, nil
 }
 
 // mounts are the words that mount what the agent's container mounts: folders of this machine,
 // and empty ones. Nothing else is here to be mounted.
-func mounts(pod *corev1.PodSpec, agent *corev1.Container) (words []string) {
+func mounts(pod *corev1.PodSpec, agent *corev1.Container) (words []string, err error) {
 	for _, m := range agent.VolumeMounts {
 		i := slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name })
 		if i < 0 {
@@ -135,9 +145,19 @@ func mounts(pod *corev1.PodSpec, agent *corev1.Container) (words []string) {
 		if m.ReadOnly {
 			mount += ",readonly"
 		}
+		if mount := m.MountPath + m.SubPath + pathOf(&pod.Volumes[i]); strings.ContainsAny(mount, ",\"\n") {
+			return nil, fmt.Errorf("mount the volume %q: a path with a comma, a quotation mark or a line's end cannot be mounted here", m.Name)
+		}
 		words = append(words, "--mount", mount)
 	}
-	return words
+	return words, nil
+}
+
+func pathOf(volume *corev1.Volume) string {
+	if volume.HostPath == nil {
+		return ""
+	}
+	return volume.HostPath.Path
 }
 
 // removeContainer removes the agent's container, however far it has come.

@@ -23,11 +23,13 @@ while read -r op group; do
 	esac
 done
 for group in $groups; do kill -KILL "-$group" 2>/dev/null; done
-if read -r engine <"$1/engine"; then
-	left=$("$engine" ps --all --quiet --filter "label=$2=$1")
-	[ -z "$left" ] || "$engine" rm --force --volumes $left
-fi >/dev/null 2>&1
-rm -rf -- "$1"`
+engine=
+[ ! -f "$1/engine" ] || read -r engine <"$1/engine"
+rm -rf -- "$1"
+[ -n "$engine" ] || exit 0
+trap - INT TERM HUP
+left=$("$engine" ps --all --quiet --filter "label=$2=$1" 2>/dev/null)
+[ -z "$left" ] || "$engine" rm --force --volumes $left >/dev/null 2>&1`
 
 // engineFile, in the guard's folder, has the path of the engine that runs containers, if there
 // are any. Their processes are the engine's, and no signal to this one's groups ends them.

@@ -165,8 +165,8 @@ func (p *process) wait(ctx context.Context, first *os.Process, all group, broken
 			p.terminate(all, grace, exited)
 		}
 	}
+	p.node.guard.ended(all) // the engine's client first: it may be about to create the container
 	p.removeContainer(ctx)
-	p.node.guard.ended(all)
 	<-exited
 	return end, told, err
 }
