@@ -61,9 +61,11 @@ func (e *edits) forget(key types.NamespacedName, version int64) {
 	for len(seen) > 0 && seen[0].Generation <= version {
 		seen = seen[1:]
 	}
-	if e.seen[key] = seen; len(seen) == 0 {
+	if len(seen) == 0 {
 		delete(e.seen, key)
+		return
 	}
+	e.seen[key] = seen
 }
 
 // handler notes each edit before its runtime is looked at.
