@@ -77,8 +77,9 @@ func (c *code) leaveOut(to io.Writer) {
 	}
 }
 
-func (c *code) isWritten(path string) bool {
-	return len(c.written) > 0 && slices.ContainsFunc(c.written, func(one os.FileInfo) bool {
+// isNone tells whether a file is no code, whatever its name.
+func (c *code) isNone(path string) bool {
+	return c.not[path] || slices.ContainsFunc(c.written, func(one os.FileInfo) bool {
 		info, err := os.Stat(path)
 		return err == nil && os.SameFile(info, one)
 	})
@@ -258,7 +259,7 @@ func (c *code) found() (changes []change) {
 // taken is what has changed, and nothing if it is no code. A folder that is new is watched from
 // then on.
 func (c *code) taken(event fsnotify.Event) []change {
-	if event.Op == fsnotify.Chmod || event.Op == 0 || c.not[event.Name] || c.isWritten(event.Name) {
+	if event.Op == fsnotify.Chmod || event.Op == 0 || c.isNone(event.Name) {
 		return nil
 	}
 	if c.files[event.Name] {
