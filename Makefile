@@ -5,7 +5,7 @@ SHELL := bash
 TOOL := go tool -modfile=hack/tools/go.mod
 GOLANGCI := go tool -modfile=$(CURDIR)/hack/tools/golangci-lint/go.mod golangci-lint
 CLUSTER := go run ./hack/cluster
-MODULES := . agent-runtime test/awsclients test/browser
+MODULES := . agent-runtime hack/release test/awsclients test/browser
 OPERATOR_IMG ?= agentsession/operator:dev
 AGENTS_IMG ?= agentsession/agents:dev
 ECHO_IMG ?= agentsession/echo-agent:dev
@@ -55,6 +55,7 @@ lint: ## Run the linters, and see that all compiles for macOS.
 	$(GOLANGCI) run ./...
 	GOOS=darwin GOARCH=arm64 go vet ./...
 	cd agent-runtime && $(GOLANGCI) run ./... && GOOS=darwin GOARCH=arm64 go vet ./...
+	cd hack/release && $(GOLANGCI) run ./...
 	cd test/awsclients && go vet ./...
 	cd test/browser && go vet ./...
 
@@ -155,6 +156,15 @@ bench-operator: ## Measure the whole operator with N sessions (on NODES nodes, i
 .PHONY: bench-gateway
 bench-gateway: ## Measure the gateway beside a bare reverse proxy and the agents alone. One JSON line last.
 	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go run ./hack/bench/gateway
+
+##@ Release
+.PHONY: release
+release: ## Make all of a release in bin/release: of the commit's tag, or VERSION=v0.1.0 for a trial.
+	@cd hack/release && go run . $(VERSION)
+
+.PHONY: release-check
+release-check: ## Make a release for one platform twice, in two directories: equal bytes, and what is in it.
+	@cd hack/release && go test -count=1 -timeout=30m .
 
 ##@ Cluster
 .PHONY: cluster-up

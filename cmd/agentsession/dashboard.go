@@ -14,6 +14,7 @@ import (
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/buildinfo"
 	"github.com/agentsession/agentsession/internal/dashboard"
 )
 
@@ -62,7 +63,7 @@ func (f *dashboardFlags) serve(command *cobra.Command, t *connection, c *cluster
 		return errors.Join(err, listener.Close())
 	}
 	o := dashboard.Options{
-		Client: c, Namespace: c.namespace, Now: c.now, Where: where, Version: builtOf(), Tools: c.tools, Write: f.write,
+		Client: c, Namespace: c.namespace, Now: c.now, Where: where, Version: buildinfo.Version(), Tools: c.tools, Write: f.write,
 		Hosts: f.hosts, PublicPath: f.publicPath, InWords: c.inWords, Invoke: c.invokeWith(f.gateway), Tasks: c.tasksOf, //nolint:bodyclose // the verb closes it
 	}
 	if f.all {

@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/buildinfo"
 	"github.com/agentsession/agentsession/internal/local"
 )
 
@@ -134,7 +135,7 @@ const (
 func (f *localFlags) options(command *cobra.Command, args []string) (o local.Options, notes []string, err error) {
 	o = local.Options{
 		Port: f.port, TimeScale: f.timeScale, Kubeconfig: f.kubeconf, Code: f.watch, NoCode: append(slices.Clone(f.envFiles), f.file),
-		Version: builtOf(), Signed: f.auth == authSigV4, JSON: f.output == outputJSON, Headless: f.headless,
+		Version: buildinfo.Version(), Signed: f.auth == authSigV4, JSON: f.output == outputJSON, Headless: f.headless,
 	}
 	switch {
 	case f.port < 0 || f.port > 65535:

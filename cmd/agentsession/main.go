@@ -15,6 +15,8 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
+
+	"github.com/agentsession/agentsession/internal/buildinfo"
 )
 
 const (
@@ -66,7 +68,7 @@ func (t *connection) command() *cobra.Command {
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	t.bind(root.PersistentFlags())
-	root.Version = builtOf()
+	root.Version = buildinfo.Version()
 	root.AddCommand(alone(newVersion()), alone(newLocal()), t.newList(), t.newDescribe(), t.newExplain(), t.newWatch(), t.newLogs(), t.newLint(), t.newInvoke(), t.newTasks(), t.newStop(), t.newWake(), t.newCheck(), t.newReport(), t.newDashboard())
 	return root
 }

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/internal/apiserver"
+	"github.com/agentsession/agentsession/internal/buildinfo"
 )
 
 // A report is for a person to read, and to send.
@@ -144,7 +145,7 @@ func (r *reporter) versions() error {
 	case len(r.names) > 0:
 		asked = strings.Join(r.names, " ") + " in namespace " + r.namespace
 	}
-	r.bundle.text(fmt.Sprintf("%s: %s\nAPI server: %s\ntime: %s\nreported: %s\n", program, builtOf(), server, r.now().Format(time.RFC3339), asked), "versions.txt")
+	r.bundle.text(fmt.Sprintf("%s: %s\nAPI server: %s\ntime: %s\nreported: %s\n", program, buildinfo.Version(), server, r.now().Format(time.RFC3339), asked), "versions.txt")
 	return nil
 }
 

@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/buildinfo"
 )
 
 // hush is a secret in all places where there may be one.
@@ -88,7 +89,7 @@ func TestReport(t *testing.T) {
 	out, files := report("all")
 	d.Expect(out).To(ContainSubstring("1 thing is not in it: errors.txt says what, and why."))
 	d.Expect(files["agentsession-report/errors.txt"]).To(HavePrefix("log operator-1.operator.previous: "))
-	d.Expect(files["agentsession-report/versions.txt"]).To(And(ContainSubstring("agentsession: "+builtOf()+"\n"), ContainSubstring("API server: v1."), HaveSuffix("reported: all of namespace default\n")))
+	d.Expect(files["agentsession-report/versions.txt"]).To(And(ContainSubstring("agentsession: "+buildinfo.Version()+"\n"), ContainSubstring("API server: v1."), HaveSuffix("reported: all of namespace default\n")))
 	d.Expect(files["agentsession-report/platform/logs/operator-1.operator.log"]).To(Equal("tail 2000\nnot let in: Authorization: <redacted>\n"))
 	d.Expect(files["agentsession-report/pods/default/idle-2.yaml"]).To(And(ContainSubstring("name: MODEL_KEY\n"), ContainSubstring("value: <redacted>")))
 	events := files["agentsession-report/events/default.yaml"]

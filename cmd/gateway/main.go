@@ -35,6 +35,7 @@ import (
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/authn"
+	"github.com/agentsession/agentsession/internal/buildinfo"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/traces/otlp"
@@ -81,9 +82,15 @@ func main() {
 			"Default: the Host of each request, and https if it came with X-Forwarded-Proto: https.")
 	flag.Var(&o.watchNamespaces, "watch-namespaces",
 		"Namespaces whose runtimes are served, a list with commas. It needs a Role in each of them, and knows no runtime of others. Default: all.")
+	said := flag.Bool("version", false, "Print the version, and end.")
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
+	if *said {
+		fmt.Fprintln(os.Stdout, "agentsession-gateway "+buildinfo.Version()) //nolint:errcheck // nobody could be told
+		return
+	}
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
+	ctrl.Log.Info("The gateway starts", "version", buildinfo.Version())
 	if err := run(o); err != nil {
 		ctrl.Log.Error(err, "The gateway ends")
 		os.Exit(1)

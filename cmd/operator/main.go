@@ -26,6 +26,7 @@ import (
 
 	"github.com/agentsession/agentsession/controllers"
 	"github.com/agentsession/agentsession/internal/apiserver"
+	"github.com/agentsession/agentsession/internal/buildinfo"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/prober"
 	"github.com/agentsession/agentsession/internal/traces/otlp"
@@ -96,12 +97,18 @@ func main() {
 			"It needs $POD_NAMESPACE, where all of these are, and a network that enforces policies. Policies that stand already are left when this is false.")
 	flag.Var(&o.watchNamespaces, "watch-namespaces",
 		"Namespaces whose sessions and runtimes this operator looks after, a list with commas. It needs a Role in each of them, and sees nothing of others. Default: all.")
+	said := flag.Bool("version", false, "Print the version, and end.")
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
+	if *said {
+		fmt.Fprintln(os.Stdout, "agentsession-operator "+buildinfo.Version()) //nolint:errcheck // nobody could be told
+		return
+	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
+	ctrl.Log.Info("The operator starts", "version", buildinfo.Version())
 	if err := run(o); err != nil {
 		ctrl.Log.Error(err, "The operator ends")
 		os.Exit(1)
