@@ -56,6 +56,7 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 		}
 	}
 	if equality.Semantic.DeepEqual(old.Status, session.Status) {
+		reserved.know(session)
 		return lookAgain, nil
 	}
 	if err := r.write(ctx, session, &old.Status); err != nil {

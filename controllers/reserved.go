@@ -26,12 +26,14 @@ type consumer struct {
 // reservations are the metrics of what sessions have reserved.
 type reservations struct {
 	cpu, memory *prometheus.CounterVec
-	known       *lru.Cache // of consumers
+	most        int        // consumers
+	known       *lru.Cache // of them
 }
 
 func newReservations(consumers int) *reservations {
 	labels := []string{"namespace", "runtime", "state"}
 	r := &reservations{
+		most: consumers,
 		cpu: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "agentsession_reserved_cpu_seconds_total",
 			Help: "CPU that computes have reserved, by seconds, counted when the state of a session changes. State is Active, Idle, or Other while they start and stop.",
@@ -56,6 +58,26 @@ func init() {
 	metrics.Registry.MustRegister(reserved.cpu, reserved.memory)
 }
 
+// consumerOf is for whom a session reserves.
+func consumerOf(session *v1alpha1.AgentSession) consumer {
+	c := consumer{namespace: session.Namespace}
+	if ref := session.Spec.RuntimeRef; ref != nil {
+		c.runtime = ref.Name
+	}
+	return c
+}
+
+// know has the series of a session that lives be there, at 0, before something is counted: a
+// process that has just begun to lead would else begin with all that a state has taken, which a
+// scraper takes for no increase. It takes no place from those that were counted.
+func (r *reservations) know(session *v1alpha1.AgentSession) {
+	c := consumerOf(session)
+	if _, known := r.known.Get(c); known || session.Status.Reserved == nil || !lifecycle.Living(session.Status.State) || r.known.Len() >= r.most {
+		return
+	}
+	r.count(session, nil, &v1alpha1.Reserved{})
+}
+
 // count counts what a session has reserved between two reports. The series are there, at
 // 0, from the first report of a start on: what a scraper sees first is no increase.
 func (r *reservations) count(session *v1alpha1.AgentSession, before, after *v1alpha1.Reserved) {
@@ -65,10 +87,7 @@ func (r *reservations) count(session *v1alpha1.AgentSession, before, after *v1al
 	if before == nil {
 		before = &v1alpha1.Reserved{}
 	}
-	c := consumer{namespace: session.Namespace}
-	if ref := session.Spec.RuntimeRef; ref != nil {
-		c.runtime = ref.Name
-	}
+	c := consumerOf(session)
 	r.known.Add(c, nil)
 	for _, of := range []struct {
 		state         string

@@ -155,6 +155,16 @@ func TestReservationsAreCounted(t *testing.T) {
 	r.count(of("a", "echo"), &worked, first)
 	g.Expect(cpu("a", "echo", "Idle")).To(Equal(1.5), "a status that somebody set back")
 
+	lives := of("a", "")
+	lives.Status.State, lives.Status.Reserved = v1alpha1.StateActive, first
+	r.know(lives)
+	g.Expect(testutil.CollectAndCount(r.cpu)).To(Equal(6), "one that lived before this process did")
+	g.Expect(cpu("a", "", "Active")).To(BeZero())
+	other := of("c", "")
+	other.Status = lives.Status
+	r.know(other)
+	g.Expect(testutil.CollectAndCount(r.cpu)).To(Equal(6), "there is no place left for it yet")
+
 	r.count(of("a", ""), nil, first)
 	r.count(of("a", "echo"), first, first.DeepCopy())
 	r.count(of("b", "echo"), nil, first)
