@@ -481,12 +481,11 @@ func written(saw map[string]string) string {
 	b.WriteString(`# AWS's own clients against the gateway
 
 ` + "`make conformance`" + ` calls a gateway (on a real API server, with the operator, and a
-stand-in for the node) with AWS's clients for Go, Python, JavaScript and Java, nothing
-changed but endpoint and credentials: as many tries, and as long waits between them, as
-they make by default. It fails if this table does not say what was seen (of Java's column
-it says so instead where there is no JDK, no Maven or no registry for it). The numbers are
-those of the project's sheet of facts about AgentCore; from 101 on they are ours. It has
-all of them seen of ` + "`agentsession local`" + ` too, with signed calls, by all clients but Java's.
+simulated node) with AWS's clients for Go, Python, JavaScript and Java. Only endpoint and
+credentials are set: retries and their delays are the clients' defaults. It fails if this table
+differs from what was seen (without a JDK, Maven or a registry it reports that Java was not
+checked). The numbers are those of the project's list of facts about AgentCore; from 101 on
+they are ours. All checks also run against ` + "`agentsession local`" + `, with signed calls, by all clients but Java's.
 
 `)
 	row := func(number, what string, cell func(name, heading string) string) {
@@ -519,14 +518,14 @@ is in ` + "`internal/lifecycle`" + `, ` + "`controllers`" + ` and ` + "`test/e2e
 row has one. What signers of clients send (JavaScript, Java, Rust, boto3, aws4fetch,
 awscurl, requests-aws4auth, curl) is recorded in ` + "`internal/authn/testdata/signed`" + `.
 
-Java's client is older than the others: it has a name of its own for RuntimeClientError,
-and what it prints as untyped it does not know, a BedrockAgentCoreException with that code.
+Java's client has another name for RuntimeClientError, and does not know what it prints as
+untyped: a BedrockAgentCoreException with that code.
 
-A conflict (409) is tried again by boto3 and JavaScript by themselves, after the 5 s that
-the gateway asks for in ` + "`x-amz-retry-after`" + `; they wait no longer, and try three times.
-Go's and Java's do not try it again, on AgentCore as here, and show it to their users; a
-gateway with ` + "`--conflict=wait`" + ` has such calls wait instead. Throttling (429) and 503 Java's
-tries four times, after what ` + "`Retry-After`" + ` asks for.
+boto3 and JavaScript retry a conflict (409) by themselves, after the 5 s that
+the gateway sends in ` + "`x-amz-retry-after`" + `; they try three times.
+Go's and Java's clients do not retry it, on AgentCore as here; at a gateway with
+` + "`--conflict=wait`" + ` such calls wait instead. Throttling (429) and 503 are retried by Java's,
+four times in all, after the delay in ` + "`Retry-After`" + `.
 `)
 	return b.String()
 }
