@@ -23,6 +23,7 @@ func TestLife(t *testing.T) {
 	l.call(session, `{"depth": 2000}`) // it is busy until it is told otherwise
 	b.sees(one + `.dataset.state === "Active" && ` + one + `.innerText.includes("HealthyBusy")`)
 	b.sees(one + `.innerText.includes("MaxLifetime")`)
+	b.sees(one + `.querySelector("canvas").ariaLabel.includes("Active ")`) // it takes a second to be told of
 	b.picture(light, "busy")
 
 	l.call(session, `{"depth": 0}`)
