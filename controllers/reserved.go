@@ -15,7 +15,8 @@ import (
 
 // maxConsumers is of how many pairs of namespace and runtime the metrics tell what they
 // have reserved. Tenants make them up, so the one that was not counted for the longest
-// time is forgotten for one more; it begins at 0 when it is counted again.
+// time is forgotten for one more. What is counted of it next is the first sample of new series, of
+// which a scraper sees no increase.
 const maxConsumers = 1000
 
 // consumer is who has reserved something. runtime is empty for sessions without one.

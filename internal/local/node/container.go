@@ -133,31 +133,25 @@ func mounts(pod *corev1.PodSpec, agent *corev1.Container) (words []string, err e
 		if i < 0 {
 			continue
 		}
-		mount := "target=" + m.MountPath
+		fields := []string{"type=volume", "target=" + m.MountPath}
 		switch volume := pod.Volumes[i]; {
 		case volume.HostPath != nil:
-			mount = "type=bind,source=" + filepath.Join(volume.HostPath.Path, m.SubPath) + "," + mount
-		case volume.EmptyDir != nil:
-			mount = "type=volume," + mount
-		default:
+			fields[0] = "type=bind"
+			fields = append(fields, "source="+filepath.Join(volume.HostPath.Path, m.SubPath))
+		case volume.EmptyDir == nil:
 			continue
 		}
+		for _, field := range fields {
+			if strings.ContainsAny(field, ",\"\n") {
+				return nil, fmt.Errorf("mount the volume %q: %q has a comma, a quotation mark or a line's end, and cannot be mounted here", m.Name, field)
+			}
+		}
 		if m.ReadOnly {
-			mount += ",readonly"
+			fields = append(fields, "readonly")
 		}
-		if mount := m.MountPath + m.SubPath + pathOf(&pod.Volumes[i]); strings.ContainsAny(mount, ",\"\n") {
-			return nil, fmt.Errorf("mount the volume %q: a path with a comma, a quotation mark or a line's end cannot be mounted here", m.Name)
-		}
-		words = append(words, "--mount", mount)
+		words = append(words, "--mount", strings.Join(fields, ","))
 	}
 	return words, nil
-}
-
-func pathOf(volume *corev1.Volume) string {
-	if volume.HostPath == nil {
-		return ""
-	}
-	return volume.HostPath.Path
 }
 
 // removeContainer removes the agent's container, however far it has come.
