@@ -99,6 +99,10 @@ func TestFromInstallFilesToTheChartAndBack(t *testing.T) {
 			expectHelms(t, p, all)
 			p.helm(t, "upgrade", release, dir, "--reuse-values", "--set", "operator.replicas=4")
 			g.Expect(replicas()).To(BeEquivalentTo(4))
+			out, err = helm(t, "upgrade", release, dir, "--kubeconfig", p.kubeconfig, "--namespace", namespace, "--reuse-values", "--set", "operator.extraArgs={--time-scale=12}")
+			g.Expect(err).To(HaveOccurred(), "what the first upgrade left as it was is kubectl's too")
+			g.Expect(out).To(ContainSubstring("conflict"))
+			p.helm(t, "upgrade", release, dir, "--force-conflicts", "--reuse-values", "--set", "operator.extraArgs={--time-scale=12}")
 
 			p.kubectl(t, "apply", "--server-side", "--force-conflicts", "-f", top+"/dist/install.yaml", "-f", top+"/dist/install-gateway.yaml")
 			p.kubectl(t, "delete", "secret", "-n", namespace, "-l", "owner=helm,name="+release)

@@ -34,7 +34,7 @@ var _ = Describe("The Helm chart", Ordered, func() {
 
 		helm(ctx, "upgrade", "--install", "agentsession", "../../charts/agentsession", "--take-ownership", "--force-conflicts", "--wait", "--timeout=5m")
 		awaitOperator(ctx)
-		helm(ctx, "upgrade", "agentsession", "../../charts/agentsession", "--set=operator.extraArgs={--time-scale=12}", "--wait", "--timeout=5m")
+		helm(ctx, "upgrade", "agentsession", "../../charts/agentsession", "--force-conflicts", "--set=operator.extraArgs={--time-scale=12}", "--wait", "--timeout=5m")
 		awaitOperator(ctx)
 		Consistently(reading(ctx, session), "10s").Should(HaveField("Pod.UID", pod))
 		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) {
