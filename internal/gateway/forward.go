@@ -298,8 +298,8 @@ func headersFor(in http.Header, c *call, allowed *v1alpha1.RequestHeaderConfigur
 			out.Set(name, value)
 		}
 	}
-	if c.mcp != "" {
-		out.Set(contract.HeaderMCPSessionID, c.mcp)
+	if c.mcp.id != "" {
+		out.Set(contract.HeaderMCPSessionID, c.mcp.id)
 	}
 	if err := addOwn(out, in, c, allowed); err != nil {
 		return nil, err
@@ -365,7 +365,7 @@ func passOn(answer *http.Response, c *call, session *v1alpha1.AgentSession) erro
 		return nil
 	}
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
-		return c.refused(answer)
+		return c.refused(answer, session.Status.Activation)
 	}
 	if answer.ContentLength > c.limits.Payload {
 		return runtimeError(fmt.Sprintf("The agent's answer has %d bytes, and %d are allowed", answer.ContentLength, c.limits.Payload))
@@ -378,7 +378,11 @@ func passOn(answer *http.Response, c *call, session *v1alpha1.AgentSession) erro
 	case c.any: // its session is not its own, and it could come back with the id
 		header.Del(contract.HeaderMCPSessionID)
 	case c.protocol == v1alpha1.ProtocolMCP:
-		header.Set(contract.HeaderMCPSessionID, mcpSession(c.session, cmp.Or(header.Get(contract.HeaderMCPSessionID), c.mcp)))
+		state := c.mcp
+		if id := header.Get(contract.HeaderMCPSessionID); id != "" {
+			state = mcpState{id, session.Status.Activation}
+		}
+		header.Set(contract.HeaderMCPSessionID, mcpSession(c.session, state))
 	}
 	answer.Header = header
 	if c.op == opCard {

@@ -166,13 +166,13 @@ type call struct {
 	qualifier string
 	limits    lifecycle.CallLimits
 	protocol  v1alpha1.ServerProtocol
-	reached   string // the gateway's own URL, as the caller knows it
-	rpc       *rpc   // what the payload says, if it is JSON-RPC and was read
-	session   string // AgentCore's id of it
-	mcp       string // the agent's own id of it, if it speaks MCP
-	inMCP     bool   // MCP's own header names the session
-	any       bool   // any free session will do
-	nameless  bool   // it named none, and is told of none
+	reached   string   // the gateway's own URL, as the caller knows it
+	rpc       *rpc     // what the payload says, if it is JSON-RPC and was read
+	session   string   // AgentCore's id of it
+	mcp       mcpState // what its agent keeps of it, if it speaks MCP
+	inMCP     bool     // MCP's own header names the session
+	any       bool     // any free session will do
+	nameless  bool     // it named none, and is told of none
 	came      time.Time
 	began     time.Time // when it began to start the session, if it did
 	patience  time.Time // until when it waits for the session to stop, if it does

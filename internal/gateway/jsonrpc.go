@@ -144,11 +144,16 @@ const gone = `{"jsonrpc":"2.0","error":{"code":-32001,"message":"Session not fou
 // refused lets an agent's error through that its protocol defines: one of the
 // caller's (4xx) that is JSON-RPC, as that of MCP for a call without a session or of
 // A2A for an unknown version, and MCP's 404 for a session that the server does not
-// know any more, after which clients begin anew. Whether a caller may call is not
-// the agent's to say, and what else it says is not for him.
-func (c *call) refused(answer *http.Response) error {
+// know any more, after which clients begin anew. Many servers answer 400 to that, and
+// clients would try for ever: in another compute than the one that knew the session it
+// is a 404. Whether a caller may call is not the agent's to say, and what else it says
+// is not for him.
+func (c *call) refused(answer *http.Response, activation int32) error {
+	if answer.StatusCode == http.StatusBadRequest && c.mcp.lost(activation) {
+		answer.StatusCode, answer.Status = http.StatusNotFound, ""
+	}
 	code := answer.StatusCode
-	if !speaksRPC(c.protocol) || code < 400 || code > 499 || code == http.StatusUnauthorized || code == http.StatusForbidden {
+	if !speaksRPC(c.protocol) || !reachesCaller(code) {
 		return agentFailed(code)
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxRefusal+1))
@@ -167,6 +172,11 @@ func (c *call) refused(answer *http.Response) error {
 		"Content-Type": {"application/json"}, "Content-Length": {strconv.Itoa(len(body))}, "X-Amzn-Errortype": {agentFailed(code).Type},
 	}
 	return nil
+}
+
+// reachesCaller tells whether an error with this status may be an agent's word to its caller.
+func reachesCaller(code int) bool {
+	return code >= 400 && code <= 499 && code != http.StatusUnauthorized && code != http.StatusForbidden
 }
 
 // isRPCError tells whether a body is an error of JSON-RPC.

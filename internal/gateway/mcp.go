@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/base64"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -15,27 +16,42 @@ const mcpMark = ".mcp."
 // initialize is MCP's method that begins a session.
 const initialize = "initialize"
 
+// mcpState is what a stateful MCP server keeps of a session: by which id, and in which
+// activation's compute, 0 if that is not known. Without an id it keeps none.
+type mcpState struct {
+	id         string
+	activation int32
+}
+
 // mcpSession is the Mcp-Session-Id of a session that callers get. A stateful MCP
 // server makes an id of its own: with both in one, callers need to keep no more than
 // MCP has them keep, and any gateway finds the session and tells the agent its own.
-func mcpSession(session, agents string) string {
-	if agents == "" || agents == session {
+func mcpSession(session string, state mcpState) string {
+	if state.id == "" || state.id == session {
 		return session
 	}
-	return session + mcpMark + base64.RawURLEncoding.EncodeToString([]byte(agents))
+	return session + mcpMark + strconv.Itoa(int(state.activation)) + "." + base64.RawURLEncoding.EncodeToString([]byte(state.id))
 }
 
 // splitMCP takes an id that mcpSession made apart. Any other is a session's.
-func splitMCP(id string) (session, agents string) {
+func splitMCP(id string) (session string, state mcpState) {
 	at := strings.LastIndex(id, mcpMark)
 	if at < 0 {
-		return id, ""
+		return id, mcpState{}
 	}
-	own, err := base64.RawURLEncoding.DecodeString(id[at+len(mcpMark):])
-	if err != nil || len(own) == 0 || !isVisible(string(own)) {
-		return id, ""
+	number, encoded, _ := strings.Cut(id[at+len(mcpMark):], ".")
+	activation, err := strconv.ParseInt(number, 10, 32)
+	own, e := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil || e != nil || activation < 0 || len(own) == 0 || !isVisible(string(own)) {
+		return id, mcpState{}
 	}
-	return id[:at], string(own)
+	return id[:at], mcpState{string(own), int32(activation)}
+}
+
+// lost tells whether the compute that kept it is not the one of this activation. Servers
+// keep sessions in memory.
+func (s mcpState) lost(activation int32) bool {
+	return s.id != "" && s.activation != 0 && s.activation != activation
 }
 
 // anySession tells whether the call, which names no session, gets any that is free.

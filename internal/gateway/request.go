@@ -175,9 +175,9 @@ func sessionIDOf(r *http.Request, c *call) (string, error) {
 // on a WebSocket, so /ws takes an id from the query too.
 func givenIDs(r *http.Request, c *call) []string {
 	if mcp := r.Header.Values(contract.HeaderMCPSessionID); len(mcp) > 0 && mcp[0] != "" {
-		session, own := splitMCP(mcp[0])
-		if own != "" || c.runtime.Spec.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP {
-			c.mcp, c.inMCP = own, true
+		session, state := splitMCP(mcp[0])
+		if state.id != "" || c.runtime.Spec.ProtocolConfiguration.ServerProtocol == v1alpha1.ProtocolMCP {
+			c.mcp, c.inMCP = state, true
 			return append([]string{session}, mcp[1:]...)
 		}
 	}

@@ -157,6 +157,24 @@ var _ = Describe("What an agent's protocol says", func() {
 		Expect(a.body).To(And(ContainSubstring("-32010"), ContainSubstring("Received error (404) from runtime"), ContainSubstring(`"id":7`)))
 	})
 
+	It("of a session that its server has lost with its compute is a 404, whatever the server calls it", func(ctx context.Context) {
+		d, agent := openDoor(), newRuntime(ctx, newNamespace(ctx), speaks("MCP"))
+		begun := d.call(ctx, agent, message("initialize", ask{MCP: "before-it-died"})).header
+		theirs := begun.Get(mcpSession)
+		refuse := message("tools/call", says("400 Bad Request", missing))
+		Expect(d.call(ctx, agent, refuse, mcpSession, theirs).code).To(Equal(http.StatusBadRequest), "its server knows it")
+		Expect(d.stop(ctx, agent, begun.Get(sessionHeader), "").code).To(Equal(http.StatusOK))
+		var a answer
+		Eventually(func() int {
+			a = d.call(ctx, agent, refuse, mcpSession, theirs)
+			return a.code
+		}).ShouldNot(Or(Equal(http.StatusConflict), Equal(http.StatusOK)), "MCP's envelope of a start that must be waited for has 200")
+		Expect(a.code).To(Equal(http.StatusNotFound), a.body)
+		Expect(a.body).To(Equal(missing))
+		By("a server that kept it all the same")
+		Expect(d.call(ctx, agent, message("tools/call", ask{}), mcpSession, theirs).code).To(Equal(http.StatusOK))
+	})
+
 	It("of what both know passes between A2A's, and between no others", func(ctx context.Context) {
 		d, namespace := openDoor(), newNamespace(ctx)
 		for _, protocol := range []v1alpha1.ServerProtocol{"A2A", "HTTP"} {
