@@ -5,7 +5,7 @@ SHELL := bash
 TOOL := go tool -modfile=hack/tools/go.mod
 GOLANGCI := go tool -modfile=$(CURDIR)/hack/tools/golangci-lint/go.mod golangci-lint
 CLUSTER := go run ./hack/cluster
-MODULES := . agent-runtime hack/release test/awsclients test/browser
+MODULES := . agent-runtime hack/docs hack/release test/awsclients test/browser
 OPERATOR_IMG ?= agentsession/operator:dev
 AGENTS_IMG ?= agentsession/agents:dev
 ECHO_IMG ?= agentsession/echo-agent:dev
@@ -55,6 +55,7 @@ lint: ## Run the linters, and see that all compiles for macOS.
 	$(GOLANGCI) run ./...
 	GOOS=darwin GOARCH=arm64 go vet ./...
 	cd agent-runtime && $(GOLANGCI) run ./... && GOOS=darwin GOARCH=arm64 go vet ./...
+	cd hack/docs && $(GOLANGCI) run ./...
 	cd hack/release && $(GOLANGCI) run ./...
 	cd test/awsclients && go vet ./...
 	cd test/browser && go vet ./...
@@ -80,6 +81,10 @@ test: ## Everything that needs no node: unit, property and envtest, with the rac
 	assets=$$($(CLUSTER) assets) && export KUBEBUILDER_ASSETS=$$assets && \
 	  go test -race -timeout=30m $$(go list ./... | grep -v -e /test/e2e$$ -e /test/containers$$ -e /test/monitoring$$ $(SUITES:./%=-e agentsession/%$$)) && \
 	  $(TOOL) ginkgo --race --procs=3 --timeout=30m --keep-going --succinct --no-color $(SUITES)
+
+.PHONY: docs-test
+docs-test: ## Test the site of the documentation, and make its pictures of the terminal; DOCS_ARGS=-docs makes those of the docs anew.
+	@cd hack/docs && go test -count=1 -timeout=15m . -args $(DOCS_ARGS)
 
 .PHONY: monitoring
 monitoring: ## Test the alert rules, and alerts and panels with a real Prometheus and operator. Needs Debian's package prometheus.
@@ -158,6 +163,10 @@ bench-gateway: ## Measure the gateway beside a bare reverse proxy and the agents
 	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go run ./hack/bench/gateway
 
 ##@ Release
+.PHONY: docs
+docs: ## Make the documentation as a site, in bin/docs.
+	@cd hack/docs && go run . ../../bin/docs
+
 .PHONY: release
 release: ## Make all of a release in bin/release: of the commit's tag, or VERSION=v0.1.0 for a trial.
 	@cd hack/release && go run . $(VERSION)
