@@ -101,3 +101,24 @@ func TestFilesOfCommands(t *testing.T) {
 	}
 	g.Expect(seen).To(BeNumerically(">", 15))
 }
+
+var newcomer = regexp.MustCompile("<!-- newcomer: (\\w+) -->\n(```sh\n)?")
+
+// TestNewcomer: hack/newcomer finds the commands of each way, and .ci/run runs all ways.
+func TestNewcomer(t *testing.T) {
+	g, ways, all := NewWithT(t), map[string]bool{}, pages(t)
+	for _, name := range []string{"README.md", "docs/install.md"} { // which it reads
+		marked := newcomer.FindAllStringSubmatch(all[name], -1)
+		g.Expect(marked).To(HaveLen(strings.Count(all[name], "newcomer:")), name)
+		for _, m := range marked {
+			g.Expect(m[2]).NotTo(BeEmpty(), "%s: no block follows %s", name, m[1])
+			ways[m[1]] = true
+		}
+	}
+	g.Expect(ways).To(HaveLen(3))
+	run, err := os.ReadFile(filepath.Join(top, ".ci/run"))
+	g.Expect(err).NotTo(HaveOccurred())
+	for way := range ways {
+		g.Expect(string(run)).To(ContainSubstring("hack/newcomer " + way + "\n"))
+	}
+}
