@@ -31,6 +31,7 @@ record() { printf '%s\0' $# "$@" >&3; }
 command_not_found_handle() { record "$@"; }
 bin/agentsession() { record agentsession "$@"; }
 hack/kind/engine() { :; }
+hack/newcomer() { :; }
 cd() { :; }
 `
 
