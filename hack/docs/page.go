@@ -110,7 +110,7 @@ func (d diagrams) RegisterFuncs(r renderer.NodeRendererFuncRegisterer) {
 		if !entering {
 			return ast.WalkContinue, nil
 		}
-		block := n.(*ast.FencedCodeBlock) //nolint:forcetypeassert,errcheck // it is registered for this kind
+		block := n.(*ast.FencedCodeBlock)
 		code := "<pre><code>" + html.EscapeString(string(block.Lines().Value(source))) + "</code></pre>\n"
 		if string(block.Language(source)) == "mermaid" {
 			code = "<figure>" + code + "<figcaption>A diagram in the words of Mermaid; GitHub draws it.</figcaption></figure>\n"
