@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,6 +53,8 @@ type options struct {
 	queueTimeout                           time.Duration
 	shutdownDelay                          time.Duration
 	publicURL                              string
+	dashboard                              string
+	dashboardWrite                         bool
 	watchNamespaces                        apiserver.Namespaces
 	log                                    zap.Options
 }
@@ -80,6 +83,10 @@ func main() {
 	flag.StringVar(&o.publicURL, "public-url", "",
 		"Where callers reach the gateway, as https://agents.example: what it tells them of itself, in the cards of A2A agents and to those who need a token. "+
 			"Default: the Host of each request, and https if it came with X-Forwarded-Proto: https.")
+	flag.StringVar(&o.dashboard, "dashboard", "",
+		"Address of the page that shows sessions and runtimes, as :8082, over HTTP: TLS is for what stands before it. "+
+			"Who opens it signs in with a token of the cluster, and sees what he may list with that. Default: none is served.")
+	flag.BoolVar(&o.dashboardWrite, "dashboard-write", false, "Let the page stop, wake and invoke sessions, each caller as far as he may himself.")
 	flag.Var(&o.watchNamespaces, "watch-namespaces",
 		"Namespaces whose runtimes are served, a list with commas. It needs a Role in each of them, and knows no runtime of others. Default: all.")
 	said := flag.Bool("version", false, "Print the version, and end.")
@@ -119,7 +126,23 @@ func (o *options) validate() error {
 	if err := lifecycle.CheckGatewayURL(o.publicURL); o.publicURL != "" && err != nil {
 		return fmt.Errorf("--public-url is %q: %w", o.publicURL, err)
 	}
-	return o.validateLimits()
+	return errors.Join(o.validateDashboard(), o.validateLimits())
+}
+
+func (o *options) validateDashboard() error {
+	if o.dashboard == "" {
+		if o.dashboardWrite {
+			return errors.New("--dashboard-write is given without --dashboard: there is no page that could write")
+		}
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(o.dashboard); err != nil {
+		return fmt.Errorf("--dashboard is %q: it must be HOST:PORT or :PORT, as :8082", o.dashboard)
+	}
+	if !slices.Contains(strings.Split(o.authentication, ","), "kubernetes") {
+		return fmt.Errorf("--dashboard needs kubernetes in --authentication, which is %q: who opens the page signs in with a token of the cluster", o.authentication)
+	}
+	return nil
 }
 
 func (o *options) validateLimits() error {
@@ -162,7 +185,11 @@ func run(o options) error {
 	if spans != nil {
 		defer otlp.Flush(spans)
 	}
-	g, err := newGateway(mgr, o, clusterTime, spans)
+	tokens, err := authn.KubernetesTokens(mgr.GetConfig())
+	if err != nil {
+		return err
+	}
+	g, err := newGateway(mgr, o, clusterTime, spans, tokens)
 	if err != nil {
 		return err
 	}
@@ -172,6 +199,11 @@ func run(o options) error {
 	}
 	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return g.Serve(ctx, listener) })); err != nil {
 		return fmt.Errorf("add the server: %w", err)
+	}
+	if o.dashboard != "" {
+		if err := addDashboard(mgr, o, clusterTime, tokens, listener.Addr()); err != nil {
+			return err
+		}
 	}
 	if err := errors.Join(mgr.AddHealthzCheck("healthz", healthz.Ping), mgr.AddReadyzCheck("readyz", g.Ready)); err != nil {
 		return fmt.Errorf("add the checks: %w", err)
@@ -215,7 +247,7 @@ func managerOptions(o options) (ctrl.Options, error) {
 }
 
 // authenticator knows callers in the ways that --authentication names.
-func authenticator(mgr ctrl.Manager, o options) (authn.Authenticator, error) {
+func authenticator(mgr ctrl.Manager, o options, tokens authn.Authenticator) (authn.Authenticator, error) {
 	schemes := map[string]authn.Authenticator{}
 	for way := range strings.SplitSeq(o.authentication, ",") {
 		switch way {
@@ -229,17 +261,13 @@ func authenticator(mgr ctrl.Manager, o options) (authn.Authenticator, error) {
 			}
 			schemes[authn.SchemeSigV4] = keys
 		case "kubernetes":
-			tokens, err := authn.KubernetesTokens(mgr.GetConfig())
-			if err != nil {
-				return nil, err
-			}
 			schemes[authn.SchemeBearer] = tokens
 		}
 	}
 	return authn.ByScheme(schemes), nil
 }
 
-func newGateway(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock, spans *trace.TracerProvider) (*gateway.Gateway, error) {
+func newGateway(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock, spans *trace.TracerProvider, tokens authn.Authenticator) (*gateway.Gateway, error) {
 	opts := gateway.Options{
 		Client: o.watchNamespaces.Client(mgr.GetClient()), Live: o.watchNamespaces.Reader(mgr.GetAPIReader()), Clock: clusterTime, Cluster: mgr.GetConfig(), AllowLoopback: o.allowLoopback, Conflict: gateway.Conflict(o.conflict),
 		RequestTimeout: o.requestTimeout, StreamTimeout: o.streamTimeout, QueueLength: o.queueLength, QueueTimeout: o.queueTimeout,
@@ -249,7 +277,7 @@ func newGateway(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock, spans
 		opts.Traces = spans
 	}
 	var err error
-	if opts.Authenticate, err = authenticator(mgr, o); err != nil {
+	if opts.Authenticate, err = authenticator(mgr, o, tokens); err != nil {
 		return nil, err
 	}
 	g := gateway.New(opts)

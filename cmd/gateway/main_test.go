@@ -36,6 +36,11 @@ func TestValidate(t *testing.T) {
 		"a public URL":              {change: func(o *options) { o.publicURL = "https://agents.example" }},
 		"no public URL":             {change: func(o *options) { o.publicURL = "agents.example" }, says: `--public-url is "agents.example": it must be`},
 		"an end at once":            {change: func(o *options) { o.shutdownDelay = 0 }},
+		"a page":                    {change: func(o *options) { o.dashboard, o.dashboardWrite = ":8082", true }},
+		"a page without a port":     {change: func(o *options) { o.dashboard = "8082" }, says: `--dashboard is "8082": it must be HOST:PORT`},
+		"a page for nobody":         {change: func(o *options) { o.dashboard, o.authentication = ":8082", "sigv4" }, says: `needs kubernetes in --authentication, which is "sigv4"`},
+		"a page for everybody":      {change: func(o *options) { o.dashboard, o.authentication = ":8082", "none" }, says: "needs kubernetes in --authentication"},
+		"no page that writes":       {change: func(o *options) { o.dashboardWrite = true }, says: "--dashboard-write is given without --dashboard"},
 		"an end before it is asked": {change: func(o *options) { o.shutdownDelay = -time.Second }, says: "--shutdown-delay is -1s"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -20,14 +21,15 @@ import (
 func Kinds(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{v1alpha1.GroupVersion, corev1.SchemeGroupVersion, appsv1.SchemeGroupVersion, networkingv1.SchemeGroupVersion})
 	for kind, scope := range map[schema.GroupVersionKind]meta.RESTScope{
-		v1alpha1.GroupVersion.WithKind("AgentSession"):            meta.RESTScopeNamespace,
-		v1alpha1.GroupVersion.WithKind("AgentRuntime"):            meta.RESTScopeNamespace,
-		corev1.SchemeGroupVersion.WithKind("Pod"):                 meta.RESTScopeNamespace,
-		corev1.SchemeGroupVersion.WithKind("Event"):               meta.RESTScopeNamespace,
-		corev1.SchemeGroupVersion.WithKind("Secret"):              meta.RESTScopeNamespace,
-		corev1.SchemeGroupVersion.WithKind("Namespace"):           meta.RESTScopeRoot,
-		appsv1.SchemeGroupVersion.WithKind("ControllerRevision"):  meta.RESTScopeNamespace,
-		networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"): meta.RESTScopeNamespace,
+		v1alpha1.GroupVersion.WithKind("AgentSession"):                         meta.RESTScopeNamespace,
+		v1alpha1.GroupVersion.WithKind("AgentRuntime"):                         meta.RESTScopeNamespace,
+		corev1.SchemeGroupVersion.WithKind("Pod"):                              meta.RESTScopeNamespace,
+		corev1.SchemeGroupVersion.WithKind("Event"):                            meta.RESTScopeNamespace,
+		corev1.SchemeGroupVersion.WithKind("Secret"):                           meta.RESTScopeNamespace,
+		corev1.SchemeGroupVersion.WithKind("Namespace"):                        meta.RESTScopeRoot,
+		appsv1.SchemeGroupVersion.WithKind("ControllerRevision"):               meta.RESTScopeNamespace,
+		networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"):              meta.RESTScopeNamespace,
+		authorizationv1.SchemeGroupVersion.WithKind("SelfSubjectAccessReview"): meta.RESTScopeRoot,
 	} {
 		plural, singular := meta.UnsafeGuessKindToResource(kind)
 		mapper.AddSpecific(kind.GroupVersion().WithKind(kind.Kind+"List"), plural, singular, scope)

@@ -5,6 +5,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -27,9 +28,11 @@ func TestKinds(t *testing.T) {
 		"namespaces":          corev1.SchemeGroupVersion.WithKind("Namespace"),
 		"controllerrevisions": appsv1.SchemeGroupVersion.WithKind("ControllerRevision"),
 		"networkpolicies":     networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"),
+
+		"selfsubjectaccessreviews": authorizationv1.SchemeGroupVersion.WithKind("SelfSubjectAccessReview"),
 	} {
 		scope := meta.RESTScopeNamespace
-		if kind.Kind == "Namespace" {
+		if kind.Kind == "Namespace" || kind.Kind == "SelfSubjectAccessReview" {
 			scope = meta.RESTScopeRoot
 		}
 		for _, name := range []string{kind.Kind, kind.Kind + "List"} {

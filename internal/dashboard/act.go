@@ -34,12 +34,20 @@ func (d *Dashboard) serveVerb(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !d.Write {
-		refuse(w, http.StatusForbidden, "this page is read-only: start the dashboard with --write to "+verb+" sessions")
+		refuse(w, http.StatusForbidden, "this page is read-only: start the dashboard with "+d.writeFlag()+" to "+verb+" sessions")
 		return
 	}
 	if session, ok := d.session(w, r); ok {
 		do(w, r, session)
 	}
+}
+
+// writeFlag is how who runs the page lets it write.
+func (d *Dashboard) writeFlag() string {
+	if d.Callers != nil {
+		return "--dashboard-write"
+	}
+	return "--write"
 }
 
 func (d *Dashboard) stop(w http.ResponseWriter, r *http.Request, session *v1alpha1.AgentSession) {

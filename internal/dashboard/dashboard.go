@@ -7,13 +7,15 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
+	"net/netip"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/internal/explain"
 )
 
@@ -30,6 +32,12 @@ const (
 type Options struct {
 	// Client reads, and writes with Write. What it may is what the page may.
 	Client client.WithWatch
+	// Callers makes the page one for many: each signs in with a bearer token, which this
+	// authenticates. Client must act as the bearer in its context (authn.AsBearer). Nil: the
+	// page is one user's, who has the token of its address.
+	Callers authn.Authenticator
+	// Cache has the objects that are shown. Nil: Client lists and watches them.
+	Cache cache.Informers
 	// Namespace whose sessions are shown. Empty: all.
 	Namespace string
 	// Now is the cluster's time, in the user's zone.
@@ -59,7 +67,7 @@ type Dashboard struct {
 	at      string
 	token   string
 	feed    *feed
-	streams chan struct{}
+	streams *slots
 	http    *http.Server
 }
 
@@ -68,31 +76,41 @@ func New(o Options, at net.Addr) (*Dashboard, error) {
 	if o.PublicPath == "" {
 		o.PublicPath = "/"
 	}
-	if !strings.HasPrefix(o.PublicPath, "/") || !strings.HasSuffix(o.PublicPath, "/") || strings.ContainsAny(o.PublicPath, "?#;\\ \"") || strings.Contains(o.PublicPath, "//") {
-		return nil, fmt.Errorf("the public path is %q: it must begin and end with a slash, as /sessions/, and be a path only", o.PublicPath)
-	}
-	for _, host := range o.Hosts {
-		if host == "" || strings.ContainsAny(host, "/?#@ ") {
-			return nil, fmt.Errorf("the allowed host is %q: it must be a name as example.com or example.com:8443", host)
-		}
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	if o.InWords == nil {
 		o.InWords = func(err error) error { return err }
 	}
-	d := &Dashboard{Options: o, at: at.String(), token: rand.Text(), streams: make(chan struct{}, maxStreams)}
+	d := &Dashboard{Options: o, at: at.String(), token: rand.Text(), streams: newSlots()}
 	d.feed = newFeed(o.Now)
 	d.http = &http.Server{Handler: d.guard(d.routes()), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHead}
 	return d, nil
 }
 
-// URL is the address of the page, with the token that opens it.
-func (d *Dashboard) URL() string { return "http://" + d.at + "/?token=" + d.token }
+// URL is the address of the page, with the token that opens it. The token is in the fragment,
+// which browsers send to nobody.
+func (d *Dashboard) URL() string { return "http://" + d.reachable() + "/#token=" + d.token }
+
+// reachable is the address where a browser of this machine finds the page: one that stands for
+// all addresses of the machine cannot be opened.
+func (d *Dashboard) reachable() string {
+	at, err := netip.ParseAddrPort(d.at)
+	if err != nil || !at.Addr().IsUnspecified() {
+		return d.at
+	}
+	host := "127.0.0.1"
+	if at.Addr().Is6() {
+		host = "localhost"
+	}
+	return fmt.Sprintf("%s:%d", host, at.Port())
+}
 
 // URLs are the addresses of the page by the names that are allowed: behind proxies, which speak
 // TLS.
 func (d *Dashboard) URLs() (all []string) {
 	for _, host := range d.Hosts {
-		all = append(all, "https://"+host+d.PublicPath+"?token="+d.token)
+		all = append(all, "https://"+host+d.PublicPath+"#token="+d.token)
 	}
 	return all
 }
@@ -102,10 +120,12 @@ func (d *Dashboard) Serve(ctx context.Context, listener net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	d.http.BaseContext = func(net.Listener) context.Context { return ctx } // which ends streams
-	watching := d.watch(ctx)
+	watching, err := d.watch(ctx)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- d.http.Serve(listener) }()
-	var err error
 	select {
 	case err = <-ended:
 	case <-ctx.Done():

@@ -129,6 +129,8 @@ func (d *Dashboard) get(w http.ResponseWriter, r *http.Request, kind string, int
 func (d *Dashboard) refuseFor(w http.ResponseWriter, err error) {
 	code := http.StatusBadGateway
 	switch {
+	case apierrors.IsUnauthorized(err):
+		code = http.StatusUnauthorized
 	case apierrors.IsForbidden(err):
 		code = http.StatusForbidden
 	case apierrors.IsNotFound(err):
@@ -256,7 +258,12 @@ func (d *Dashboard) serveRuntime(w http.ResponseWriter, r *http.Request) {
 	known := explain.Agent{Runtime: runtime, Tools: d.Tools}
 	var detail runtimeDetail
 	known.Events, detail.EventsError = d.events(r.Context(), "AgentRuntime", runtime)
-	known.Sessions, detail.Runtime, detail.Versions = d.feed.ofRuntime(runtime)
+	sight, err := d.lookAt(r.Context(), runtime.Namespace)
+	if err != nil {
+		d.refuseFor(w, err)
+		return
+	}
+	known.Sessions, detail.Runtime, detail.Versions = d.feed.ofRuntime(runtime, sight)
 	detail.Story = d.tell(explain.Runtime(d.Now(), known))
 	answer(w, http.StatusOK, detail)
 }

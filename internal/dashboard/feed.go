@@ -211,6 +211,26 @@ func (f *feed) changed(i item) {
 	}
 }
 
+// namespaces are those that have sessions, and those that have runtimes.
+func (f *feed) namespaces() (sessions, runtimes map[string]bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	sessions, runtimes = map[string]bool{}, map[string]bool{}
+	for _, e := range f.sessions {
+		sessions[e.session.Namespace] = true
+	}
+	for _, runtime := range f.runtimes {
+		runtimes[runtime.Namespace] = true
+	}
+	return sessions, runtimes
+}
+
+func (f *feed) setListed(kind string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.isListed(kind)
+}
+
 func (f *feed) isListed(kind string) {
 	if !f.listed[kind] {
 		f.listed[kind] = true
@@ -249,10 +269,13 @@ func (f *feed) lineOf(session *v1alpha1.AgentSession) []turn {
 	return pastOf(now, session, since)
 }
 
-// ofRuntime is what is known of a runtime's sessions.
-func (f *feed) ofRuntime(runtime *v1alpha1.AgentRuntime) (sessions []v1alpha1.AgentSession, a agent, versions []version) {
+// ofRuntime is what is known of a runtime's sessions, to who may see those.
+func (f *feed) ofRuntime(runtime *v1alpha1.AgentRuntime, s *sight) (sessions []v1alpha1.AgentSession, a agent, versions []version) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !s.seesSessions(runtime.Namespace) {
+		return nil, agentOf(runtime, nil), versionsOf(runtime, nil)
+	}
 	for _, e := range f.sessions {
 		if ref := e.session.Spec.RuntimeRef; ref != nil && ref.Name == runtime.Name && e.session.Namespace == runtime.Namespace {
 			sessions = append(sessions, *e.session)

@@ -139,7 +139,7 @@ func pass(d time.Duration) {
 // open has a feed be shown on a screen, until the test's bubble ends.
 func open(t *testing.T, f *feed, s *screen) *reader {
 	t.Helper()
-	r := f.join()
+	r := f.join(nil)
 	go (&stream{reader: r, w: s, control: http.NewResponseController(s)}).run(t.Context())
 	return r
 }
@@ -281,7 +281,7 @@ func TestRuntimesCount(t *testing.T) {
 	fill.Status.AgentRuntimeVersion = 3
 	f.setRuntimes([]*v1alpha1.AgentRuntime{fill})
 	counts := func() agent {
-		sessions, a, versions := f.ofRuntime(fill)
+		sessions, a, versions := f.ofRuntime(fill, nil)
 		g.Expect(sessions).To(HaveLen(a.Sessions))
 		g.Expect(versions[0]).To(Equal(version{Version: 3, Endpoints: []string{"DEFAULT"}}))
 		return a
@@ -327,7 +327,7 @@ func BenchmarkFirstSight(b *testing.B) {
 	sent := 0
 	for b.Loop() {
 		s := &sink{}
-		r := f.join()
+		r := f.join(nil)
 		(&stream{reader: r, w: s, control: http.NewResponseController(s)}).first(b.Context())
 		r.leave()
 		sent = s.bytes
@@ -340,7 +340,7 @@ func BenchmarkChange(b *testing.B) {
 	f := newFeed(time.Now)
 	fill(f, 10_000)
 	for range maxStreams {
-		f.join()
+		f.join(nil)
 	}
 	for i := 0; b.Loop(); i++ {
 		f.setSession(sessionAt(time.Now(), i%10_000, 2+i, v1alpha1.StateActive))

@@ -1,9 +1,7 @@
 package dashboard
 
 import (
-	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/hex"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -22,8 +20,8 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect
 // ownHeader is what a form of another site cannot send.
 const ownHeader = "X-AgentSession"
 
-// guard lets in who has the token, came by a host that is allowed, and was not sent by another
-// site.
+// guard lets in who came by a host that is allowed, was not sent by another site, and has a token.
+// The page's own files need none, since a browser that opens an address can show none.
 func (d *Dashboard) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		harden(w.Header())
@@ -39,17 +37,14 @@ func (d *Dashboard) guard(next http.Handler) http.Handler {
 			refuse(w, http.StatusNotFound, "there is nothing at this path")
 			return
 		}
-		if r.Method == http.MethodGet && own == "/" && d.same(r.URL.Query().Get("token")) {
-			d.letIn(w)
-			return
-		}
-		if !d.knows(r) {
-			refuse(w, http.StatusForbidden, "the token is missing or wrong: open the address that was printed at the start, with its token")
-			return
-		}
 		if why := foreign(r, own); why != "" {
 			refuse(w, http.StatusForbidden, why)
 			return
+		}
+		if own != "/" && !strings.HasPrefix(own, "/assets/") {
+			if r, ok = d.admit(w, r); !ok {
+				return
+			}
 		}
 		at := *r.URL
 		at.Path, at.RawPath = own, ""
@@ -70,8 +65,12 @@ func harden(h http.Header) {
 }
 
 // hostAllowed refuses names that resolve here and are not ours: DNS can be made to say so of
-// any name (DNS rebinding).
+// any name (DNS rebinding). A page for many has no need of that: a browser keeps what somebody
+// has signed in with for the name at which he did.
 func (d *Dashboard) hostAllowed(host string) bool {
+	if d.Callers != nil {
+		return true
+	}
 	host = strings.ToLower(host)
 	name, _, err := net.SplitHostPort(host)
 	if err != nil {
@@ -87,7 +86,7 @@ func (d *Dashboard) hostAllowed(host string) bool {
 		return true
 	}
 	at, err := netip.ParseAddrPort(d.at)
-	if err != nil || !at.Addr().IsLoopback() {
+	if err != nil || !at.Addr().IsLoopback() && !at.Addr().IsUnspecified() {
 		return false
 	}
 	_, port, _ := net.SplitHostPort(d.at)
@@ -102,30 +101,17 @@ func (d *Dashboard) ownPath(given string) (string, bool) {
 	return given, given == path.Clean(given) // others would be redirected, past the public path
 }
 
-// cookie names the cookie: cookies of a host are those of all its ports, so each dashboard
-// has a name of its own.
-func (d *Dashboard) cookie() string {
-	sum := sha256.Sum256([]byte(d.token))
-	return "agentsession-" + hex.EncodeToString(sum[:4])
-}
-
-// letIn gives the token as a cookie, and takes it out of the address.
-func (d *Dashboard) letIn(w http.ResponseWriter) {
-	http.SetCookie(w, &http.Cookie{Name: d.cookie(), Value: d.token, Path: d.PublicPath, HttpOnly: true, SameSite: http.SameSiteStrictMode}) //nolint:gosec // it is served over HTTP, on loopback
-	w.Header().Set("Location", d.PublicPath)
-	w.WriteHeader(http.StatusSeeOther)
-}
-
-func (d *Dashboard) knows(r *http.Request) bool {
-	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		return d.same(token)
+// admit finds out who asks, by the token that he shows. Who shows none that is good is answered.
+func (d *Dashboard) admit(w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if d.Callers != nil {
+		return d.admitCaller(w, r, token)
 	}
-	cookie, err := r.Cookie(d.cookie())
-	return err == nil && d.same(cookie.Value)
-}
-
-func (d *Dashboard) same(token string) bool {
-	return subtle.ConstantTimeCompare([]byte(token), []byte(d.token)) == 1
+	if strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare([]byte(token), []byte(d.token)) == 1 {
+		return r, true
+	}
+	refuse(w, http.StatusForbidden, "the token is missing or wrong: open the address that was printed at the start, with its token")
+	return nil, false
 }
 
 // foreign says why a request for a path is taken for one that another site had sent; empty if it

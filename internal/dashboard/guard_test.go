@@ -1,6 +1,7 @@
 package dashboard_test
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -42,8 +43,13 @@ func serve(t *testing.T, set func(*dashboard.Options)) *stand {
 
 func serveFor(t *testing.T, c client.WithWatch, set func(*dashboard.Options)) *stand {
 	t.Helper()
+	return serveAt(t, c, "127.0.0.1:0", set)
+}
+
+func serveAt(t *testing.T, c client.WithWatch, address string, set func(*dashboard.Options)) *stand {
+	t.Helper()
 	g := NewWithT(t)
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
 	g.Expect(err).NotTo(HaveOccurred())
 	o := dashboard.Options{Client: c, Now: time.Now, Where: "here", Version: "v1", Write: true}
 	if set != nil {
@@ -54,7 +60,7 @@ func serveFor(t *testing.T, c client.WithWatch, set func(*dashboard.Options)) *s
 	ended := make(chan error, 1)
 	go func() { ended <- d.Serve(t.Context(), listener) }()
 	t.Cleanup(func() { g.Expect(<-ended).To(Succeed()) }) // t.Context has ended by then
-	base, token, _ := strings.Cut(d.URL(), "/?token=")
+	base, token, _ := strings.Cut(d.URL(), "/#token=")
 	return &stand{g, t, c, base, token}
 }
 
@@ -80,8 +86,8 @@ func (s *stand) ask(method, path string, change func(*http.Request)) (*http.Resp
 	return response, string(text)
 }
 
-// TestWhoIsLetIn: a request gets nothing without the token, by another host, or from another
-// site.
+// TestWhoIsLetIn: a request gets nothing but the page's own files without the token, and
+// nothing by another host, or from another site.
 func TestWhoIsLetIn(t *testing.T) {
 	s := serve(t, func(o *dashboard.Options) { o.Hosts = []string{"agents.example", "other.example:8443"} })
 	_, port, _ := strings.Cut(strings.TrimPrefix(s.base, "http://"), ":")
@@ -103,13 +109,20 @@ func TestWhoIsLetIn(t *testing.T) {
 		code         int
 		says         string
 	}{
-		"the page":                      {http.MethodGet, page, nil, 200, "<!doctype html>"},
-		"a session that is not there":   {http.MethodGet, "/api/sessions/default/x", nil, 404, "no AgentSession"},
-		"no token":                      {http.MethodGet, page, func(r *http.Request) { r.Header.Del("Authorization") }, 403, "token is missing or wrong"},
-		"no token, a file":              {http.MethodGet, "/assets/app.js", func(r *http.Request) { r.Header.Del("Authorization") }, 403, "token is missing"},
-		"no token, the stream":          {http.MethodGet, "/api/stream", func(r *http.Request) { r.Header.Del("Authorization") }, 403, "token is missing"},
-		"another token":                 {http.MethodGet, page, header("Authorization", "Bearer x"), 403, "token is missing or wrong"},
-		"another token in the address":  {http.MethodGet, "/?token=x", func(r *http.Request) { r.Header.Del("Authorization") }, 403, "token is missing or wrong"},
+		"the page":                    {http.MethodGet, page, nil, 200, "<!doctype html>"},
+		"a session that is not there": {http.MethodGet, "/api/sessions/default/x", nil, 404, "no AgentSession"},
+		"no token, the page":          {http.MethodGet, page, func(r *http.Request) { r.Header.Del("Authorization") }, 200, "<!doctype html>"},
+		"no token, a file":            {http.MethodGet, "/assets/app.js", func(r *http.Request) { r.Header.Del("Authorization") }, 200, ""},
+		"no token, the stream":        {http.MethodGet, "/api/stream", func(r *http.Request) { r.Header.Del("Authorization") }, 403, "token is missing"},
+		"no token, a session":         {http.MethodGet, "/api/sessions/default/x", func(r *http.Request) { r.Header.Del("Authorization") }, 403, "token is missing"},
+		"no token, a post":            {http.MethodPost, stop, func(r *http.Request) { r.Header.Del("Authorization") }, 403, "token is missing"},
+		"another token":               {http.MethodGet, "/api/stream", header("Authorization", "Bearer x"), 403, "token is missing or wrong"},
+		"another scheme":              {http.MethodGet, "/api/stream", header("Authorization", "Basic "+s.token), 403, "token is missing or wrong"},
+		"a token in the address":      {http.MethodGet, "/api/stream?token=" + s.token, func(r *http.Request) { r.Header.Del("Authorization") }, 403, "token is missing or wrong"},
+		"a token in a cookie": {http.MethodGet, "/api/stream", func(r *http.Request) {
+			r.Header.Del("Authorization")
+			r.AddCookie(&http.Cookie{Name: "agentsession-token", Value: s.token})
+		}, 403, "token is missing or wrong"},
 		"a name that leads here":        {http.MethodGet, page, host("evil.example:" + port), 403, "--allow-host"},
 		"a name that leads here, a try": {http.MethodGet, "/?token=" + s.token, host("evil.example"), 403, "--allow-host"},
 		"another port":                  {http.MethodGet, page, host("127.0.0.1:1"), 403, "--allow-host"},
@@ -142,58 +155,78 @@ func TestWhoIsLetIn(t *testing.T) {
 			s.Expect(response.Header.Get("X-Content-Type-Options")).To(Equal("nosniff"))
 			s.Expect(response.Header.Get("Cache-Control")).To(Equal("no-store"))
 			s.Expect(response.Header.Get("Access-Control-Allow-Origin")).To(BeEmpty())
+			s.Expect(response.Cookies()).To(BeEmpty(), "cookies go to all ports of a host")
 		})
 	}
 }
 
-// TestTheTokenBecomesACookie that pages of other sites do not send, below the public path.
-func TestTheTokenBecomesACookie(t *testing.T) {
+// TestBelowAPath: a proxy leaves the public path on, or takes it off.
+func TestBelowAPath(t *testing.T) {
 	s := serve(t, func(o *dashboard.Options) { o.PublicPath = "/sessions/" })
-	bare := func(r *http.Request) { r.Header.Del("Authorization") }
 	response, _ := s.ask(http.MethodGet, "/sessions/", func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") })
 	s.Expect(response.StatusCode).To(Equal(http.StatusOK), "a link to the page")
-	for _, path := range []string{"/?token=" + s.token, "/sessions/?token=" + s.token} { // a proxy takes it off, or leaves it
-		response, _ := s.ask(http.MethodGet, path, bare)
-		s.Expect(response.StatusCode).To(Equal(http.StatusSeeOther))
-		s.Expect(response.Header.Get("Location")).To(Equal("/sessions/"))
-		cookies := response.Cookies()
-		s.Expect(cookies).To(HaveLen(1))
-		s.Expect(cookies[0]).To(And(HaveField("HttpOnly", true), HaveField("SameSite", http.SameSiteStrictMode), HaveField("Path", "/sessions/")))
-		for _, page := range []string{"/", "/sessions/", "/sessions/assets/app.js"} {
-			response, text := s.ask(http.MethodGet, page, func(r *http.Request) {
-				bare(r)
-				r.AddCookie(cookies[0])
-			})
-			s.Expect(response.StatusCode).To(Equal(http.StatusOK), text)
-		}
-		response, _ = s.ask(http.MethodGet, "/", func(r *http.Request) {
-			bare(r)
-			r.AddCookie(&http.Cookie{Name: cookies[0].Name, Value: "x"})
-		})
+	for _, page := range []string{"/", "/sessions/", "/sessions/assets/app.js", "/assets/app.js"} {
+		response, text := s.ask(http.MethodGet, page, nil)
+		s.Expect(response.StatusCode).To(Equal(http.StatusOK), text)
+	}
+	for _, path := range []string{"/api/sessions/default/x", "/sessions/api/sessions/default/x"} {
+		response, _ := s.ask(http.MethodGet, path, nil)
+		s.Expect(response.StatusCode).To(Equal(http.StatusNotFound))
+		response, _ = s.ask(http.MethodGet, path, func(r *http.Request) { r.Header.Del("Authorization") })
 		s.Expect(response.StatusCode).To(Equal(http.StatusForbidden))
 	}
 }
 
-// TestAddresses have the token, also those behind a proxy.
+// TestAddresses have the token where a browser sends it to nobody, and can be opened.
 func TestAddresses(t *testing.T) {
+	for at, page := range map[string]string{
+		"127.0.0.1:81": "127.0.0.1:81", "[::1]:81": "[::1]:81", "10.0.0.7:81": "10.0.0.7:81",
+		"0.0.0.0:81": "127.0.0.1:81", "[::]:81": "localhost:81",
+	} {
+		g := NewWithT(t)
+		addr, err := net.ResolveTCPAddr("tcp", at)
+		g.Expect(err).NotTo(HaveOccurred())
+		d, err := dashboard.New(dashboard.Options{Hosts: []string{"agents.example"}, PublicPath: "/sessions/"}, addr)
+		g.Expect(err).NotTo(HaveOccurred())
+		token, ok := strings.CutPrefix(d.URL(), "http://"+page+"/#token=")
+		g.Expect(ok).To(BeTrue(), d.URL())
+		g.Expect(len(token)).To(BeNumerically(">=", 26))
+		g.Expect(d.URLs()).To(Equal([]string{"https://agents.example/sessions/#token=" + token}))
+	}
+}
+
+// TestEverywhere: a page at all addresses of the machine answers at the one that it prints.
+func TestEverywhere(t *testing.T) {
 	g := NewWithT(t)
-	d, err := dashboard.New(dashboard.Options{Hosts: []string{"agents.example"}, PublicPath: "/sessions/"}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 81})
+	server, err := kubeapi.Start(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
-	token, ok := strings.CutPrefix(d.URL(), "http://127.0.0.1:81/?token=")
-	g.Expect(ok).To(BeTrue())
-	g.Expect(len(token)).To(BeNumerically(">=", 26))
-	g.Expect(d.URLs()).To(Equal([]string{"https://agents.example/sessions/?token=" + token}))
+	t.Cleanup(func() { g.Expect(server.Stop()).To(Succeed()) })
+	c, err := client.NewWithWatch(server.Config(), client.Options{Scheme: controllers.ManagerOptions().Scheme})
+	g.Expect(err).NotTo(HaveOccurred())
+	s := serveAt(t, c, "0.0.0.0:0", func(o *dashboard.Options) { o.Hosts = []string{"agents.example"} })
+	response, text := s.ask(http.MethodGet, "/api/sessions/default/x", nil)
+	s.Expect(response.StatusCode).To(Equal(http.StatusNotFound), text)
+	response, _ = s.ask(http.MethodGet, "/", func(r *http.Request) { r.Host = "evil.example" })
+	s.Expect(response.StatusCode).To(Equal(http.StatusForbidden))
 }
 
 func TestOptionsAreChecked(t *testing.T) {
 	g := NewWithT(t)
 	at := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
-	for _, path := range []string{"sessions/", "/sessions", "/a?b/", "//evil.example/", `/a\b/`} {
+	for _, path := range []string{"sessions/", "/sessions", "/a?b/", "//evil.example/", `/a\b/`, "/a/../", "/../", "/./", "/a/./b/", "/%2e%2e/", "/a\n/", "/a;b/", "/*/"} {
 		_, err := dashboard.New(dashboard.Options{PublicPath: path}, at)
-		g.Expect(err).To(MatchError(ContainSubstring("must begin and end with a slash")), path)
+		g.Expect(err).To(MatchError(HavePrefix(fmt.Sprintf("--public-path is %q: it must begin and end with a slash", path))))
 	}
-	for _, host := range []string{"", "https://agents.example", "a b"} {
+	for _, path := range []string{"", "/", "/a/", "/a.b/~c/..d/"} {
+		_, err := dashboard.New(dashboard.Options{PublicPath: path}, at)
+		g.Expect(err).NotTo(HaveOccurred(), path)
+	}
+	for _, host := range []string{"", "https://agents.example", "a b", "*", "*.example.com", "a,b", "agents.example:", "agents.example:0", "agents.example:70000", "agents.example:*", ":8443", "-a.example", "a..b", "agents.example/x", "user@agents.example", "[::1", "a]"} {
 		_, err := dashboard.New(dashboard.Options{Hosts: []string{host}}, at)
-		g.Expect(err).To(MatchError(ContainSubstring("the allowed host is")), host)
+		g.Expect(err).To(MatchError(HavePrefix(fmt.Sprintf("--allow-host is %q: it must be one name or IP address", host))))
+	}
+	for _, host := range []string{"agents.example", "Agents.Example:8443", "localhost", "10.0.0.7", "10.0.0.7:8443", "::1", "[::1]", "[::1]:8443"} {
+		_, err := dashboard.New(dashboard.Options{Hosts: []string{host}}, at)
+		g.Expect(err).NotTo(HaveOccurred(), host)
 	}
 }

@@ -15,6 +15,8 @@ type reader struct {
 	feed *feed
 	// pending are the items that are to be sent, the oldest change first.
 	pending *list.List
+	// sight is what its page may be sent.
+	sight   *sight
 	waiting map[item]*list.Element
 	sent    map[item]bool
 	woken   chan struct{}
@@ -35,12 +37,34 @@ func (m *message) empty() bool {
 	return len(m.Rows)+len(m.Gone)+len(m.Runtimes)+len(m.RuntimesGone) == 0
 }
 
-// join makes a reader that was sent nothing yet: it gets the runtimes first, and of the
-// sessions first those that somebody should look at.
-func (f *feed) join() *reader {
+// join makes a reader that was sent nothing yet.
+func (f *feed) join(s *sight) *reader {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	r := &reader{feed: f, pending: list.New(), waiting: map[item]*list.Element{}, sent: map[item]bool{}, woken: make(chan struct{}, 1)}
+	r := &reader{feed: f, sight: s, pending: list.New(), waiting: map[item]*list.Element{}, sent: map[item]bool{}, woken: make(chan struct{}, 1)}
+	for _, i := range f.all() {
+		r.add(i)
+	}
+	f.readers[r] = struct{}{}
+	return r
+}
+
+// grant has a reader see more.
+func (r *reader) grant(now *sight) {
+	r.feed.mu.Lock()
+	defer r.feed.mu.Unlock()
+	before := r.sight
+	r.sight = now
+	for _, i := range r.feed.all() {
+		if !before.sees(i) || i.runtime && !before.seesSessions(i.namespace()) {
+			r.add(i)
+		}
+	}
+}
+
+// all are the items in the order in which a page gets them: the runtimes first, and of the
+// sessions first those that somebody should look at.
+func (f *feed) all() []item {
 	all := make([]item, 0, len(f.runtimes)+len(f.sessions))
 	for key := range f.runtimes {
 		all = append(all, item{true, key})
@@ -58,11 +82,7 @@ func (f *feed) join() *reader {
 		return 2
 	}
 	slices.SortFunc(all, func(a, b item) int { return cmp.Or(rank(a)-rank(b), strings.Compare(a.key, b.key)) })
-	for _, i := range all {
-		r.add(i)
-	}
-	f.readers[r] = struct{}{}
-	return r
+	return all
 }
 
 func (r *reader) leave() {
@@ -71,8 +91,12 @@ func (r *reader) leave() {
 	delete(r.feed.readers, r)
 }
 
-// add has an item be sent. One that waits already keeps its place, and is sent as it is then.
+// add has an item be sent, if its page may see it. One that waits already keeps its place, and
+// is sent as it is then.
 func (r *reader) add(i item) {
+	if !r.sight.sees(i) {
+		return
+	}
 	at := r.waiting[i]
 	switch there := r.feed.has(i); {
 	case at == nil && (there || r.sent[i]):
@@ -108,7 +132,7 @@ func (r *reader) take(items, bytes int) message {
 		i := r.pending.Remove(at).(item) //nolint:forcetypeassert // it holds nothing else
 		delete(r.waiting, i)
 		items--
-		bytes -= m.put(f, i)
+		bytes -= m.put(r, i)
 		if f.has(i) {
 			r.sent[i] = true
 		} else {
@@ -120,7 +144,8 @@ func (r *reader) take(items, bytes int) message {
 }
 
 // put adds an item as it is now, and returns about how many bytes that takes.
-func (m *message) put(f *feed, i item) int {
+func (m *message) put(r *reader, i item) int {
+	f := r.feed
 	switch there := f.has(i); {
 	case !there && i.runtime:
 		m.RuntimesGone = append(m.RuntimesGone, i.key)
@@ -129,7 +154,11 @@ func (m *message) put(f *feed, i item) int {
 		m.Gone = append(m.Gone, i.key)
 		return len(i.key)
 	case i.runtime:
-		text, _ := json.Marshal(agentOf(f.runtimes[i.key], f.tallies[i.key])) // of these types it does not fail
+		var t *tally // which tells of sessions
+		if r.sight.seesSessions(i.namespace()) {
+			t = f.tallies[i.key]
+		}
+		text, _ := json.Marshal(agentOf(f.runtimes[i.key], t)) // of these types it does not fail
 		m.Runtimes = append(m.Runtimes, text)
 		return len(text)
 	}

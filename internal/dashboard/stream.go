@@ -26,24 +26,38 @@ const (
 
 // serveStream sends what there is, and then what changes.
 func (d *Dashboard) serveStream(w http.ResponseWriter, r *http.Request) {
-	select {
-	case d.streams <- struct{}{}:
-		defer func() { <-d.streams }()
-	default:
-		refuse(w, http.StatusServiceUnavailable, fmt.Sprintf("%d pages are open, which is the limit: close one of them", maxStreams))
+	caller := callerOf(r.Context())
+	done, why := d.streams.take(caller)
+	if done == nil {
+		refuse(w, http.StatusServiceUnavailable, why)
+		return
+	}
+	defer done()
+	looked := time.Now()
+	sight, err := d.look(r.Context(), nil)
+	switch {
+	case err != nil:
+		d.refuseFor(w, err)
+		return
+	case sight.empty():
+		refuse(w, http.StatusForbidden, caller+" may list neither AgentSessions nor AgentRuntimes in any namespace that has some")
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold it back
-	reader := d.feed.join()
+	reader := d.feed.join(sight)
 	defer reader.leave()
-	s := &stream{reader: reader, w: w, control: http.NewResponseController(w)}
+	s := &stream{reader: reader, w: w, control: http.NewResponseController(w), looked: looked}
+	if d.Callers != nil {
+		s.look = d.look
+	}
 	namespaces := "all"
 	if d.Namespace != "" {
 		namespaces = d.Namespace
 	}
 	s.send("hello", map[string]any{
 		"now": ms(d.Now()), "write": d.Write, "where": d.Where, "version": d.Version, "namespaces": namespaces, "windowMs": window.Milliseconds(),
+		"caller": caller, "writeFlag": d.writeFlag(),
 	})
 	s.run(r.Context())
 }
@@ -53,8 +67,25 @@ type stream struct {
 	reader  *reader
 	w       http.ResponseWriter
 	control *http.ResponseController
-	told    string // what trouble it was sent
-	err     error  // why nothing can be sent any more
+	look    func(context.Context, *sight) (*sight, error) // nil: it may see everything
+	looked  time.Time                                     // when it was asked last what its page may see
+	told    string                                        // what trouble it was sent
+	err     error                                         // why nothing can be sent any more
+}
+
+// allowed tells whether the page may still see all that it saw, and has it see more if it may.
+// If that is not known the answer is no.
+func (s *stream) allowed(ctx context.Context) bool {
+	if s.look == nil || time.Since(s.looked) < lookAgain {
+		return true
+	}
+	s.looked = time.Now()
+	now, err := s.look(ctx, s.reader.sight)
+	if err != nil || !s.reader.sight.within(now) {
+		return false
+	}
+	s.reader.grant(now)
+	return true
 }
 
 // run sends until ctx ends or the page is gone.
@@ -73,6 +104,9 @@ func (s *stream) run(ctx context.Context) {
 		case <-pings.C:
 			s.write([]byte(": ping\n\n"))
 		case <-paces.C:
+			if !s.allowed(ctx) {
+				return
+			}
 			s.trouble()
 			now := time.Now()
 			m := s.reader.take(chunk, int(budget.TokensAt(now)))
@@ -101,12 +135,12 @@ func (s *stream) first(ctx context.Context) bool {
 		case <-pings.C:
 			s.write([]byte(": ping\n\n"))
 		}
-		if s.err != nil {
+		if s.err != nil || !s.allowed(ctx) {
 			return false
 		}
 	}
 	const all = 1 << 30
-	for m := (message{More: true, Reset: true}); m.More && s.err == nil && ctx.Err() == nil; {
+	for m := (message{More: true, Reset: true}); m.More && s.err == nil && ctx.Err() == nil && s.allowed(ctx); {
 		reset := m.Reset
 		m = s.reader.take(chunk, all)
 		m.Reset = reset

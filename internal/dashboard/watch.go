@@ -25,14 +25,20 @@ import (
 const lookEvery = 5 * time.Second
 
 // watch keeps the feed current until ctx ends.
-func (d *Dashboard) watch(ctx context.Context) *sync.WaitGroup {
+func (d *Dashboard) watch(ctx context.Context) (*sync.WaitGroup, error) {
 	var all sync.WaitGroup
-	all.Go(func() {
-		d.reflect(ctx, kindSessions, &v1alpha1.AgentSession{}, func() client.ObjectList { return &v1alpha1.AgentSessionList{} }, sessions{d.feed})
-	})
-	all.Go(func() {
-		d.reflect(ctx, kindRuntimes, &v1alpha1.AgentRuntime{}, func() client.ObjectList { return &v1alpha1.AgentRuntimeList{} }, runtimes{d.feed})
-	})
+	if d.Cache != nil {
+		if err := d.share(ctx); err != nil {
+			return nil, err
+		}
+	} else {
+		all.Go(func() {
+			d.reflect(ctx, kindSessions, &v1alpha1.AgentSession{}, func() client.ObjectList { return &v1alpha1.AgentSessionList{} }, sessions{d.feed})
+		})
+		all.Go(func() {
+			d.reflect(ctx, kindRuntimes, &v1alpha1.AgentRuntime{}, func() client.ObjectList { return &v1alpha1.AgentRuntimeList{} }, runtimes{d.feed})
+		})
+	}
 	all.Go(func() {
 		looks := time.NewTicker(lookEvery)
 		defer looks.Stop()
@@ -44,7 +50,42 @@ func (d *Dashboard) watch(ctx context.Context) *sync.WaitGroup {
 			}
 		}
 	})
-	return &all
+	return &all, nil
+}
+
+// share has the feed hear of what a cache that is there already hears of. It returns when the
+// feed has all that the cache has.
+func (d *Dashboard) share(ctx context.Context) error {
+	for kind, of := range map[string]struct {
+		object client.Object
+		into   cache.ReflectorStore
+	}{
+		kindSessions: {&v1alpha1.AgentSession{}, sessions{d.feed}},
+		kindRuntimes: {&v1alpha1.AgentRuntime{}, runtimes{d.feed}},
+	} {
+		informer, err := d.Cache.GetInformer(ctx, of.object)
+		if err != nil {
+			return fmt.Errorf("watch %s: %w", kind, err)
+		}
+		heard, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(object any) { _ = of.into.Add(object) }, // which never fails
+			UpdateFunc: func(_, object any) { _ = of.into.Update(object) },
+			DeleteFunc: func(object any) {
+				if last, ok := object.(cache.DeletedFinalStateUnknown); ok {
+					object = last.Obj
+				}
+				_ = of.into.Delete(object)
+			},
+		})
+		if err != nil {
+			return fmt.Errorf("watch %s: %w", kind, err)
+		}
+		if !cache.WaitForCacheSync(ctx.Done(), heard.HasSynced) {
+			return nil // ctx has ended
+		}
+		d.feed.setListed(kind)
+	}
+	return nil
 }
 
 // reflect lists and watches a kind. It tries again as long as it takes, at most 5 s later, since
@@ -124,9 +165,10 @@ func (s sessions) Resync() error { return nil }
 
 // slimSession leaves out what no row needs.
 func slimSession(session *v1alpha1.AgentSession) *v1alpha1.AgentSession {
-	session.ManagedFields, session.Annotations, session.Labels = nil, nil, nil
-	session.Spec.Template = corev1.PodTemplateSpec{}
-	return session
+	slim := *session // the rest is a cache's too, and nobody's to change
+	slim.ManagedFields, slim.Annotations, slim.Labels = nil, nil, nil
+	slim.Spec.Template = corev1.PodTemplateSpec{}
+	return &slim
 }
 
 // runtimes has a feed be what a reflector writes to.
@@ -162,7 +204,8 @@ func (r runtimes) Replace(objects []any, _ string) error {
 func (r runtimes) Resync() error { return nil }
 
 func slimRuntime(runtime *v1alpha1.AgentRuntime) *v1alpha1.AgentRuntime {
-	runtime.ManagedFields, runtime.Annotations, runtime.Labels = nil, nil, nil
-	runtime.Spec.Template = corev1.PodTemplateSpec{}
-	return runtime
+	slim := *runtime // the rest is a cache's too, and nobody's to change
+	slim.ManagedFields, slim.Annotations, slim.Labels = nil, nil, nil
+	slim.Spec.Template = corev1.PodTemplateSpec{}
+	return &slim
 }

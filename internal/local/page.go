@@ -1,13 +1,10 @@
 package local
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -40,30 +37,12 @@ func (p *platform) setPage(clusterTime *apiserver.Clock) (err error) {
 
 // invoke calls a session for the page through the gateway, as its callers do.
 func (p *platform) invoke(ctx context.Context, session *v1alpha1.AgentSession, body []byte, answer func(*http.Response) error) error {
-	if !gateway.CallsReach(session) {
-		return fmt.Errorf("AgentSession %s was not made by a call, so the gateway does not lead to it: `agentsession invoke` does", session.Name)
-	}
-	ref := session.Spec.RuntimeRef
-	to := lifecycle.InvocationsURL(p.url(), session.Namespace+"/"+ref.Name) + "?qualifier=" + url.QueryEscape(cmp.Or(ref.Qualifier, v1alpha1.DefaultQualifier))
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("make the call: %w", err)
-	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Accept", "application/json, text/event-stream, */*")
-	r.Header.Set(contract.HeaderSessionID, session.Spec.RuntimeSessionID)
-	if p.Signed {
-		if err := p.key.Sign(r, body); err != nil {
-			return err
+	return gateway.CallSession(ctx, p.url(), session, body, func(r *http.Request) error {
+		if !p.Signed {
+			return nil
 		}
-	}
-	r.GetBody = nil // it is sent once
-	response, err := http.DefaultTransport.RoundTrip(r)
-	if err != nil {
-		return fmt.Errorf("call the gateway: %w", err)
-	}
-	defer response.Body.Close() //nolint:errcheck // what came of it is known
-	return answer(response)
+		return p.key.Sign(r, body)
+	}, answer)
 }
 
 // tasks asks an agent for the page what it works on.

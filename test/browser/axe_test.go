@@ -131,8 +131,8 @@ func TestReadOnly(t *testing.T) {
 	b.click(`.row[data-key$="research-late"]`)
 	b.sees(`document.querySelectorAll(".opened .action[aria-disabled=true]").length === 2`)
 	b.sees(`document.querySelector(".opened .said").innerText.includes("--write")`)
-	var status int
-	b.is(`fetch("./api/sessions/default/research-late/stop", {method: "POST", headers: {"X-AgentSession": "1"}}).then((r) => r.status)`, &status)
-	b.Expect(status).To(Equal(403))
+	var refused string
+	b.is(`fetch("./api/sessions/default/research-late/stop", {method: "POST", headers: {"X-AgentSession": "1", Authorization: "Bearer " + localStorage.getItem("agentsession-token")}}).then((r) => r.text())`, &refused)
+	b.Expect(refused).To(ContainSubstring("this page is read-only: start the dashboard with --write"))
 	b.accessible(light, "read-only")
 }

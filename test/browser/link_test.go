@@ -38,7 +38,7 @@ func TestConnectsAgain(t *testing.T) {
 		r.Out.Host = r.In.Host
 		r.Out.URL.Path = "/" + strings.TrimPrefix(r.In.URL.Path, "/sessions/")
 	}})
-	b := open(t, proxy.URL+"/sessions/?"+page.RawQuery, light)
+	b := open(t, proxy.URL+"/sessions/#"+page.Fragment, light)
 	c.scene(b)
 	b.is(`window.born = 1`, new(int))
 

@@ -33,14 +33,16 @@ var tries = map[string]string{
 
 // TestOtherOrigin has a page of another origin get nothing from ours, in a browser that has
 // ours open: neither one of another site (localhost) nor one of the same site, which is
-// another port of the same host and is sent our cookie.
+// another port of the same host. The other server is sent nothing of ours either.
 func TestOtherOrigin(t *testing.T) {
 	c := newCluster(t)
 	victim, err := c.session(t.Context(), "victim", "research")
 	c.Expect(err).NotTo(HaveOccurred())
 	page, err := url.Parse(c.dashboard("-A", "--write"))
 	c.Expect(err).NotTo(HaveOccurred())
-	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	heard := make(chan string, 1000)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		heard <- fmt.Sprint(r.URL, r.Header)
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = fmt.Fprint(w, "<!doctype html><title>another</title><body>")
 	}))
@@ -48,11 +50,16 @@ func TestOtherOrigin(t *testing.T) {
 	for _, site := range []string{other.URL, strings.Replace(other.URL, "127.0.0.1", "localhost", 1)} {
 		t.Run(site, func(t *testing.T) {
 			b := newBrowser(t, light)
-			b.do(chromedp.Navigate(page.String())) // its cookie is there
+			b.do(chromedp.Navigate(page.String()))
 			b.sees(`document.querySelector(".body .row")`)
 			var status int
-			b.is(`fetch("./api/sessions/default/victim").then((r) => r.status)`, &status)
+			b.is(`fetch("./api/sessions/default/victim", {headers: {Authorization: "Bearer " + localStorage.getItem("agentsession-token")}}).then((r) => r.status)`, &status)
 			b.Expect(status).To(Equal(http.StatusOK), "the page itself may")
+			b.is(`fetch("./api/sessions/default/victim").then((r) => r.status)`, &status)
+			b.Expect(status).To(Equal(http.StatusForbidden), "the browser adds nothing by itself")
+			var address string
+			b.is(`location.href`, &address)
+			b.Expect(address).NotTo(ContainSubstring("token"))
 
 			b.do(chromedp.Navigate(site))
 			b.sees(`document.title === "another"`)
@@ -64,6 +71,11 @@ func TestOtherOrigin(t *testing.T) {
 			now := &v1alpha1.AgentSession{}
 			b.Expect(c.api.Get(t.Context(), kube.ObjectKey{Namespace: kubeapi.Namespace, Name: victim.Name}, now)).To(Succeed())
 			b.Expect(now.ResourceVersion).To(Equal(victim.ResourceVersion), "nobody has written to it")
+			b.Expect(heard).NotTo(BeEmpty())
+			_, token, _ := strings.Cut(page.Fragment, "token=")
+			for len(heard) > 0 {
+				b.Expect(<-heard).NotTo(Or(ContainSubstring("Cookie"), ContainSubstring("Authorization"), ContainSubstring(token)))
+			}
 		})
 	}
 }

@@ -40,8 +40,10 @@ func startGateway(environment []string, args ...string) (d *door, ready func() i
 	Expect(err).NotTo(HaveOccurred())
 	Expect(os.WriteFile(kubeconfig, content, 0o600)).To(Succeed())
 	d, health := &door{url: "http://" + unused()}, "http://"+unused()
-	command := exec.Command(binary, append(args, "--authentication=none", "--metrics-bind-address=0", "--allow-loopback-agents",
-		"--bind-address="+d.url[len("http://"):], "--health-probe-bind-address="+health[len("http://"):])...)
+	command := exec.Command(binary, append([]string{
+		"--authentication=none", "--metrics-bind-address=0", "--allow-loopback-agents",
+		"--bind-address=" + d.url[len("http://"):], "--health-probe-bind-address=" + health[len("http://"):],
+	}, args...)...)
 	command.Env = append(append(os.Environ(), "KUBECONFIG="+kubeconfig), environment...)
 	process, err = gexec.Start(command, GinkgoWriter, GinkgoWriter)
 	Expect(err).NotTo(HaveOccurred())

@@ -97,6 +97,18 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
+{{- /* The gateway's flags for its page. */}}
+{{- define "agentsession.dashboardArgs" -}}
+{{- with .Values.gateway.dashboard }}
+{{- if .enabled }}
+- --dashboard=:8082
+{{- if .write }}
+- --dashboard-write
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- /* Variables that all processes have. Takes (list root component). */}}
 {{- define "agentsession.env" -}}
 {{- with (index . 0).Values.proxy }}

@@ -1,8 +1,10 @@
 // The page: what is above the list, and how everything is put together.
 import { html, render } from "./htm-preact.js";
-import { needsLook, now, readView, receive, select, sorts, spans, states, store, view, writeView } from "./store.js";
+import { forget, needsLook, now, readView, receive, select, sorts, spans, states, store, view, writeView } from "./store.js";
 import { count, given, needWords, span } from "./format.js";
 import { follow } from "./stream.js";
+import { isSignedIn, signOut, takeToken } from "./token.js";
+import { SignIn } from "./signin.js";
 import { List } from "./list.js";
 import { Opened } from "./opened.js";
 
@@ -12,7 +14,7 @@ function update() {
   planned = true;
   requestAnimationFrame(() => {
     planned = false;
-    render(html`<${App} />`, document.getElementById("app"));
+    render(store.refused ? html`<${SignIn} why=${store.refused} done=${() => signedIn()} />` : html`<${App} />`, document.getElementById("app"));
     const n = store.ready ? needed().length : 0;
     document.title = n ? `(${n}) AgentSession` : "AgentSession";
   });
@@ -68,6 +70,8 @@ function Bar() {
     ${h && html`<span class="place">${h.where === "local" ? "this machine" : h.where}${h.namespaces && h.namespaces !== "all" ? html` <span class="quiet">/ ${h.namespaces}</span>` : ""}</span>`}
     <span class="grow"></span>
     ${h && !h.write && html`<span class="chip">Read-only</span>`}
+    ${h?.caller && html`<span class="quiet caller">${h.caller}</span>`}
+    ${h?.caller && isSignedIn() && html`<button type="button" class="link" onClick=${() => { signOut(); location.reload(); }}>Sign out</button>`}
     ${h && given(h.version) && !h.version.startsWith("(") && html`<span class="quiet version">${h.version}</span>`}
     <${Link} />
   </header>`;
@@ -148,6 +152,11 @@ addEventListener("popstate", () => {
 });
 setInterval(update, 1000); // countdowns, and the hour that goes by
 
+addEventListener("hashchange", () => takeToken() && location.reload());
+
+let signedIn;
+
+takeToken();
 readView();
 update();
 follow({
@@ -158,6 +167,18 @@ follow({
   open() {
     store.link = { up: true, why: "" };
     update();
+  },
+  refused(why) {
+    forget();
+    store.refused = why;
+    update();
+    return new Promise((done) => {
+      signedIn = () => {
+        store.refused = "";
+        update();
+        done();
+      };
+    });
   },
   lost(why) {
     store.link = { up: false, why };

@@ -51,7 +51,7 @@ export function Invoke({ row }) {
     <div class="actions">
       <button type="submit" class="action primary" aria-disabled=${!write || !!answer?.running}>Invoke</button>
       ${answer?.running && html`<button type="button" class="action" onClick=${() => call.current?.abort()}>Cancel</button>`}
-      <small id="invoke-note" class="quiet">${write ? "Ctrl+Enter. A stopped session is woken by it." : "Read-only: --write would let you invoke."}</small>
+      <small id="invoke-note" class="quiet">${write ? "Ctrl+Enter. A stopped session is woken by it." : `Read-only: ${store.hello?.writeFlag} would let you invoke.`}</small>
     </div>
     ${answer && html`<${Answer} answer=${answer} />`}
   </form>`;

@@ -6,6 +6,7 @@ import { Axis, Line, stateWords, totals } from "./line.js";
 import { Next, Ping, State } from "./list.js";
 import { Invoke } from "./invoke.js";
 import { sentence } from "./stream.js";
+import { request } from "./token.js";
 
 const again = 10e3; // tasks and events have no stream: they are asked for again
 
@@ -23,7 +24,7 @@ function useDetail(path, signal) {
       if (running) return;
       running = true;
       try {
-        const response = await fetch(path, { signal: abort.signal, cache: "no-store" });
+        const response = await request(path, { signal: abort.signal });
         if (!response.ok) throw new Error(await sentence(response));
         const text = await response.text();
         set((was) => (was.path === path && was.text === text && !was.error ? was : { path, text, data: JSON.parse(text) }));
@@ -49,7 +50,7 @@ function useDetail(path, signal) {
 
 const apiPath = (kind, key, verb) => `./api/${kind}/${key.split("/").map(encodeURIComponent).join("/")}${verb ? `/${verb}` : ""}`;
 
-export const post = (key, verb, init) => fetch(apiPath("sessions", key, verb), { method: "POST", ...init, headers: { "X-AgentSession": "1", ...init?.headers } });
+export const post = (key, verb, init) => request(apiPath("sessions", key, verb), { method: "POST", ...init, headers: { "X-AgentSession": "1", ...init?.headers } });
 
 function Copy({ text }) {
   const [done, setDone] = useState(false);
@@ -119,13 +120,15 @@ function Tabs({ tabs, chosen, choose, children }) {
 
 function Actions({ row }) {
   const [said, say] = useState(null);
+  const [asked, setAsked] = useState(false);
   const busy = useRef(false);
   useEffect(() => say(null), [row.key]);
   const write = store.hello?.write;
   const ended = row.state === "Stopped" || row.state === "Stopping";
+  useEffect(() => setAsked(false), [row.key, ended]);
   const act = async (verb) => {
     if (busy.current) return;
-    if (!write) return say({ bad: true, text: "This page is read-only. Start the dashboard with --write." });
+    if (!write) return say({ bad: true, text: `This page is read-only. Start the dashboard with ${store.hello?.writeFlag}.` });
     busy.current = true;
     try {
       const response = await post(row.key, verb);
@@ -135,9 +138,34 @@ function Actions({ row }) {
     }
     busy.current = false;
   };
-  const button = (verb, word, able) => html`<button type="button" class="action" aria-disabled=${!able || !write} onClick=${() => able && act(verb)}>${word}</button>`;
-  return html`<div class="actions">${button("stop", "Stop", !ended)}${button("wake", "Wake", ended)}
-    <span role="status" class=${said?.bad ? "said bad" : "said"}>${said ? said.text : write === false ? "Read-only: --write would let you stop, wake and invoke." : ""}</span></div>`;
+  const stop = () => (write ? setAsked(true) : act("stop"));
+  const answer = (yes) => {
+    setAsked(false);
+    if (yes) act("stop");
+    focusSoon("stop");
+  };
+  if (asked && !ended) return html`<${Confirm} name=${row.name} answer=${answer} />`;
+  const button = (verb, word, able, press) => html`<button type="button" id=${verb} class="action" aria-disabled=${!able || !write} onClick=${() => able && press()}>${word}</button>`;
+  return html`<div class="actions">${button("stop", "Stop", !ended, stop)}${button("wake", "Wake", ended, () => act("wake"))}
+    <span role="status" class=${said?.bad ? "said bad" : "said"}>${said ? said.text : write === false ? `Read-only: ${store.hello.writeFlag} would let you stop, wake and invoke.` : ""}</span></div>`;
+}
+
+const focusSoon = (id) => requestAnimationFrame(() => requestAnimationFrame(() => document.getElementById(id)?.focus()));
+
+// Confirm asks before a session's memory is lost. The focus is on the answer that changes nothing,
+// so that neither a second press of a key nor one that repeats stops anything.
+function Confirm({ name, answer }) {
+  const no = useRef(null);
+  useEffect(() => no.current.focus(), []);
+  const press = (e) => {
+    if (e.key !== "Escape") return;
+    e.stopPropagation(); // which would close the session
+    answer(false);
+  };
+  return html`<div class="actions confirm" role="alertdialog" aria-labelledby="stop-question" aria-describedby="stop-costs" onKeyDown=${press}>
+    <p><b id="stop-question">Stop ${name}?</b> <span id="stop-costs">What its agent has in memory is lost, and calls in flight end.</span></p>
+    <button type="button" ref=${no} class="action" onClick=${() => answer(false)}>Keep it</button>
+    <button type="button" class="action danger" onClick=${() => answer(true)}>Stop it</button></div>`;
 }
 
 const Fact = ({ name, children, copy, long }) => given(children) !== "" && html`<div class=${long ? "long" : ""}><dt>${name}</dt><dd title=${copy}>${children}</dd></div>`;

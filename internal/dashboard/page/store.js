@@ -11,7 +11,14 @@ export const store = {
   ready: false, // the first snapshot is complete
   link: { up: false, why: "", retryAt: 0 },
   trouble: "",
+  refused: "", // why nobody is signed in
 };
+
+// forget forgets what the last who was signed in was shown.
+export function forget() {
+  Object.assign(store, { rows: new Map(), runtimes: new Map(), hello: null, ready: false, trouble: "", link: { up: false, why: "" } });
+  store.version++;
+}
 
 export const now = () => Date.now() + store.skew;
 

@@ -1,4 +1,5 @@
 // The stream of changes. It connects again by itself.
+import { request } from "./token.js";
 
 const silence = 45e3; // the server says something every 15 s
 const longest = 15e3; // between two tries
@@ -14,8 +15,9 @@ export async function sentence(response) {
   }
 }
 
-// follow calls on.event(name, data) for each event, on.open() when a stream begins and
-// on.lost(sentence, ms) when it has ended and is tried again in that time.
+// follow calls on.event(name, data) for each event, on.open() when a stream begins,
+// on.lost(sentence, ms) when it has ended and is tried again in that time, and
+// on.refused(sentence) when the server knows no token: it goes on when that is settled.
 export async function follow(on) {
   for (let wait = 500; ; wait = Math.min(wait * 2, longest)) {
     await seen();
@@ -31,19 +33,28 @@ export async function follow(on) {
       timer = setTimeout(() => abort.abort(), silence);
     };
     let why = "The server closed the stream.";
+    let refused = "";
     try {
       alive();
-      const response = await fetch("./api/stream", { signal: abort.signal, cache: "no-store", headers: { Accept: "text/event-stream" } });
-      if (!response.ok) throw new Error(await sentence(response));
-      on.open();
-      wait = 500;
-      await read(response.body, alive, on.event);
+      const response = await request("./api/stream", { signal: abort.signal, headers: { Accept: "text/event-stream" } });
+      if (response.status === 401) refused = await sentence(response);
+      else if (!response.ok) throw new Error(await sentence(response));
+      else {
+        on.open();
+        wait = 500;
+        await read(response.body, alive, on.event);
+      }
     } catch (e) {
       why = e.name === "AbortError" ? "The server has said nothing for 45 s." : e instanceof TypeError ? "The server is not reached." : e.message;
     }
     clearTimeout(timer);
     clearTimeout(hidden);
     document.removeEventListener("visibilitychange", hide);
+    if (refused) {
+      await on.refused(refused);
+      wait = 250;
+      continue;
+    }
     on.lost(why, wait);
     await pause(wait);
   }
