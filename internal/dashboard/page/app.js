@@ -129,10 +129,10 @@ function App() {
 }
 
 addEventListener("keydown", (e) => {
-  const typing = e.target.matches("input[type=search], textarea, select");
+  const typing = e.target.matches("input[type=search], input[type=password], textarea, select");
   if (e.key === "/" && !typing && !e.ctrlKey && !e.metaKey && !e.altKey) {
     e.preventDefault();
-    document.getElementById("search").focus();
+    document.getElementById("search")?.focus();
   } else if (e.key === "Escape") {
     if (e.target.id === "search") {
       change({ q: "" });
