@@ -23,10 +23,13 @@ import (
 
 var errNoTasks = errors.New("the page of a gateway does not ask agents for their tasks: `kubectl agentsession tasks` does")
 
-// addDashboard has the manager serve the page at --dashboard. What the page reads and writes of
+// addDashboard has the manager serve the page at --dashboard, if that is given. What the page reads and writes of
 // one session, and what a caller may see at all, is asked with the caller's own token; what it
 // shows of all comes from the cache that the gateway has.
 func addDashboard(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock, tokens authn.Authenticator, invocations net.Addr) error {
+	if o.dashboard == "" {
+		return nil
+	}
 	asCaller, err := client.NewWithWatch(authn.AsBearer(mgr.GetConfig()), client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
 	if err != nil {
 		return fmt.Errorf("make a client for the page: %w", err)

@@ -197,16 +197,12 @@ func run(o options) error {
 	if err != nil {
 		return fmt.Errorf("listen on --bind-address: %w", err)
 	}
-	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return g.Serve(ctx, listener) })); err != nil {
-		return fmt.Errorf("add the server: %w", err)
-	}
-	if o.dashboard != "" {
-		if err := addDashboard(mgr, o, clusterTime, tokens, listener.Addr()); err != nil {
-			return err
-		}
-	}
-	if err := errors.Join(mgr.AddHealthzCheck("healthz", healthz.Ping), mgr.AddReadyzCheck("readyz", g.Ready)); err != nil {
-		return fmt.Errorf("add the checks: %w", err)
+	if err := errors.Join(
+		mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return g.Serve(ctx, listener) })),
+		addDashboard(mgr, o, clusterTime, tokens, listener.Addr()),
+		mgr.AddHealthzCheck("healthz", healthz.Ping), mgr.AddReadyzCheck("readyz", g.Ready),
+	); err != nil {
+		return fmt.Errorf("add what the manager runs: %w", err)
 	}
 	return apiserver.Start(ctrl.SetupSignalHandler(), mgr)
 }
