@@ -93,7 +93,7 @@ func (d *realDesk) admin() client.Client {
 	return c
 }
 
-func node(name, architecture string, ready corev1.ConditionStatus) *corev1.Node {
+func machine(name, architecture string, ready corev1.ConditionStatus) *corev1.Node {
 	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{
 		NodeInfo:   corev1.NodeSystemInfo{OperatingSystem: "linux", Architecture: architecture},
 		Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready}},
@@ -128,19 +128,19 @@ func TestCheckBefore(t *testing.T) {
 	d.installer(c)
 
 	d.become(admin)
-	makeNode(node("asleep", "amd64", corev1.ConditionFalse))
-	makeNode(node("board", "riscv64", corev1.ConditionTrue))
-	closed := node("closed", "arm64", corev1.ConditionTrue)
+	makeNode(machine("asleep", "amd64", corev1.ConditionFalse))
+	makeNode(machine("board", "riscv64", corev1.ConditionTrue))
+	closed := machine("closed", "arm64", corev1.ConditionTrue)
 	closed.Spec.Unschedulable = true
 	makeNode(closed)
 	text, err = d.checked("--pre")
 	d.Expect(err).To(HaveOccurred())
 	d.Expect(text).To(MatchRegexp(`missing +nodes +none is Ready, open to pods and linux of amd64 or arm64 \(1 linux/riscv64, 2 not Ready\): add one`))
-	makeNode(node("a", "amd64", corev1.ConditionTrue))
+	makeNode(machine("a", "amd64", corev1.ConditionTrue))
 	text, err = d.checked("--pre")
 	d.Expect(err).NotTo(HaveOccurred())
 	d.Expect(text).To(MatchRegexp(`ok +nodes +there are 1 amd64, 1 linux/riscv64, 2 not Ready\n`))
-	makeNode(node("b", "arm64", corev1.ConditionTrue))
+	makeNode(machine("b", "arm64", corev1.ConditionTrue))
 
 	d.inTheWay(make)
 	text, err = d.checked("--pre")

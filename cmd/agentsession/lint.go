@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/uuid"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/lifecycle"
@@ -32,6 +31,7 @@ const (
 
 // linter looks what of AgentCore's contract an agent breaks.
 type linter struct {
+	starter
 	options          lint.Options
 	payload          string
 	protocol, output string
@@ -43,16 +43,17 @@ var protocols = []v1alpha1.ServerProtocol{v1alpha1.ProtocolHTTP, v1alpha1.Protoc
 func (t *connection) newLint() *cobra.Command {
 	l := &linter{}
 	command := &cobra.Command{
-		Use:   "lint URL | NAME",
+		Use:   "lint {URL | NAME | --image IMAGE [-- ARGUMENT...] | -- COMMAND [ARGUMENT...]}",
 		Short: "Tell what of AgentCore's contract an agent breaks",
 		Long: "Ask an agent for a while, and tell what of AgentCore's container contract it breaks, what each costs on AWS, and how it is mended. " +
-			"The agent is at a URL, or is that of a session, which is reached through the API server. " +
+			"The agent is at a URL, or is that of a session, which is reached through the API server; or it is started here, from an image or by a command, as by local, and ended at the end. " +
 			"It is called with --invoke only: twice, with the two spellings of the session's header that AWS's clients send.\n\n" +
 			"Exit status: 0, 1 if an error was found (warnings and notes are none), 2 if nothing could be looked at, or if it was interrupted: what was seen until then is told.",
-		Example:           examples(t, "lint http://127.0.0.1:8080", "lint 127.0.0.1:8080 --invoke --payload '{\"prompt\":\"hello\"}' -o junit", "lint research -n team-a --for 1m"),
+		Example:           examples(t, "lint http://127.0.0.1:8080", "lint 127.0.0.1:8080 --invoke --payload '{\"prompt\":\"hello\"}' -o junit", "lint research -n team-a --for 1m",
+			"lint --image my-agent:1 --env AWS_REGION=us-east-1", "lint --invoke --snapshot -- python my_agent.py"),
 		ValidArgsFunction: t.complete,
 		RunE: func(command *cobra.Command, targets []string) error {
-			l.out = command.OutOrStdout()
+			l.out, l.err = command.OutOrStdout(), command.ErrOrStderr()
 			return l.lint(command, t, targets)
 		},
 	}
@@ -62,17 +63,21 @@ func (t *connection) newLint() *cobra.Command {
 	flags.BoolVar(&l.options.Invoke, "invoke", false, "call it, too: POST /invocations, or the path of its protocol")
 	flags.StringVar(&l.payload, "payload", "{}", "`JSON` of the calls")
 	flags.StringVar(&l.protocol, "protocol", "", "what it speaks: HTTP, MCP, A2A or AGUI; HTTP by default, and what its runtime says for a session")
+	flags.StringVar(&l.image, "image", "", "`image` of an agent to start, by Docker or Podman (the first of docker and podman in $PATH); arguments after -- are the image's")
+	flags.StringArrayVar(&l.env, "env", nil, "`NAME=VALUE` in the environment of an agent that is started, may be repeated; it wins over --env-file")
+	flags.StringArrayVar(&l.envFiles, "env-file", nil, "`file` of such lines, may be repeated; the last that has a name wins")
+	flags.BoolVar(&l.snapshot, "snapshot", false, "start the agent twice, and tell what its answers show that sessions restored from one snapshot would share; with --invoke")
 	flags.StringVarP(&l.output, "output", "o", "text", "form of the report: text, json, junit or sarif")
 	return command
 }
 
 func (l *linter) lint(command *cobra.Command, t *connection, targets []string) error {
-	look, err := l.read(command, targets)
+	name, look, err := l.read(command, targets)
 	if err != nil {
 		return &exitError{notLooked, err}
 	}
 	if terminal(command.ErrOrStderr()) != nil {
-		say(command.ErrOrStderr(), fmt.Sprintf("Looking at %s for %s ...", targets[0], l.options.For))
+		say(command.ErrOrStderr(), printable(fmt.Sprintf("Looking at %s for %s ...", name, l.options.For)))
 	}
 	target, seen, err := look(command.Context(), t)
 	if err != nil {
@@ -98,40 +103,58 @@ func (l *linter) lint(command *cobra.Command, t *connection, targets []string) e
 // look watches an agent, and names it.
 type look func(ctx context.Context, t *connection) (string, *lint.Observation, error)
 
-// read says what is wrong with the arguments, and how the agent is looked at.
-func (l *linter) read(command *cobra.Command, targets []string) (look, error) {
+// read says what is wrong with the arguments, names the agent, and says how it is looked at.
+func (l *linter) read(command *cobra.Command, args []string) (name string, look look, err error) {
+	if err := l.readFlags(command); err != nil {
+		return "", nil, err
+	}
+	targets, words := args, []string(nil)
+	if dash := command.ArgsLenAtDash(); dash >= 0 {
+		targets, words = args[:dash], args[dash:]
+	}
+	if starts, err := l.starts(command, targets, words); err != nil {
+		return "", nil, err
+	} else if starts {
+		name, err := l.prepare(words)
+		return name, l.started(name), err
+	}
 	if len(targets) != 1 {
-		return nil, fmt.Errorf("one agent is wanted, and not %d: a URL, or the name of a session", len(targets))
+		return "", nil, fmt.Errorf("one agent is wanted, and not %d: a URL, the name of a session, --image IMAGE or -- COMMAND", len(targets))
 	}
-	protocol, err := oneOf("--protocol", l.protocol, protocols)
-	if err != nil {
-		return nil, err
+	name = targets[0]
+	if strings.ContainsAny(name, ":/") {
+		base, err := baseOf(name)
+		return base, l.at(base), err
 	}
-	l.options.Protocol = v1alpha1.ServerProtocol(protocol)
-	if l.output, err = oneOf("--output", cmp.Or(l.output, "?"), slices.Sorted(maps.Keys(lint.Formats))); err != nil {
-		return nil, err
-	}
-	if l.options.For < leastWatch {
-		return nil, fmt.Errorf("--for is %s: it must be %s at least, or the result means nothing", l.options.For, leastWatch)
-	}
-	switch given := command.Flags().Changed("payload"); {
-	case given && !l.options.Invoke:
-		return nil, errors.New("--payload is for calls, which are made with --invoke only")
-	case given:
-		l.options.Payload = []byte(l.payload)
-	}
-	if strings.Contains(targets[0], ":") {
-		base, err := baseOf(targets[0])
-		return l.at(base), err
-	}
-	name := targets[0]
-	return func(ctx context.Context, t *connection) (string, *lint.Observation, error) {
+	return name, func(ctx context.Context, t *connection) (string, *lint.Observation, error) {
 		c, err := t.connect(command)
 		if err != nil {
 			return "", nil, err
 		}
 		return l.session(ctx, c, name)
 	}, nil
+}
+
+// readFlags says what is wrong with the flags that hold for every agent.
+func (l *linter) readFlags(command *cobra.Command) error {
+	protocol, err := oneOf("--protocol", l.protocol, protocols)
+	if err != nil {
+		return err
+	}
+	l.options.Protocol = v1alpha1.ServerProtocol(protocol)
+	if l.output, err = oneOf("--output", cmp.Or(l.output, "?"), slices.Sorted(maps.Keys(lint.Formats))); err != nil {
+		return err
+	}
+	if l.options.For < leastWatch {
+		return fmt.Errorf("--for is %s: it must be %s at least, or the result means nothing", l.options.For, leastWatch)
+	}
+	switch given := command.Flags().Changed("payload"); {
+	case given && !l.options.Invoke:
+		return errors.New("--payload is for calls, which are made with --invoke only")
+	case given:
+		l.options.Payload = []byte(l.payload)
+	}
+	return nil
 }
 
 // baseOf is where an agent is that is named by a URL, or by its host and port.
@@ -142,7 +165,7 @@ func baseOf(given string) (string, error) {
 	}
 	u, err := url.Parse(full)
 	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("%q is not where an agent is: it must be http://HOST:PORT, since agents serve plain HTTP, at the root", given)
+		return "", fmt.Errorf("%q is not where an agent is: it must be http://HOST:PORT, since agents serve plain HTTP, at the root; an image is started by --image", given)
 	}
 	return "http://" + u.Host, nil
 }
@@ -151,7 +174,7 @@ func baseOf(given string) (string, error) {
 func (l *linter) at(base string) look {
 	return func(ctx context.Context, _ *connection) (string, *lint.Observation, error) {
 		o := l.options
-		o.Base, o.SessionID = base, program+"-lint-"+string(uuid.NewUUID())
+		o.Base, o.SessionID = base, newSessionID()
 		seen, err := l.watch(ctx, o)
 		return base, seen, err
 	}

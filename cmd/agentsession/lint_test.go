@@ -271,12 +271,21 @@ func TestLintOfNothing(t *testing.T) {
 		"127.0.0.1:1 --protocol SOAP":         `--protocol is "SOAP": it must be HTTP, MCP, A2A or AGUI`,
 		"127.0.0.1:1 -o xml":                  `--output is "xml": it must be json, junit, sarif or text`,
 		"127.0.0.1:1 --invoke --protocol mcp": "--payload is {}, which is no call of MCP",
+		"http://127.0.0.1:1 -- sh":            "it must be one of URL, NAME, --image IMAGE and -- COMMAND",
+		"my-agent:latest":                     "an image is started by --image",
+		"team/my-agent":                       "an image is started by --image",
+		"--image=":                            "--image is empty",
+		"busy --env A=b":                      "--env and --env-file are for an agent that is started here",
+		"busy --invoke --snapshot":            "--snapshot starts the agent twice: it is for one that is started here",
+		"--snapshot -- sh":                    "--snapshot compares answers to calls, which are made with --invoke only",
+		"--env x -- sh":                       "--env: there is no = in it",
+		"-- no-such-program":                  "start the agent: find the command: \"no-such-program\" is in no folder of $PATH",
 		"exited":                              `AgentSession "exited" has no compute, so there is no agent to look at: `,
 		"nobody":                              `there is no AgentSession "nobody"`,
 		"busy":                                "forward a port to pod default/busy-1: ",
 	} {
 		t.Run(args, func(t *testing.T) {
-			l := lintWith(t.Context(), append(strings.Fields(args), "--kubeconfig", d.kubeconfig)...)
+			l := lintWith(t.Context(), append([]string{"--kubeconfig", d.kubeconfig}, strings.Fields(args)...)...)
 			NewWithT(t).Expect(l).To(And(HaveField("Status", 2), HaveField("Out", ""), HaveField("Said", ContainSubstring(says))))
 		})
 	}

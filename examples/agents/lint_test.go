@@ -11,12 +11,12 @@ import (
 )
 
 // TestLint: of the agents only the one that forgets is found to do anything wrong, and only
-// once it is called.
+// once it is called, and started twice only one's time of its start.
 func TestLint(t *testing.T) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	for args, row := range map[string]struct{ payload, finds string }{
-		"echo":                 {`{}`, ""},
+		"echo":                 {`{}`, "made-at-start (note)"},
 		"research --grace=1s":  {`{"seconds":1}`, ""},
 		"manual --grace=1s":    {`{"seconds":1}`, ""},
 		"journal --grace=1s":   {`{"seconds":1}`, ""},
@@ -26,14 +26,21 @@ func TestLint(t *testing.T) {
 		"forgetful --grace=1s": {`{}`, "busy-to-the-end (warning)"},
 	} {
 		o := lint.Options{
-			Base: start(t, strings.Fields(args)...), Invoke: row.payload != "", Payload: []byte(row.payload), SessionID: "lint-" + strings.Repeat("0", 40),
-			Period: time.Second, For: 6 * time.Second, Slow: time.Minute, Wait: time.Minute, Elsewhere: []netip.Addr{},
+			Invoke: row.payload != "", Payload: []byte(row.payload), SessionID: "lint-" + strings.Repeat("0", 40), SecondID: "lint-" + strings.Repeat("1", 40),
+			Started: time.Now(), Period: time.Second, For: 6 * time.Second, Slow: time.Minute, Wait: time.Minute, Elsewhere: []netip.Addr{},
 		}
+		again := o
+		o.Base = start(t, strings.Fields(args)...)
+		again.Started, again.SessionID, again.SecondID = time.Now(), "lint-"+strings.Repeat("2", 40), "lint-"+strings.Repeat("3", 40)
+		again.Base = start(t, strings.Fields(args)...)
 		all.Go(func() {
 			seen, err := lint.Watch(t.Context(), o)
 			if err != nil {
 				t.Errorf("%s: %v", args, err)
 				return
+			}
+			if again.Invoke {
+				lint.Again(t.Context(), &seen, again)
 			}
 			report := lint.Judge(args, &seen)
 			var found []string

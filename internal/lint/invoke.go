@@ -23,12 +23,15 @@ const (
 // callTwice calls with the two spellings of the session's header that AWS's clients send,
 // after the agent was seen at rest. One that does not serve calls is not called again.
 func (w *watcher) callTwice(ctx context.Context) (calls []Call) {
-	for _, header := range []string{contract.HeaderSessionID, strings.ToLower(contract.HeaderSessionID)} {
+	for _, c := range []Call{
+		{SessionHeader: contract.HeaderSessionID, SessionID: w.SessionID},
+		{SessionHeader: strings.ToLower(contract.HeaderSessionID), SessionID: w.SecondID},
+	} {
 		pause(ctx, atRest*w.Period)
 		if ctx.Err() != nil {
 			return calls
 		}
-		c := w.call(ctx, header)
+		w.call(ctx, &c)
 		if ctx.Err() != nil {
 			return calls // which it was cut by
 		}
@@ -40,17 +43,16 @@ func (w *watcher) callTwice(ctx context.Context) (calls []Call) {
 	return calls
 }
 
-func (w *watcher) call(ctx context.Context, header string) Call {
+func (w *watcher) call(ctx context.Context, c *Call) {
 	ctx, cancel := context.WithTimeout(ctx, w.For)
 	defer cancel()
-	c := Call{SessionHeader: header, SessionID: w.SessionID, Asked: time.Now()}
-	if err := w.exchange(ctx, &c); err != nil {
+	c.Asked = time.Now()
+	if err := w.exchange(ctx, c); err != nil {
 		if c.Cut = errors.Is(ctx.Err(), context.DeadlineExceeded); !c.Cut {
 			c.Err = lifecycle.Printable(inner(err))
 		}
 	}
 	c.Took = time.Since(c.Asked)
-	return c
 }
 
 func (w *watcher) exchange(ctx context.Context, c *Call) error {

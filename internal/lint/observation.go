@@ -19,6 +19,10 @@ type Observation struct {
 	Pings []Ping
 	// Calls in theirs; none if it was not to be called.
 	Calls []Call
+	// Starts of an agent that was started for this; two if their answers are to be compared.
+	Starts []Start
+	// NotAgain is why it could not be started for a second time; empty if it was, or was not to be.
+	NotAgain string
 	// OwnPayload tells that the user said what the calls carry.
 	OwnPayload bool
 	// Listens is where, as far as is known.

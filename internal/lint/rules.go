@@ -12,10 +12,10 @@ const (
 )
 
 // Rules are all rules: those of the ping's answer, of its status, of its stamp, of work, of
-// calls, and of where the agent listens.
+// calls, of where the agent listens, and of what it makes when it starts.
 func Rules() []Rule {
 	var all []Rule
-	for _, part := range [][]Rule{answerRules, statusRules, stampRules, workRules, callRules, addressRules} {
+	for _, part := range [][]Rule{answerRules, statusRules, stampRules, workRules, callRules, addressRules, startRules} {
 		all = append(all, part...)
 	}
 	return all
@@ -319,6 +319,18 @@ var addressRules = []Rule{
 			Python:     "app.run() listens on 0.0.0.0 in Docker, and elsewhere where DOCKER_CONTAINER is set; or app.run(host=\"0.0.0.0\"), uvicorn --host 0.0.0.0.",
 			TypeScript: "BedrockAgentCoreApp listens on 0.0.0.0. In Express: app.listen(8080, \"0.0.0.0\").",
 			Go:         "agentruntime.Options{} listens on 0.0.0.0:8080. By hand: \":8080\", not \"localhost:8080\".",
+		},
+	},
+}
+
+var startRules = []Rule{
+	{
+		ID: "made-at-start", Severity: Warning, look: lookMadeAtStart,
+		Breach: "a value that sessions should not share is made, or seeded, when the agent starts", Costs: "AgentCore restores sessions from one snapshot of an agent that has started: all of them have the same ids, credentials and times, and the next random numbers of a generator that was seeded before. One session's token is valid for another, and what is stored under such an id is overwritten.",
+		Mend: Mend{
+			Python:     "Make ids, and clients that hold credentials, in the entrypoint and not where the module is loaded. Take random numbers from secrets or uuid.uuid4(), which ask the kernel, and not from random.",
+			TypeScript: "Make ids, and clients that hold credentials, in invocationHandler and not at the top of the module. crypto.randomUUID() keeps random bytes in store: pass {disableEntropyCache: true}.",
+			Go:         "Make ids, and clients that hold credentials, in the handler and not in a package's variable, init or main. Use crypto/rand, not math/rand with a seed.",
 		},
 	},
 }

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"net/url"
 	"strings"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -92,5 +93,5 @@ func (r Report) uri() string {
 	if strings.Contains(r.Target, "://") {
 		return r.Target + contract.PingPath
 	}
-	return "agentsession:" + r.Target
+	return "agentsession:" + (&url.URL{Path: r.Target}).EscapedPath()
 }

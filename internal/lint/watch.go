@@ -56,8 +56,10 @@ type Options struct {
 	Invoke bool
 	// Payload of the calls; {} by default.
 	Payload []byte
-	// SessionID that the calls name.
-	SessionID string
+	// SessionID that the calls name, and SecondID that the second one does; the same by default.
+	SessionID, SecondID string
+	// Started is when the agent was started for this; zero if it runs anyway.
+	Started time.Time
 	// Forwarded tells that Base is forwarded to the agent by what takes connections also where
 	// no agent listens.
 	Forwarded bool
@@ -71,6 +73,7 @@ func (o Options) withDefaults() Options {
 	o.Period = cmp.Or(o.Period, contract.PingPeriod)
 	o.Slow = cmp.Or(o.Slow, contract.PingPeriod*3/4)
 	o.Wait = cmp.Or(o.Wait, waiting)
+	o.SecondID = cmp.Or(o.SecondID, o.SessionID)
 	o.Protocol = cmp.Or(o.Protocol, v1alpha1.ProtocolHTTP)
 	o.Path = cmp.Or(o.Path, lifecycle.ProtocolOf(v1alpha1.ProtocolConfiguration{ServerProtocol: o.Protocol}).Path)
 	if o.Protocol == v1alpha1.ProtocolMCP {
@@ -87,15 +90,18 @@ type watcher struct {
 	pings       []Ping
 }
 
+func newWatcher(o Options) *watcher {
+	if o.Payload == nil {
+		o.Payload = []byte("{}")
+	}
+	return &watcher{Options: o.withDefaults(), asks: newClient(maxPingHeader), calls: newClient(maxHeader)}
+}
+
 // Watch asks an agent for a while, and calls it if it may. That no agent is there is an
 // error; whatever else one does is an observation, also where ctx ends before its time.
 func Watch(ctx context.Context, o Options) (Observation, error) {
-	given := o.Payload != nil
-	w := &watcher{Options: o.withDefaults(), asks: newClient(maxPingHeader), calls: newClient(maxHeader)}
-	if !given {
-		w.Payload = []byte("{}")
-	}
-	seen := Observation{Protocol: w.Protocol, Question: w.Question, Period: w.Period, Slow: w.Slow, OwnPayload: given}
+	w := newWatcher(o)
+	seen := Observation{Protocol: w.Protocol, Question: w.Question, Period: w.Period, Slow: w.Slow, OwnPayload: o.Payload != nil}
 	first := w.ping(ctx)
 	w.pings = []Ping{first}
 	if seen.TLS = w.speaksTLS(ctx, first); !seen.TLS { // else there is no more to see
@@ -103,6 +109,9 @@ func Watch(ctx context.Context, o Options) (Observation, error) {
 			return seen, err
 		}
 		w.look(ctx, &seen)
+	}
+	if !w.Started.IsZero() {
+		seen.Starts = []Start{{Began: w.Started, Ready: first.Asked.Add(first.Took), Calls: seen.Calls}}
 	}
 	seen.Pings, seen.Incomplete = w.pings, ctx.Err() != nil
 	return seen, nil

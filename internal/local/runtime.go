@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -84,6 +85,22 @@ func hasImage(ctx context.Context, agent Runtime) error {
 		return fmt.Errorf("the runtime %s: %w", agent.Name, err)
 	}
 	return nil
+}
+
+// agentGrace is how long an agent that runs without a session may take to end.
+const agentGrace = 5 * time.Second
+
+// StartAgent starts the agent of a runtime without a session, for who examines it, and returns
+// when it listens. say gets what it writes.
+func StartAgent(ctx context.Context, r Runtime, env []corev1.EnvVar, say func(node.Line)) (*node.Agent, error) {
+	if err := hasImage(ctx, r); err != nil {
+		return nil, err
+	}
+	own := r.DeepCopy()
+	adapt(own, env)
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: RuntimeName}, Spec: own.Spec.Template.Spec}
+	pod.Spec.TerminationGracePeriodSeconds = new(int64(agentGrace.Seconds()))
+	return node.StartAgent(ctx, pod, say)
 }
 
 // withEnv is an environment with others in the place of those that have the same name.

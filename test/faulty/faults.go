@@ -28,6 +28,8 @@ type fault struct {
 	breaks string
 	// called tells that it shows only if the agent is called.
 	called bool
+	// twice tells that it shows only if the agent is called, and then started again.
+	twice bool
 	// mcp tells that it is asked as an MCP server.
 	mcp bool
 
@@ -96,6 +98,10 @@ var faults = map[string]fault{
 	"mcp-elsewhere": {breaks: "mcp-ping-refused", mcp: true},
 
 	"loopback": {breaks: "loopback-only"},
+
+	"id-of-the-start":   {breaks: "made-at-start", twice: true, invoke: tells(func(a *agent) string { return a.id })},
+	"seeded-alike":      {breaks: "made-at-start", twice: true, invoke: tells(func(a *agent) string { return fmt.Sprintf("%016x", a.random.Uint64()) })},
+	"time-of-the-start": {breaks: "made-at-start", twice: true, invoke: tells(func(a *agent) string { return a.changed.Format(time.RFC3339Nano) })},
 }
 
 func stampOf(value any) string { return fmt.Sprintf(`,"time_of_last_update":%v`, value) }
@@ -163,6 +169,16 @@ func onceChanged(_ *agent, changed time.Time, ever bool) string {
 		return ""
 	}
 	return stampOf(changed.Unix())
+}
+
+// tells answers with something of the agent's.
+func tells(what func(a *agent) string) handler {
+	return func(a *agent, w http.ResponseWriter, r *http.Request) {
+		a.mu.Lock()
+		told := what(a)
+		a.mu.Unlock()
+		reply(w, http.StatusOK, fmt.Sprintf(`{"sessionId":%q,"told":%q}`, r.Header.Get(sessionHeader), told))
+	}
 }
 
 // byCase looks the session's header up as one does in a map.

@@ -12,11 +12,13 @@ package main
 
 import (
 	"context"
+	cryptorand "crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -69,10 +71,12 @@ type agent struct {
 	tasks   int
 	changed time.Time // the status
 	ever    bool      // it did
+	id      string    // of this start
+	random  *rand.Rand
 }
 
 func newAgent(f fault) *agent {
-	return &agent{fault: f, changed: time.Now().Add(-time.Hour)}
+	return &agent{fault: f, changed: time.Now().Add(-time.Hour), id: cryptorand.Text(), random: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // one of the faults
 }
 
 func (a *agent) serve(ctx context.Context, listener net.Listener) error {

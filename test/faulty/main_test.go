@@ -44,7 +44,10 @@ func start(t *testing.T, args ...string) string {
 func quick(base string, f fault) lint.Options {
 	o := lint.Options{
 		Base: base, Period: 250 * time.Millisecond, For: 2500 * time.Millisecond, Slow: time.Minute, Wait: time.Minute,
-		Invoke: f.called, SessionID: "lint-" + strings.Repeat("0", 40), Elsewhere: []netip.Addr{},
+		Invoke: f.called || f.twice, SessionID: "lint-" + strings.Repeat("0", 40), Elsewhere: []netip.Addr{},
+	}
+	if f.twice {
+		o.SecondID, o.Started = "lint-"+strings.Repeat("1", 40), time.Now()
 	}
 	if f.mcp {
 		o.Protocol = v1alpha1.ProtocolMCP
@@ -62,6 +65,15 @@ func quick(base string, f fault) lint.Options {
 	return o
 }
 
+// startAgain starts an agent as it was started before, to be called for other sessions.
+func startAgain(t *testing.T, f fault, args ...string) lint.Options {
+	t.Helper()
+	o := quick("", f)
+	o.SessionID, o.SecondID = "lint-"+strings.Repeat("2", 40), "lint-"+strings.Repeat("3", 40)
+	o.Base = start(t, args...)
+	return o
+}
+
 // found are the rules of findings.
 func found(r lint.Report) (ids []string) {
 	for _, f := range r.Findings {
@@ -76,16 +88,24 @@ func TestFaults(t *testing.T) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	for name, f := range faults {
-		base := start(t, "-fault", name)
+		o := quick("", f)
+		o.Base = start(t, "-fault", name)
+		var again lint.Options
+		if f.twice {
+			again = startAgain(t, f, "-fault", name)
+		}
 		all.Go(func() {
 			places <- struct{}{}
 			defer func() { <-places }()
-			seen, err := lint.Watch(t.Context(), quick(base, f))
+			seen, err := lint.Watch(t.Context(), o)
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				return
 			}
-			report := lint.Judge(base, &seen)
+			if f.twice {
+				lint.Again(t.Context(), &seen, again)
+			}
+			report := lint.Judge(o.Base, &seen)
 			want := []string{f.breaks}
 			if name == "no-status" { // it has nothing at all
 				want = append(want, "stamp-missing")
@@ -100,17 +120,18 @@ func TestFaults(t *testing.T) {
 // TestNoFault: an agent without one has nothing to mend, called or not.
 func TestNoFault(t *testing.T) {
 	g := NewWithT(t)
-	o := quick(start(t), fault{called: true})
+	o := quick(start(t), fault{called: true, twice: true})
 	o.For = 5 * time.Second
 	seen, err := lint.Watch(t.Context(), o)
 	g.Expect(err).NotTo(HaveOccurred())
+	lint.Again(t.Context(), &seen, startAgain(t, fault{twice: true}))
 	report := lint.Judge(o.Base, &seen)
 	g.Expect(report.Findings).To(BeEmpty(), report.Text())
 	var open []string
 	for _, u := range report.Unchecked {
 		open = append(open, u.Rule)
 	}
-	g.Expect(open).To(ConsistOf("stream-buffered", "loopback-only"), "all others were looked at")
+	g.Expect(open).To(ConsistOf("stream-buffered", "loopback-only", "made-at-start"), "all others were looked at")
 }
 
 // TestOnAllAddresses: what is reached at another address than that of loopback is looked at,

@@ -52,21 +52,28 @@ func pathsOf(ctx context.Context, pod netip.Addr, reserved *reservation, port, f
 }
 
 // forward waits until an agent with a group of processes listens, and then has it be
-// reached at the pod's address, until ctx ends. An agent that listens at the contract's port,
-// on all addresses or on loopback, is found there. It is an error if somebody else listens
-// where the agent was told to.
+// reached at the pod's address, until ctx ends.
 func (p paths) forward(ctx context.Context, among *addresses, agents group) error {
+	at, err := p.await(ctx, among, agents)
+	if err != nil || at == nil {
+		return err
+	}
+	return p.serve(ctx, at, agents)
+}
+
+// await waits until an agent with a group of processes listens; nil if ctx ends before. An agent
+// that listens at the contract's port, on all addresses or on loopback, is found there. It is an
+// error if somebody else listens where the agent was told to.
+func (p paths) await(ctx context.Context, among *addresses, agents group) (*place, error) {
 	ticker := time.NewTicker(connectPeriod)
 	defer ticker.Stop()
 	for {
-		if at, err := p.find(ctx, among, agents); err != nil {
-			return err
-		} else if at != nil {
-			return p.serve(ctx, at, agents)
+		if at, err := p.find(ctx, among, agents); err != nil || at != nil {
+			return at, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return nil, nil
 		case <-ticker.C:
 		}
 	}
