@@ -26,7 +26,7 @@ var laws = map[v1alpha1.StopReason]law{
 	},
 	v1alpha1.StopMaxLifetime: {
 		rule: "A compute is stopped when it has lived for maxLifetime. Nothing extends that: neither a call in flight nor HealthyBusy.",
-		mend: "Work that takes longer must be continued in the next activation: keep its state outside of the compute.",
+		mend: "Continue work that takes longer in the next activation, and keep its state outside of the compute.",
 	},
 	v1alpha1.StopRequested: {
 		rule: "A session is stopped when somebody asks for it: by spec.desiredState, by a higher spec.activation, by its deletion, or by StopRuntimeSession through the gateway.",
@@ -34,18 +34,18 @@ var laws = map[v1alpha1.StopReason]law{
 	v1alpha1.StopUnhealthy: {
 		fault: true,
 		rule:  "A compute is stopped when ping.failureThreshold pings in a row have failed.",
-		mend:  "Look at what the agent wrote before. An agent that blocks while it works must say HealthyBusy first, or be called through the gateway.",
+		mend:  "Look at what the agent wrote before. Have an agent that blocks while it works say HealthyBusy first, or call it through the gateway.",
 		there: "AgentCore stops an unhealthy compute too, but does not say after how many failed pings.",
 	},
 	v1alpha1.StopStartTimeout: {
 		fault: true,
 		rule:  startRule(lifecycle.StartTimeout),
-		mend:  "The agent must listen on the port that is asked, on all addresses, and answer before it loads what takes long.",
+		mend:  "Have the agent listen on the port that is asked, on all addresses, and answer before it loads what takes long.",
 	},
 	v1alpha1.StopStartFailed: {
 		fault: true,
 		rule:  "The agent's container must start within provisioningTimeoutSeconds of the creation of its pod, and must be able to run.",
-		mend:  "Mend what was missing, which is named above, and wake the session.",
+		mend:  "Fix what was missing, which is named above, and wake the session.",
 		there: "AgentCore has no limit for a pod and its image: it has pulled the image before any session starts.",
 	},
 	v1alpha1.StopStuckBusy: {
@@ -57,7 +57,7 @@ var laws = map[v1alpha1.StopReason]law{
 	v1alpha1.StopAgentExited: {
 		fault: true,
 		rule:  "A compute ends with its agent's process. It is not started again by itself, since the agent's memory is lost.",
-		mend:  "Mend what made the agent exit: its code and its last words are above.",
+		mend:  "Fix what made the agent exit: its code and its last words are above.",
 		there: "AgentCore deems such a compute unhealthy and stops it, and tells neither exit code nor last words.",
 	},
 	v1alpha1.StopComputeLost: {
@@ -85,10 +85,10 @@ var cures = map[string]string{
 	v1alpha1.ReasonImagePullFailed:      "Push the image, or make the pull secret: the node tries again by itself. Another name in the template counts from the next activation on.",
 	v1alpha1.ReasonContainerConfigError: "Make the Secret or ConfigMap that is missing: the node tries again by itself.",
 	v1alpha1.ReasonContainerCreateError: "The message has the words of the node's container runtime. It tries again by itself.",
-	v1alpha1.ReasonContainerCrashing:    "Mend the container that crashes: the agent waits for it. A change of the template counts from the next activation on.",
+	v1alpha1.ReasonContainerCrashing:    "Fix the container that crashes: the agent waits for it. A change of the template counts from the next activation on.",
 	v1alpha1.ReasonMassFailure:          "It is not this session's fault alone: look at the network between the operator and the nodes. It ends when most agents answer again.",
-	v1alpha1.ReasonFlapping:             "An agent that changes its status less often. Stops do not wait for reports.",
-	v1alpha1.ReasonNoGoodAnswer:         "An agent that answers 200 on the port that is asked, on all addresses and not on 127.0.0.1 only; with agentsession local, at $PORT.",
+	v1alpha1.ReasonFlapping:             "Have the agent change its status less often. Stops do not wait for reports.",
+	v1alpha1.ReasonNoGoodAnswer:         "Have the agent answer 200 on the port that is asked, on all addresses and not on 127.0.0.1 only; with agentsession local, at $PORT.",
 	v1alpha1.ReasonVersionNotFound:      "Pin a version that is there, as the message says.",
 	v1alpha1.ReasonVersionNameTaken:     "Delete the ControllerRevision by that name if nobody needs it. Sessions start meanwhile; endpoints cannot pin this version.",
 }

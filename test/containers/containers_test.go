@@ -1,4 +1,4 @@
-// Package containers plays `agentsession local --image` with a real engine of containers.
+// Package containers plays `agentsession local --image` and `lint --image` with a real engine of containers.
 // `make containers` runs it; it needs Docker or Podman.
 package containers_test
 
@@ -221,4 +221,55 @@ func TestWhatAContainerGets(t *testing.T) {
 	l.Expect(string(out)).To(And(
 		ContainSubstring(`"LINES=one\ntwo"`), ContainSubstring(`"QUOTED='a' \"b\""`),
 		ContainSubstring(dir), ContainSubstring(`"Destination":"/data"`), ContainSubstring(`"RW":false`)))
+}
+
+// lint runs `agentsession lint --image`.
+func lint(t *testing.T, args ...string) (report string, said string, status int) {
+	t.Helper()
+	command := exec.Command(tool, append([]string{"lint", "--for", "10s", "--image", image}, args...)...)
+	var out, errs bytes.Buffer
+	command.Stdout, command.Stderr = &out, &errs
+	_ = command.Run() // its status is looked at
+	return out.String(), errs.String(), command.ProcessState.ExitCode()
+}
+
+// TestLintOfAnImage starts it twice, and leaves nothing.
+func TestLintOfAnImage(t *testing.T) {
+	out, said, status := lint(t, "--invoke", "--snapshot", "-o", "json")
+	g := NewWithT(t)
+	g.Expect(status).To(BeZero(), said+out)
+	var report struct {
+		Target     string
+		Calls      int
+		Findings   []struct{ Rule string }
+		NotChecked []struct{ Rule, Why string }
+	}
+	g.Expect(json.Unmarshal([]byte(out), &report)).To(Succeed())
+	g.Expect(report.Target).To(Equal(image))
+	g.Expect(report.Calls).To(Equal(2))
+	g.Expect(report.Findings).To(HaveExactElements(HaveField("Rule", "ping-content-type")), "all that is wrong with it")
+	g.Expect(report.NotChecked).To(ContainElement(HaveField("Rule", "loopback-only")), "its port is published on loopback")
+	g.Expect(report.NotChecked).NotTo(ContainElement(HaveField("Why", ContainSubstring("not started"))))
+	g.Expect(containers(t)).To(BeEmpty())
+}
+
+// TestLintOfAnImageThatDoesNotStart shows what it wrote.
+func TestLintOfAnImageThatDoesNotStart(t *testing.T) {
+	out, said, status := lint(t, "--", "--nope")
+	g := NewWithT(t)
+	g.Expect(status).To(Equal(2))
+	g.Expect(out).To(BeEmpty())
+	g.Expect(said).To(And(ContainSubstring("The agent wrote:\n  flag provided but not defined: -nope"), ContainSubstring("the agent has ended, with exit code 2")))
+	g.Expect(containers(t)).To(BeEmpty())
+}
+
+// TestLintOfAnImageIsKilled: its container goes all the same.
+func TestLintOfAnImageIsKilled(t *testing.T) {
+	g := NewWithT(t)
+	command := exec.Command(tool, "lint", "--for", "1h", "--image", image)
+	g.Expect(command.Start()).To(Succeed())
+	g.Eventually(func() []string { return containers(t) }, patience).Should(HaveLen(1))
+	g.Expect(command.Process.Kill()).To(Succeed())
+	_ = command.Wait() // it was killed
+	g.Eventually(func() []string { return containers(t) }, patience).Should(BeEmpty())
 }
