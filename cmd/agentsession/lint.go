@@ -49,7 +49,7 @@ func (t *connection) newLint() *cobra.Command {
 			"The agent is at a URL, or is that of a session, which is reached through the API server; or it is started here, from an image or by a command, as by local, and ended at the end. " +
 			"It is called with --invoke only: twice, with the two spellings of the session's header that AWS's clients send.\n\n" +
 			"Exit status: 0, 1 if an error was found (warnings and notes are none), 2 if nothing could be looked at, or if it was interrupted: what was seen until then is told.",
-		Example:           examples(t, "lint http://127.0.0.1:8080", "lint 127.0.0.1:8080 --invoke --payload '{\"prompt\":\"hello\"}' -o junit", "lint research -n team-a --for 1m",
+		Example: examples(t, "lint http://127.0.0.1:8080", "lint 127.0.0.1:8080 --invoke --payload '{\"prompt\":\"hello\"}' -o junit", "lint research -n team-a --for 1m",
 			"lint --image my-agent:1 --env AWS_REGION=us-east-1", "lint --invoke --snapshot -- python my_agent.py"),
 		ValidArgsFunction: t.complete,
 		RunE: func(command *cobra.Command, targets []string) error {
