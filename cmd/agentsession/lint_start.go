@@ -135,10 +135,16 @@ func (l *linter) launch(ctx context.Context, o *lint.Options, say func(node.Line
 		case <-waiting.Done():
 		}
 	}()
-	if err := lint.Await(waiting, *o); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the agent: %w. In a container it must listen on all addresses, and not on loopback", err), agent.Stop())
+	err = lint.Await(waiting, *o)
+	switch ended := agent.Err(); {
+	case err == nil:
+		return agent, nil
+	case ended != nil:
+		err = fmt.Errorf("start the agent: %w", ended)
+	default:
+		err = fmt.Errorf("start the agent: %w. In a container it must listen on all addresses, and not on loopback", err)
 	}
-	return agent, nil
+	return nil, errors.Join(err, agent.Stop())
 }
 
 func newSessionID() string { return program + "-lint-" + string(uuid.NewUUID()) }

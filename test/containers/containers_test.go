@@ -259,7 +259,7 @@ func TestLintOfAnImageThatDoesNotStart(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(status).To(Equal(2))
 	g.Expect(out).To(BeEmpty())
-	g.Expect(said).To(And(ContainSubstring("The agent wrote:\n  flag provided but not defined: -nope"), ContainSubstring("the agent has ended, with exit code 2")))
+	g.Expect(said).To(And(ContainSubstring("The agent wrote:\n"), ContainSubstring("\n  flag provided but not defined: -nope"), HaveSuffix("error: start the agent: the agent has ended, with exit code 2\n")))
 	g.Expect(containers(t)).To(BeEmpty())
 }
 
