@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -90,7 +91,7 @@ func route(r *http.Request) (op operation, runtime string, err error) {
 	known, ok := operations["/"+rest]
 	switch {
 	case !is:
-		return "", "", noOperation("")
+		return "", "", noOperation(mistakeAt(path))
 	case !ok:
 		return "", "", noOperation(mistakeIn(rest))
 	case known.method != r.Method:
@@ -118,6 +119,20 @@ func allowsOnly(method string, r *http.Request) error {
 
 func noOperation(mistake string) error {
 	return &failure{Code: http.StatusNotFound, Type: unknownOperation, Message: "There is no such operation" + mistake}
+}
+
+// mistakeAt tells what is wrong with a path that does not name a runtime, if it is one of the
+// container contract, by which callers would reach the agent itself.
+func mistakeAt(path string) string {
+	switch path {
+	case "/", "/invocations", "/mcp":
+		return fmt.Sprintf(": %s is a path of the container contract, which agents serve. Here an agent is called with POST /runtimes/{agentRuntimeArn}/invocations, the ARN escaped, as AWS's clients do", path)
+	case "/ws":
+		return ": /ws is a path of the container contract, which agents serve. Here it is /runtimes/{agentRuntimeArn}/ws, the ARN escaped, as with AWS's clients"
+	case "/ping":
+		return ": /ping is a path of the container contract, which agents serve and the operator asks. What it was told is in GET /sessions/{namespace}/{name}"
+	}
+	return ""
 }
 
 // mistakeIn tells what is wrong with a path of which this stands behind the label of
