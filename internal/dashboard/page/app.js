@@ -1,6 +1,6 @@
 // The page: what is above the list, and how everything is put together.
 import { html, render } from "./htm-preact.js";
-import { forget, needsLook, now, readView, receive, select, sorts, spans, states, store, view, writeView } from "./store.js";
+import { forget, minutes, needsLook, now, readView, receive, select, sorts, spans, states, store, view, writeView } from "./store.js";
 import { count, given, needWords, span } from "./format.js";
 import { follow } from "./stream.js";
 import { isSignedIn, signOut, takeToken } from "./token.js";
@@ -89,7 +89,7 @@ function Tools() {
       ${choice("", "All", counts[""])}${states.map((s) => choice(s, s, counts[s]))}${choice("needs", "Needs a look", counts.needs)}</fieldset>
     <label class="check"><input type="checkbox" checked=${view.group} onChange=${(e) => change({ group: e.target.checked })} /><span><span class="word">Group by</span> runtime</span></label>
     <label class="sort"><span class="word">Sort</span> <select value=${view.sort} onChange=${(e) => change({ sort: e.target.value })}>${Object.entries(sorts).map(([name, s]) => html`<option value=${name}>${s.word}</option>`)}</select></label>
-    <label class="sort"><span class="word">Last</span> <select value=${view.span} onChange=${(e) => change({ span: +e.target.value })}>${spans.map((n) => html`<option value=${n}>${n} min</option>`)}</select></label>
+    <label class="sort"><span class="word">Last</span> <select value=${view.span} onChange=${(e) => change({ span: +e.target.value })}>${spans.map((n) => html`<option value=${n}>${n ? `${n} min` : `${minutes()} min (fits)`}</option>`)}</select></label>
   </div>`;
 }
 

@@ -1,7 +1,7 @@
 // The time line of a session: a canvas, since each state has its height as well as its
 // colour, and since what lasts for a second must still be seen in an hour.
 import { html, useLayoutEffect, useRef, useState } from "./htm-preact.js";
-import { now, states, store, view } from "./store.js";
+import { minutes, now, states, store } from "./store.js";
 import { clock, span } from "./format.js";
 
 let colours;
@@ -18,7 +18,7 @@ function palette() {
 }
 
 // windowMs is how much of the past is shown: what the server knows, or less.
-export const windowMs = () => Math.min(store.hello?.windowMs || 3600e3, view.span * 60e3 || Infinity);
+export const windowMs = () => Math.min(store.hello?.windowMs || 3600e3, minutes() * 60e3);
 
 // segments are the spans of a line within the window: [from, until, state].
 export function segments(line, at) {
@@ -120,6 +120,6 @@ export function Line({ line, tall }) {
 
 // Axis has the words of a time line.
 export const Axis = () => {
-  const minutes = Math.round(windowMs() / 60e3);
-  return html`<span class="axis" aria-hidden="true">${[3, 2, 1].map((third) => html`<span>−${Math.round((minutes * third) / 3)}m</span>`)}<span>now</span></span>`;
+  const all = Math.round(windowMs() / 60e3);
+  return html`<span class="axis" aria-hidden="true">${[3, 2, 1].map((third) => html`<span>−${Math.round((all * third) / 3)}m</span>`)}<span>now</span></span>`;
 };

@@ -60,9 +60,22 @@ function prepared(row) {
 }
 
 // The view is kept in the address: it may be reloaded, kept as a bookmark, and gone back from.
-export const view = { q: "", state: "", group: false, sort: "name", span: 60, open: "", closed: new Set(), active: "" };
+export const view = { q: "", state: "", group: false, sort: "name", span: 0, open: "", closed: new Set(), active: "" };
 
-export const spans = [60, 15, 3]; // minutes of a time line, of which each has thirds
+export const spans = [0, 60, 15, 3]; // minutes of a time line; 0: as many as the oldest session needs
+
+const fitting = [5, 15, 60];
+let oldest = { of: -1, at: 0 };
+
+// minutes are how many a time line has.
+export function minutes() {
+  if (view.span) return view.span;
+  if (oldest.of !== store.version) {
+    oldest = { of: store.version, at: Infinity };
+    for (const row of store.rows.values()) oldest.at = Math.min(oldest.at, row.line?.[0]?.[0] ?? Infinity);
+  }
+  return fitting.find((n) => now() - oldest.at <= n * 60e3) || 60;
+}
 
 export function readView() {
   const p = new URLSearchParams(location.hash.slice(1));
