@@ -162,6 +162,10 @@ bench-operator: ## Measure the whole operator with N sessions (on NODES nodes, i
 bench-gateway: ## Measure the gateway beside a bare reverse proxy and the agents alone. One JSON line last.
 	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets go run ./hack/bench/gateway
 
+.PHONY: bench-local
+bench-local: ## Measure agentsession local: binary, time until it is ready, memory and who holds it. One JSON line last.
+	@go run ./hack/bench/local
+
 ##@ Release
 .PHONY: docs
 docs: ## Make the documentation as a site, in bin/docs.
