@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/uuid"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
+	"github.com/agentsession/agentsession/internal/explain"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
@@ -215,7 +216,7 @@ func (v *invocation) more(d *door, runtime, sessionID string, status int) string
 	case status == http.StatusNotFound:
 		return fmt.Sprintf("It was asked for the runtime %q of namespace %s", runtime, v.namespace)
 	case status == http.StatusFailedDependency && sessionID != "":
-		return fmt.Sprintf("`%s explain %s -n %s` says why", v.tools.Self, quoted(printable(sessionID)), v.namespace)
+		return fmt.Sprintf("`%s explain %s -n %s` says why", v.tools.Self, explain.Quoted(printable(sessionID)), v.namespace)
 	}
 	return ""
 }

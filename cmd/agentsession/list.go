@@ -93,6 +93,11 @@ func raw(out io.Writer, output string, one bool, all []found) error {
 	if one && len(items) == 1 {
 		what = items[0]
 	}
+	return encode(out, output, what)
+}
+
+// encode writes what programs read.
+func encode(out io.Writer, output string, what any) error {
 	text, err := json.MarshalIndent(what, "", "    ")
 	if err == nil && output == "yaml" {
 		text, err = yaml.JSONToYAML(text)

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -233,12 +234,18 @@ func id(session string) string { return session + "-" + strings.Repeat("0", 40) 
 
 // status is that of a session, by the API that kubectl sees.
 func (l *tool) status(session string) v1alpha1.AgentSessionStatus {
+	return l.session(session).Status
+}
+
+func (l *tool) name(session string) string { return l.session(session).Name }
+
+func (l *tool) session(session string) v1alpha1.AgentSession {
 	var list v1alpha1.AgentSessionList
 	l.Expect(l.sessions.List(context.Background(), &list, client.MatchingFields{"spec.runtimeSessionId": id(session)})).To(Succeed())
 	if len(list.Items) != 1 {
-		return v1alpha1.AgentSessionStatus{}
+		return v1alpha1.AgentSession{}
 	}
-	return list.Items[0].Status
+	return list.Items[0]
 }
 
 func (l *tool) becomes(session string, state v1alpha1.SessionState) {
@@ -275,9 +282,32 @@ func TestALifeOnALaptop(t *testing.T) {
 	l.Expect(woken.PID).NotTo(Equal(first.PID))
 	l.Expect(woken.Calls).To(Equal(1), "its memory is new")
 	l.Expect(l.status("life").Activation).To(BeEquivalentTo(2))
+	name := l.name("life")
 	l.Eventually(l.said, patience).Should(MatchRegexp(
-		`(?s)` + id("life") + `  Starting\n.*` + id("life") + `  Active: its agent says HealthyBusy\n.*` +
-			id("life") + `  Idle: IdleTimeout at .*` + id("life") + `  Stopped: IdleTimeout.*` + id("life") + `  Starting again \(activation 2\)`))
+		`(?s)` + name + ` \(` + id("life") + `\)  Starting\n.*` + name + `  Active: its agent says HealthyBusy\n.*` +
+			name + `  Idle: IdleTimeout at .*` + name + `  Stopped: IdleTimeout.*` + name + `  Starting again \(activation 2\)`))
+}
+
+// TestTopOnALaptop shows what the processes of a session consume.
+func TestTopOnALaptop(t *testing.T) {
+	l := start(t)
+	l.call("one", "")
+	var out, said bytes.Buffer
+	c := newConnection("agentsession").command()
+	c.SetArgs([]string{"--kubeconfig", l.kubeconfig, "top", "-o", "json"})
+	c.SetOut(&out)
+	c.SetErr(&said)
+	l.Expect(c.Execute()).To(Succeed())
+	var b bill
+	l.Expect(json.Unmarshal(out.Bytes(), &b)).To(Succeed())
+	l.Expect(b.Items).To(HaveLen(1))
+	l.Expect(b.Items[0].Name).To(Equal(l.name("one")))
+	if runtime.GOOS != "linux" {
+		l.Expect(b.UsageUnknown).To(ContainSubstring("no /proc"))
+		return
+	}
+	l.Expect(b.UsageUnknown).To(BeEmpty())
+	l.Expect(b.Items[0].Usage.MemoryMiB).To(BeNumerically(">", 5), "a program of Go")
 }
 
 // TestAnAgentThatExits: its session says how it ended, and its last words.
@@ -290,7 +320,7 @@ func TestAnAgentThatExits(t *testing.T) {
 	l.becomes("exits", v1alpha1.StateStopped)
 	l.Expect(*l.status("exits").LastTermination).To(And(
 		HaveField("Reason", v1alpha1.StopAgentExited), HaveField("Message", And(ContainSubstring("7"), ContainSubstring("these are its last words")))))
-	l.Eventually(l.said, patience).Should(ContainSubstring(id("exits") + " | these are its last words\n"))
+	l.Eventually(l.said, patience).Should(ContainSubstring(l.name("exits") + " | these are its last words\n"))
 }
 
 // TestNothingIsLeft: neither of the tool that is told to end, nor of one that is killed.

@@ -69,7 +69,7 @@ func (t *connection) command() *cobra.Command {
 	}
 	t.bind(root.PersistentFlags())
 	root.Version = buildinfo.Version()
-	root.AddCommand(alone(newVersion()), alone(newLocal()), t.newList(), t.newDescribe(), t.newExplain(), t.newWatch(), t.newLogs(), t.newLint(), t.newInvoke(), t.newTasks(), t.newStop(), t.newWake(), t.newCheck(), t.newReport(), t.newDashboard())
+	root.AddCommand(alone(newVersion()), alone(newLocal()), t.newList(), t.newDescribe(), t.newExplain(), t.newWatch(), t.newLogs(), t.newLint(), t.newInvoke(), t.newTasks(), t.newTop(), t.newStop(), t.newWake(), t.newCheck(), t.newReport(), t.newDashboard())
 	return root
 }
 

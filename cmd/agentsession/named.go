@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/explain"
 )
 
 // minSessionID is how long a runtimeSessionId is at least.
@@ -59,7 +60,7 @@ func (c *cluster) missing(ctx context.Context, name string, err error) error {
 	if c.isRuntime(ctx, name) {
 		return fmt.Errorf("there is no AgentSession %q in namespace %s; there is a runtime of that name: `%s explain runtime/%s -n %s` tells of it", name, c.namespace, c.tools.Self, name, c.namespace)
 	}
-	return fmt.Errorf("there is no AgentSession %q in namespace %s; `%s explain %s -n %s` tells what its Events say", name, c.namespace, c.tools.Self, quoted(name), c.namespace)
+	return fmt.Errorf("there is no AgentSession %q in namespace %s; `%s explain %s -n %s` tells what its Events say", name, c.namespace, c.tools.Self, explain.Quoted(name), c.namespace)
 }
 
 // isMissing tells whether an object is not there, while its kind is.

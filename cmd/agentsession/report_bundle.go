@@ -14,6 +14,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"github.com/agentsession/agentsession/internal/explain"
 )
 
 // bundle is what a report has: files, and what is not among them.
@@ -96,5 +98,5 @@ func (b *bundle) contents(file string) []string {
 	}
 	return append(lines,
 		fmt.Sprintf("Wrote %s, which only you can read. What looks like a secret is %s in it.", file, redacted),
-		fmt.Sprintf("Read it before you send it to anybody, since names, images, messages and logs are yours: tar -xzOf %s | less", quoted(file)))
+		fmt.Sprintf("Read it before you send it to anybody, since names, images, messages and logs are yours: tar -xzOf %s | less", explain.Quoted(file)))
 }

@@ -29,22 +29,11 @@ func (t *connection) tools() explain.Tools {
 			case hidden != "":
 				to.WriteString(" " + hidden)
 			case flag.NoOptDefVal != "":
-				to.WriteString("=" + quoted(value))
+				to.WriteString("=" + explain.Quoted(value))
 			default:
-				to.WriteString(" " + quoted(value))
+				to.WriteString(" " + explain.Quoted(value))
 			}
 		}
 	})
 	return explain.Tools{Self: t.name + to.String(), Kubectl: "kubectl" + to.String()}
-}
-
-// quoted is a word as a shell takes it.
-func quoted(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@+=,", r)
-	}
-	if word != "" && strings.TrimFunc(word, plain) == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

@@ -91,7 +91,7 @@ type line struct{ endpoint, arn, state string }
 var (
 	endpointLine = regexp.MustCompile(`export AWS_ENDPOINT_URL_BEDROCK_AGENTCORE=(\S+)`)
 	arnLine      = regexp.MustCompile(`^agentRuntimeArn: (\S+)`)
-	stateLine    = regexp.MustCompile(`^\d\d:\d\d:\d\d  ` + session + `  (\w+)`)
+	stateLine    = regexp.MustCompile(`^\d\d:\d\d:\d\d  \S+(?: \(` + session + `\))?  (\w+)`)
 )
 
 // read shows what the platform says, and tells of it.

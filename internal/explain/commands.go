@@ -85,3 +85,14 @@ func (l *life) commands() (list []Command) {
 	add("watch what becomes of it", "%s watch %s", l.Tools.Self, name)
 	return list
 }
+
+// Quoted is a word as a shell takes it.
+func Quoted(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@+=,", r)
+	}
+	if word != "" && strings.TrimFunc(word, plain) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}

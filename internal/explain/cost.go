@@ -15,18 +15,18 @@ func (l *life) cost() []string {
 		return nil
 	}
 	r := lifecycle.ReservedBy(l.now, l.status)
-	cpu, memory := amounts(lifecycle.TotalOf(r))
+	cpu, memory := Amounts(lifecycle.TotalOf(r))
 	return []string{fmt.Sprintf("Its computes have reserved %s CPU-seconds and %s GB-seconds so far: Active %s, Idle %s, starting and stopping %s.",
 		cpu, memory, amount(r.Active), amount(r.Idle), amount(r.Other))}
 }
 
 func amount(t v1alpha1.ResourceTime) string {
-	cpu, memory := amounts(t)
+	cpu, memory := Amounts(t)
 	return cpu + " and " + memory
 }
 
-// amounts are in CPU-seconds and in GB-seconds, of 1,024 MiB.
-func amounts(t v1alpha1.ResourceTime) (cpu, memory string) {
+// Amounts are in CPU-seconds and in GB-seconds, of 1,024 MiB.
+func Amounts(t v1alpha1.ResourceTime) (cpu, memory string) {
 	return tenths(float64(t.MilliCPUSeconds) / 1000), tenths(float64(t.MemoryMiBSeconds) / 1024)
 }
 

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -187,10 +188,8 @@ func (a *Agent) next() []string {
 func (a *Agent) changes() (lines []string) {
 	for i := range a.Runtime.Status.Conditions {
 		c := &a.Runtime.Status.Conditions[i]
-		if cure := cures[c.Reason]; cure != "" {
+		if cure := cmp.Or(a.Tools.cure(c.Reason), a.Tools.mend(v1alpha1.StopReason(c.Reason))); cure != "" {
 			lines = append(lines, "- "+cure)
-		} else if law, known := laws[v1alpha1.StopReason(c.Reason)]; known && law.mend != "" {
-			lines = append(lines, "- "+law.mend)
 		}
 	}
 	if len(lines) > 0 {

@@ -88,7 +88,26 @@ var cures = map[string]string{
 	v1alpha1.ReasonContainerCrashing:    "Fix the container that crashes: the agent waits for it. A change of the template counts from the next activation on.",
 	v1alpha1.ReasonMassFailure:          "It is not this session's fault alone: look at the network between the operator and the nodes. It ends when most agents answer again.",
 	v1alpha1.ReasonFlapping:             "Have the agent change its status less often. Stops do not wait for reports.",
-	v1alpha1.ReasonNoGoodAnswer:         "Have the agent answer 200 on the port that is asked, on all addresses and not on 127.0.0.1 only; with agentsession local, at $PORT.",
+	v1alpha1.ReasonNoGoodAnswer:         "Have the agent answer 200 on the port that is asked, on all addresses and not on 127.0.0.1 only.",
 	v1alpha1.ReasonVersionNotFound:      "Pin a version that is there, as the message says.",
 	v1alpha1.ReasonVersionNameTaken:     "Delete the ControllerRevision by that name if nobody needs it. Sessions start meanwhile; endpoints cannot pin this version.",
+}
+
+// listensHere is where an agent must listen that agentsession local runs.
+const listensHere = "at the port that PORT in its environment names or, in a container, at the contract's port on all addresses of it"
+
+// mend is a law's, as it is true where the session is.
+func (t Tools) mend(reason v1alpha1.StopReason) string {
+	if t.Laptop && reason == v1alpha1.StopStartTimeout {
+		return "The agent must listen " + listensHere + ", and answer before it loads what takes long."
+	}
+	return laws[reason].mend
+}
+
+// cure is what would change what troubles a session, or a runtime; empty if nobody knows.
+func (t Tools) cure(reason string) string {
+	if t.Laptop && reason == v1alpha1.ReasonNoGoodAnswer {
+		return "Have the agent answer 200 " + listensHere + "."
+	}
+	return cures[reason]
 }

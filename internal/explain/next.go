@@ -137,8 +137,10 @@ func (l *life) changes() (lines []string) {
 	case lifecycle.Living(l.status.State) && l.phase == lifecycle.PhaseStopping:
 		return l.changesOfAsked()
 	}
-	if c := troubled(l.status); c != nil && cures[c.Reason] != "" {
-		lines = append(lines, "- "+cures[c.Reason])
+	if c := troubled(l.status); c != nil {
+		if cure := l.Tools.cure(c.Reason); cure != "" {
+			lines = append(lines, "- "+cure)
+		}
 	}
 	switch l.status.State {
 	case v1alpha1.StateStarting:
@@ -193,8 +195,10 @@ func (l *life) changesByHand() []string {
 }
 
 func (l *life) changesOfStopped() (lines []string) {
-	if law := l.lawOfLast(); law.mend != "" {
-		lines = append(lines, "- "+law.mend)
+	if last := l.status.LastTermination; last != nil {
+		if mend := l.Tools.mend(last.Reason); mend != "" {
+			lines = append(lines, "- "+mend)
+		}
 	}
 	hand := lifecycle.WakeByHand(l.Session)
 	switch {

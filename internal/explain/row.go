@@ -43,7 +43,7 @@ func RowOf(now time.Time, session *v1alpha1.AgentSession) Row {
 		row.Runtime = lifecycle.Printable(ref.Name)
 	}
 	if s.Reserved != nil {
-		row.CPUSeconds, row.GBSeconds = amounts(lifecycle.TotalOf(lifecycle.ReservedBy(now, s)))
+		row.CPUSeconds, row.GBSeconds = Amounts(lifecycle.TotalOf(lifecycle.ReservedBy(now, s)))
 	}
 	if s.Pod != nil {
 		row.Pod, row.Node = lifecycle.Printable(s.Pod.Name), cmp.Or(lifecycle.Printable(s.Pod.Node), none)

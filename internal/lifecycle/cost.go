@@ -63,12 +63,23 @@ func ReservedBy(now time.Time, status *v1alpha1.AgentSessionStatus) v1alpha1.Res
 }
 
 // TotalOf is all that a session has reserved, whatever its state was.
-func TotalOf(r v1alpha1.Reserved) (total v1alpha1.ResourceTime) {
-	for _, t := range []v1alpha1.ResourceTime{r.Active, r.Idle, r.Other} {
-		total.MilliCPUSeconds = bounded(total.MilliCPUSeconds + bounded(t.MilliCPUSeconds))
-		total.MemoryMiBSeconds = bounded(total.MemoryMiBSeconds + bounded(t.MemoryMiBSeconds))
+func TotalOf(r v1alpha1.Reserved) v1alpha1.ResourceTime {
+	return sum(sum(r.Active, r.Idle), r.Other)
+}
+
+// SumOf is what two have reserved, and reserve, together.
+func SumOf(a, b v1alpha1.Reserved) v1alpha1.Reserved {
+	return v1alpha1.Reserved{
+		MilliCPU: bounded(bounded(a.MilliCPU) + bounded(b.MilliCPU)), MemoryMiB: bounded(bounded(a.MemoryMiB) + bounded(b.MemoryMiB)),
+		Active: sum(a.Active, b.Active), Idle: sum(a.Idle, b.Idle), Other: sum(a.Other, b.Other),
 	}
-	return total
+}
+
+func sum(a, b v1alpha1.ResourceTime) v1alpha1.ResourceTime {
+	return v1alpha1.ResourceTime{
+		MilliCPUSeconds:  bounded(bounded(a.MilliCPUSeconds) + bounded(b.MilliCPUSeconds)),
+		MemoryMiBSeconds: bounded(bounded(a.MemoryMiBSeconds) + bounded(b.MemoryMiBSeconds)),
+	}
 }
 
 func add(t v1alpha1.ResourceTime, r v1alpha1.Reserved, seconds int64) v1alpha1.ResourceTime {

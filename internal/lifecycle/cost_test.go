@@ -106,3 +106,15 @@ func TestReservedBy(t *testing.T) {
 	g.Expect(lifecycle.TotalOf(got)).To(Equal(v1alpha1.ResourceTime{MilliCPUSeconds: 3000, MemoryMiBSeconds: 6144}))
 	g.Expect(status.Reserved.Idle).To(BeZero(), "what status says is left")
 }
+
+func TestSumOf(t *testing.T) {
+	g := NewWithT(t)
+	one := v1alpha1.Reserved{MilliCPU: 1, MemoryMiB: 2, Active: v1alpha1.ResourceTime{MilliCPUSeconds: 3, MemoryMiBSeconds: 4}, Idle: v1alpha1.ResourceTime{MilliCPUSeconds: 5}, Other: v1alpha1.ResourceTime{MemoryMiBSeconds: 6}}
+	g.Expect(lifecycle.SumOf(one, one)).To(Equal(v1alpha1.Reserved{
+		MilliCPU: 2, MemoryMiB: 4, Active: v1alpha1.ResourceTime{MilliCPUSeconds: 6, MemoryMiBSeconds: 8}, Idle: v1alpha1.ResourceTime{MilliCPUSeconds: 10}, Other: v1alpha1.ResourceTime{MemoryMiBSeconds: 12},
+	}))
+	// Nobody spends that, and somebody may have written it.
+	odd := v1alpha1.Reserved{MilliCPU: math.MaxInt64, MemoryMiB: -1, Active: v1alpha1.ResourceTime{MilliCPUSeconds: math.MaxInt64, MemoryMiBSeconds: math.MinInt64}}
+	g.Expect(lifecycle.SumOf(odd, one)).To(And(
+		HaveField("MilliCPU", BeEquivalentTo(1<<53-1)), HaveField("MemoryMiB", BeEquivalentTo(2)), HaveField("Active.MilliCPUSeconds", BeEquivalentTo(1<<53-1)), HaveField("Active.MemoryMiBSeconds", BeEquivalentTo(4))))
+}

@@ -127,7 +127,7 @@ func (f Facts) unanswered() string {
 	case f.Pulse.Failures == 0:
 		return "it has not been heard of"
 	case last.Failure == FailureConnect && f.Compute.Loopback:
-		return last.Detail + " (it must listen at the port that PORT in its environment names, which is another for each session)"
+		return last.Detail + " (it must listen at the port that PORT in its environment names, which is another for each session; in a container at the contract's port, on all addresses of it)"
 	case last.Failure == FailureConnect:
 		return last.Detail + " (it must listen on the port that is asked, on all addresses and not on 127.0.0.1 only)"
 	}

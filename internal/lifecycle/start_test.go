@@ -35,5 +35,5 @@ func TestWhereAnAgentMustListen(t *testing.T) {
 		})).Wait.Message
 	}
 	g.Expect(message(false)).To(HaveSuffix("connection refused (it must listen on the port that is asked, on all addresses and not on 127.0.0.1 only)"))
-	g.Expect(message(true)).To(HaveSuffix("connection refused (it must listen at the port that PORT in its environment names, which is another for each session)"))
+	g.Expect(message(true)).To(HaveSuffix("connection refused (it must listen at the port that PORT in its environment names, which is another for each session; in a container at the contract's port, on all addresses of it)"))
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -61,7 +62,7 @@ func (p *platform) writeKubeconfig(ctx context.Context) error {
 		return err
 	}
 	file, err := createKubeconfig(p.Kubeconfig)
-	if errors.Is(err, fs.ErrExist) {
+	for errors.Is(err, fs.ErrExist) {
 		if err = removeStale(ctx, p.Kubeconfig); err == nil {
 			file, err = createKubeconfig(p.Kubeconfig)
 		}
@@ -77,27 +78,84 @@ func (p *platform) writeKubeconfig(ctx context.Context) error {
 	return nil
 }
 
+// createKubeconfig makes a file where none is, and holds it until it is closed.
 func createKubeconfig(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the user's own
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the user's own
+	if err != nil {
+		return nil, err
+	}
+	if err := hold(file); err != nil {
+		return nil, errors.Join(err, file.Close(), os.Remove(path))
+	}
+	return file, nil
+}
+
+// hold waits until no other run holds a file.
+func hold(file *os.File) error {
+	for {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX) //nolint:gosec // a file's number
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, unix.EINTR):
+			return fmt.Errorf("lock %s: %w", file.Name(), err)
+		}
+	}
+}
+
+// removeIf removes a file if it is what it must be. It is held meanwhile: of two runs that find
+// the same file, the second sees what the first has put in its place.
+func removeIf(path string, must func(os.FileInfo) error) error {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0) //nolint:gosec // the user's own
+	if err != nil {
+		return err
+	}
+	defer file.Close() //nolint:errcheck // nothing was written
+	held, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if held.Mode().IsRegular() {
+		if err := hold(file); err != nil {
+			return err
+		}
+	}
+	there, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && !os.SameFile(held, there):
+		return nil // another run was faster
+	case err != nil:
+		return err
+	}
+	if err := must(held); err != nil {
+		return err
+	}
+	return os.Remove(path)
 }
 
 // removeStale removes the file of a run that was killed, and no other.
 func removeStale(ctx context.Context, path string) error {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return err
+	anothers := fmt.Errorf("%s is there, and it is not replaced: agentsession local has not written it", path)
+	err := removeIf(path, func(held os.FileInfo) error {
+		if !held.Mode().IsRegular() {
+			return anothers
+		}
+		config, err := clientcmd.LoadFromFile(path)
+		if err != nil || !isOurs(config) {
+			return anothers
+		}
+		if cluster := config.Clusters[kubeapi.ContextName]; mayLive(ctx, cluster) {
+			return fmt.Errorf("%s is there, and it is not replaced: the agentsession local that has written it still runs at %s", path, cluster.Server)
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil // it has gone meanwhile
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO): // a link, a socket
+		return anothers
 	}
-	var config *clientcmdapi.Config
-	if info.Mode().IsRegular() {
-		config, err = clientcmd.LoadFromFile(path)
-	}
-	if err != nil || !isOurs(config) {
-		return fmt.Errorf("%s is there, and it is not replaced: agentsession local has not written it", path)
-	}
-	if cluster := config.Clusters[kubeapi.ContextName]; mayLive(ctx, cluster) {
-		return fmt.Errorf("%s is there, and it is not replaced: the agentsession local that has written it still runs at %s", path, cluster.Server)
-	}
-	return os.Remove(path)
+	return err
 }
 
 // isOurs tells whether a kubeconfig is as a run writes it, and nobody has added to it.
@@ -133,10 +191,14 @@ func (p *platform) removeKubeconfig() error {
 	if p.wrote == nil {
 		return nil
 	}
-	if there, err := os.Stat(p.Kubeconfig); err != nil || !os.SameFile(there, p.wrote) {
-		return nil //nolint:nilerr // it is not ours any more
-	}
-	if err := os.Remove(p.Kubeconfig); err != nil {
+	errAnothers := errors.New("it is not ours any more")
+	err := removeIf(p.Kubeconfig, func(held os.FileInfo) error {
+		if !os.SameFile(held, p.wrote) {
+			return errAnothers
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errAnothers) {
 		return fmt.Errorf("remove --write-kubeconfig: %w", err)
 	}
 	return nil

@@ -4,12 +4,15 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 
 	. "github.com/onsi/gomega"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/agentsession/agentsession/internal/explain"
 	"github.com/agentsession/agentsession/internal/local/kubeapi"
 )
 
@@ -85,4 +88,58 @@ func TestAKubeconfigThatIsLeft(t *testing.T) {
 		g.Expect(fourth.writeKubeconfig(t.Context())).To(MatchError(ContainSubstring("agentsession local has not written it")))
 		g.Expect(os.ReadFile(file)).To(HaveLen(len(other)))
 	}
+}
+
+// TestStartsAtOnce: of starts that find the same file of a run that was killed, one replaces it,
+// and none removes what another has written.
+func TestStartsAtOnce(t *testing.T) {
+	g := NewWithT(t)
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	start := func() *platform {
+		api, err := kubeapi.Start(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+		at, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		g.Expect(err).NotTo(HaveOccurred())
+		t.Cleanup(func() { _ = at.Close() })
+		return &platform{Options: Options{Kubeconfig: file}, api: api, at: at}
+	}
+	killed := start()
+	g.Expect(killed.writeKubeconfig(t.Context())).To(Succeed())
+	g.Expect(killed.api.Stop()).To(Succeed())
+	stale, err := os.ReadFile(file)
+	g.Expect(err).NotTo(HaveOccurred())
+	runs := []*platform{start(), start(), start()}
+	for range 30 {
+		g.Expect(os.Remove(file)).To(Succeed())
+		g.Expect(os.WriteFile(file, stale, 0o600)).To(Succeed())
+		errs := make([]error, len(runs))
+		var all sync.WaitGroup
+		for i, run := range runs {
+			all.Go(func() { errs[i] = run.writeKubeconfig(t.Context()) })
+		}
+		all.Wait()
+		won := slices.IndexFunc(errs, func(err error) bool { return err == nil })
+		g.Expect(won).NotTo(Equal(-1), "%v", errs)
+		there, err := os.Stat(file)
+		g.Expect(err).NotTo(HaveOccurred())
+		for i, err := range errs {
+			if i == won {
+				g.Expect(os.SameFile(there, runs[i].wrote)).To(BeTrue())
+				continue
+			}
+			g.Expect(err).To(MatchError(ContainSubstring("and it is not replaced")))
+		}
+	}
+	for _, run := range runs {
+		g.Expect(run.api.Stop()).To(Succeed())
+	}
+}
+
+// TestCommandsOfThePage go to this run, whatever its file is called.
+func TestCommandsOfThePage(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(toolsOf("/tmp/my project/it's.yaml")).To(Equal(explain.Tools{
+		Laptop: true, Self: `agentsession --kubeconfig '/tmp/my project/it'\''s.yaml'`, Kubectl: `kubectl --kubeconfig '/tmp/my project/it'\''s.yaml'`,
+	}))
+	g.Expect(toolsOf("")).To(Equal(explain.Tools{Laptop: true}), "without a file none leads there")
 }

@@ -90,6 +90,11 @@ type platform struct {
 // as a port, is an error before anything is started.
 func Run(ctx context.Context, o Options) (err error) {
 	p := &platform{Options: o, ready: make(chan struct{}), teller: &teller{out: o.Out, err: o.Err, json: o.JSON, headless: o.Headless, terminal: o.Terminal}}
+	if p.Kubeconfig != "" {
+		if p.Kubeconfig, err = filepath.Abs(p.Kubeconfig); err != nil {
+			return fmt.Errorf("find --write-kubeconfig: %w", err)
+		}
+	}
 	for _, agent := range p.Runtimes {
 		if err := hasImage(ctx, agent); err != nil {
 			return err
@@ -198,6 +203,7 @@ func (p *platform) run(ctx context.Context) error {
 	if p.node, err = node.New(p.client, p.teller.output, p.teller.keeps()); err != nil {
 		return errors.Join(err, p.close())
 	}
+	p.api.ServeMetrics(node.UsageWindow, p.usage)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(ctx, p.sayStopping)()
@@ -229,6 +235,15 @@ func (p *platform) run(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// usage is what agents consume, as a cluster's metrics API tells it.
+func (p *platform) usage(ctx context.Context) (all []kubeapi.Usage, err error) {
+	found, err := p.node.Usage(ctx)
+	for _, u := range found {
+		all = append(all, kubeapi.Usage{Pod: u.Pod, MilliCPU: u.CPU.Milliseconds() * int64(time.Second/node.UsageWindow), Memory: u.Memory})
+	}
+	return all, err
 }
 
 // parts are what runs until ctx ends. The first closes gone when no process is left.
@@ -274,13 +289,7 @@ func (p *platform) begin(ctx context.Context) error {
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	kubeconfig := p.Kubeconfig
-	if kubeconfig != "" {
-		if kubeconfig, err = filepath.Abs(kubeconfig); err != nil {
-			return fmt.Errorf("find --write-kubeconfig: %w", err)
-		}
-	}
-	p.teller.tell(Event{Event: EventReady, Endpoint: p.url(), Page: p.page.URL(), Runtimes: agents, Kubeconfig: kubeconfig, AccessKeyID: p.key.ID, SecretAccessKey: p.key.Secret})
+	p.teller.tell(Event{Event: EventReady, Endpoint: p.url(), Page: p.page.URL(), Runtimes: agents, Kubeconfig: p.Kubeconfig, AccessKeyID: p.key.ID, SecretAccessKey: p.key.Secret})
 	close(p.ready)
 	return (&narrator{teller: p.teller, last: map[types.UID]string{}, breach: map[types.UID]string{}}).run(ctx, p.client)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/dashboard"
+	"github.com/agentsession/agentsession/internal/explain"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/prober"
@@ -24,15 +25,21 @@ import (
 func (p *platform) setPage(clusterTime *apiserver.Clock) (err error) {
 	o := dashboard.Options{
 		Client: p.client, Now: func() time.Time { return clusterTime.Now().Local() }, Where: "local", Version: p.Version, Write: true, Invoke: p.invoke, Tasks: p.tasks,
-	}
-	o.Tools.Laptop = true
-	if p.Kubeconfig != "" {
-		o.Tools.Self, o.Tools.Kubectl = "agentsession --kubeconfig "+p.Kubeconfig, "kubectl --kubeconfig "+p.Kubeconfig
+		Tools: toolsOf(p.Kubeconfig),
 	}
 	if p.page, err = dashboard.New(o, p.pageAt.Addr()); err != nil {
 		return fmt.Errorf("make the page: %w", err)
 	}
 	return nil
+}
+
+// toolsOf are how the commands begin that the page suggests, in whatever folder they are typed.
+func toolsOf(kubeconfig string) explain.Tools {
+	if kubeconfig == "" {
+		return explain.Tools{Laptop: true}
+	}
+	to := " --kubeconfig " + explain.Quoted(kubeconfig)
+	return explain.Tools{Laptop: true, Self: "agentsession" + to, Kubectl: "kubectl" + to}
 }
 
 // invoke calls a session for the page through the gateway, as its callers do.

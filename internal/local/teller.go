@@ -47,8 +47,8 @@ type Event struct {
 	AccessKeyID     string `json:"accessKeyId,omitempty"`
 	SecretAccessKey string `json:"secretAccessKey,omitempty"`
 
-	// Session is the session's name as callers know it, and Name its AgentSession's: with
-	// session, deleted and contract. Session also with output, and with note if it is of one.
+	// Session is the session's id as callers know it, and Name its AgentSession's: with
+	// session, deleted, contract and output, and with note if it is of one.
 	Session   string `json:"session,omitempty"`
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name,omitempty"`
@@ -90,6 +90,8 @@ type teller struct {
 	json     bool
 	headless bool
 	terminal bool // err is one
+
+	introduced map[string]bool // sessions, by their ids, of which names have been told with them
 }
 
 // tell tells an event. Who closed the terminal reads nothing.
@@ -113,14 +115,32 @@ func (t *teller) tell(e Event) {
 		if e.Cut > 0 {
 			text += fmt.Sprintf(" [cut: %d bytes more]", e.Cut)
 		}
-		_, _ = fmt.Fprintf(t.err, "%s | %s\n", shown(e.Session), text)
+		_, _ = fmt.Fprintf(t.err, "%s | %s\n", shown(cmp.Or(e.Name, e.Session)), text)
 	case e.Event == EventNote:
 		_, _ = fmt.Fprintf(t.err, "note: %s\n", shown(e.Message))
 	case e.Event == EventStopping:
 		_, _ = fmt.Fprintf(t.err, "%s\n", e.Message)
 	default:
-		_, _ = fmt.Fprintf(t.out, "%s  %s  %s\n", e.Time.Local().Format(time.TimeOnly), shown(cmp.Or(e.Session, e.Name, e.Runtime)), shown(e.Message))
+		_, _ = fmt.Fprintf(t.out, "%s  %s  %s\n", e.Time.Local().Format(time.TimeOnly), shown(t.of(e)), shown(e.Message))
 	}
+}
+
+// of is what an event is of: a session by the name that all commands take and show, the first
+// time with the id that its caller gave it.
+func (t *teller) of(e Event) string {
+	known := t.introduced[e.Session]
+	if e.Event == EventDeleted {
+		delete(t.introduced, e.Session)
+		known = true
+	}
+	if known || e.Name == "" || e.Session == "" {
+		return cmp.Or(e.Name, e.Session, e.Runtime)
+	}
+	if t.introduced == nil {
+		t.introduced = map[string]bool{}
+	}
+	t.introduced[e.Session] = true
+	return fmt.Sprintf("%s (%s)", e.Name, e.Session)
 }
 
 // keeps tells whether what agents write goes to a file, which loses none of it.
@@ -143,10 +163,10 @@ func (t *teller) note(message string) { t.tell(Event{Event: EventNote, Message: 
 // output tells what an agent wrote.
 func (t *teller) output(l node.Line) {
 	if l.Stream == node.Note {
-		t.tell(Event{Event: EventNote, Session: l.Session, Message: l.Text})
+		t.tell(Event{Event: EventNote, Session: l.Session, Name: l.Name, Message: l.Text})
 		return
 	}
-	t.tell(Event{Event: EventOutput, Session: l.Session, Stream: l.Stream, Line: &l.Text, Cut: l.Cut})
+	t.tell(Event{Event: EventOutput, Session: l.Session, Name: l.Name, Stream: l.Stream, Line: &l.Text, Cut: l.Cut})
 }
 
 // beginning says where everything is.

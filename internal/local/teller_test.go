@@ -106,6 +106,26 @@ func TestFieldsOfJSON(t *testing.T) {
 	g.Expect(said(Event{Event: EventNote, Session: "s-1", Message: "Nothing"})).To(MatchJSON(`{"event":"note","session":"s-1","message":"Nothing"}`))
 }
 
+// TestNamesAndIDs: a session is told by its name, as all commands have it, and once with the id
+// that its caller gave it.
+func TestNamesAndIDs(t *testing.T) {
+	g := NewWithT(t)
+	var out, words bytes.Buffer
+	people := &teller{out: &out, err: &words}
+	told := func(e Event) string {
+		out.Reset()
+		e.Session, e.Name, e.Message = "mine-0001", "agent-x", "what happens"
+		people.tell(e)
+		return out.String()
+	}
+	people.output(node.Line{Session: "mine-0001", Name: "agent-x", Stream: node.Stdout, Text: "hello"})
+	g.Expect(words.String()).To(Equal("agent-x | hello\n"))
+	g.Expect(told(Event{Event: EventSession})).To(HaveSuffix("  agent-x (mine-0001)  what happens\n"))
+	g.Expect(told(Event{Event: EventSession})).To(HaveSuffix("  agent-x  what happens\n"))
+	g.Expect(told(Event{Event: EventDeleted})).To(HaveSuffix("  agent-x  what happens\n"))
+	g.Expect(told(Event{Event: EventSession})).To(HaveSuffix("  agent-x (mine-0001)  what happens\n"), "it is another one")
+}
+
 // TestABreachIsTold once for each reason: it is what costs most on AWS.
 func TestABreachIsTold(t *testing.T) {
 	g := NewWithT(t)

@@ -36,7 +36,7 @@ type installer struct {
 }
 
 // newHandler returns the API without its door.
-func newHandler(m *memory, scheme *runtime.Scheme, address string) (http.Handler, *genericregistry.Store, error) {
+func newHandler(m *memory, scheme *runtime.Scheme, address string) (*http.ServeMux, *genericregistry.Store, error) {
 	container := restful.NewContainer()
 	container.ServeMux = http.NewServeMux()
 	container.Router(restful.CurlyRouter{})

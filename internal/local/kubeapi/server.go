@@ -54,6 +54,7 @@ const ContextName = "agentsession-local"
 type Server struct {
 	config *restclient.Config
 	http   *http.Server
+	mux    *http.ServeMux
 	stop   context.CancelFunc
 	ended  sync.WaitGroup
 }
@@ -73,11 +74,12 @@ func Start(ctx context.Context) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	handler, namespaces, err := newHandler(m, scheme, listener.Addr().String())
+	mux, namespaces, err := newHandler(m, scheme, listener.Addr().String())
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	s.http.Handler = s.door(filters.WithWarningRecorder(handler))
+	s.mux = mux
+	s.http.Handler = s.door(filters.WithWarningRecorder(mux))
 	_, err = namespaces.Create(request.WithNamespace(ctx, metav1.NamespaceNone), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}}, rest.ValidateAllObjectFunc, &metav1.CreateOptions{})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make the namespace: %w", err), listener.Close())

@@ -15,9 +15,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
+const podman = "podman"
+
 // engines are the programs that run containers, in the order in which they are looked for.
-// Both take the same words.
-var engines = []string{"docker", "podman"}
+// Both take the same words, but for the name of the machine.
+var engines = []string{"docker", podman}
 
 // containerLabel is on each container that a node runs. Its value is the folder of the node's
 // temporary files, by which the watchdog finds what is left.
@@ -80,7 +82,11 @@ func (p *process) containerCommand(agent *corev1.Container, port uint16) (*exec.
 	p.container = strings.Join([]string{filepath.Base(p.node.guard.dir), p.pod.Name}, "-")
 	words := []string{
 		program, "run", "--rm", "--pull", "never", "--name", p.container, "--label", containerLabel + "=" + p.node.guard.dir,
-		"--publish", fmt.Sprintf("127.0.0.1:%d:%d", port, p.fixedPort()), "--add-host", "host.docker.internal:host-gateway",
+		"--publish", fmt.Sprintf("127.0.0.1:%d:%d", port, p.fixedPort()),
+	}
+	// Podman gives the machine a name by itself, and before 4.7 does not know host-gateway.
+	if filepath.Base(program) != podman {
+		words = append(words, "--add-host", "host.docker.internal:host-gateway")
 	}
 	env, err := p.containerEnv(agent.Env)
 	if err != nil {
@@ -154,16 +160,36 @@ func mounts(pod *corev1.PodSpec, agent *corev1.Container) (words []string, err e
 	return words, nil
 }
 
-// removeContainer removes the agent's container, however far it has come.
-func (p *process) removeContainer(ctx context.Context) {
-	if p.container == "" {
+// removes is how long an engine has to remove a container: the end of a session waits for it.
+const removes = 10 * time.Second
+
+// removeContainer removes the agent's container, however far it has come, and tells if that
+// cannot be. Where the engine's client has ended by itself, it has removed the container.
+func (p *process) removeContainer(ctx context.Context, client *os.ProcessState) {
+	if p.container == "" || client.Exited() && client.ExitCode() != engineFailed {
 		return
 	}
-	ctx, stop := context.WithTimeout(ctx, answers)
-	defer stop()
-	if program, err := engine(); err == nil {
-		_ = exec.CommandContext(ctx, program, "rm", "--force", "--volumes", p.container).Run() //nolint:gosec // mostly it has gone
+	program, err := engine()
+	if err != nil {
+		return // it was there when the container began
 	}
+	ctx, stop := context.WithTimeout(ctx, removes)
+	defer stop()
+	rm := exec.CommandContext(ctx, program, "rm", "--force", "--volumes", p.container) //nolint:gosec // a name of ours
+	rm.WaitDelay = time.Second
+	out, err := rm.CombinedOutput()
+	if err == nil || strings.Contains(strings.ToLower(string(out)), "no such container") {
+		return
+	}
+	why := fmt.Sprintf("says %q", firstLine(out, err))
+	if ctx.Err() != nil {
+		why = fmt.Sprintf("has not answered within %s", removes)
+	}
+	name := filepath.Base(program)
+	note := p.out.of
+	note.Stream, note.Text = Note, fmt.Sprintf("the container %s of %s may still be there, for %s %s. It is tried again when agentsession local ends; `%s rm --force %s` removes it",
+		p.container, note.Name, name, why, name, p.container)
+	p.node.out.put(note, func() bool { return true })
 }
 
 // engineFailed is the first of the exit codes by which an engine tells that it could not run a

@@ -28,7 +28,7 @@ type lines struct {
 	done  chan struct{}
 
 	mu     sync.Mutex
-	missed map[string]int // lines of each session that were dropped
+	missed map[Line]int // lines of each session that were dropped
 }
 
 type queuedLine struct {
@@ -39,7 +39,7 @@ type queuedLine struct {
 func newLines(say func(Line), keep bool) *lines {
 	l := &lines{
 		queue: make(chan queuedLine, queued), say: say, keep: keep,
-		ended: make(chan struct{}), done: make(chan struct{}), missed: map[string]int{},
+		ended: make(chan struct{}), done: make(chan struct{}), missed: map[Line]int{},
 	}
 	go l.run()
 	return l
@@ -50,7 +50,7 @@ func (l *lines) run() {
 	for {
 		select {
 		case line := <-l.queue:
-			l.sayMissed(line.Session, line.missed)
+			l.sayMissed(line.of(), line.missed)
 			l.say(line.Line)
 			l.said.Add(1)
 			if len(l.queue) == 0 {
@@ -65,7 +65,7 @@ func (l *lines) run() {
 	}
 }
 
-func (l *lines) sayMissed(session string, n int) {
+func (l *lines) sayMissed(of Line, n int) {
 	text := "%d lines of %s were not shown: they were not read in time"
 	switch n {
 	case 0:
@@ -73,31 +73,36 @@ func (l *lines) sayMissed(session string, n int) {
 	case 1:
 		text = "%d line of %s was not shown: it was not read in time"
 	}
-	l.say(Line{Session: session, Stream: Note, Text: fmt.Sprintf(text, n, session)})
+	of.Stream, of.Text = Note, fmt.Sprintf(text, n, of.Name)
+	l.say(of)
 }
 
 func (l *lines) sayAllMissed() {
 	l.mu.Lock()
 	missed := l.missed
-	l.missed = map[string]int{}
+	l.missed = map[Line]int{}
 	l.mu.Unlock()
-	for session, n := range missed {
-		l.sayMissed(session, n)
+	for of, n := range missed {
+		l.sayMissed(of, n)
 	}
 }
+
+// of is its session, and nothing else.
+func (l Line) of() Line { return Line{Session: l.Session, Name: l.Name} }
 
 // put queues a line. over tells whether its process has ended, which must not wait.
 func (l *lines) put(line Line, over func() bool) {
 	l.mu.Lock()
-	missed := l.missed[line.Session]
-	delete(l.missed, line.Session)
+	of := line.of()
+	missed := l.missed[of]
+	delete(l.missed, of)
 	l.mu.Unlock()
 	if l.offer(queuedLine{line, missed}, over) {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.missed[line.Session] += missed + 1
+	l.missed[of] += missed + 1
 }
 
 // offer queues a line, or tells that nobody takes any.

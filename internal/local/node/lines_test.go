@@ -41,23 +41,23 @@ func TestAReaderThatStops(t *testing.T) {
 			<-again
 			said = append(said, line)
 		}, false)
-		l.put(Line{Session: "other", Text: "first"}, never)
+		l.put(Line{Session: "other-id", Name: "other", Text: "first"}, never)
 		synctest.Wait() // it is taken, and not read
 		begun := time.Now()
 		for n := range queued + 7 {
-			l.put(Line{Session: "one", Text: strconv.Itoa(n)}, never)
+			l.put(Line{Session: "one-id", Name: "one", Text: strconv.Itoa(n)}, never)
 		}
-		l.put(Line{Session: "other", Text: "x"}, never)
+		l.put(Line{Session: "other-id", Name: "other", Text: "x"}, never)
 		g.Expect(time.Since(begun)).To(Equal(stalled))
 		close(again)
 		synctest.Wait()
 		g.Expect(said).To(HaveLen(1 + queued + 2))
 		g.Expect(said[queued+1:]).To(ConsistOf(
-			Line{Session: "one", Stream: Note, Text: "7 lines of one were not shown: they were not read in time"},
-			Line{Session: "other", Stream: Note, Text: "1 line of other was not shown: it was not read in time"}))
-		l.put(Line{Session: "one", Text: "last"}, never)
+			Line{Session: "one-id", Name: "one", Stream: Note, Text: "7 lines of one were not shown: they were not read in time"},
+			Line{Session: "other-id", Name: "other", Stream: Note, Text: "1 line of other was not shown: it was not read in time"}))
+		l.put(Line{Session: "one-id", Name: "one", Text: "last"}, never)
 		l.end()
-		g.Expect(said[len(said)-1]).To(Equal(Line{Session: "one", Text: "last"}))
+		g.Expect(said[len(said)-1]).To(Equal(Line{Session: "one-id", Name: "one", Text: "last"}))
 	})
 }
 
@@ -124,7 +124,7 @@ func TestALineThatIsCut(t *testing.T) {
 		g := NewWithT(t)
 		var said []Line
 		l := newLines(func(line Line) { said = append(said, line) }, false)
-		o := newOutput("s", l)
+		o := newOutput(Line{Session: "s"}, l)
 		o.stdout.write([]byte(strings.Repeat("a", lineMost-1)))
 		o.stdout.write([]byte("bcdef"))
 		o.stdout.write([]byte("g\nnext\n"))

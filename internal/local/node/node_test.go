@@ -312,7 +312,7 @@ func TestWhatAgentsWrite(t *testing.T) {
 		default:
 		}
 		return lines
-	}, patience).Should(ConsistOf(node.Line{"says", node.Stdout, "out", 0}, node.Line{"says", node.Stderr, "err", 0}, node.Line{"says", node.Stdout, "a question? ", 0}))
+	}, patience).Should(ConsistOf(node.Line{"says", "says", node.Stdout, "out", 0}, node.Line{"says", "says", node.Stderr, "err", 0}, node.Line{"says", "says", node.Stdout, "a question? ", 0}))
 }
 
 // TestAProgramIsFound where a shell in its folder, with its environment, finds it.

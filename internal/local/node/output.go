@@ -33,8 +33,8 @@ const Note = "note"
 
 // Line is what an agent wrote.
 type Line struct {
-	// Session is its session's name, as callers know it.
-	Session string
+	// Session is its session's id, as callers know it, and Name its AgentSession's name.
+	Session, Name string
 	// Stream is Stdout, Stderr or Note.
 	Stream string
 	// Text is as the agent wrote it, without an end of line.
@@ -45,7 +45,7 @@ type Line struct {
 
 // output is what a process writes: the lines of its streams, and the last of all.
 type output struct {
-	session        string
+	of             Line // with its session, and nothing else
 	to             *lines
 	stdout, stderr *stream
 
@@ -53,8 +53,8 @@ type output struct {
 	last []byte
 }
 
-func newOutput(session string, to *lines) *output {
-	o := &output{session: session, to: to}
+func newOutput(of Line, to *lines) *output {
+	o := &output{of: of, to: to}
 	o.stdout, o.stderr = newStream(o, Stdout), newStream(o, Stderr)
 	return o
 }
@@ -163,6 +163,6 @@ func (s *stream) show() {
 }
 
 func (s *stream) flush() {
-	s.to.put(Line{Session: s.session, Stream: s.name, Text: string(s.line), Cut: s.cut}, s.over.Load)
+	s.to.put(Line{Session: s.of.Session, Name: s.of.Name, Stream: s.name, Text: string(s.line), Cut: s.cut}, s.over.Load)
 	s.line, s.cut = s.line[:0], 0
 }

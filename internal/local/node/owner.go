@@ -168,20 +168,14 @@ type family struct {
 
 // familyOf looks at the processes of a group.
 func familyOf(all group) (*family, error) {
-	processes, err := procfs.AllProcs()
+	processes, err := stats()
 	if err != nil {
-		return nil, fmt.Errorf("look at the agent's processes: %w", err)
-	}
-	born := map[int]procfs.ProcStat{}
-	for _, process := range processes {
-		if stat, err := process.Stat(); err == nil { // it may have ended
-			born[process.PID] = stat
-		}
+		return nil, err
 	}
 	f := &family{map[string]bool{}, map[uint64]bool{}}
-	for _, process := range processes {
-		if isOf(process.PID, all, born) {
-			f.add(process)
+	for pid := range processes {
+		if isOf(pid, all, processes) {
+			f.add(pid)
 		}
 	}
 	return f, nil
@@ -202,7 +196,11 @@ func isOf(pid int, all group, born map[int]procfs.ProcStat) bool {
 	return false
 }
 
-func (f *family) add(process procfs.Proc) {
+func (f *family) add(pid int) {
+	process, err := procfs.NewProc(pid)
+	if err != nil {
+		return // it has ended
+	}
 	targets, err := process.FileDescriptorTargets()
 	if errors.Is(err, fs.ErrPermission) { // of another user, as by sudo, or it hides its memory
 		if status, err := process.NewStatus(); err == nil {

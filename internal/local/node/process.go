@@ -43,17 +43,19 @@ type process struct {
 	killed  chan struct{}      // closed when there is none
 	killing sync.Once
 	started metav1.Time
+	// group is that of a program of this machine, once it runs; of the node's lock.
+	group group
 }
 
 func newProcess(n *Node, pod *corev1.Pod) *process {
 	return &process{
 		node: n, pod: pod,
-		out:   newOutput(sessionOf(pod), n.out),
+		out:   newOutput(Line{Session: sessionOf(pod), Name: pod.Labels[v1alpha1.LabelSession]}, n.out),
 		endIn: make(chan time.Duration, 1), killed: make(chan struct{}),
 	}
 }
 
-// sessionOf is the session's name as its callers and its agent know it.
+// sessionOf is the session's id as its callers and its agent know it.
 func sessionOf(pod *corev1.Pod) string {
 	for _, v := range lifecycle.AgentContainer(pod).Env {
 		if v.Name == contract.EnvRuntimeSessionID {
@@ -97,6 +99,7 @@ func (p *process) run(ctx context.Context) {
 	if command, group, paths, err := p.start(ctx); err != nil {
 		p.report(ctx, p.startFailed(err))
 	} else {
+		p.runs(group)
 		p.report(ctx, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: p.started}})
 		forwarding, stopForwarding := context.WithCancel(ctx)
 		broken, forwarded := make(chan error, 1), make(chan struct{})
@@ -119,6 +122,16 @@ func (p *process) run(ctx context.Context) {
 		<-p.endIn
 	}
 	p.node.remove(ctx, p.pod)
+}
+
+// runs has it be told what the pod's processes consume.
+func (p *process) runs(all group) {
+	if p.container != "" {
+		return
+	}
+	p.node.mu.Lock()
+	defer p.node.mu.Unlock()
+	p.group = all
 }
 
 // start starts the agent, and says where it may be found.
@@ -166,8 +179,8 @@ func (p *process) wait(ctx context.Context, first *os.Process, all group, broken
 		}
 	}
 	p.node.guard.ended(all) // the engine's client first: it may be about to create the container
-	p.removeContainer(ctx)
 	<-exited
+	p.removeContainer(ctx, end)
 	return end, told, err
 }
 
