@@ -39,7 +39,7 @@ func refusalOf(err error) *refused {
 func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.AgentSession, own v1alpha1.AgentSessionSpec, found *pods, o *outcome) error {
 	last := o.facts.LastStop.Reason
 	found.replace(nil)
-	pod, started, err := r.make(ctx, session, own, o.verdict.Activation, elsewhere(found.earlier, last))
+	pod, started, err := r.make(ctx, session, own, o.verdict.Activation, lifecycle.NodesToAvoid(last, found.earlier))
 	found.compute = pod
 	o.pod, o.started, o.refusal = pod, started, refusalOf(err)
 	o.facts = r.observe(session, *found, o.now)
@@ -97,20 +97,6 @@ func readWhole(ctx context.Context, live client.Reader, slim, whole client.Objec
 		return fmt.Errorf("read the whole of %s, which is large: it is another than the cache shows", slim.GetName())
 	}
 	return nil
-}
-
-// elsewhere are the nodes of a session's earlier pods, where its agent was lost or did
-// not answer: the scheduler may not know yet that one is gone.
-func elsewhere(earlier []*corev1.Pod, last v1alpha1.StopReason) (nodes []string) {
-	if last != v1alpha1.StopUnhealthy && last != v1alpha1.StopComputeLost {
-		return nil
-	}
-	for _, pod := range earlier {
-		if pod.Spec.NodeName != "" {
-			nodes = append(nodes, pod.Spec.NodeName)
-		}
-	}
-	return nodes
 }
 
 // create makes a pod. One by its name that is the session's own was created by

@@ -235,57 +235,19 @@ func (r *AgentRuntimeReconciler) count(ctx context.Context, agent *v1alpha1.Agen
 			counts.Starting++
 		}
 	}
-	return counts, youngestStart(list.Items), nil
+	return counts, sessionsStart(lifecycle.LatestStart(list.Items)), nil
 }
 
-// youngestStart says what became of the youngest start of these sessions; nil if none
-// tells. Of several in one second, which is what the API keeps, one that failed counts,
-// and the order of the sessions does not.
-func youngestStart(sessions []v1alpha1.AgentSession) (starts *metav1.Condition) {
-	var youngest time.Time
-	for i := range sessions {
-		at, c := startOf(&sessions[i])
-		switch {
-		case at.IsZero() || at.Before(youngest):
-		case at.After(youngest) || cmp.Or(strings.Compare(string(c.Status), string(starts.Status)), strings.Compare(c.Message, starts.Message)) < 0:
-			youngest, starts = at, &c
-		}
-	}
-	return starts
-}
-
-// startOf is when a session last started, and what became of it; the zero time if it
-// is not over, or was ended by somebody.
-func startOf(session *v1alpha1.AgentSession) (time.Time, metav1.Condition) {
-	status := &session.Status
-	c := metav1.Condition{
-		Type: v1alpha1.ConditionSessionsStart, Status: metav1.ConditionTrue,
-		Reason: v1alpha1.ReasonHealthy, Message: "The youngest compute of a session was healthy.",
-	}
-	if status.Pod != nil && status.HealthyAt != nil {
-		return status.Pod.CreatedAt.Time, c
-	}
-	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil && lifecycle.Hinders(ready.Reason) {
-		c.Status, c.Reason = metav1.ConditionFalse, ready.Reason
-		c.Message = fmt.Sprintf("The AgentSession %q cannot start: %s", session.Name, ready.Message)
-		return ready.LastTransitionTime.Time, c
-	}
-	if status.State != v1alpha1.StateStopped || len(status.History) == 0 {
-		return time.Time{}, c
-	}
-	past := &status.History[0]
-	at := past.Until.Time
-	if past.From != nil {
-		at = past.From.Time
-	}
+// sessionsStart is the condition SessionsStart that an outcome amounts to; nil if it tells of
+// no start.
+func sessionsStart(latest lifecycle.StartOutcome) *metav1.Condition {
 	switch {
-	case past.Reason == v1alpha1.StopStartFailed || past.Reason == v1alpha1.StopStartTimeout:
-		c.Status, c.Reason = metav1.ConditionFalse, string(past.Reason)
-		c.Message = fmt.Sprintf("The AgentSession %q did not start: %s", session.Name, past.Message)
-	case status.LastTermination == nil || status.LastTermination.PingStatus == "":
-		return time.Time{}, c
+	case latest.At.IsZero():
+		return nil
+	case latest.Reason != "":
+		return &metav1.Condition{Type: v1alpha1.ConditionSessionsStart, Status: metav1.ConditionFalse, Reason: latest.Reason, Message: latest.Message}
 	}
-	return at, c
+	return &metav1.Condition{Type: v1alpha1.ConditionSessionsStart, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonHealthy, Message: latest.Message}
 }
 
 func readyRuntime(agent *v1alpha1.AgentRuntime, versions map[int64]bool, refusal *refused) metav1.Condition {

@@ -170,12 +170,7 @@ func (r *AgentSessionReconciler) lookAt(at time.Time) ctrl.Result {
 // othersStop tells of a stop that the operator that asks nobody will make: it
 // needs no pings to see that it is due.
 func (r *AgentSessionReconciler) othersStop(verdict lifecycle.Verdict) bool {
-	return r.mode() == onNode && verdict.Action == lifecycle.ActStop && !restsOnPings[verdict.Stop.Reason]
-}
-
-// restsOnPings are the reasons of which only those know who ask the agent.
-var restsOnPings = map[v1alpha1.StopReason]bool{
-	v1alpha1.StopStartTimeout: true, v1alpha1.StopUnhealthy: true, v1alpha1.StopStuckBusy: true, v1alpha1.StopIdleTimeout: true,
+	return r.mode() == onNode && verdict.Action == lifecycle.ActStop && !lifecycle.RestsOnPings(verdict.Stop.Reason)
 }
 
 // earliest returns the earlier of two moments; the zero time is none.

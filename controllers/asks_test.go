@@ -32,7 +32,7 @@ func TestWhoAsks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			pod := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "n"}}
+			pod := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "n", Containers: []corev1.Container{{Name: "agent"}}}}
 			session := &v1alpha1.AgentSession{Status: v1alpha1.AgentSessionStatus{
 				State: v1alpha1.StateIdle, HealthyAt: healthy, AskedBy: row.askedBy, Pod: &v1alpha1.PodStatus{Node: row.node},
 			}}

@@ -49,12 +49,9 @@ func (r *AgentSessionReconciler) get(ctx context.Context, key client.ObjectKey, 
 	return err
 }
 
-// ours tells, on a node, whether the session's agent is there, and nobody is taking
-// it away. Before its container has started, it is the other operator's turn; and always,
-// where that one asks all agents. An older one does not say who asks.
+// ours tells whether the session is this process's to look at.
 func (r *AgentSessionReconciler) ours(session *v1alpha1.AgentSession, pod *corev1.Pod) bool {
-	return r.mode() != onNode || session.Status.AskedBy != v1alpha1.AskedByOperator && pod != nil && pod.DeletionTimestamp == nil && pod.Spec.NodeName == r.Node &&
-		session.Status.Pod != nil && lifecycle.Living(session.Status.State) && agentHasStarted(session, pod)
+	return r.mode() != onNode || pod != nil && lifecycle.NodeAsks(r.Node, &session.Status, pod, startedAt(pod))
 }
 
 // asker is who asks the agents of an operator's sessions. A process on a node leaves what
@@ -68,12 +65,6 @@ func (r *AgentSessionReconciler) asker(session *v1alpha1.AgentSession) v1alpha1.
 	case central:
 	}
 	return v1alpha1.AskedByOperator
-}
-
-// agentHasStarted tells whether an agent can be asked: from then on its node's
-// process reports it in node mode, and not the operator that asks nobody.
-func agentHasStarted(session *v1alpha1.AgentSession, pod *corev1.Pod) bool {
-	return session.Status.HealthyAt != nil || !startedAt(pod).IsZero()
 }
 
 // leave has the agent of a session that is not ours asked no more, if it was.
@@ -146,7 +137,7 @@ func (p *pods) replace(with *corev1.Pod) {
 // ending are those of the earlier pods that do not count as lost.
 func (p *pods) ending(now time.Time) (list []*corev1.Pod) {
 	for _, pod := range p.earlier {
-		if pod.DeletionTimestamp == nil || now.Before(pod.DeletionTimestamp.Add(lifecycle.LostAfter)) {
+		if lifecycle.Terminating(now, pod) {
 			list = append(list, pod)
 		}
 	}
@@ -280,13 +271,13 @@ func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *core
 		r.Prober.Forget(key)
 		return &refused{v1alpha1.ReasonAddressRefused, err.Error()}
 	}
-	if !agentHasStarted(session, pod) {
+	if !lifecycle.AgentStarted(&session.Status, startedAt(pod)) {
 		return nil
 	}
 	policy := lifecycle.PolicyOf(&session.Spec, r.TimeScale)
 	var seed lifecycle.Pulse
 	if recorded := session.Status.Pod; recorded != nil && recorded.UID == pod.UID && session.Status.HealthyAt != nil {
-		seed = lifecycle.Restore(&session.Status, r.LastLeader()).Late(r.Clock.Now(), lateness(&session.Status, policy))
+		seed = lifecycle.Restore(&session.Status, r.LastLeader()).Late(r.Clock.Now(), lifecycle.Staleness(&session.Status, policy))
 	}
 	r.Prober.Track(prober.Target{
 		Key: key, UID: pod.UID,

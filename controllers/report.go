@@ -45,12 +45,12 @@ type outcome struct {
 // and then sends the events. It returns when to look at the session again.
 func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.AgentSession, o outcome) (time.Time, error) {
 	old := session.DeepCopy()
-	if counted := countedUntil(&old.Status, o.pod); !counted.IsZero() {
+	if counted := lifecycle.CountedUntil(&old.Status, o.pod); !counted.IsZero() {
 		o.counted = r.Clock.Past(counted)
 	}
 	due := r.compose(session, old, o)
 	lookAgain := o.verdict.LookAgain
-	for _, until := range []time.Time{mergeUntil(&old.Status, o), tellAt(&old.Status, o), due} {
+	for _, until := range []time.Time{o.coalesceUntil(&old.Status), o.progress(&old.Status).Due(o.now), due} {
 		if o.now.Before(until) {
 			lookAgain = earliest(lookAgain, until)
 		}
@@ -98,7 +98,7 @@ func (r *AgentSessionReconciler) write(ctx context.Context, session *v1alpha1.Ag
 func (r *AgentSessionReconciler) compose(session, old *v1alpha1.AgentSession, o outcome) (due time.Time) {
 	policy := o.facts.Policy
 	left := r.told.budget(client.ObjectKeyFromObject(old), &old.Status, o.now, policy)
-	if o.flapping = (flapping(&old.Status) || left.Spent(o.now, policy)) && o.now.Before(left.Easy(policy)); o.flapping {
+	if o.flapping = left.Hold(o.now, lifecycle.Flapping(&old.Status), policy); o.flapping {
 		due = left.Easy(policy)
 	}
 	session.Status = statusOf(old, o, r.TimeScale)
@@ -130,29 +130,14 @@ func (r *AgentSessionReconciler) consistency(session *v1alpha1.AgentSession) []c
 	return nil
 }
 
-// mergeUntil is how long the old report stands before a change is reported; zero
-// if it is reported at once. A flapping agent costs a write every few seconds, not
-// at every ping, and a call that is over in a few seconds, for which a gateway took
-// a lease, none that says that it is there.
-func mergeUntil(old *v1alpha1.AgentSessionStatus, o outcome) time.Time {
-	state, pulse := o.verdict.State, o.facts.Pulse
-	switch {
-	case old.PingStatus == "", state != v1alpha1.StateActive && state != v1alpha1.StateIdle:
-		return time.Time{}
-	case old.PingStatus != string(pulse.Status):
-		return lifecycle.Until(o.now, timeOf(old.PingStatusSince), o.facts.Policy.Merge)
-	case old.State == v1alpha1.StateIdle && state == v1alpha1.StateActive:
-		if leased := o.facts.LeasedAt(); !leased.After(o.now) { // or the timeout was another then
-			return leased.Add(o.facts.Policy.Merge)
-		}
-	}
-	return time.Time{}
+// coalesceUntil is until when the old report stands.
+func (o outcome) coalesceUntil(old *v1alpha1.AgentSessionStatus) time.Time {
+	return lifecycle.CoalesceUntil(o.now, old, o.facts, o.verdict.State)
 }
 
 // others tells of a session whose node's process reports what its agent says.
 func (o outcome) others(session *v1alpha1.AgentSession) bool {
-	return o.blind && session.Status.Pod != nil && o.pod != nil && agentHasStarted(session, o.pod) &&
-		lifecycle.Living(session.Status.State) && lifecycle.Living(o.verdict.State)
+	return o.blind && o.pod != nil && lifecycle.NodeReports(&session.Status, o.verdict.State, startedAt(o.pod))
 }
 
 // statusOf is the status that an outcome amounts to.
@@ -197,15 +182,18 @@ func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.Age
 		stoppedStatus(&next, old, o)
 	}
 	next.Usage = usageOf(old, next.State, o.counted, o.now)
-	next.Reserved = reservedOf(old, &next, o)
+	next.Reserved = lifecycle.ReservedOf(old, &next, o.pod, o.counted, o.now)
 	setConditions(&next, session, o)
-	return worthTelling(old, next, o)
+	if !o.progress(old).Reportable(o.now) {
+		return unchanged(old, next)
+	}
+	return next
 }
 
 func livingStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {
 	pulse := o.facts.Pulse
 	next.Pod = podStatusOf(o)
-	if o.now.Before(mergeUntil(old, o)) {
+	if o.now.Before(o.coalesceUntil(old)) {
 		next.State = old.State
 		return
 	}

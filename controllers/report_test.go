@@ -14,34 +14,6 @@ import (
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
-func TestMergeUntil(t *testing.T) {
-	now := time.Unix(1795423194, 0)
-	policy := lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1) // an idle timeout of 900 s, reports 4 s apart
-	for name, row := range map[string]struct {
-		old    v1alpha1.SessionState
-		state  v1alpha1.SessionState
-		status contract.Status
-		until  time.Time // of the lease
-		want   time.Time
-	}{
-		"nothing new":                     {v1alpha1.StateIdle, v1alpha1.StateIdle, contract.Healthy, time.Time{}, time.Time{}},
-		"busy now":                        {v1alpha1.StateIdle, v1alpha1.StateActive, contract.HealthyBusy, time.Time{}, now.Add(4 * time.Second)},
-		"a call that a lease was got for": {v1alpha1.StateIdle, v1alpha1.StateActive, contract.Healthy, now.Add(449 * time.Second), now.Add(3 * time.Second)},
-		"a lease of a longer timeout":     {v1alpha1.StateIdle, v1alpha1.StateActive, contract.Healthy, now.Add(time.Hour), time.Time{}},
-		"a call that is over":             {v1alpha1.StateActive, v1alpha1.StateIdle, contract.Healthy, time.Time{}, time.Time{}},
-		"a stop":                          {v1alpha1.StateIdle, v1alpha1.StateStopping, contract.HealthyBusy, time.Time{}, time.Time{}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			old := &v1alpha1.AgentSessionStatus{State: row.old, PingStatus: string(contract.Healthy), PingStatusSince: new(metav1.NewTime(now))}
-			o := outcome{
-				facts:   lifecycle.Facts{Policy: policy, Pulse: lifecycle.Pulse{Status: row.status}, Traffic: lifecycle.Traffic{InUseUntil: row.until}},
-				verdict: lifecycle.Verdict{State: row.state}, now: now,
-			}
-			NewWithT(t).Expect(mergeUntil(old, o)).To(Equal(row.want))
-		})
-	}
-}
-
 // A clock that was set back by an hour: what was reported before lies in the future, and
 // holds nothing back.
 func TestReportsAfterTheClockWasSetBack(t *testing.T) {
@@ -54,7 +26,7 @@ func TestReportsAfterTheClockWasSetBack(t *testing.T) {
 		facts:   lifecycle.Facts{Policy: policy, Pulse: lifecycle.Pulse{Status: contract.HealthyBusy}},
 		verdict: lifecycle.Verdict{State: v1alpha1.StateActive}, now: now,
 	}
-	g.Expect(now.Before(mergeUntil(old, busy))).To(BeFalse())
+	g.Expect(now.Before(busy.coalesceUntil(old))).To(BeFalse())
 
 	session := &v1alpha1.AgentSession{}
 	wait := func(told, created time.Time, reason string) outcome {
@@ -68,9 +40,14 @@ func TestReportsAfterTheClockWasSetBack(t *testing.T) {
 		next := statusOf(session, o, 1)
 		g.Expect(meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionReady).Reason).To(Equal(v1alpha1.ReasonUnschedulable))
 	}
-	again := wait(ahead, now, "")
-	again.refusal = &refused{v1alpha1.ReasonPodRefused, "the quota is full"}
-	g.Expect(again.refusedAgain(v1alpha1.ReasonPodRefused)).To(BeFalse())
+	refuse := func(words string) v1alpha1.AgentSessionStatus {
+		o := wait(ahead, now, "")
+		o.refusal = &refused{v1alpha1.ReasonPodRefused, words}
+		return statusOf(session, o, 1)
+	}
+	session.Status = refuse("the quota is full")
+	next := refuse("the quota is still full")
+	g.Expect(meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionReady).Message).To(ContainSubstring("still"))
 }
 
 // A session that was reported stuck, or not, stands as that until the agent has answered

@@ -1,11 +1,7 @@
 package controllers
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/lru"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
@@ -101,51 +97,4 @@ func (r *reservations) count(session *v1alpha1.AgentSession, before, after *v1al
 		r.cpu.WithLabelValues(c.namespace, c.runtime, of.state).Add(float64(max(of.after.MilliCPUSeconds-of.before.MilliCPUSeconds, 0)) / 1000)
 		r.memory.WithLabelValues(c.namespace, c.runtime, of.state).Add(float64(max(of.after.MemoryMiBSeconds-of.before.MemoryMiBSeconds, 0)) * (1 << 20))
 	}
-}
-
-// reservedOf is what the session has reserved so far. It is counted when the state
-// changes, or the compute: a report is written then anyway. A pod that is resized counts
-// by its new size from the next change on.
-func reservedOf(old, next *v1alpha1.AgentSessionStatus, o outcome) *v1alpha1.Reserved {
-	if old.State == next.State && podUID(old) == podUID(next) {
-		return old.Reserved
-	}
-	var total v1alpha1.Reserved
-	if old.Reserved != nil {
-		total = *old.Reserved
-	}
-	if !o.counted.IsZero() {
-		total = lifecycle.Spend(total, old.State, o.now.Truncate(time.Second).Sub(o.counted))
-	}
-	var pod *corev1.Pod
-	if next.Pod != nil {
-		pod = o.pod
-	}
-	if total = lifecycle.Reserve(total, pod); total == (v1alpha1.Reserved{}) {
-		return nil
-	}
-	return &total
-}
-
-func podUID(status *v1alpha1.AgentSessionStatus) types.UID {
-	if status.Pod == nil {
-		return ""
-	}
-	return status.Pod.UID
-}
-
-// countedUntil is until when what a session has used is counted. Of one that starts it is
-// when its pod was given a node, from when on it reserves what it requests; zero while it
-// has none, or that is not known.
-func countedUntil(status *v1alpha1.AgentSessionStatus, pod *corev1.Pod) time.Time {
-	switch {
-	case status.Usage != nil:
-		return status.Usage.CountedAt.Time
-	case status.Pod == nil || pod == nil || pod.UID != status.Pod.UID || pod.Spec.NodeName == "":
-		return time.Time{}
-	}
-	if c := condition(pod, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionTrue {
-		return c.LastTransitionTime.Time
-	}
-	return pod.CreationTimestamp.Time
 }

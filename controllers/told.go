@@ -1,8 +1,6 @@
 package controllers
 
 import (
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -54,15 +52,12 @@ func (t *told) budget(key types.NamespacedName, old *v1alpha1.AgentSessionStatus
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	left, known := t.budgets[key]
-	switch {
-	case known:
-		left = left.Bounded(now, p)
-	case flapping(old):
-		left = lifecycle.SpentReports(now.Add(-p.Report), p) // one is due: it was held back already
-	default:
-		return left
+	if left = left.Bounded(now, p); !known {
+		left = lifecycle.RestoreReports(now, old, p)
 	}
-	t.leave(key, left)
+	if known || left != (lifecycle.Reports{}) {
+		t.leave(key, left)
+	}
 	return left
 }
 
@@ -79,20 +74,6 @@ func (t *told) leave(key types.NamespacedName, left lifecycle.Reports) {
 	t.budgets[key] = left
 }
 
-// flapping tells whether reports of a session's agent had to wait.
-func flapping(status *v1alpha1.AgentSessionStatus) bool {
-	return reasonOf(status, v1alpha1.ConditionReady) == v1alpha1.ReasonFlapping
-}
-
-// lateness is by how much what status says of an agent may be out of date. Of one that is
-// silent in an outage it does not say whether its reports had to wait.
-func lateness(status *v1alpha1.AgentSessionStatus, p lifecycle.Policy) time.Duration {
-	if flapping(status) || reasonOf(status, v1alpha1.ConditionReady) == v1alpha1.ReasonMassFailure {
-		return p.Report
-	}
-	return 0
-}
-
 // agentOnly tells whether two reports of a session that lives differ in nothing but
 // what its agent does. Whether it is Ready is more than that.
 func agentOnly(old, next *v1alpha1.AgentSessionStatus) bool {
@@ -106,60 +87,21 @@ func agentOnly(old, next *v1alpha1.AgentSessionStatus) bool {
 		meta.IsStatusConditionTrue(old.Conditions, v1alpha1.ConditionReady) == meta.IsStatusConditionTrue(next.Conditions, v1alpha1.ConditionReady)
 }
 
-// tellAt is when another thing that keeps a session from starting may be told; zero
-// if there is nothing new. A start that is over soon costs no write for it.
-func tellAt(old *v1alpha1.AgentSessionStatus, o outcome) time.Time {
-	was := meta.FindStatusCondition(old.Conditions, v1alpha1.ConditionReady)
-	wait := o.verdict.Wait
-	if was == nil || old.State != v1alpha1.StateStarting || o.verdict.State != v1alpha1.StateStarting || o.refusal != nil {
-		return time.Time{}
+// progress is what the rules of a start's reports go by.
+func (o outcome) progress(old *v1alpha1.AgentSessionStatus) lifecycle.StartProgress {
+	p := lifecycle.StartProgress{Old: old, ReportedAt: o.told, Facts: o.facts, Verdict: o.verdict}
+	if o.refusal != nil {
+		p.Refusal = o.refusal.reason
 	}
-	reason := wait.Reason
-	if reason == "" {
-		reason = string(v1alpha1.StateStarting)
-	}
-	same := reason == was.Reason && (wait.Reason == "" || wait.Container == "" || strings.Contains(was.Message, strconv.Quote(wait.Container)))
-	if same || lifecycle.Refuses(was.Reason) {
-		return time.Time{}
-	}
-	return o.tellAgain()
+	return p
 }
 
-// tellAgain is when another thing may be told, after the last one, or after the creation
-// of the pod. That it cannot be created is told within the same time.
-func (o outcome) tellAgain() time.Time {
-	last := o.told
-	if o.facts.Unmade != "" {
-		return last.Add(o.facts.Policy.Tell / 2)
-	}
-	if created := o.facts.Compute.CreatedAt; created.After(last) {
-		last = created
-	}
-	return lifecycle.Until(o.now, last, o.facts.Policy.Tell)
-}
-
-// refusedAgain: for a reason that was told a moment ago. Who refuses may say it in other
-// words each time, and each write is a reason to look again.
-func (o outcome) refusedAgain(reason string) bool {
-	return o.refusal != nil && o.refusal.reason == reason && o.now.Before(lifecycle.Until(o.now, o.told, o.facts.Policy.Tell))
-}
-
-// worthTelling takes back what alone is worth no write while a session starts: its next
-// stop, and the words of the condition Ready unless another thing keeps it.
-func worthTelling(old *v1alpha1.AgentSessionStatus, next v1alpha1.AgentSessionStatus, o outcome) v1alpha1.AgentSessionStatus {
-	was := meta.FindStatusCondition(old.Conditions, v1alpha1.ConditionReady)
-	if was == nil || old.State != v1alpha1.StateStarting || next.State != v1alpha1.StateStarting {
-		return next
-	}
-	if refused := o.refusal != nil || lifecycle.Refuses(was.Reason); refused && !o.refusedAgain(was.Reason) {
-		return next
-	}
-	if at := tellAt(old, o); !at.IsZero() && !o.now.Before(at) {
-		return next
-	}
+// unchanged takes back what alone is worth no write while a session starts: its next stop,
+// and the condition Ready.
+func unchanged(old *v1alpha1.AgentSessionStatus, next v1alpha1.AgentSessionStatus) v1alpha1.AgentSessionStatus {
 	same := *next.DeepCopy()
 	same.NextStop = old.NextStop
-	meta.SetStatusCondition(&same.Conditions, *was)
+	meta.SetStatusCondition(&same.Conditions, *meta.FindStatusCondition(old.Conditions, v1alpha1.ConditionReady))
 	if equality.Semantic.DeepEqual(*old, same) {
 		return same
 	}

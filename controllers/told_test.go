@@ -89,7 +89,7 @@ func TestFlappingOutlastsWhatElseIsSaid(t *testing.T) {
 				verdict: lifecycle.Verdict{State: v1alpha1.StateActive, Activation: 1, Wait: lifecycle.Wait{Reason: row.wait}},
 			})
 			g.Expect(reasonOf(&session.Status, v1alpha1.ConditionReady)).To(Equal(row.want))
-			g.Expect(lateness(&session.Status, policy)).To(Equal(row.late))
+			g.Expect(lifecycle.Staleness(&session.Status, policy)).To(Equal(row.late))
 		})
 	}
 }

@@ -10,9 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
-	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 // podOf is the pod of a session's compute; nil if there is none.
@@ -43,25 +41,6 @@ func (c *cluster) answering(ctx context.Context, f found) (*corev1.Pod, error) {
 		return nil, fmt.Errorf("AgentSession %q is Starting: `%s watch %s -n %s` shows when its agent answers", f.Name, c.tools.Self, f.Name, f.Namespace)
 	}
 	return pod, nil
-}
-
-// agentPort is where a session's agent listens.
-func agentPort(session *v1alpha1.AgentSession) int32 {
-	if port := lifecycle.Govern(session.Spec, session.Status.Runtime).Ping.Port; port != 0 {
-		return port
-	}
-	return contract.Port
-}
-
-// agentPath is where a session's agent is invoked.
-func agentPath(session *v1alpha1.AgentSession) string {
-	switch started := session.Status.Runtime; {
-	case started != nil:
-		return lifecycle.ProtocolOf(started.ProtocolConfiguration).Path
-	case session.Spec.Ping.Check == v1alpha1.PingCheckMCP:
-		return contract.MCPPath
-	}
-	return contract.InvocationsPath
 }
 
 // reach returns where a port of a pod is reached from this machine, until ctx ends: on the

@@ -22,7 +22,6 @@ import (
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/internal/explain"
-	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -169,7 +168,7 @@ func (v *invocation) callSession(ctx context.Context, f found) error {
 	switch {
 	case v.sessionID != "":
 		return fmt.Errorf("AgentSession %q has an id of its own: leave out --session-id, or call its runtime by runtime/NAME", f.Name)
-	case gateway.CallsReach(f.AgentSession):
+	case lifecycle.Reachable(f.AgentSession):
 		return v.callRuntime(ctx, f.Spec.RuntimeRef.Name, f.Spec.RuntimeRef.Qualifier, f.Spec.RuntimeSessionID)
 	}
 	return v.callPod(ctx, f)
@@ -230,13 +229,13 @@ func (v *invocation) callPod(ctx context.Context, f found) error {
 	if err != nil {
 		return err
 	}
-	port := agentPort(f.AgentSession)
+	port := lifecycle.AgentPort(f.AgentSession)
 	at, err := v.reach(ctx, pod, port)
 	if err != nil {
 		return err
 	}
 	say(v.err, "note: straight to its pod. No gateway counts this call: unless its agent says HealthyBusy, the session may be taken for idle meanwhile")
-	request, err := v.request(ctx, "http://"+at.String()+agentPath(f.AgentSession))
+	request, err := v.request(ctx, "http://"+at.String()+lifecycle.AgentPath(f.AgentSession))
 	if err != nil {
 		return err
 	}

@@ -239,7 +239,7 @@ func (l *linter) ofSession(s *v1alpha1.AgentSession) sessionOptions {
 		o.Protocol = v1alpha1.ProtocolMCP
 	}
 	o.Question.Strict = false // what is odd is a finding of its own
-	o.port = agentPort(s)
+	o.port = lifecycle.AgentPort(s)
 	o.Host = fmt.Sprintf("localhost:%d", o.port)
 	o.SessionID = cmp.Or(s.Spec.RuntimeSessionID, s.Status.RuntimeSessionID)
 	return o

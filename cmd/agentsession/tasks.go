@@ -86,7 +86,7 @@ func (k *tasker) ask(ctx context.Context, f found) (contract.Tasks, error) {
 	if token == "" {
 		return contract.Tasks{}, fmt.Errorf("pod %s has no token by which its agent would tell its tasks", pod.Name)
 	}
-	at, err := k.reach(ctx, pod, agentPort(f.AgentSession))
+	at, err := k.reach(ctx, pod, lifecycle.AgentPort(f.AgentSession))
 	if err != nil {
 		return contract.Tasks{}, err
 	}

@@ -36,7 +36,7 @@ var explanations = map[string]string{
 	"look.go: if order, e := resourceversion.CompareResourceVersion(session.ResourceVersion, ahead.ResourceVersion); err == nil || e == nil && order > 0 {": "what was read has a version, and what was not has none: both hold, or neither does",
 	"clock.go: case by <= 0:":                           "a clock that is set back by nothing is as it was",
 	"decide.go: return activation <= status.Activation": "they are not equal there",
-	"outage.go: if space.silent > worst.silent || space.silent == worst.silent && space.known <= worst.known {":                     "of two alike it is all the same which is looked away from",
+	"outage.go: if space.Silent > worst.Silent || space.Silent == worst.Silent && space.Known <= worst.Known {":                     "of two alike it is all the same which is looked away from",
 	"printable.go: if keep := 4 * maxLastWords; len(s) >= keep { // what is only space shrinks":                                     "the last so many bytes of so many are all",
 	"traffic.go: if order, err := resourceversion.CompareResourceVersion(seen.version, u.seen.version); err != nil || order >= 0 {": "a version of a session says one thing",
 	"traffic.go: if u.writing != nil && t.uses[of] != u {":                                                                          "tell looks at both again before it writes",

@@ -93,7 +93,7 @@ func crashLoop(now time.Time, s *v1alpha1.AgentSessionStatus) string {
 
 // lateStop says that a stop was due and has not come; empty if none was.
 func lateStop(now time.Time, s *v1alpha1.AgentSessionStatus) string {
-	if !lifecycle.Living(s.State) || s.NextStop == nil || now.Sub(s.NextStop.At.Time) <= slow {
+	if !lifecycle.Living(s.State) || s.NextStop == nil || !lifecycle.Overdue(now, s.NextStop.At.Time) {
 		return ""
 	}
 	return fmt.Sprintf("%s was due at %s and has not come. Look whether an operator runs.", s.NextStop.Reason, clock(now, s.NextStop.At.Time))

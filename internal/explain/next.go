@@ -10,9 +10,6 @@ import (
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
-// slow is how late a stop may be before that is worth a word on the operator.
-const slow = time.Minute
-
 // next says what will happen next, and when.
 func (l *life) next() []string {
 	switch l.status.State {
@@ -28,7 +25,7 @@ func (l *life) next() []string {
 	case v1alpha1.StateStopped:
 		return l.nextOfStopped()
 	}
-	if l.now.Sub(l.Session.CreationTimestamp.Time) > slow {
+	if lifecycle.Overdue(l.now, l.Session.CreationTimestamp.Time) {
 		return []string{"Nothing, as long as no operator looks at it. That takes a second where one runs."}
 	}
 	return []string{"The operator looks at it, and starts it if spec.desiredState is Running."}
@@ -40,7 +37,7 @@ func (l *life) foreseen() string {
 	when := future(l.now, stop.At.Time)
 	if late := l.now.Sub(stop.At.Time); late >= 0 {
 		when = fmt.Sprintf("was due at %s, %s ago", clock(l.now, stop.At.Time), span(late))
-		if late > slow {
+		if lifecycle.Overdue(l.now, stop.At.Time) {
 			return fmt.Sprintf("%s %s, and has not come. Look whether an operator runs.", stop.Reason, when)
 		}
 		if stop.Reason == v1alpha1.StopIdleTimeout {

@@ -19,7 +19,7 @@ var direct = &http.Transport{}
 // CallSession invokes a session's agent through the gateway at a URL of this machine, as callers
 // do, and hands the answer to a function. authorize has the request be somebody's.
 func CallSession(ctx context.Context, gatewayURL string, session *v1alpha1.AgentSession, body []byte, authorize func(*http.Request) error, answer func(*http.Response) error) error {
-	if !CallsReach(session) {
+	if !lifecycle.Reachable(session) {
 		return fmt.Errorf("AgentSession %s was not made by a call, so the gateway does not lead to it: `agentsession invoke` does", session.Name)
 	}
 	ref := session.Spec.RuntimeRef

@@ -3,8 +3,6 @@ package gateway
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"math"
@@ -43,21 +41,9 @@ const (
 // errUnchanged means that no change was seen in the time for one.
 var errUnchanged = errors.New("no change was seen")
 
-// nameOf is the name of the AgentSession of a runtime, endpoint and session id:
-// whoever is asked for the session makes the same object, which is there once.
+// nameOf is the name of the AgentSession of a runtime, endpoint and session id.
 func nameOf(runtime string, at endpoint, id string) string {
-	const suffix, longest = 20, 52
-	sum := sha256.Sum256([]byte(string(at.runtime) + "\x00" + at.qualifier + "\x00" + id))
-	prefix := runtime[:min(len(runtime), longest-suffix-1)]
-	return strings.TrimRight(prefix, "-.") + "-" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:suffix])
-}
-
-// CallsReach tells whether a call of a session's own id, endpoint and runtime leads to it: one that
-// somebody made by hand has another name.
-func CallsReach(session *v1alpha1.AgentSession) bool {
-	ref, owner := session.Spec.RuntimeRef, metav1.GetControllerOf(session)
-	return ref != nil && owner != nil && owner.Name == ref.Name && session.Spec.RuntimeSessionID != "" &&
-		session.Name == nameOf(ref.Name, endpoint{owner.UID, cmp.Or(ref.Qualifier, v1alpha1.DefaultQualifier)}, session.Spec.RuntimeSessionID)
+	return lifecycle.SessionName(runtime, string(at.runtime), at.qualifier, id)
 }
 
 func (c *call) key() client.ObjectKey {

@@ -50,6 +50,55 @@ func Spend(r v1alpha1.Reserved, state v1alpha1.SessionState, spent time.Duration
 	return r
 }
 
+// ReservedOf is what a session has reserved after a report, of which counted is until when it
+// was counted before; zero if that is not known. It is counted when the state changes, or the
+// compute: a report is written then anyway. A pod that is resized counts by its new size from
+// the next change on.
+func ReservedOf(old, next *v1alpha1.AgentSessionStatus, pod *corev1.Pod, counted, now time.Time) *v1alpha1.Reserved {
+	if old.State == next.State && samePod(old.Pod, next.Pod) {
+		return old.Reserved
+	}
+	var total v1alpha1.Reserved
+	if old.Reserved != nil {
+		total = *old.Reserved
+	}
+	if !counted.IsZero() {
+		total = Spend(total, old.State, now.Truncate(time.Second).Sub(counted))
+	}
+	if next.Pod == nil {
+		pod = nil
+	}
+	if total = Reserve(total, pod); total == (v1alpha1.Reserved{}) {
+		return nil
+	}
+	return &total
+}
+
+func samePod(a, b *v1alpha1.PodStatus) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.UID == b.UID
+}
+
+// CountedUntil is until when what a session has used is counted. Of one that starts it is
+// when its pod was given a node, from when on it reserves what it requests; zero while it
+// has none, or that is not known.
+func CountedUntil(status *v1alpha1.AgentSessionStatus, pod *corev1.Pod) time.Time {
+	switch {
+	case status.Usage != nil:
+		return status.Usage.CountedAt.Time
+	case status.Pod == nil || pod == nil || pod.UID != status.Pod.UID || pod.Spec.NodeName == "":
+		return time.Time{}
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue {
+			return c.LastTransitionTime.Time
+		}
+	}
+	return pod.CreationTimestamp.Time
+}
+
 // ReservedBy is what a session has reserved until a moment. What the compute of one that
 // starts has reserved is not known before it has started.
 func ReservedBy(now time.Time, status *v1alpha1.AgentSessionStatus) v1alpha1.Reserved {

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
@@ -91,7 +89,7 @@ func (f Facts) decideStopped(now time.Time) Verdict {
 	}
 	v := Verdict{State: v1alpha1.StateStopped, Activation: f.Activation, Stop: f.LastStop}
 	if wanted > 0 {
-		v.Wait.Message, v.LookAgain = blocked, now.Add(LostAfter)
+		v.Wait.Message, v.LookAgain = blocked, now.Add(lostAfter)
 		return v
 	}
 	if f.Policy.TTL < 0 || f.Deleted || f.StoppedAt.IsZero() {
@@ -137,7 +135,7 @@ func (f Facts) decideRefused(now time.Time) Verdict {
 		return Verdict{State: v1alpha1.StateStopped, Activation: f.Activation, Stop: d.Stop}
 	}
 	if blocked := f.blocked(); blocked != "" {
-		return Verdict{State: v1alpha1.StateStarting, Activation: f.Activation, Wait: Wait{Message: blocked}, LookAgain: now.Add(LostAfter)}
+		return Verdict{State: v1alpha1.StateStarting, Activation: f.Activation, Wait: Wait{Message: blocked}, LookAgain: now.Add(lostAfter)}
 	}
 	v := f.start(now, f.Activation)
 	if f.Unmade != "" && !now.Before(v.Next.At) {
@@ -197,20 +195,7 @@ func (f Facts) lostAt(now time.Time) time.Time {
 	if !f.Compute.SilentSince.IsZero() {
 		return now
 	}
-	return f.Compute.GoneBy.Add(LostAfter)
-}
-
-// Superseded tells whether a pod of a session is none of its computes any more: status
-// has gone past it. Activations only grow and each has one pod, so also a status that is
-// out of date says it of no pod that is a compute or will be one.
-func Superseded(status *v1alpha1.AgentSessionStatus, activation int32, pod *corev1.Pod) bool {
-	switch {
-	case activation != status.Activation:
-		return activation < status.Activation
-	case status.Pod != nil:
-		return status.Pod.UID != pod.UID
-	}
-	return status.State == v1alpha1.StateStopped
+	return f.Compute.GoneBy.Add(lostAfter)
 }
 
 func (f Facts) decideLiving(now time.Time) Verdict {

@@ -43,15 +43,18 @@ const (
 	// which gateways write calls first.
 	reportBurst = 20
 	reportEvery = 3 * time.Minute
-	// LostAfter is how long after its grace a compute that was told to go, and has not
+	// lostAfter is how long after its grace a compute that was told to go, and has not
 	// gone, counts as lost. No time scale divides it: the grace is Kubernetes' own, and the
 	// kubelet, which sets it to zero shortly before a pod goes, has no scale.
-	LostAfter = 10 * time.Second
+	lostAfter = 10 * time.Second
 	// maxEnding is how many pods of a session may be ending while another starts: who
 	// stops and wakes a session by turns would else have any number.
 	maxEnding = 3
 	// tellWindow is how long what is told of a session that starts stands at least.
 	tellWindow = 10 * time.Second
+	// overdueAfter is how late what an operator does may be before it is worth a word: a node
+	// that is silent, an API server that is slow and a change of leader take less.
+	overdueAfter = time.Minute
 )
 
 // Limits are a session's two timeouts as they are in force.
@@ -160,6 +163,10 @@ func Until(now, began time.Time, while time.Duration) time.Time {
 	}
 	return began.Add(while)
 }
+
+// Overdue tells whether what was due at a moment should have been done by now, if an operator
+// runs.
+func Overdue(now, due time.Time) bool { return now.Sub(due) > overdueAfter }
 
 // patience is how long pings must have failed.
 func (p Policy) patience() time.Duration { return time.Duration(p.FailureThreshold) * p.Period }

@@ -98,3 +98,11 @@ func TestTheScaleDividesEveryDuration(t *testing.T) {
 		g.Expect(lifecycle.Period(row.scale)).To(Equal(row.period))
 	}
 }
+
+func TestOverdue(t *testing.T) {
+	g := NewWithT(t)
+	due := time.Unix(1795423194, 0)
+	g.Expect(lifecycle.Overdue(due.Add(-time.Hour), due)).To(BeFalse())
+	g.Expect(lifecycle.Overdue(due.Add(time.Minute), due)).To(BeFalse())
+	g.Expect(lifecycle.Overdue(due.Add(time.Minute+time.Second), due)).To(BeTrue())
+}

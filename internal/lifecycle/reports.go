@@ -57,6 +57,44 @@ func (r Reports) Spent(now time.Time, p Policy) bool { return now.Before(r.room(
 // again: there is room for that report and one more.
 func (r Reports) Easy(p Policy) time.Time { return r.room(2, p) }
 
+// Hold tells whether a session counts as flapping, so that reports of its agent wait: they
+// had to before, or the next one would have to.
+func (r Reports) Hold(now time.Time, flapped bool, p Policy) bool {
+	return (flapped || r.Spent(now, p)) && now.Before(r.Easy(p))
+}
+
+// RestoreReports is what a session has left whose status another operator wrote. Of one
+// whose reports had to wait one is due, since it was held back already, and no more.
+func RestoreReports(now time.Time, status *v1alpha1.AgentSessionStatus, p Policy) Reports {
+	if !Flapping(status) {
+		return Reports{}
+	}
+	return SpentReports(now.Add(-p.Report), p)
+}
+
+// Flapping tells whether reports of a session's agent had to wait.
+func Flapping(status *v1alpha1.AgentSessionStatus) bool {
+	return readyReason(status) == v1alpha1.ReasonFlapping
+}
+
+// Staleness is by how much what status says of an agent may be out of date. Of one that is
+// silent in an outage it does not say whether its reports had to wait.
+func Staleness(status *v1alpha1.AgentSessionStatus, p Policy) time.Duration {
+	if Flapping(status) || readyReason(status) == v1alpha1.ReasonMassFailure {
+		return p.Report
+	}
+	return 0
+}
+
+func readyReason(status *v1alpha1.AgentSessionStatus) string {
+	for _, c := range status.Conditions {
+		if c.Type == v1alpha1.ConditionReady {
+			return c.Reason
+		}
+	}
+	return ""
+}
+
 // Late is a pulse that was restored from a report that may be out of date by some time:
 // for so long nobody knows whether the agent had work.
 func (p Pulse) Late(now time.Time, by time.Duration) Pulse {

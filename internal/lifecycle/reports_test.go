@@ -5,6 +5,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -141,4 +142,48 @@ func TestALateReportIsUnknownTime(t *testing.T) {
 	g.Expect(p.Late(at(1000), 3*time.Minute).Unseen.Total).To(Equal(190 * time.Second))
 	g.Expect(p.Late(at(200), 3*time.Minute).Unseen.Total).To(Equal(100*time.Second), "and not beyond now")
 	g.Expect(p.Late(at(105), 3*time.Minute).Unseen.Total).To(Equal(10 * time.Second))
+}
+
+func TestFlapping(t *testing.T) {
+	now := time.Unix(1795423194, 0)
+	policy := lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1)
+	for reason, row := range map[string]struct {
+		flapping bool
+		late     time.Duration
+	}{
+		"":                         {false, 0},
+		"Active":                   {false, 0},
+		v1alpha1.ReasonMassFailure: {false, policy.Report},
+		v1alpha1.ReasonFlapping:    {true, policy.Report},
+	} {
+		g := NewWithT(t)
+		status := &v1alpha1.AgentSessionStatus{Conditions: []metav1.Condition{{Type: v1alpha1.ConditionPingContract, Reason: v1alpha1.ReasonFlapping}, {Type: v1alpha1.ConditionReady, Reason: reason}}}
+		g.Expect(lifecycle.Flapping(status)).To(Equal(row.flapping), reason)
+		g.Expect(lifecycle.Staleness(status, policy)).To(Equal(row.late), reason)
+		left := lifecycle.RestoreReports(now, status, policy)
+		g.Expect(left.Spent(now, policy)).To(BeFalse(), "one is due, at least")
+		g.Expect(left.Pay(now, policy).Spent(now, policy)).To(Equal(row.flapping), reason)
+	}
+}
+
+// A session that flapped is one that does until there is room for two reports; one that did
+// not becomes one when there is room for none.
+func TestHold(t *testing.T) {
+	now := time.Unix(1795423194, 0)
+	policy := lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1)
+	spent := lifecycle.SpentReports(now, policy)
+	for name, row := range map[string]struct {
+		after   time.Duration
+		flapped bool
+		want    bool
+	}{
+		"nothing left":                {0, false, true},
+		"room for one":                {policy.Report, false, false},
+		"room for one, and it did":    {policy.Report, true, true},
+		"nearly room for two":         {2*policy.Report - time.Second, true, true},
+		"room for two":                {2 * policy.Report, true, false},
+		"room for two, and it didn't": {2 * policy.Report, false, false},
+	} {
+		NewWithT(t).Expect(spent.Hold(now.Add(row.after), row.flapped, policy)).To(Equal(row.want), name)
+	}
 }

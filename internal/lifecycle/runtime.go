@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
@@ -27,6 +28,23 @@ func ProtocolOf(c v1alpha1.ProtocolConfiguration) v1alpha1.ProtocolConfiguration
 	return v1alpha1.ProtocolConfiguration{
 		ServerProtocol: protocol, Port: cmp.Or(c.Port, defaults.Port), Path: cmp.Or(c.Path, defaults.Path),
 	}
+}
+
+// AgentPort is where a session's agent listens.
+func AgentPort(session *v1alpha1.AgentSession) int32 {
+	return cmp.Or(Govern(session.Spec, session.Status.Runtime).Ping.Port, contract.Port)
+}
+
+// AgentPath is where a session's agent is invoked. One without a runtime tells of its
+// protocol by how it is asked.
+func AgentPath(session *v1alpha1.AgentSession) string {
+	protocol := v1alpha1.ProtocolConfiguration{ServerProtocol: v1alpha1.ProtocolHTTP}
+	if started := session.Status.Runtime; started != nil {
+		protocol = started.ProtocolConfiguration
+	} else if session.Spec.Ping.Check == v1alpha1.PingCheckMCP {
+		protocol.ServerProtocol = v1alpha1.ProtocolMCP
+	}
+	return ProtocolOf(protocol).Path
 }
 
 // Capture is what an activation keeps of the version of a runtime that it starts

@@ -136,3 +136,31 @@ func TestNoVersionSaysWhatToDo(t *testing.T) {
 	g.Expect(lifecycle.NoVersion(7, 7, nil)).To(And(HavePrefix("version 7 is not there: "), ContainSubstring("Pin one that is there, or apply")))
 	g.Expect(lifecycle.NoVersion(3, 7, []int64{5, 7})).To(ContainSubstring("Pin one that is there (5 7), or apply"))
 }
+
+func TestWhereAnAgentIsInvoked(t *testing.T) {
+	started := func(c v1alpha1.ProtocolConfiguration) v1alpha1.AgentSession {
+		return v1alpha1.AgentSession{
+			Spec:   v1alpha1.AgentSessionSpec{RuntimeRef: &v1alpha1.RuntimeRef{Name: "shop"}},
+			Status: v1alpha1.AgentSessionStatus{Runtime: &v1alpha1.ActivationRuntime{ProtocolConfiguration: lifecycle.ProtocolOf(c)}},
+		}
+	}
+	own := func(p v1alpha1.PingSpec) v1alpha1.AgentSession {
+		return v1alpha1.AgentSession{Spec: v1alpha1.AgentSessionSpec{Ping: p}}
+	}
+	for name, row := range map[string]struct {
+		session v1alpha1.AgentSession
+		port    int32
+		path    string
+	}{
+		"without a runtime":     {own(v1alpha1.PingSpec{}), 8080, "/invocations"},
+		"at a port of its own":  {own(v1alpha1.PingSpec{Port: 9090}), 9090, "/invocations"},
+		"an MCP server":         {own(v1alpha1.PingSpec{Port: 8000, Check: v1alpha1.PingCheckMCP}), 8000, "/mcp"},
+		"of a runtime":          {started(v1alpha1.ProtocolConfiguration{}), 8080, "/invocations"},
+		"of a runtime of MCP":   {started(v1alpha1.ProtocolConfiguration{ServerProtocol: v1alpha1.ProtocolMCP}), 8000, "/mcp"},
+		"of a runtime's choice": {started(v1alpha1.ProtocolConfiguration{Port: 1234, Path: "/chat"}), 1234, "/chat"},
+	} {
+		g := NewWithT(t)
+		g.Expect(lifecycle.AgentPort(&row.session)).To(Equal(row.port), name)
+		g.Expect(lifecycle.AgentPath(&row.session)).To(Equal(row.path), name)
+	}
+}

@@ -87,10 +87,8 @@ func Hinders(reason string) bool { return slices.Contains(Hindrances, reason) }
 
 // Refusal is such a reason that a session has; empty if nothing keeps it.
 func Refusal(session *v1alpha1.AgentSession) string {
-	for _, c := range session.Status.Conditions {
-		if c.Type == v1alpha1.ConditionReady && Refuses(c.Reason) {
-			return c.Reason
-		}
+	if reason := readyReason(&session.Status); Refuses(reason) {
+		return reason
 	}
 	return ""
 }

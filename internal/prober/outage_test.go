@@ -127,7 +127,7 @@ func TestOutageCountsWhoIsTracked(t *testing.T) {
 			g.Expect(p.InOutage()).To(Equal(row.before))
 			row.change(p)
 			g.Expect(p.InOutage()).To(Equal(row.after))
-			g.Expect(p.outage.ended.IsZero()).To(Equal(!row.before || row.after))
+			g.Expect(p.outage.Ended.IsZero()).To(Equal(!row.before || row.after))
 		})
 	}
 }
@@ -137,77 +137,6 @@ func stranger(i int) Target {
 	t := agent(1000 + i)
 	t.Key.Namespace = "another-team"
 	return t
-}
-
-// An outage that does not end protects each agent for ten minutes, and then lets go
-// of a few at a time, until half an hour later nobody is left.
-func TestAnOutageProtectsForAWhile(t *testing.T) {
-	g := NewWithT(t)
-	var o outage
-	began := time.Unix(1000, 0)
-	o.move("team", lifecycle.Pulse{}, lifecycle.Pulse{}, began)
-	for range 10 {
-		o.move("team", lifecycle.Pulse{}, lifecycle.Pulse{HealthyAt: began, Failures: 3, LastFailure: refused}, began)
-	}
-	protected := func(after time.Duration) (n int) {
-		for i := range 1000 {
-			if now := began.Add(after); o.last(agent(i).UID, now).Equal(now) {
-				n++
-			}
-		}
-		return n
-	}
-	g.Expect(protected(10 * time.Minute)).To(Equal(1000))
-	for minutes := 11; minutes < 40; minutes++ {
-		g.Expect(protected(time.Duration(minutes)*time.Minute)).To(BeNumerically("~", 1000*(40-minutes)/30, 60), "after %d minutes", minutes)
-	}
-	g.Expect(protected(40 * time.Minute)).To(BeZero())
-	g.Expect(o.last(agent(0).UID, began.Add(time.Hour))).To(BeTemporally("==", began.Add(10*time.Minute+share(agent(0).UID))), "its failures count from then on")
-}
-
-// One agent that comes and goes does not make an outage begin anew all the time.
-func TestAnOutageThatComesAndGoes(t *testing.T) {
-	g := NewWithT(t)
-	var o outage
-	began := time.Unix(1000, 0)
-	silent, fine := lifecycle.Pulse{HealthyAt: began, Failures: 3, LastFailure: refused}, lifecycle.Pulse{HealthyAt: began}
-	for range 10 {
-		o.move("team", lifecycle.Pulse{}, silent, began)
-		o.move("team", lifecycle.Pulse{}, fine, began)
-	}
-	uid := agent(0).UID
-	end := began.Add(10*time.Minute + share(uid))
-	now := began
-	for range 60 {
-		o.move("team", fine, silent, now)
-		o.move("team", silent, fine, now.Add(30*time.Second))
-		now = now.Add(time.Minute)
-	}
-	g.Expect(o.last(uid, now)).To(BeTemporally("==", end))
-	o.move("team", fine, silent, o.ended.Add(outageLimit))
-	g.Expect(o.last(uid, now)).To(BeTemporally("==", end), "it comes just soon enough")
-	o.move("team", silent, fine, now)
-	now = now.Add(time.Hour)
-	o.move("team", fine, silent, now)
-	g.Expect(o.last(uid, now)).To(Equal(now), "another one, long after")
-}
-
-// Where two namespaces have as many silent agents, the one with fewer others is looked
-// away from: which one is not left to chance.
-func TestNamespacesThatTie(t *testing.T) {
-	for range 50 {
-		var o outage
-		began := time.Unix(1000, 0)
-		for namespace, fine := range map[string]int{"a": 0, "b": 10} {
-			for range 6 {
-				o.move(namespace, lifecycle.Pulse{}, lifecycle.Pulse{HealthyAt: began, Failures: 3, LastFailure: refused}, began)
-			}
-			for range fine {
-				o.move(namespace, lifecycle.Pulse{}, lifecycle.Pulse{HealthyAt: began}, began)
-			}
-		}
-		NewWithT(t).Expect(o.lasts()).To(BeFalse())
-	}
 }
 
 // The counters are kept step by step; they must be what a count would give.
@@ -240,11 +169,11 @@ func TestOutageCountersHold(t *testing.T) {
 			want.count(e.target.Key.Namespace, e.pulse, 1)
 		}
 		got := p.outage
-		g.Expect(got.lasting).To(Equal(want.lasts()))
+		g.Expect(got.Lasting).To(Equal(lifecycle.MassFailure(want.all, want.spaces)))
 		if len(got.spaces) == 0 {
 			got.spaces = nil
 		}
-		got.lasting, got.began, got.ended = false, time.Time{}, time.Time{}
+		got.Outage = lifecycle.Outage{}
 		g.Expect(got).To(Equal(want))
 	}
 }

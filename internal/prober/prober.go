@@ -219,14 +219,14 @@ func (p *Prober) Outage(uid types.UID) time.Time {
 	now := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.outage.last(uid, now)
+	return p.outage.ProtectedUntil(now, string(uid))
 }
 
 // InOutage tells whether there is one now.
 func (p *Prober) InOutage() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.outage.lasting
+	return p.outage.Lasting
 }
 
 // Len returns how many agents are tracked.
