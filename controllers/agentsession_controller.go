@@ -196,7 +196,8 @@ func (r *AgentSessionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.AgentSession{}, runtimeIndex, runtimeNameOf); err != nil {
 			return fmt.Errorf("index sessions by runtime: %w", err)
 		}
-		of = of.Watches(&v1alpha1.AgentRuntime{}, handler.EnqueueRequestsFromMapFunc(r.sessionsWaitingFor))
+		of = of.Watches(&v1alpha1.AgentRuntime{}, handler.EnqueueRequestsFromMapFunc(r.sessionsWaitingFor)).
+			Watches(&v1alpha1.AgentSession{}, r.deletions())
 	}
 	if r.mode() != blind {
 		news := make(pings, 1)

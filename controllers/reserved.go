@@ -1,36 +1,47 @@
 package controllers
 
 import (
+	"context"
+	"sync"
+
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/lru"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	crevent "sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
-// maxConsumers is of how many pairs of namespace and runtime the metrics tell what they
-// have reserved. Tenants make them up, so the one that was not counted for the longest
-// time is forgotten for one more. What is counted of it next is the first sample of new series, of
+// How much the metrics of what sessions reserve tell apart. Tenants make runtimes up, and each
+// is six series: more than maxRuntimes of one namespace are counted together, as the runtime
+// otherRuntimes. Of more than maxNamespaces the one that was not counted for the longest time
+// is forgotten for one more; what is counted of it next is the first sample of new series, of
 // which a scraper sees no increase.
-const maxConsumers = 1000
-
-// consumer is who has reserved something. runtime is empty for sessions without one.
-type consumer struct {
-	namespace, runtime string
-}
+const (
+	maxNamespaces = 1000
+	maxRuntimes   = 20
+	otherRuntimes = "other"
+)
 
 // reservations are the metrics of what sessions have reserved.
 type reservations struct {
-	cpu, memory *prometheus.CounterVec
-	most        int        // consumers
-	known       *lru.Cache // of them
+	cpu, memory          *prometheus.CounterVec
+	namespaces, runtimes int // at most
+
+	mu    sync.Mutex
+	known *lru.Cache // of namespaces, to a set of the runtimes that have series of their own
 }
 
-func newReservations(consumers int) *reservations {
+func newReservations(namespaces, runtimes int) *reservations {
 	labels := []string{"namespace", "runtime", "state"}
 	r := &reservations{
-		most: consumers,
+		namespaces: namespaces, runtimes: runtimes,
 		cpu: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "agentsession_reserved_cpu_seconds_total",
 			Help: "CPU that computes have reserved, by seconds, counted when the state of a session changes. State is Active, Idle, or Other while they start and stop.",
@@ -40,39 +51,53 @@ func newReservations(consumers int) *reservations {
 			Help: "Memory that computes have reserved, in bytes by seconds, counted when the state of a session changes. State is Active, Idle, or Other while they start and stop.",
 		}, labels),
 	}
-	r.known = lru.NewWithEvictionFunc(consumers, func(key lru.Key, _ any) {
-		c := key.(consumer) //nolint:forcetypeassert // nothing else is put there
-		of := prometheus.Labels{"namespace": c.namespace, "runtime": c.runtime}
+	r.known = lru.NewWithEvictionFunc(namespaces, func(key lru.Key, _ any) {
+		of := prometheus.Labels{"namespace": key.(string)} //nolint:forcetypeassert // nothing else is put there
 		r.cpu.DeletePartialMatch(of)
 		r.memory.DeletePartialMatch(of)
 	})
 	return r
 }
 
-var reserved = newReservations(maxConsumers)
+var reserved = newReservations(maxNamespaces, maxRuntimes)
 
 func init() {
 	metrics.Registry.MustRegister(reserved.cpu, reserved.memory)
 }
 
-// consumerOf is for whom a session reserves.
-func consumerOf(session *v1alpha1.AgentSession) consumer {
-	c := consumer{namespace: session.Namespace}
-	if ref := session.Spec.RuntimeRef; ref != nil {
-		c.runtime = ref.Name
+// runtimeLabel is the runtime as which a session's is counted: none for sessions without one.
+// A namespace's first runtimes have a place of their own.
+func (r *reservations) runtimeLabel(session *v1alpha1.AgentSession) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var own map[string]bool
+	if known, ok := r.known.Get(session.Namespace); ok {
+		own = known.(map[string]bool) //nolint:forcetypeassert // nothing else is put there
+	} else {
+		own = map[string]bool{}
+		r.known.Add(session.Namespace, own)
 	}
-	return c
+	ref := session.Spec.RuntimeRef
+	switch {
+	case ref == nil:
+		return ""
+	case !own[ref.Name] && len(own) == r.runtimes:
+		return otherRuntimes
+	}
+	own[ref.Name] = true
+	return ref.Name
 }
 
 // know has the series of a session that lives be there, at 0, before something is counted: a
 // process that has just begun to lead would else begin with all that a state has taken, which a
-// scraper takes for no increase. It takes no place from those that were counted.
+// scraper takes for no increase. It takes no place from namespaces that were counted.
 func (r *reservations) know(session *v1alpha1.AgentSession) {
-	c := consumerOf(session)
-	if _, known := r.known.Get(c); known || session.Status.Reserved == nil || !lifecycle.Living(session.Status.State) || r.known.Len() >= r.most {
+	if session.Status.Reserved == nil || !lifecycle.Living(session.Status.State) {
 		return
 	}
-	r.count(session, nil, &v1alpha1.Reserved{})
+	if _, known := r.known.Get(session.Namespace); known || r.known.Len() < r.namespaces {
+		r.count(session, nil, &v1alpha1.Reserved{})
+	}
 }
 
 // count counts what a session has reserved between two reports. The series are there, at
@@ -84,8 +109,7 @@ func (r *reservations) count(session *v1alpha1.AgentSession, before, after *v1al
 	if before == nil {
 		before = &v1alpha1.Reserved{}
 	}
-	c := consumerOf(session)
-	r.known.Add(c, nil)
+	runtime := r.runtimeLabel(session)
 	for _, of := range []struct {
 		state         string
 		before, after v1alpha1.ResourceTime
@@ -94,7 +118,24 @@ func (r *reservations) count(session *v1alpha1.AgentSession, before, after *v1al
 		{string(v1alpha1.StateIdle), before.Idle, after.Idle},
 		{"Other", before.Other, after.Other},
 	} {
-		r.cpu.WithLabelValues(c.namespace, c.runtime, of.state).Add(float64(max(of.after.MilliCPUSeconds-of.before.MilliCPUSeconds, 0)) / 1000)
-		r.memory.WithLabelValues(c.namespace, c.runtime, of.state).Add(float64(max(of.after.MemoryMiBSeconds-of.before.MemoryMiBSeconds, 0)) * (1 << 20))
+		r.cpu.WithLabelValues(session.Namespace, runtime, of.state).Add(float64(max(of.after.MilliCPUSeconds-of.before.MilliCPUSeconds, 0)) / 1000)
+		r.memory.WithLabelValues(session.Namespace, runtime, of.state).Add(float64(max(of.after.MemoryMiBSeconds-of.before.MemoryMiBSeconds, 0)) * (1 << 20))
 	}
+}
+
+// deletions counts what sessions that are deleted have reserved since their last report: no
+// report comes after it.
+func (r *AgentSessionReconciler) deletions() handler.Funcs {
+	return handler.Funcs{DeleteFunc: func(ctx context.Context, e crevent.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+		session, ok := e.Object.(*v1alpha1.AgentSession)
+		if !ok || session.Status.Pod == nil {
+			return
+		}
+		key, pod := client.ObjectKey{Namespace: session.Namespace, Name: session.Status.Pod.Name}, &corev1.Pod{}
+		if err := r.Client.Get(ctx, key, pod); err != nil { // it went first
+			pod = nil
+		}
+		counted := r.Clock.Past(lifecycle.CountedUntil(&session.Status, pod))
+		reserved.count(session, session.Status.Reserved, lifecycle.FinalReserved(&session.Status, counted, r.Clock.Now()))
+	}}
 }

@@ -1,20 +1,27 @@
 package controllers
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	crevent "sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 func TestReservationsAreCounted(t *testing.T) {
 	g := NewWithT(t)
-	r := newReservations(2)
+	r := newReservations(2, 20)
 	of := func(namespace, runtime string) *v1alpha1.AgentSession {
 		s := &v1alpha1.AgentSession{ObjectMeta: metav1.ObjectMeta{Namespace: namespace}}
 		if runtime != "" {
@@ -47,15 +54,83 @@ func TestReservationsAreCounted(t *testing.T) {
 	r.know(lives)
 	g.Expect(testutil.CollectAndCount(r.cpu)).To(Equal(6), "one that lived before this process did")
 	g.Expect(cpu("a", "", "Active")).To(BeZero())
+	r.count(of("b", ""), nil, first)
 	other := of("c", "")
 	other.Status = lives.Status
 	r.know(other)
-	g.Expect(testutil.CollectAndCount(r.cpu)).To(Equal(6), "there is no place left for it yet")
+	g.Expect(testutil.CollectAndCount(r.cpu)).To(Equal(9), "there is no place left for it yet")
 
-	r.count(of("a", ""), nil, first)
 	r.count(of("a", "echo"), first, first.DeepCopy())
-	r.count(of("b", "echo"), nil, first)
-	g.Expect(testutil.CollectAndCount(r.cpu)).To(Equal(6), "no more than two consumers")
-	g.Expect(testutil.CollectAndCount(r.memory)).To(Equal(6))
+	r.count(of("c", "echo"), nil, first)
+	g.Expect(testutil.CollectAndCount(r.cpu)).To(Equal(9), "no more than two namespaces")
+	g.Expect(testutil.CollectAndCount(r.memory)).To(Equal(9))
 	g.Expect(cpu("a", "echo", "Idle")).To(Equal(1.5), "the one that was not counted for the longest time is forgotten")
+}
+
+// A tenant who makes a thousand runtimes takes nothing from others: what is beyond his share
+// is counted together.
+func TestRuntimesOfOneTenant(t *testing.T) {
+	g := NewWithT(t)
+	r := newReservations(3, 20)
+	none := &v1alpha1.Reserved{MilliCPU: 1000}
+	second := lifecycle.Spend(*none, v1alpha1.StateIdle, time.Second)
+	count := func(namespace, runtime string) {
+		s := &v1alpha1.AgentSession{ObjectMeta: metav1.ObjectMeta{Namespace: namespace}}
+		if runtime != "" {
+			s.Spec.RuntimeRef = &v1alpha1.RuntimeRef{Name: runtime}
+		}
+		r.count(s, none, &second)
+	}
+	cpu := func(namespace, runtime string) float64 {
+		return testutil.ToFloat64(r.cpu.WithLabelValues(namespace, runtime, "Idle"))
+	}
+	count("quiet", "echo")
+	for i := range 1000 {
+		count("loud", fmt.Sprintf("made-up-%d", i))
+	}
+	count("loud", "made-up-0")
+	count("loud", "made-up-999")
+	count("loud", "")
+	count("quiet", "echo")
+	g.Expect(cpu("quiet", "echo")).To(BeEquivalentTo(2))
+	g.Expect(cpu("loud", "made-up-0")).To(BeEquivalentTo(2))
+	g.Expect(cpu("loud", "made-up-19")).To(BeEquivalentTo(1))
+	g.Expect(cpu("loud", "other")).To(BeEquivalentTo(981))
+	g.Expect(cpu("loud", "")).To(BeEquivalentTo(1), "sessions without a runtime keep their place")
+	g.Expect(testutil.CollectAndCount(r.cpu)).To(Equal(3 + 3*22))
+}
+
+// A session that is deleted and not stopped is counted up to then, by its last status alone.
+func TestDeletionsAreCounted(t *testing.T) {
+	g := NewWithT(t)
+	now := time.Unix(1795423194, 0)
+	r := &AgentSessionReconciler{
+		Client: fake.NewClientBuilder().Build(), Clock: apiserver.NewClock(clocktesting.NewFakePassiveClock(now), logr.Discard()),
+	}
+	session := &v1alpha1.AgentSession{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "deletions", Name: "a"},
+		Status: v1alpha1.AgentSessionStatus{
+			State: v1alpha1.StateIdle, Pod: &v1alpha1.PodStatus{Name: "a-1", UID: "one"},
+			Reserved: &v1alpha1.Reserved{MilliCPU: 500, MemoryMiB: 1, Idle: v1alpha1.ResourceTime{MilliCPUSeconds: 7000}},
+			Usage:    &v1alpha1.Usage{CountedAt: metav1.NewTime(now.Add(-time.Hour))},
+		},
+	}
+	cpu := func(state string) float64 {
+		return testutil.ToFloat64(reserved.cpu.WithLabelValues("deletions", "", state))
+	}
+	r.deletions().DeleteFunc(t.Context(), crevent.DeleteEvent{Object: session}, nil)
+	g.Expect(cpu("Idle")).To(BeEquivalentTo(1800))
+
+	// One that starts is counted from when its pod had a node, as the pod tells.
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "deletions", Name: "a-1", UID: "one", CreationTimestamp: metav1.NewTime(now.Add(-time.Minute))}, Spec: corev1.PodSpec{NodeName: "n"}}
+	session.Status.State, session.Status.Usage = v1alpha1.StateStarting, nil
+	r.deletions().DeleteFunc(t.Context(), crevent.DeleteEvent{Object: session}, nil)
+	g.Expect(cpu("Other")).To(BeZero(), "nobody knows")
+	r.Client = fake.NewClientBuilder().WithObjects(pod).Build()
+	r.deletions().DeleteFunc(t.Context(), crevent.DeleteEvent{Object: session}, nil)
+	g.Expect(cpu("Other")).To(BeEquivalentTo(30))
+
+	session.Status.State, session.Status.Pod = v1alpha1.StateStopped, nil
+	r.deletions().DeleteFunc(t.Context(), crevent.DeleteEvent{Object: session}, nil)
+	g.Expect(cpu("Other")).To(BeEquivalentTo(30), "it was counted when it stopped")
 }

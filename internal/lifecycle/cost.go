@@ -81,6 +81,16 @@ func samePod(a, b *v1alpha1.PodStatus) bool {
 	return a.UID == b.UID
 }
 
+// FinalReserved is what a session had reserved when it was deleted while it had a compute, of
+// which no report tells: counted is until when it was counted before, zero if that is not known.
+func FinalReserved(status *v1alpha1.AgentSessionStatus, counted, now time.Time) *v1alpha1.Reserved {
+	if status.Reserved == nil || status.Pod == nil || counted.IsZero() {
+		return status.Reserved
+	}
+	total := Spend(*status.Reserved, status.State, now.Sub(counted))
+	return &total
+}
+
 // CountedUntil is until when what a session has used is counted. Of one that starts it is
 // when its pod was given a node, from when on it reserves what it requests; zero while it
 // has none, or that is not known.

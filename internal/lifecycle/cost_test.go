@@ -230,3 +230,34 @@ func TestCountedUntil(t *testing.T) {
 		})
 	}
 }
+
+// A session that is deleted while it has a compute has reserved it until then.
+func TestFinalReserved(t *testing.T) {
+	now := time.Unix(1795423194, 0)
+	half := v1alpha1.Reserved{MilliCPU: 500, MemoryMiB: 1024}
+	spent := v1alpha1.ResourceTime{MilliCPUSeconds: 5000, MemoryMiBSeconds: 10240}
+	for name, row := range map[string]struct {
+		state    v1alpha1.SessionState
+		reserved *v1alpha1.Reserved
+		gone     bool
+		counted  time.Time
+		want     *v1alpha1.Reserved
+	}{
+		"active":                     {v1alpha1.StateActive, &half, false, now.Add(-10 * time.Second), &v1alpha1.Reserved{MilliCPU: 500, MemoryMiB: 1024, Active: spent}},
+		"idle":                       {v1alpha1.StateIdle, &half, false, now.Add(-10 * time.Second), &v1alpha1.Reserved{MilliCPU: 500, MemoryMiB: 1024, Idle: spent}},
+		"starting":                   {v1alpha1.StateStarting, &half, false, now.Add(-10 * time.Second), &v1alpha1.Reserved{MilliCPU: 500, MemoryMiB: 1024, Other: spent}},
+		"stopping":                   {v1alpha1.StateStopping, &half, false, now.Add(-10 * time.Second), &v1alpha1.Reserved{MilliCPU: 500, MemoryMiB: 1024, Other: spent}},
+		"stopped":                    {v1alpha1.StateStopped, &half, true, now.Add(-10 * time.Second), &half},
+		"it is not known since when": {v1alpha1.StateStarting, &half, false, time.Time{}, &half},
+		"counted in the future":      {v1alpha1.StateIdle, &half, false, now.Add(time.Second), &half},
+		"requests nothing":           {v1alpha1.StateIdle, nil, false, now.Add(-10 * time.Second), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status := &v1alpha1.AgentSessionStatus{State: row.state, Reserved: row.reserved}
+			if !row.gone {
+				status.Pod = &v1alpha1.PodStatus{UID: "a"}
+			}
+			NewWithT(t).Expect(lifecycle.FinalReserved(status, row.counted, now)).To(Equal(row.want))
+		})
+	}
+}
