@@ -167,8 +167,8 @@ func run(o options) error {
 		return fmt.Errorf("find the cluster: %w", err)
 	}
 	clusterTime := apiserver.NewClock(clock.RealClock{}, ctrl.Log)
-	metrics.Registry.MustRegister(clusterTime.Series()...)
-	config = clusterTime.Listen(apiserver.Watched(config, ctrl.Log))
+	config, access := o.watchNamespaces.Follow(clusterTime.Listen(apiserver.Watched(config, ctrl.Log)), ctrl.Log)
+	metrics.Registry.MustRegister(append(clusterTime.Series(), access.Series()...)...)
 	config.QPS = -1 // the API server's priority and fairness decides
 	opts, err := managerOptions(o)
 	if err != nil {
@@ -200,7 +200,7 @@ func run(o options) error {
 	if err := errors.Join(
 		mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return g.Serve(ctx, listener) })),
 		addDashboard(mgr, o, clusterTime, tokens, listener.Addr()),
-		mgr.AddHealthzCheck("healthz", healthz.Ping), mgr.AddReadyzCheck("readyz", g.Ready),
+		mgr.AddHealthzCheck("healthz", healthz.Ping), mgr.AddReadyzCheck("readyz", g.Ready), mgr.AddReadyzCheck("namespaces", access.Check),
 	); err != nil {
 		return fmt.Errorf("add what the manager runs: %w", err)
 	}

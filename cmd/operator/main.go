@@ -158,9 +158,13 @@ func run(o options) error {
 	clusterTime := apiserver.NewClock(clock.RealClock{}, ctrl.Log)
 	config = clusterTime.Listen(apiserver.Watched(config, ctrl.Log))
 	config.QPS = -1 // the API server's priority and fairness decides
+	config, access := o.watchNamespaces.Follow(config, ctrl.Log)
 	mgr, election, err := newManager(config, o)
 	if err != nil {
 		return err
+	}
+	if err := mgr.AddReadyzCheck("namespaces", access.Check); err != nil {
+		return fmt.Errorf("add the check of the namespaces: %w", err)
 	}
 	spans, err := otlp.Provider(context.Background(), "agentsession-operator")
 	if err != nil {
@@ -169,7 +173,7 @@ func run(o options) error {
 	if spans != nil {
 		defer otlp.Flush(spans)
 	}
-	metrics.Registry.MustRegister(clusterTime.Series()...)
+	metrics.Registry.MustRegister(append(clusterTime.Series(), access.Series()...)...)
 	reconciler := newReconciler(mgr, o, clusterTime, spans)
 	if election != nil {
 		reconciler.LastLeader = election.predecessorSeen

@@ -41,11 +41,13 @@ func (n *Namespaces) Set(list string) error {
 }
 
 // Restrict has a cache watch these namespaces only, each by a request of its own, so that
-// a Role in each of them is enough. Kinds with namespaces of their own keep those.
+// a Role in each of them is enough. Kinds with namespaces of their own keep those. One that may
+// not be read keeps the cache from nothing but its own objects.
 func (n Namespaces) Restrict(o *cache.Options) {
 	if len(n) == 0 {
 		return
 	}
+	o.NewInformer = tolerant
 	o.DefaultNamespaces = make(map[string]cache.Config, len(n))
 	for _, name := range n {
 		o.DefaultNamespaces[name] = cache.Config{}

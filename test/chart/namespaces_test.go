@@ -98,6 +98,49 @@ func TestWatchNamespaces(t *testing.T) {
 	p.expectAudit(t)
 }
 
+// TestANamespaceWithoutItsRole: a tenant deletes what lets the platform read his namespace, and
+// operator and gateway are started anew. They are ready, and serve the other namespace; his is
+// served again when the binding is back.
+func TestANamespaceWithoutItsRole(t *testing.T) {
+	g, p := NewWithT(t), startPlane(t, agentsessiontest.CRDs()...)
+	for _, name := range []string{namespace, "team-a", "team-b"} {
+		p.createNamespace(t, name)
+	}
+	p.installAsTeam(t, namespace, "team-a", "team-b")
+	port := p.startKubelet(t)
+	key := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "key", Labels: map[string]string{"runtime.agentsession.dev/access-key": ""}},
+		StringData: map[string]string{"accessKeyId": accessKey, "secretAccessKey": secretKey, "namespaces": "*"},
+	}
+	g.Expect(p.api.Create(t.Context(), key)).To(Succeed())
+	for _, in := range []string{"team-a", "team-b"} {
+		g.Expect(p.api.Create(t.Context(), &v1alpha1.AgentRuntime{
+			ObjectMeta: metav1.ObjectMeta{Namespace: in, Name: "echo"},
+			Spec:       v1alpha1.AgentRuntimeSpec{Template: agentTemplate(), ProtocolConfiguration: v1alpha1.ProtocolConfiguration{Port: port}},
+		})).To(Succeed())
+	}
+	var bindings rbacv1.RoleBindingList
+	g.Expect(p.api.List(t.Context(), &bindings, client.InNamespace("team-b"))).To(Succeed())
+	for i := range bindings.Items {
+		g.Expect(p.api.Delete(t.Context(), &bindings.Items[i])).To(Succeed())
+	}
+
+	address := freeAddress(g)
+	p.startProcess(t, build(t, "operator"), "agentsession-operator", &appsv1.Deployment{}, "--time-scale=20", "--allow-loopback-agents")
+	p.startProcess(t, build(t, "gateway"), "agentsession-gateway", &appsv1.Deployment{}, "--allow-loopback-agents", "--bind-address="+address)
+	invoke := func(runtime string) func() (int, error) {
+		return func() (int, error) { return invoke(t.Context(), "http://"+address+"/runtimes/"+runtime+"/invocations") }
+	}
+	g.Eventually(invoke("team-a%2Fecho"), patience).Should(Equal(http.StatusOK))
+	g.Expect(invoke("team-b%2Fecho")()).To(Equal(http.StatusNotFound))
+
+	for i := range bindings.Items {
+		bindings.Items[i].ResourceVersion, bindings.Items[i].UID = "", ""
+		g.Expect(p.api.Create(t.Context(), &bindings.Items[i])).To(Succeed())
+	}
+	g.Eventually(invoke("team-b%2Fecho"), 2*time.Minute+patience).Should(Equal(http.StatusOK))
+}
+
 // installAsTeam installs the chart as a user who may do everything in some namespaces, and
 // nothing outside of them.
 func (p *plane) installAsTeam(t *testing.T, namespaces ...string) {
