@@ -52,9 +52,12 @@ const (
 )
 
 // ByScheme has callers authenticated by the scheme of their Authorization, in any case
-// (RFC 9110, 11.1).
+// (RFC 9110, 11.1). A presigned URL is a signature too.
 func ByScheme(schemes map[string]Authenticator) Authenticator {
 	return func(ctx context.Context, r *http.Request) (Proof, error) {
+		if authenticate := schemes[SchemeSigV4]; authenticate != nil && isPresigned(r) {
+			return authenticate(ctx, r)
+		}
 		scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		var authenticate Authenticator
 		for name, one := range schemes {

@@ -4,8 +4,8 @@
 // read, and, by the Proof, at the hash of the body, which a signature covers. There are
 // three kinds:
 //
-//   - SigV4: AWS's Signature Version 4, against access keys in Secrets (sigv4.go,
-//     accesskey.go);
+//   - SigV4: AWS's Signature Version 4, in the head or in a presigned URL, against
+//     access keys in Secrets (sigv4.go, presigned.go, accesskey.go);
 //   - KubernetesTokens: tokens of the cluster, which the API server is asked about
 //     (token.go);
 //   - Issuers.Of: tokens of the OIDC issuer that a runtime names (issuers.go).

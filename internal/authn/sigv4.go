@@ -23,6 +23,8 @@ const (
 	signingDate      = "20060102"
 	// maxSkew is how far a signature's time may lie from ours: AWS's 15 minutes.
 	maxSkew = 15 * time.Minute
+	// maxPresigned is how long a presigned URL may be good: AgentCore's 300 s.
+	maxPresigned = 300 * time.Second
 )
 
 // mustBeSigned are the headers that say who calls and for whom, beside those
@@ -32,18 +34,18 @@ const (
 // the whole request: against both there is TLS.
 var mustBeSigned = []string{"host", "x-amz-date", "x-amzn-bedrock-agentcore-runtime-user-id"}
 
-// signature is what a request's Authorization says.
+// signature is what a request's Authorization says, or the query of a presigned URL.
 type signature struct {
 	accessKey, region string
 	headers           []string // signed, in lower case
 	at                time.Time
 	value             string
+	presigned         bool
 }
 
-// parseSignature reads the Authorization of a signed request. It checks all that
-// needs no secret.
+// parseSignature reads the signature of a request. It checks all that needs no secret.
 func parseSignature(r *http.Request, now time.Time) (s signature, err error) {
-	parts, err := authorizationOf(r)
+	parts, date, expires, err := signedParts(r)
 	if err != nil {
 		return s, err
 	}
@@ -51,14 +53,29 @@ func parseSignature(r *http.Request, now time.Time) (s signature, err error) {
 	if len(parts) != 3 || len(scope) != 5 || scope[3] != signingService || scope[4] != signingEnd {
 		return s, denied("The credential must be scoped to a date, a region, the service " + signingService + " and " + signingEnd)
 	}
-	s = signature{accessKey: scope[0], region: scope[2], headers: strings.Split(parts["SignedHeaders"], ";"), value: parts["Signature"]}
-	if s.at, err = time.Parse(signingTime, r.Header.Get("X-Amz-Date")); err != nil || s.at.Format(signingDate) != scope[1] {
+	s = signature{
+		accessKey: scope[0], region: scope[2], headers: strings.Split(parts["SignedHeaders"], ";"), value: parts["Signature"], presigned: expires > 0,
+	}
+	if s.at, err = time.Parse(signingTime, date); err != nil || s.at.Format(signingDate) != scope[1] {
 		return s, denied("X-Amz-Date must be a time as " + signingTime + ", of the credential's date")
+	}
+	if late := now.Sub(s.at); s.presigned && late > expires {
+		return s, denied(fmt.Sprintf("The presigned URL has expired: it was made %s ago, and is good for %s", late.Round(time.Second), expires))
 	}
 	if skew := now.Sub(s.at).Abs(); skew > maxSkew {
 		return s, denied(fmt.Sprintf("Signature expired: it was made %s from now, and %s are allowed", skew.Round(time.Second), maxSkew))
 	}
 	return s, s.covers(r)
+}
+
+// signedParts reads what a request says of its signature. expires is zero unless it is
+// in the URL.
+func signedParts(r *http.Request) (parts map[string]string, date string, expires time.Duration, err error) {
+	if isPresigned(r) {
+		return presignedParts(r)
+	}
+	parts, err = authorizationOf(r)
+	return parts, r.Header.Get("X-Amz-Date"), 0, err
 }
 
 // authorizationOf reads the parts of the header.
@@ -83,7 +100,8 @@ func authorizationOf(r *http.Request) (map[string]string, error) {
 func (s signature) covers(r *http.Request) error {
 	for name := range r.Header {
 		name = strings.ToLower(name)
-		must := slices.Contains(mustBeSigned, name) || strings.HasPrefix(name, "x-amz-") || strings.HasPrefix(name, "x-agentsession-")
+		must := slices.Contains(mustBeSigned, name) || strings.HasPrefix(name, "x-amz-") || strings.HasPrefix(name, "x-agentsession-") ||
+			s.presigned && slices.Contains(namesSession, name)
 		if must && !slices.Contains(s.headers, name) {
 			return denied("The header " + name + " must be signed")
 		}
@@ -125,7 +143,11 @@ func (s signature) canonical(r *http.Request, payloadHash string) string {
 	line := func(parts ...string) { b.WriteString(strings.Join(parts, "") + "\n") }
 	line(r.Method)
 	line(escape(r.URL.EscapedPath(), "/")) // what was escaped is escaped once more
-	line(canonicalQuery(r.URL.Query()))
+	query := r.URL.Query()
+	if s.presigned {
+		query.Del(querySignature)
+	}
+	line(canonicalQuery(query))
 	for _, name := range s.headers {
 		line(name, ":", signedValue(r, name))
 	}

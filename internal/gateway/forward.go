@@ -19,8 +19,11 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -276,11 +279,34 @@ func (c *call) prepare(w http.ResponseWriter, r *http.Request, session *v1alpha1
 	if speaksRPC(c.protocol) {
 		c.message() // while it is there
 	}
-	header, err := headersFor(r.Header, c, startedWith(session).RequestHeaderConfiguration)
+	in := r.Header
+	if c.op == opSocket {
+		var err error
+		if in, err = withQueryHeaders(r); err != nil {
+			return nil, err
+		}
+	}
+	header, err := headersFor(in, c, startedWith(session).RequestHeaderConfiguration)
 	if err == nil && !c.nameless {
 		w.Header().Set(contract.HeaderSessionID, c.session)
 	}
 	return header, err
+}
+
+// withQueryHeaders are a WebSocket's headers, and the custom ones that its URL has in
+// their place: pages of browsers cannot set any.
+func withQueryHeaders(r *http.Request) (http.Header, error) {
+	all := r.Header.Clone()
+	for name, values := range r.URL.Query() {
+		if len(name) <= len(contract.HeaderCustomPrefix) || !strings.EqualFold(name[:len(contract.HeaderCustomPrefix)], contract.HeaderCustomPrefix) {
+			continue
+		}
+		if !httpguts.ValidHeaderFieldName(name) || slices.ContainsFunc(values, func(value string) bool { return !httpguts.ValidHeaderFieldValue(value) }) {
+			return nil, invalid(name, "Value at the query parameter '"+lifecycle.Printable(name)+"' failed to satisfy constraint: Member must be the name and value of a header")
+		}
+		all[http.CanonicalHeaderKey(name)] = values
+	}
+	return all, nil
 }
 
 // negotiated are the headers in which a protocol's clients and servers find out what
@@ -362,6 +388,9 @@ var handshake = []string{"Connection", "Upgrade", "Sec-Websocket-Accept", "Sec-W
 func passOn(answer *http.Response, c *call, session *v1alpha1.AgentSession) error {
 	if answer.StatusCode == http.StatusSwitchingProtocols && c.op == opSocket && strings.EqualFold(answer.Header.Get("Upgrade"), "websocket") {
 		answer.Header = only(answer.Header, handshake)
+		if c.byToken && answer.Header.Get("Sec-Websocket-Protocol") == "" { // browsers take no answer without one
+			answer.Header.Set("Sec-Websocket-Protocol", authn.BearerProtocol)
+		}
 		return nil
 	}
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {

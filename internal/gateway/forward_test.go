@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -138,5 +139,34 @@ func TestAgentsOnTheGatewaysOwnMachineAreNotCalled(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		_, err = toAgents(false).RoundTrip(r)
 		g.Expect(err).To(MatchError(ContainSubstring("it is not called")))
+	}
+}
+
+// Pages of browsers have custom headers in the URL of their WebSocket.
+func TestWithQueryHeaders(t *testing.T) {
+	const custom = "X-Amzn-Bedrock-AgentCore-Runtime-Custom-"
+	for name, row := range map[string]struct {
+		query url.Values
+		want  string // of the header Custom-A
+		says  string
+	}{
+		"none":               {query: url.Values{"qualifier": {"PROD"}, custom: {"x"}}, want: "in the head"},
+		"one":                {query: url.Values{strings.ToLower(custom) + "a": {"b c"}}, want: "b c"},
+		"a line more":        {query: url.Values{custom + "A": {"b\r\nX: y"}}, says: "name and value of a header"},
+		"a name that cannot": {query: url.Values{custom + "A:\r\n": {"b"}}, says: "name and value of a header"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/ws?"+row.query.Encode(), nil)
+			r.Header.Set(custom+"A", "in the head")
+			got, err := withQueryHeaders(r)
+			if row.says != "" {
+				g.Expect(err).To(MatchError(ContainSubstring(row.says)))
+				return
+			}
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(got.Get(custom + "A")).To(Equal(row.want))
+			g.Expect(r.Header.Get(custom + "A")).To(Equal("in the head"))
+		})
 	}
 }

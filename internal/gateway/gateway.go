@@ -173,6 +173,7 @@ type call struct {
 	inMCP     bool     // MCP's own header names the session
 	any       bool     // any free session will do
 	nameless  bool     // it named none, and is told of none
+	byToken   bool     // it is a WebSocket whose subprotocol is its caller's token
 	came      time.Time
 	began     time.Time // when it began to start the session, if it did
 	patience  time.Time // until when it waits for the session to stop, if it does
@@ -252,6 +253,11 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 	found, err := g.named(r, c)
 	if err != nil {
 		return err
+	}
+	if c.op.opensSocket() {
+		if c.byToken, err = authn.TakeBearerProtocol(r); err != nil {
+			return refused(err, "")
+		}
 	}
 	proof, err := g.authenticate(r.Context(), r, c, found)
 	if err != nil {

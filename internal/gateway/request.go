@@ -182,7 +182,7 @@ func givenIDs(r *http.Request, c *call) []string {
 		}
 	}
 	given := r.Header.Values(contract.HeaderSessionID)
-	if len(given) == 0 && c.op == opSocket {
+	if len(given) == 0 && c.op.opensSocket() {
 		given = r.URL.Query()[contract.HeaderSessionID]
 	}
 	return given

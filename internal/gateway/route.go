@@ -31,6 +31,9 @@ func (op operation) ofRuntime() bool {
 	return op != opList && op != opDescribe && op != opStopMany && op != opOpenAPI
 }
 
+// opensSocket tells whether an operation is answered with a WebSocket.
+func (op operation) opensSocket() bool { return op == opSocket }
+
 // right is what a caller needs.
 func (op operation) right() authn.Right {
 	if op == opCommand {
@@ -97,7 +100,7 @@ func route(r *http.Request) (op operation, runtime string, err error) {
 	case known.method != r.Method:
 		return "", "", allowsOnly(known.method, r)
 	}
-	if known.op == opSocket && !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+	if known.op.opensSocket() && !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		return "", "", unparsable("The operation is asked for with the header Upgrade: websocket")
 	}
 	runtime, err = url.PathUnescape(label)

@@ -26,3 +26,11 @@ func Sign(r *http.Request, key, secret string) error {
 	credentials := aws.Credentials{AccessKeyID: key, SecretAccessKey: secret}
 	return v4.NewSigner().SignHTTP(r.Context(), credentials, r, hex.EncodeToString(sum.Sum(nil)), "bedrock-agentcore", "eu-west-1", time.Now())
 }
+
+// Presign makes a URL of a request without a body, whose query has X-Amz-Expires.
+func Presign(r *http.Request, key, secret string) (url string, err error) {
+	sum := sha256.Sum256(nil)
+	credentials := aws.Credentials{AccessKeyID: key, SecretAccessKey: secret}
+	url, _, err = v4.NewSigner().PresignHTTP(r.Context(), credentials, r, hex.EncodeToString(sum[:]), "bedrock-agentcore", "eu-west-1", time.Now())
+	return url, err
+}
