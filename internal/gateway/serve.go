@@ -105,7 +105,7 @@ func (g *Gateway) Serve(ctx context.Context, listener net.Listener) error {
 		drained <- server.Shutdown(context.WithoutCancel(ctx))
 	})
 	defer stop()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(oneHost{listener}); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve: %w", err)
 	}
 	err := <-drained

@@ -58,8 +58,6 @@ func dial(ctx context.Context, url string, o *websocket.DialOptions) (*websocket
 }
 
 var _ = Describe("A WebSocket", func() {
-	const sessionHeader = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
-
 	It("is opened by a presigned URL, to the session that it names", func(ctx context.Context) {
 		namespace := newNamespace(ctx)
 		d, agent, session := openDoor(front.Authenticated), newRuntime(ctx, namespace), id()
@@ -80,7 +78,9 @@ var _ = Describe("A WebSocket", func() {
 			"must be signed": func(u string) (string, *websocket.DialOptions) {
 				return u, &websocket.DialOptions{HTTPHeader: http.Header{sessionHeader: {id()}}}
 			},
-			"from 1 to 300": func(u string) (string, *websocket.DialOptions) { return strings.Replace(u, "Expires=300", "Expires=600", 1), nil },
+			"from 1 to 300": func(u string) (string, *websocket.DialOptions) {
+				return strings.Replace(u, "Expires=300", "Expires=600", 1), nil
+			},
 			"signed once": func(u string) (string, *websocket.DialOptions) {
 				return u, &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer x"}}}
 			},
