@@ -39,9 +39,9 @@ func refusalOf(err error) *refused {
 func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.AgentSession, own v1alpha1.AgentSessionSpec, found *pods, o *outcome) error {
 	last := o.facts.LastStop.Reason
 	found.replace(nil)
-	pod, started, err := r.make(ctx, session, own, o.verdict.Activation, lifecycle.NodesToAvoid(last, found.earlier))
+	pod, started, err := r.make(ctx, session, own, o.verdict.Activation, lifecycle.NodesToAvoid(last, found.earlier), found)
 	found.compute = pod
-	o.pod, o.started, o.refusal = pod, started, refusalOf(err)
+	o.pod, o.started, o.claim, o.refusal = pod, started, found.claim, refusalOf(err)
 	o.facts = r.observe(session, *found, o.now)
 	if err == nil {
 		o.verdict = lifecycle.Decide(o.now, o.facts)
@@ -61,8 +61,8 @@ func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.Ag
 }
 
 // make makes the pod of an activation that is to run on other nodes than some, if it
-// can.
-func (r *AgentSessionReconciler) make(ctx context.Context, session *v1alpha1.AgentSession, own v1alpha1.AgentSessionSpec, activation int32, not []string,
+// can, and before it the claim of its storage, which is found from then on.
+func (r *AgentSessionReconciler) make(ctx context.Context, session *v1alpha1.AgentSession, own v1alpha1.AgentSessionSpec, activation int32, not []string, found *pods,
 ) (pod *corev1.Pod, started *v1alpha1.ActivationRuntime, err error) {
 	switch {
 	case session.Unreadable != "":
@@ -77,6 +77,9 @@ func (r *AgentSessionReconciler) make(ctx context.Context, session *v1alpha1.Age
 			return nil, nil, err
 		}
 		session.Spec.Template = whole.Spec.Template
+	}
+	if found.claim, err = r.claim(ctx, session, started); err != nil {
+		return nil, started, err
 	}
 	pod, err = r.create(ctx, session, activation, started, not)
 	return pod, started, err
@@ -204,7 +207,7 @@ func (r *AgentSessionReconciler) removeNow(ctx context.Context, session *v1alpha
 			return fmt.Errorf("delete the expired session: %w", err)
 		}
 		ctrl.LoggerFrom(ctx).Info("Deleted the session", "stoppedFor", "spec.ttlSecondsAfterStopped")
-	case lifecycle.ActNone, lifecycle.ActStart:
+	case lifecycle.ActNone, lifecycle.ActStart, lifecycle.ActDropStorage:
 	}
 	return nil
 }

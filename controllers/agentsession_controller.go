@@ -80,6 +80,7 @@ type AgentSessionReconciler struct {
 // +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentsessions/status,verbs=patch
 // +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentsessions/finalizers,verbs=update
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;create;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups="",resources=events,verbs=create;patch
 
@@ -87,7 +88,8 @@ type AgentSessionReconciler struct {
 //
 //  1. read the session, the pod that is its compute, and what is left of earlier ones;
 //  2. gather the facts and decide;
-//  3. create the pod, if that is the verdict;
+//  3. create the pod and the claim of its storage, or delete that claim, if that is the
+//     verdict;
 //  4. write status and send an event, if something changed;
 //  5. delete the pod or the session, if that is the verdict, and earlier pods: only
 //     after the status that says so was accepted on the version decided on.
@@ -109,13 +111,12 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		return r.leave(&session, found.compute), nil
 	}
 	own := session.Spec
-	started, err := r.startedWith(ctx, &session, found.compute)
+	started, err := r.govern(ctx, &session, &found) // from here on the spec as it is in force
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	session.Spec = lifecycle.Govern(own, started) // from here on the spec as it is in force
 
-	o := outcome{pod: found.compute, started: started, now: r.Clock.Now(), blind: r.mode() == blind, askedBy: r.asker(&session)}
+	o := outcome{pod: found.compute, started: started, claim: found.claim, now: r.Clock.Now(), blind: r.mode() == blind, askedBy: r.asker(&session)}
 	o.refusal = r.track(&session, o.pod, started)
 	o.facts = r.observe(&session, found, o.now)
 	if o.refusal != nil && o.facts.Compute.Phase == lifecycle.ComputePresent {
@@ -127,9 +128,9 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		return ctrl.Result{}, nil
 	}
 
-	var startErr error
-	if o.verdict.Action == lifecycle.ActStart {
-		startErr = r.start(ctx, &session, own, &found, &o)
+	startErr, err := r.prepare(ctx, &session, own, &found, &o)
+	if err != nil {
+		return ctrl.Result{}, err
 	}
 	r.askTasks(ctx, req.NamespacedName, o.pod, o.verdict)
 	o.told = r.told.at(req.NamespacedName)

@@ -71,7 +71,7 @@ func TestSessionsAreCounted(t *testing.T) {
 	g.Expect(values(g, registry, "agentsession_sessions")).To(Equal(map[string]float64{"Starting": 2, "Active": 1, "Idle": 1, "Stopping": 0, "Stopped": 1}))
 	g.Expect(values(g, registry, "agentsession_sessions_by_ping_status")).To(Equal(map[string]float64{"Healthy": 1, "HealthyBusy": 1}))
 	g.Expect(values(g, registry, "agentsession_sessions_refused")).To(Equal(map[string]float64{
-		"PodRefused": 1, "PodNotMade": 0, "PodNameTaken": 0, "AddressRefused": 0, "RuntimeNotFound": 0, "Unreadable": 0,
+		"PodRefused": 1, "PodNotMade": 0, "PodNameTaken": 0, "StorageRefused": 0, "StorageNameTaken": 0, "AddressRefused": 0, "RuntimeNotFound": 0, "Unreadable": 0,
 	}))
 	for _, name := range []string{"stuck", "breaching_ping_contract", "crash_looping"} {
 		g.Expect(values(g, registry, "agentsession_sessions_"+name)).To(Equal(map[string]float64{"": 1}), name)

@@ -98,6 +98,8 @@ type pods struct {
 	unwatched bool
 	// earlier are those that status has gone past. They have to go, or are going.
 	earlier []*corev1.Pod
+	// claim of the session's storage, where something depends on it; else nil.
+	claim *corev1.PersistentVolumeClaim
 }
 
 // podsOf finds the pods of a session. The owner's UID is what makes a pod the
@@ -195,12 +197,16 @@ func (r *AgentSessionReconciler) gather(session *v1alpha1.AgentSession, found po
 		Created:    status.Pod != nil,
 		Compute:    computeOf(pod),
 		Occupied:   occupied(found.earlier),
+		Stored:     status.Storage != nil,
 		Blind:      r.mode() == blind,
 	}
 	facts.Ending = len(found.ending(now))
 	remember(&facts, status)
 	if pod == nil {
 		return facts
+	}
+	if found.claim != nil {
+		facts.Compute = awaitStorage(facts.Compute, pod, found.claim)
 	}
 	reported := status.Pod != nil && status.Pod.UID == pod.UID
 	if !reported { // it is new, or the report was lost

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 
@@ -60,7 +61,7 @@ func buildPod(session *v1alpha1.AgentSession, activation int32, started *v1alpha
 	delete(pod.Labels, v1alpha1.LabelVersion)
 	if started != nil {
 		pod.Labels[v1alpha1.LabelRuntime] = session.Spec.RuntimeRef.Name
-		pod.Labels[v1alpha1.LabelVersion] = strconv.FormatInt(started.AgentRuntimeVersion, 10)
+		pod.Labels[v1alpha1.LabelVersion] = lifecycle.VersionLabel(started)
 	}
 	pod.Spec.RestartPolicy = corev1.RestartPolicyNever
 	if pod.Spec.TerminationGracePeriodSeconds == nil {
@@ -78,6 +79,9 @@ func buildPod(session *v1alpha1.AgentSession, activation int32, started *v1alpha
 		c.Env = slices.DeleteFunc(c.Env, named(contract.EnvToken)) // it tells the agent from the others
 	}
 	agent := &pod.Spec.Containers[0]
+	if storage := lifecycle.StorageOf(&session.Spec); storage != nil {
+		mount(&pod.Spec, agent, session, storage)
+	}
 	agent.Env = environment(agent, session, activation, token, *pod.Spec.TerminationGracePeriodSeconds)
 	return pod
 }
@@ -139,6 +143,9 @@ func environment(agent *corev1.Container, session *v1alpha1.AgentSession, activa
 	}
 	if agent.Lifecycle == nil || agent.Lifecycle.PreStop == nil {
 		ours = append(ours, corev1.EnvVar{Name: contract.EnvGracePeriod, Value: strconv.FormatInt(grace, 10)})
+	}
+	if storage := lifecycle.StorageOf(&session.Spec); storage != nil {
+		ours = append(ours, corev1.EnvVar{Name: contract.EnvStorage, Value: path.Clean(storage.MountPath)})
 	}
 	for _, v := range ours {
 		given = slices.DeleteFunc(given, named(v.Name))

@@ -59,6 +59,12 @@ func TestBuildPod(t *testing.T) {
 			}},
 			change: func(*v1alpha1.AgentSessionSpec) {},
 		},
+		"storage": {
+			template: minimal,
+			change: func(s *v1alpha1.AgentSessionSpec) {
+				s.FilesystemConfigurations = []v1alpha1.FilesystemConfiguration{{SessionStorage: v1alpha1.SessionStorageConfiguration{MountPath: "/mnt/data/"}}}
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

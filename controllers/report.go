@@ -26,6 +26,7 @@ type outcome struct {
 	verdict lifecycle.Verdict
 	pod     *corev1.Pod
 	started *v1alpha1.ActivationRuntime
+	claim   *corev1.PersistentVolumeClaim // of the session's storage, if it was looked at
 	refusal *refused
 	now     time.Time
 	// counted is until when the session's usage was counted.
@@ -158,6 +159,7 @@ func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.Age
 	if o.started != nil {
 		next.Runtime = o.started
 	}
+	next.Storage = storageStatusOf(old, o)
 	if lifecycle.Living(o.verdict.State) {
 		next.AskedBy = o.askedBy
 	}

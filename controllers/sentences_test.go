@@ -244,3 +244,54 @@ func TestTheAgentIsTheTemplatesFirstContainer(t *testing.T) {
 	bare := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "first"}, {Name: "second"}}}}
 	g.Expect(lifecycle.AgentContainer(bare).Name).To(Equal("first"), "of a pod that nobody gave a token")
 }
+
+// TestWhatStorageWaitsFor: a claim without a volume is named where it is what the pod waits
+// for, and not where the pod waits for something else, and its claim with it.
+func TestWhatStorageWaitsFor(t *testing.T) {
+	pod := func(condition ...corev1.PodCondition) *corev1.Pod {
+		return podThatSays(corev1.PodStatus{Conditions: condition})
+	}
+	unscheduled := func(message string) *corev1.Pod {
+		return pod(corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: message})
+	}
+	placed := pod()
+	placed.Spec.NodeName = "n"
+	claim := func(change ...func(*corev1.PersistentVolumeClaim)) *corev1.PersistentVolumeClaim {
+		c := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Status: corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimPending}}
+		for _, f := range change {
+			f(c)
+		}
+		return c
+	}
+	bound := func(c *corev1.PersistentVolumeClaim) { c.Status.Phase = corev1.ClaimBound }
+	fast := func(c *corev1.PersistentVolumeClaim) { c.Spec.StorageClassName = new("fast") }
+	chosen := func(c *corev1.PersistentVolumeClaim) { c.Annotations = map[string]string{selectedNode: "n"} }
+	const none, made = "the cluster has no default one", `the StorageClass "fast" has made none`
+	for name, row := range map[string]struct {
+		pod     *corev1.Pod
+		claim   *corev1.PersistentVolumeClaim
+		unbound bool
+		says    string // empty: nothing of the storage
+	}{
+		"no class":                         {unscheduled("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."), claim(), true, none},
+		"an empty class":                   {unscheduled("pod has unbound immediate PersistentVolumeClaims"), claim(func(c *corev1.PersistentVolumeClaim) { c.Spec.StorageClassName = new("") }), true, none},
+		"a class that makes none":          {unscheduled("0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind."), claim(fast), true, made},
+		"a provisioner that is not there":  {pod(), claim(fast, chosen), true, made},
+		"a volume for which there is time": {pod(), claim(fast), true, ""},
+		"no room for the pod":              {unscheduled("0/1 nodes are available: 1 Insufficient cpu."), claim(fast), true, ""},
+		"a volume":                         {unscheduled("0/1 nodes are available: 1 node(s) had volume node affinity conflict."), claim(fast, bound), false, ""},
+		"a node":                           {placed, claim(fast), false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			before := computeOf(row.pod)
+			compute := awaitStorage(before, row.pod, row.claim)
+			g.Expect(compute.Unbound).To(Equal(row.unbound))
+			if row.says == "" {
+				g.Expect(compute.Wait).To(Equal(before.Wait))
+				return
+			}
+			g.Expect(compute.Wait).To(And(HaveField("Reason", v1alpha1.ReasonStoragePending), HaveField("Message", ContainSubstring(row.says))))
+		})
+	}
+}

@@ -60,6 +60,7 @@ var _ = BeforeSuite(func() {
 	environment = &envtest.Environment{
 		CRDDirectoryPaths:     []string{"../config/crd/bases"},
 		ErrorIfCRDPathMissing: true,
+		CRDInstallOptions:     envtest.CRDInstallOptions{MaxTime: 2 * time.Minute},
 		// Machines of tests are slow at times, and the defaults are 20 s.
 		ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: 2 * time.Minute,
 	}

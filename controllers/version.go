@@ -45,6 +45,16 @@ func revisionName(runtime string, number int64) string {
 	return runtime + "-" + strconv.FormatInt(number, 10)
 }
 
+// govern has a session's spec be the one that is in force, and finds the claim of its storage.
+func (r *AgentSessionReconciler) govern(ctx context.Context, session *v1alpha1.AgentSession, found *pods) (*v1alpha1.ActivationRuntime, error) {
+	started, err := r.startedWith(ctx, session, found.compute)
+	if err != nil {
+		return nil, err
+	}
+	session.Spec = lifecycle.Govern(session.Spec, started)
+	return started, r.findClaim(ctx, session, found)
+}
+
 // startedWith is what the session's compute started with, as its status says.
 // Before status says so, the pod says which version it was made of.
 func (r *AgentSessionReconciler) startedWith(ctx context.Context, session *v1alpha1.AgentSession, pod *corev1.Pod) (*v1alpha1.ActivationRuntime, error) {

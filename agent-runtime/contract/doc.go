@@ -59,6 +59,9 @@ const (
 	// EnvGracePeriod is the pod's terminationGracePeriodSeconds, unless a preStop hook
 	// of the agent's takes its part of that.
 	EnvGracePeriod = "AGENTSESSION_TERMINATION_GRACE_PERIOD"
+	// EnvStorage is the folder of the session's storage, if the session has storage.
+	// AgentCore sets no such variable: there an agent knows its mountPath.
+	EnvStorage = "AGENTSESSION_STORAGE"
 	// EnvToken is the token for TasksPath and EventsPath, which the operator
 	// shows as "Authorization: Bearer TOKEN".
 	EnvToken = "AGENTSESSION_TOKEN"

@@ -72,6 +72,15 @@ type AgentRuntimeSpec struct {
 	// +required
 	Template corev1.PodTemplateSpec `json:"template"`
 
+	// filesystemConfigurations: AgentCore's session storage, one at most (as there, where
+	// filesystems of other kinds may stand beside it): a folder that outlives the session's
+	// computes. It is empty again in the first activation of another version, and 14 days
+	// after the end of the session's last compute, as on AgentCore.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1
+	FilesystemConfigurations []FilesystemConfiguration `json:"filesystemConfigurations,omitempty"`
+
 	// protocolConfiguration says how the agent is spoken to.
 	// +optional
 	// +kubebuilder:default={}
@@ -114,11 +123,11 @@ type AgentRuntimeSpec struct {
 	MaxSessions *int32 `json:"maxSessions,omitempty"`
 
 	// sessionTTLSecondsAfterStopped is spec.ttlSecondsAfterStopped of the sessions
-	// that the gateway makes, 0 to 31,536,000 (a year). A day if absent: callers
-	// without a session id leave one behind each. A call with the id of a session
-	// that is gone makes it anew, which is what waking it comes to.
+	// that the gateway makes, 0 to 31,536,000 (a year). If absent a day, since callers
+	// without a session id leave one behind each, and 14 days with session storage, which
+	// goes with its session. A call with the id of a session
+	// that is gone makes it anew, which is what waking it comes to, but for storage.
 	// +optional
-	// +kubebuilder:default=86400
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=31536000
 	SessionTTLSecondsAfterStopped *int32 `json:"sessionTTLSecondsAfterStopped,omitempty"`
@@ -420,6 +429,11 @@ type ActivationRuntime struct {
 	// agentRuntimeVersion is the version of the runtime.
 	// +required
 	AgentRuntimeVersion int64 `json:"agentRuntimeVersion"`
+	// filesystemConfigurations of that version.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1
+	FilesystemConfigurations []FilesystemConfiguration `json:"filesystemConfigurations,omitempty"`
 	// protocolConfiguration with the port and the path in force.
 	// +required
 	ProtocolConfiguration ProtocolConfiguration `json:"protocolConfiguration"`

@@ -106,6 +106,10 @@ type AgentSessionStatus struct {
 	// spec.runtimeRef.
 	// +optional
 	Runtime *ActivationRuntime `json:"runtime,omitempty"`
+	// storage is the claim that the session's storage is. Empty before the first
+	// activation that has storage, and when it was dropped, 14 days after the last compute.
+	// +optional
+	Storage *StorageStatus `json:"storage,omitempty"`
 	// traffic is what the gateway knows of invocations. The operator reads it, and
 	// takes inUseUntil off with the compute that it was for.
 	// +optional

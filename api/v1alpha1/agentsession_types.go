@@ -65,6 +65,7 @@ type AgentSessionList struct {
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.activation) || has(self.activation)",message="activation can only grow: it cannot be removed"
 // +kubebuilder:validation:XValidation:rule="has(self.template) != has(self.runtimeRef)",message="spec must have either template or runtimeRef"
 // +kubebuilder:validation:XValidation:rule="has(self.runtimeRef) == has(oldSelf.runtimeRef)",message="runtimeRef is immutable: it can be neither added nor removed"
+// +kubebuilder:validation:XValidation:rule="!has(self.filesystemConfigurations) || has(self.template)",message="filesystemConfigurations of a session with runtimeRef are its runtime's",fieldPath=".filesystemConfigurations"
 type AgentSessionSpec struct {
 	// runtimeRef names the AgentRuntime that the session is one of, in the place
 	// of a template. Immutable.
@@ -85,6 +86,14 @@ type AgentSessionSpec struct {
 	// hostNetwork, hostPID and hostIPC are not true.
 	// +optional
 	Template corev1.PodTemplateSpec `json:"template,omitzero"`
+
+	// filesystemConfigurations of a session with a template: AgentCore's session
+	// storage, one at most. Those of a session with runtimeRef are its runtime's. A change
+	// takes effect with the next activation.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1
+	FilesystemConfigurations []FilesystemConfiguration `json:"filesystemConfigurations,omitempty"`
 
 	// runtimeSessionId is AgentCore's name of the session, 33 to 256
 	// characters, given to the agent in AGENTSESSION_RUNTIME_SESSION_ID. The

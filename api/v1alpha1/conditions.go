@@ -5,8 +5,8 @@ package v1alpha1
 const (
 	// ConditionReady is true while the compute answers pings: the session is
 	// Active or Idle. Its reasons are the states, what keeps a compute from being
-	// had (ReasonPodRefused, ReasonPodNameTaken, ReasonAddressRefused,
-	// ReasonRuntimeNotFound, ReasonUnreadable) and what keeps one from starting (ReasonUnschedulable
+	// had (ReasonPodRefused, ReasonPodNameTaken, ReasonStorageRefused, ReasonStorageNameTaken,
+	// ReasonAddressRefused, ReasonRuntimeNotFound, ReasonUnreadable) and what keeps one from starting (ReasonUnschedulable
 	// and those after it). Of an AgentRuntime it is true while its endpoints'
 	// versions can be started.
 	ConditionReady = "Ready"
@@ -37,6 +37,12 @@ const (
 	// ReasonPodNameTaken is a pod of the activation's name that the session
 	// does not own. It is left alone; the operator tries again.
 	ReasonPodNameTaken = "PodNameTaken"
+	// ReasonStorageRefused is a PersistentVolumeClaim of session storage that the API server
+	// would not create: a quota, an admission policy. The operator tries again.
+	ReasonStorageRefused = "StorageRefused"
+	// ReasonStorageNameTaken is a PersistentVolumeClaim of the session's name that the
+	// session does not own. It is left alone; the operator tries again.
+	ReasonStorageNameTaken = "StorageNameTaken"
 	// ReasonAddressRefused is a pod address that must not be asked: loopback,
 	// link-local, multicast, unspecified, or the node's own. Nobody asks the agent
 	// or calls it: the session ends as StartTimeout, or at its maximal lifetime if
@@ -52,6 +58,9 @@ const (
 	// ReasonUnschedulable is a pod that no node takes, or that waits for its
 	// scheduling gates.
 	ReasonUnschedulable = "Unschedulable"
+	// ReasonStoragePending is a pod that waits for a volume for its session's storage:
+	// there is no storage class, or nobody makes volumes of it.
+	ReasonStoragePending = "StoragePending"
 	// ReasonImagePullFailed is a container whose image cannot be had.
 	ReasonImagePullFailed = "ImagePullFailed"
 	// ReasonContainerConfigError is a container that names what is not there: a

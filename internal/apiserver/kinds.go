@@ -24,6 +24,7 @@ func Kinds(*rest.Config, *http.Client) (meta.RESTMapper, error) {
 		v1alpha1.GroupVersion.WithKind("AgentSession"):                         meta.RESTScopeNamespace,
 		v1alpha1.GroupVersion.WithKind("AgentRuntime"):                         meta.RESTScopeNamespace,
 		corev1.SchemeGroupVersion.WithKind("Pod"):                              meta.RESTScopeNamespace,
+		corev1.SchemeGroupVersion.WithKind("PersistentVolumeClaim"):            meta.RESTScopeNamespace,
 		corev1.SchemeGroupVersion.WithKind("Event"):                            meta.RESTScopeNamespace,
 		corev1.SchemeGroupVersion.WithKind("Secret"):                           meta.RESTScopeNamespace,
 		corev1.SchemeGroupVersion.WithKind("Namespace"):                        meta.RESTScopeRoot,

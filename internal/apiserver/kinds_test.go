@@ -20,14 +20,15 @@ func TestKinds(t *testing.T) {
 	mapper, err := apiserver.Kinds(nil, nil)
 	g.Expect(err).NotTo(HaveOccurred())
 	for resource, kind := range map[string]schema.GroupVersionKind{
-		"agentsessions":       v1alpha1.GroupVersion.WithKind("AgentSession"),
-		"agentruntimes":       v1alpha1.GroupVersion.WithKind("AgentRuntime"),
-		"pods":                corev1.SchemeGroupVersion.WithKind("Pod"),
-		"events":              corev1.SchemeGroupVersion.WithKind("Event"),
-		"secrets":             corev1.SchemeGroupVersion.WithKind("Secret"),
-		"namespaces":          corev1.SchemeGroupVersion.WithKind("Namespace"),
-		"controllerrevisions": appsv1.SchemeGroupVersion.WithKind("ControllerRevision"),
-		"networkpolicies":     networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"),
+		"agentsessions":          v1alpha1.GroupVersion.WithKind("AgentSession"),
+		"agentruntimes":          v1alpha1.GroupVersion.WithKind("AgentRuntime"),
+		"pods":                   corev1.SchemeGroupVersion.WithKind("Pod"),
+		"persistentvolumeclaims": corev1.SchemeGroupVersion.WithKind("PersistentVolumeClaim"),
+		"events":                 corev1.SchemeGroupVersion.WithKind("Event"),
+		"secrets":                corev1.SchemeGroupVersion.WithKind("Secret"),
+		"namespaces":             corev1.SchemeGroupVersion.WithKind("Namespace"),
+		"controllerrevisions":    appsv1.SchemeGroupVersion.WithKind("ControllerRevision"),
+		"networkpolicies":        networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"),
 
 		"selfsubjectaccessreviews": authorizationv1.SchemeGroupVersion.WithKind("SelfSubjectAccessReview"),
 	} {

@@ -103,6 +103,10 @@ func running(age time.Duration) change {
 	}
 }
 
+func stored(s *v1alpha1.AgentSession) {
+	s.Status.Storage = &v1alpha1.StorageStatus{PersistentVolumeClaim: "research", UID: "c"}
+}
+
 func stopsNext(in time.Duration, reason v1alpha1.StopReason) change {
 	return func(s *v1alpha1.AgentSession) { s.Status.NextStop = &v1alpha1.NextStop{At: ago(-in), Reason: reason} }
 }
@@ -197,10 +201,13 @@ var troubles = map[string]struct {
 	v1alpha1.ReasonPodRefused:           {"Starting", `pods "research-1" is forbidden: exceeded quota: small, requested: pods=1, used: pods=10, limited: pods=10`},
 	v1alpha1.ReasonPodNotMade:           {"Starting", `The pod could not be created, which is tried again: failed calling webhook "policy.example": connection refused.`},
 	v1alpha1.ReasonPodNameTaken:         {"Starting", `A pod named research-1 is there, and is not this session's.`},
+	v1alpha1.ReasonStorageRefused:       {"Starting", `The API server refused the session's storage: persistentvolumeclaims "research" is forbidden: exceeded quota: small`},
+	v1alpha1.ReasonStorageNameTaken:     {"Starting", `A PersistentVolumeClaim named research is there and is not this session's; delete it, or this session`},
 	v1alpha1.ReasonAddressRefused:       {"Starting", `The pod's address 127.0.0.1 is loopback, which is not asked.`},
 	v1alpha1.ReasonRuntimeNotFound:      {"Starting", `There is no AgentRuntime "echo" in the namespace.`},
 	v1alpha1.ReasonUnreadable:           {"Starting", `spec.template cannot be read: json: cannot unmarshal string into Go value`},
 	v1alpha1.ReasonUnschedulable:        {"Starting", "The agent's container has not started yet: no node takes the pod: Unschedulable: 0/3 nodes are available: 3 Insufficient cpu.."},
+	v1alpha1.ReasonStoragePending:       {"Starting", `The agent's container has not started yet: the session's storage, PersistentVolumeClaim research, has no volume (Pending): the StorageClass "fast" has made none: it is not there, or its provisioner is not, or takes its time. kubectl events --for pvc/research tells more.`},
 	v1alpha1.ReasonImagePullFailed:      {"Starting", `The agent's container has not started yet: the image "agent:1" of the agent (container "agent") cannot be had: ErrImagePull: not found. Look at its name, and at the pull secrets.`},
 	v1alpha1.ReasonContainerConfigError: {"Starting", `The agent's container has not started yet: the agent (container "agent") cannot be made as the template wants it: secret "api-keys" not found. Make what is missing, or take it out of the template.`},
 	v1alpha1.ReasonContainerCreateError: {"Starting", `The agent's container has not started yet: its node cannot start the agent (container "agent"): context deadline exceeded.`},
@@ -277,11 +284,14 @@ func sessions() map[string]explain.Known {
 		"stopped-and-given-up": session("Stopped", stopped(v1alpha1.StopStartFailed, "exceeded quota: small (given up: spec.desiredState is Stopped)"), func(s *v1alpha1.AgentSession) {
 			s.Spec.DesiredState, s.Status.LastTermination.DueAt, s.Status.History[0].From = v1alpha1.DesiredStopped, nil, nil
 		}),
-		"stopped-by-a-scaled-limit": session("Stopped", stopped(v1alpha1.StopStartTimeout, strings.Replace(stops[v1alpha1.StopStartTimeout], "2m0s", "15s", 1)), func(s *v1alpha1.AgentSession) { s.Status.TimeScale = 8 }),
-		"stopped-and-woken":         session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]), func(s *v1alpha1.AgentSession) { s.Spec.Activation = 2 }),
-		"stopped-and-to-be-deleted": session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]), func(s *v1alpha1.AgentSession) { s.Spec.TTLSecondsAfterStopped = new(int32(86400)) }),
-		"stopped-and-not-deleted":   session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]), func(s *v1alpha1.AgentSession) { s.Spec.TTLSecondsAfterStopped = new(int32(300)) }),
-		"stopped-twice-over":        session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]), func(s *v1alpha1.AgentSession) { s.Spec.DesiredState = v1alpha1.DesiredStopped }),
+		"stopped-by-a-scaled-limit":   session("Stopped", stopped(v1alpha1.StopStartTimeout, strings.Replace(stops[v1alpha1.StopStartTimeout], "2m0s", "15s", 1)), func(s *v1alpha1.AgentSession) { s.Status.TimeScale = 8 }),
+		"stopped-and-woken":           session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]), func(s *v1alpha1.AgentSession) { s.Spec.Activation = 2 }),
+		"stopped-and-to-be-deleted":   session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]), func(s *v1alpha1.AgentSession) { s.Spec.TTLSecondsAfterStopped = new(int32(86400)) }),
+		"stopped-and-not-deleted":     session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]), func(s *v1alpha1.AgentSession) { s.Spec.TTLSecondsAfterStopped = new(int32(300)) }),
+		"stopped-with-storage":        session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]), stored),
+		"stopped-and-storage-with-it": session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]), stored, func(s *v1alpha1.AgentSession) { s.Spec.TTLSecondsAfterStopped = new(int32(86400)) }),
+		"idle-with-storage":           session("Idle", running(time.Hour), idleFor(9*time.Minute), stored),
+		"stopped-twice-over":          session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]), func(s *v1alpha1.AgentSession) { s.Spec.DesiredState = v1alpha1.DesiredStopped }),
 		"stuck-BusyTooLong": session("Active", running(4*time.Hour), busyFor(3*time.Hour), detects(v1alpha1.StuckReport), with(told(v1alpha1.ConditionStuck, metav1.ConditionTrue, v1alpha1.ReasonBusyTooLong,
 			`The agent is busy for longer than it should be: HealthyBusy for 2h0m0s; its oldest task is "index" of 2h10m0s. It costs until its maximal lifetime; set spec.desiredState to Stopped to end it.`))),
 		"stuck-TaskForgotten": session("Active", running(4*time.Hour), busyFor(10*time.Minute), detects(v1alpha1.StuckReport), with(told(v1alpha1.ConditionStuck, metav1.ConditionTrue, v1alpha1.ReasonTaskForgotten,

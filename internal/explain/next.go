@@ -118,6 +118,21 @@ func (l *life) nextOfStopped() (lines []string) {
 		}
 		return lines
 	}
+	return append(l.nextOfExpiry(), l.nextOfStorage()...)
+}
+
+// nextOfStorage says when the storage of a stopped session is dropped, if that is before the
+// session is.
+func (l *life) nextOfStorage() []string {
+	at, last := lifecycle.StorageKeptUntil(l.Session), l.status.LastTermination
+	if at.IsZero() || l.policy.TTL >= 0 && !last.At.Add(l.policy.TTL).After(at) {
+		return nil
+	}
+	return []string{fmt.Sprintf("Its storage is dropped %s: %s after its last use.", future(l.now, at), span(l.policy.StorageKept))}
+}
+
+// nextOfExpiry says when a stopped session is deleted.
+func (l *life) nextOfExpiry() []string {
 	last := l.status.LastTermination
 	if l.policy.TTL >= 0 && last != nil && last.At != nil {
 		at := last.At.Add(l.policy.TTL)

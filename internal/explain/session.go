@@ -117,7 +117,7 @@ func (l *life) is() (lines []string) {
 	if l.Session.Unreadable != "" {
 		lines = append(lines, "Not all of it can be read: "+said(l.Session.Unreadable))
 	}
-	return slices.Concat(lines, l.compute(), l.cost())
+	return slices.Concat(lines, l.compute(), l.storage(), l.cost())
 }
 
 func (l *life) active() (lines []string) {
@@ -244,6 +244,14 @@ func (l *life) compute() []string {
 		line += fmt.Sprintf(" It is version %d of the runtime %s.", l.status.Runtime.AgentRuntimeVersion, ref.Name)
 	}
 	return []string{line}
+}
+
+// storage says where a session's storage is.
+func (l *life) storage() []string {
+	if l.status.Storage == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("Its storage: PersistentVolumeClaim %s, which outlives its computes.", lifecycle.Printable(l.status.Storage.PersistentVolumeClaim))}
 }
 
 // advances: by the clock that counts the session never goes idle.

@@ -326,10 +326,6 @@ func (g *Gateway) withdraw(ctx context.Context, c *call) error {
 }
 
 func newSession(c *call) *v1alpha1.AgentSession {
-	ttl := c.runtime.Spec.SessionTTLSecondsAfterStopped
-	if ttl != nil {
-		ttl = new(*ttl) // the cache's own is not to be written
-	}
 	labels := map[string]string{v1alpha1.LabelRuntime: c.runtime.Name}
 	if c.any {
 		labels[labelShared] = ""
@@ -346,7 +342,7 @@ func newSession(c *call) *v1alpha1.AgentSession {
 		Spec: v1alpha1.AgentSessionSpec{
 			RuntimeRef:             &v1alpha1.RuntimeRef{Name: c.runtime.Name, Qualifier: c.qualifier},
 			RuntimeSessionID:       c.session,
-			TTLSecondsAfterStopped: ttl,
+			TTLSecondsAfterStopped: new(lifecycle.SessionTTLOf(&c.runtime.Spec)),
 		},
 	}
 }

@@ -19,6 +19,8 @@ const (
 	ActStop
 	// ActExpire deletes the session, which was stopped long enough ago.
 	ActExpire
+	// ActDropStorage deletes the session's storage, which was last used long enough ago.
+	ActDropStorage
 )
 
 // Verdict is what is decided of a session at a moment.
@@ -92,11 +94,22 @@ func (f Facts) decideStopped(now time.Time) Verdict {
 		v.Wait.Message, v.LookAgain = blocked, now.Add(lostAfter)
 		return v
 	}
-	if f.Policy.TTL < 0 || f.Deleted || f.StoppedAt.IsZero() {
+	if f.Deleted || f.StoppedAt.IsZero() {
 		return v
 	}
-	if v.LookAgain = f.StoppedAt.Add(f.Policy.TTL); !now.Before(v.LookAgain) {
-		v.Action, v.LookAgain = ActExpire, time.Time{}
+	if expires := f.StoppedAt.Add(f.Policy.TTL); f.Policy.TTL >= 0 {
+		if !now.Before(expires) {
+			v.Action = ActExpire
+			return v
+		}
+		v.LookAgain = expires
+	}
+	switch due := f.storageDue(); {
+	case due.IsZero():
+	case now.Before(due):
+		v.lookAt(now, due)
+	default:
+		v.Action = ActDropStorage
 	}
 	return v
 }
@@ -216,9 +229,7 @@ func (f Facts) decideLiving(now time.Time) Verdict {
 	}
 	v.Stuck, v.Wait = f.stuck(now), f.wait(now)
 	v.lookAt(now, f.stuckAt())
-	if started := f.startedAt(now); f.starting() && !started.IsZero() {
-		v.lookAt(now, started.Add(f.slowAfter()))
-	}
+	v.lookAt(now, f.slowAt(now))
 	if at := f.askAt(); !at.IsZero() {
 		if v.Ask = !now.Before(at); v.Ask {
 			at = now.Add(f.Policy.Period) // for want of a place it may not be asked now

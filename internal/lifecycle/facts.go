@@ -45,6 +45,8 @@ type Facts struct {
 	// Occupied says which earlier pod of the session, that has not gone yet, has a
 	// volume that the next one must not use beside it; empty if none has.
 	Occupied string
+	// Stored tells that the session has storage, or had it in an earlier activation.
+	Stored bool
 	// Ending is how many earlier pods have not gone yet, and do not count as lost.
 	Ending int
 	// Blind tells that nobody asks the agent here: its node's process does, if the node
@@ -93,6 +95,8 @@ type Compute struct {
 	// Volume names a volume of the pod that no other may use beside it; empty if it
 	// has none.
 	Volume string
+	// Unbound tells that the pod has no node, and the session's storage no volume.
+	Unbound bool
 }
 
 // Wait is what keeps a session from starting.

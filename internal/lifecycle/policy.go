@@ -107,6 +107,8 @@ type Policy struct {
 	StuckAction v1alpha1.StuckAction
 	// TTL is how long a stopped session is kept; negative: for ever.
 	TTL time.Duration
+	// StorageKept is how long the storage of a stopped session is kept.
+	StorageKept time.Duration
 	// Merge is how long a reported change of ping status stands at least.
 	Merge time.Duration
 	// Report is how long it takes until one more report of a living agent may be written.
@@ -128,6 +130,7 @@ func PolicyOf(spec *v1alpha1.AgentSessionSpec, scale int) Policy {
 		Check:            checkOf(spec.Ping.Check, v1alpha1.ProtocolHTTP),
 		IdleClock:        v1alpha1.IdleClockAgentCore,
 		TTL:              -1,
+		StorageKept:      StorageKept / time.Duration(scale),
 		Merge:            mergeWindow / time.Duration(scale),
 		Report:           reportEvery / time.Duration(scale),
 		Tell:             tellWindow / time.Duration(scale),

@@ -43,7 +43,7 @@ func TestPolicyOf(t *testing.T) {
 	g.Expect(plain).To(Equal(lifecycle.Policy{
 		Check: v1alpha1.PingCheckHTTP, Limits: lifecycle.Limits{Idle: 15 * time.Minute, Max: 8 * time.Hour}, Period: 2 * time.Second,
 		Provisioning: 10 * time.Minute, StartTimeout: 2 * time.Minute,
-		FailureThreshold: 15, Lease: 450 * time.Second, BusySilence: 15 * time.Minute, IdleClock: v1alpha1.IdleClockAgentCore, TTL: -1, Merge: 4 * time.Second, Report: 3 * time.Minute, Tell: 10 * time.Second,
+		FailureThreshold: 15, Lease: 450 * time.Second, BusySilence: 15 * time.Minute, IdleClock: v1alpha1.IdleClockAgentCore, TTL: -1, StorageKept: 14 * 24 * time.Hour, Merge: 4 * time.Second, Report: 3 * time.Minute, Tell: 10 * time.Second,
 	}))
 
 	ttl := int32(0)
@@ -57,7 +57,7 @@ func TestPolicyOf(t *testing.T) {
 		Check: v1alpha1.PingCheckHTTP, Limits: lifecycle.Limits{Idle: 6 * time.Second, Max: 12 * time.Second}, Period: 200 * time.Millisecond,
 		Provisioning: 6 * time.Second, StartTimeout: 12 * time.Second,
 		FailureThreshold: 4, Lease: 3 * time.Second, BusySilence: 90 * time.Second, IdleClock: v1alpha1.IdleClockObserved, StuckAfter: 6 * time.Second, StuckAction: v1alpha1.StuckStop,
-		TTL: 0, Merge: 400 * time.Millisecond, Report: 18 * time.Second, Tell: time.Second,
+		TTL: 0, StorageKept: 14 * 24 * 6 * time.Minute, Merge: 400 * time.Millisecond, Report: 18 * time.Second, Tell: time.Second,
 	}))
 }
 

@@ -52,6 +52,7 @@ func AgentPath(session *v1alpha1.AgentSession) string {
 func Capture(runtime *v1alpha1.AgentRuntimeSpec, version int64) *v1alpha1.ActivationRuntime {
 	return &v1alpha1.ActivationRuntime{
 		AgentRuntimeVersion:        version,
+		FilesystemConfigurations:   runtime.FilesystemConfigurations,
 		ProtocolConfiguration:      ProtocolOf(runtime.ProtocolConfiguration),
 		LifecycleConfiguration:     runtime.LifecycleConfiguration,
 		Ping:                       runtime.Ping,
@@ -73,6 +74,7 @@ func Govern(spec v1alpha1.AgentSessionSpec, started *v1alpha1.ActivationRuntime)
 		Check:     checkOf(started.Ping.Check, started.ProtocolConfiguration.ServerProtocol),
 		IdleClock: started.Ping.IdleClock, FailureThreshold: started.Ping.FailureThreshold,
 	}
+	spec.FilesystemConfigurations = started.FilesystemConfigurations
 	spec.ProvisioningTimeoutSeconds = cmp.Or(spec.ProvisioningTimeoutSeconds, started.ProvisioningTimeoutSeconds)
 	if spec.StuckDetection == nil {
 		spec.StuckDetection = started.StuckDetection

@@ -110,6 +110,19 @@ func (f Facts) wait(now time.Time) Wait {
 // healthy is worth a word.
 func (f Facts) slowAfter() time.Duration { return f.Policy.StartTimeout / 4 }
 
+// slowAt is when a start is to be looked at again; zero if it is over, or an event will tell.
+func (f Facts) slowAt(now time.Time) time.Time {
+	started := f.startedAt(now)
+	switch {
+	case !f.starting():
+	case !started.IsZero():
+		return started.Add(f.slowAfter())
+	case f.Compute.Unbound: // no event of the pod tells that its volume does not come
+		return f.Compute.CreatedAt.Add(f.Policy.Tell)
+	}
+	return time.Time{}
+}
+
 // provisioning says what a pod waits for whose agent has not started.
 func (f Facts) provisioning() string {
 	if f.Compute.Wait.Message == "" {

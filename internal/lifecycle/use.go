@@ -79,6 +79,7 @@ func Refuses(reason string) bool { return Hinders(reason) && reason != v1alpha1.
 // limit of the start.
 var Hindrances = []string{
 	v1alpha1.ReasonPodRefused, v1alpha1.ReasonPodNameTaken, v1alpha1.ReasonAddressRefused,
+	v1alpha1.ReasonStorageRefused, v1alpha1.ReasonStorageNameTaken,
 	v1alpha1.ReasonRuntimeNotFound, v1alpha1.ReasonUnreadable, v1alpha1.ReasonPodNotMade,
 }
 

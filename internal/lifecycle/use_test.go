@@ -89,7 +89,7 @@ func TestHasCompute(t *testing.T) {
 // TestWhatHinders: what refuses a start, and what may pass.
 func TestWhatHinders(t *testing.T) {
 	for reason, want := range map[string][2]bool{
-		"PodRefused": {true, true}, "PodNameTaken": {true, true}, "AddressRefused": {true, true}, "RuntimeNotFound": {true, true},
+		"PodRefused": {true, true}, "PodNameTaken": {true, true}, "StorageRefused": {true, true}, "StorageNameTaken": {true, true}, "AddressRefused": {true, true}, "RuntimeNotFound": {true, true},
 		"Unreadable": {true, true}, "PodNotMade": {false, true}, "Starting": {false, false}, "NoGoodAnswer": {false, false},
 	} {
 		NewWithT(t).Expect([2]bool{lifecycle.Refuses(reason), lifecycle.Hinders(reason)}).To(Equal(want), reason)
