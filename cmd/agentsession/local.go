@@ -23,6 +23,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/buildinfo"
 	"github.com/agentsession/agentsession/internal/local"
@@ -35,6 +36,7 @@ type localFlags struct {
 	port                          int
 	lifecycle, protocol, kubeconf string
 	file, image, output, auth     string
+	storage                       string
 	watch, mounts, env, envFiles  []string
 	timeScale                     int
 	verbose, headless             bool
@@ -98,6 +100,7 @@ func (f *localFlags) bind(flags *pflag.FlagSet) {
 	flags.StringVarP(&f.file, "file", "f", "", "`file` of AgentRuntimes as they are applied to a cluster, in the place of a command; each agent's command is run here")
 	flags.StringVar(&f.image, "image", "", "`image` of the agent in the place of a command, run by Docker or Podman (the first of docker and podman in $PATH), in a container for each session; arguments after -- are the image's")
 	flags.StringArrayVar(&f.mounts, "mount", nil, "`SOURCE:TARGET[:ro]`: a file or folder of this machine in the containers of --image, may be repeated")
+	flags.StringVar(&f.storage, "storage", "", "`path` of one folder below /mnt, as /mnt/data: sessions have storage there that outlives their computes, and that a program finds by $"+contract.EnvStorage)
 	flags.StringArrayVar(&f.watch, "watch", nil, "`path` of a file or folder of the agent's code, may be repeated: a change makes another version, with which new sessions start")
 	flags.StringArrayVar(&f.env, "env", nil, "`NAME=VALUE` in the agents' environment, may be repeated; it wins over --env-file and what a file of runtimes says")
 	flags.StringArrayVar(&f.envFiles, "env-file", nil, "`file` of such lines, may be repeated; the last that has a name wins")
@@ -164,7 +167,7 @@ func (f *localFlags) options(command *cobra.Command, args []string) (o local.Opt
 // runtimes are those of the file, or the one of the command.
 func (f *localFlags) runtimes(command *cobra.Command, args []string, env []corev1.EnvVar) ([]local.Runtime, []string, error) {
 	if f.file != "" {
-		for _, name := range []string{"lifecycle", "protocol"} {
+		for _, name := range []string{"lifecycle", "protocol", "storage"} {
 			if command.Flags().Changed(name) {
 				return nil, nil, fmt.Errorf("--file and --%s are given: it must be one of them, since each runtime of the file has its own", name)
 			}
@@ -185,16 +188,25 @@ func (f *localFlags) runtimes(command *cobra.Command, args []string, env []corev
 	if err != nil {
 		return nil, nil, err
 	}
+	storage, err := parseStorage(f.storage)
+	if err != nil {
+		return nil, nil, err
+	}
+	one := func(agent corev1.Container, mounts []local.Mount) []local.Runtime {
+		runtime := local.RuntimeOf(agent, mounts, protocol, limits)
+		runtime.Spec.FilesystemConfigurations = storage
+		return []local.Runtime{runtime}
+	}
 	if f.image != "" {
 		mounts, err := parseMounts(f.mounts)
-		return []local.Runtime{local.RuntimeOf(corev1.Container{Name: "agent", Image: f.image, Args: args}, mounts, protocol, limits)}, nil, err
+		return one(corev1.Container{Name: "agent", Image: f.image, Args: args}, mounts), nil, err
 	}
 	if !slices.ContainsFunc(env, func(v corev1.EnvVar) bool { return v.Name == "PATH" }) {
 		if _, err := exec.LookPath(args[0]); err != nil {
 			return nil, nil, fmt.Errorf("the agent's command cannot be run: %w", err)
 		}
 	}
-	return []local.Runtime{local.RuntimeOf(corev1.Container{Name: "agent", Command: args}, nil, protocol, limits)}, nil, nil
+	return one(corev1.Container{Name: "agent", Command: args}, nil), nil, nil
 }
 
 // log is where operator and gateway log. What they say of their own end is no news, unless
@@ -233,6 +245,17 @@ func parseLifecycle(text string) (*v1alpha1.LifecycleConfiguration, error) {
 		return nil, fmt.Errorf("--lifecycle is %q: idle must not be longer than max", text)
 	}
 	return &c, nil
+}
+
+// parseStorage reads where session storage is mounted.
+func parseStorage(mountPath string) ([]v1alpha1.FilesystemConfiguration, error) {
+	if mountPath == "" {
+		return nil, nil
+	}
+	if path.Dir(path.Clean(mountPath)) != "/mnt" {
+		return nil, fmt.Errorf("--storage is %q: it must be one folder below /mnt, as /mnt/data", mountPath)
+	}
+	return []v1alpha1.FilesystemConfiguration{{SessionStorage: v1alpha1.SessionStorageConfiguration{MountPath: path.Clean(mountPath)}}}, nil
 }
 
 // parseMounts reads SOURCE:TARGET[:ro].

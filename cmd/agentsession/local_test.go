@@ -73,6 +73,8 @@ type state struct {
 	Memory string `json:"memory"` // where temporary files go
 	Word   string `json:"word"`   // of its environment
 	Dir    string `json:"dir"`
+	Folder string `json:"folder"` // of its session's storage
+	Kept   string `json:"kept"`   // what a file there has
 }
 
 // agent is one that counts its calls, and is busy when it is told to.
@@ -86,9 +88,15 @@ func agent() error {
 		calls++
 		s := state{PID: os.Getpid(), Calls: calls, Memory: os.TempDir(), Word: os.Getenv("WORD")}
 		s.Dir, _ = os.Getwd()
+		if s.Folder = os.Getenv(contract.EnvStorage); s.Folder != "" {
+			kept, _ := os.ReadFile(filepath.Join(s.Folder, "kept"))
+			s.Kept = string(kept)
+		}
 		switch o.Do {
 		case "work":
 			task = app.AddAsyncTask("work", nil)
+		case "keep":
+			return s, os.WriteFile(filepath.Join(s.Folder, "kept"), []byte("written before the stop"), 0o600)
 		case "rest":
 			app.CompleteAsyncTask(task)
 		case "fork":
@@ -308,6 +316,30 @@ func TestTopOnALaptop(t *testing.T) {
 	}
 	l.Expect(b.UsageUnknown).To(BeEmpty())
 	l.Expect(b.Items[0].Usage.MemoryMiB).To(BeNumerically(">", 5), "a program of Go")
+}
+
+// TestStorageOfASession: what an agent writes there outlives its process, and goes with its
+// session, or with the tool.
+func TestStorageOfASession(t *testing.T) {
+	l := start(t, "--time-scale", "20", "--lifecycle", "idle=60,max=28800", "--storage", "/mnt/data")
+	first := l.call("life", "keep")
+	l.Expect(first.Folder).To(BeADirectory())
+	l.becomes("life", v1alpha1.StateStopped)
+	woken := l.call("life", "")
+	l.Expect(woken.PID).NotTo(Equal(first.PID))
+	l.Expect(woken.Folder).To(Equal(first.Folder))
+	l.Expect(woken.Kept).To(Equal("written before the stop"))
+	other := l.call("other", "keep")
+	l.Expect(other.Folder).NotTo(Equal(first.Folder), "each session has its own")
+	l.Expect(other.Kept).To(BeEmpty())
+
+	var list v1alpha1.AgentSessionList
+	l.Expect(l.sessions.List(t.Context(), &list, client.MatchingFields{"spec.runtimeSessionId": id("life")})).To(Succeed())
+	l.Expect(l.sessions.Delete(t.Context(), &list.Items[0])).To(Succeed())
+	l.Eventually(first.Folder, patience).ShouldNot(BeADirectory())
+	l.Expect(other.Folder).To(BeADirectory())
+	l.Expect(l.command.Process.Signal(syscall.SIGTERM)).To(Succeed())
+	l.Eventually(other.Folder, patience).ShouldNot(BeADirectory())
 }
 
 // TestAnAgentThatExits: its session says how it ended, and its last words.
@@ -548,6 +580,8 @@ func TestBadFlags(t *testing.T) {
 		`--mount is "/tmp:data": it must be SOURCE:TARGET`: {"--image", "x", "--mount", "/tmp:data"},
 		`--mount is "no-such-folder:/data": stat `:         {"--image", "x", "--mount", "no-such-folder:/data"},
 		"--file and --lifecycle are given":                 {"--file", "x", "--lifecycle", "idle=60"},
+		"--file and --storage are given":                   {"--file", "x", "--storage", "/mnt/data"},
+		`--storage is "/data": it must be one folder`:      {"--storage", "/data", "--", "sh"},
 		"read --file: open no-such-file":                   {"--file", "no-such-file"},
 		"--env: there is no = in it":                       {"--env", "A", "--", "sh"},
 		"--watch is no-such-file: ":                        {"--watch", "no-such-file", "--", "sh"},

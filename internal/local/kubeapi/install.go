@@ -104,6 +104,10 @@ func (i *installer) strategy(k kind) *strategy {
 	switch k.resource {
 	case pods.resource:
 		s.create, s.validate, s.update, s.change = createPod, validatePod, updatePod, changePod
+	case claims.resource:
+		s.create = func(object runtime.Object) { // its folder is made for the pod that mounts it
+			object.(*corev1.PersistentVolumeClaim).Status.Phase = corev1.ClaimBound //nolint:forcetypeassert // it is the strategy of claims
+		}
 	case namespaces.resource:
 		s.create = func(object runtime.Object) {
 			object.(*corev1.Namespace).Status.Phase = corev1.NamespaceActive //nolint:forcetypeassert // it is the strategy of namespaces

@@ -42,6 +42,10 @@ var (
 		object: func() runtime.Object { return &corev1.Pod{} }, list: func() runtime.Object { return &corev1.PodList{} },
 		fields: podFields,
 	}
+	claims = kind{
+		gv: corev1.SchemeGroupVersion, resource: "persistentvolumeclaims", singular: "persistentvolumeclaim", short: []string{"pvc"},
+		object: func() runtime.Object { return &corev1.PersistentVolumeClaim{} }, list: func() runtime.Object { return &corev1.PersistentVolumeClaimList{} },
+	}
 	coreEvents = kind{
 		gv: corev1.SchemeGroupVersion, resource: "events", singular: "event", short: []string{"ev"},
 		object: func() runtime.Object { return &corev1.Event{} }, list: func() runtime.Object { return &corev1.EventList{} },
@@ -59,7 +63,7 @@ var (
 		gv: coordinationv1.SchemeGroupVersion, resource: "leases", singular: "lease",
 		object: func() runtime.Object { return &coordinationv1.Lease{} }, list: func() runtime.Object { return &coordinationv1.LeaseList{} },
 	}
-	builtIn = []kind{namespaces, pods, coreEvents, events, revisionsKind, leases}
+	builtIn = []kind{namespaces, pods, claims, coreEvents, events, revisionsKind, leases}
 )
 
 func podFields(object runtime.Object) fields.Set {

@@ -421,7 +421,7 @@ func tables(p *play) {
 func discoveries(p *play) {
 	asks := discovery.NewDiscoveryClientForConfigOrDie(p.config)
 	for group, wanted := range map[string][]string{
-		"v1": {"pods", "pods/status", "pods/binding", "namespaces", "events"}, "apps/v1": {"controllerrevisions"}, "coordination.k8s.io/v1": {"leases"},
+		"v1": {"pods", "pods/status", "pods/binding", "persistentvolumeclaims", "namespaces", "events"}, "apps/v1": {"controllerrevisions"}, "coordination.k8s.io/v1": {"leases"},
 		"events.k8s.io/v1": {"events"}, v1alpha1.GroupVersion.String(): nil,
 	} {
 		list, err := asks.ServerResourcesForGroupVersion(group)

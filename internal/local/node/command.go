@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -25,11 +26,15 @@ func (p *process) command(ctx context.Context) (*exec.Cmd, uint16, error) {
 	if p.temp, err = os.MkdirTemp(p.node.guard.dir, ""); err != nil {
 		return nil, 0, fmt.Errorf("make a directory for temporary files: %w", err)
 	}
+	folders, err := p.folders(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
 	commandOf := p.programCommand
 	if len(agent.Command) == 0 {
 		commandOf = p.containerCommand
 	}
-	command, err := commandOf(agent, port)
+	command, err := commandOf(agent, port, folders)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -39,8 +44,9 @@ func (p *process) command(ctx context.Context) (*exec.Cmd, uint16, error) {
 	return command, port, nil
 }
 
-// programCommand runs a program of this machine.
-func (p *process) programCommand(agent *corev1.Container, port uint16) (*exec.Cmd, error) {
+// programCommand runs a program of this machine. Nothing can be mounted for it: it is told
+// which folder its session's storage is.
+func (p *process) programCommand(agent *corev1.Container, port uint16, folders map[string]string) (*exec.Cmd, error) {
 	words := slices.Concat(agent.Command, agent.Args)
 	for i := range words {
 		words[i] = strings.ReplaceAll(words[i], "{port}", strconv.Itoa(int(port)))
@@ -48,6 +54,11 @@ func (p *process) programCommand(agent *corev1.Container, port uint16) (*exec.Cm
 	env := os.Environ()
 	for _, v := range agent.Env {
 		env = append(env, v.Name+"="+v.Value)
+	}
+	for _, m := range agent.VolumeMounts {
+		if folder := folders[m.Name]; folder != "" && slices.Contains(env, contract.EnvStorage+"="+m.MountPath) {
+			env = append(env, contract.EnvStorage+"="+folder) // the last counts
+		}
 	}
 	program, err := find(words[0], agent.WorkingDir, env)
 	if err != nil {

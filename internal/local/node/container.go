@@ -70,7 +70,7 @@ func firstLine(out []byte, err error) string {
 // containerCommand runs the agent's image in the foreground: the engine passes SIGTERM on, and
 // what the container writes, and ends as it ends. The agent's port is published at a port of
 // loopback.
-func (p *process) containerCommand(agent *corev1.Container, port uint16) (*exec.Cmd, error) {
+func (p *process) containerCommand(agent *corev1.Container, port uint16, folders map[string]string) (*exec.Cmd, error) {
 	program, err := engine()
 	if err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func (p *process) containerCommand(agent *corev1.Container, port uint16) (*exec.
 	if err != nil {
 		return nil, err
 	}
-	mounted, err := mounts(&p.pod.Spec, agent)
+	mounted, err := mounts(&p.pod.Spec, agent, folders)
 	if err != nil {
 		return nil, err
 	}
@@ -132,8 +132,8 @@ func (p *process) containerEnv(env []corev1.EnvVar) (given environment, err erro
 }
 
 // mounts are the words that mount what the agent's container mounts: folders of this machine,
-// and empty ones. Nothing else is here to be mounted.
-func mounts(pod *corev1.PodSpec, agent *corev1.Container) (words []string, err error) {
+// those of claims too, and empty ones. Nothing else is here to be mounted.
+func mounts(pod *corev1.PodSpec, agent *corev1.Container, folders map[string]string) (words []string, err error) {
 	for _, m := range agent.VolumeMounts {
 		i := slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name })
 		if i < 0 {
@@ -141,6 +141,9 @@ func mounts(pod *corev1.PodSpec, agent *corev1.Container) (words []string, err e
 		}
 		fields := []string{"type=volume", "target=" + m.MountPath}
 		switch volume := pod.Volumes[i]; {
+		case folders[m.Name] != "":
+			fields[0] = "type=bind"
+			fields = append(fields, "source="+filepath.Join(folders[m.Name], m.SubPath))
 		case volume.HostPath != nil:
 			fields[0] = "type=bind"
 			fields = append(fields, "source="+filepath.Join(volume.HostPath.Path, m.SubPath))

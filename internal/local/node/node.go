@@ -52,6 +52,7 @@ func New(c client.WithWatch, say func(Line), keep bool) (*Node, error) {
 // Run runs pods until ctx ends. Then the processes that are left are ended as pods are:
 // with SIGTERM, and SIGKILL after their grace.
 func (n *Node) Run(ctx context.Context) error {
+	n.done.Go(func() { n.watchClaims(ctx) })
 	err := n.watch(ctx)
 	n.mu.Lock()
 	for _, p := range n.pods {

@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -33,8 +34,9 @@ type process struct {
 	pod       *corev1.Pod // as it was made
 	addr      netip.Addr
 	out       *output
-	temp      string // its directory for temporary files
-	container string // the name of its container; empty if it is a program of this machine
+	temp      string      // its directory for temporary files
+	container string      // the name of its container; empty if it is a program of this machine
+	claims    []types.UID // whose folders it uses
 	// reserved is the pod's port at its address.
 	reserved *reservation
 
@@ -88,7 +90,10 @@ func (p *process) end(grace time.Duration) {
 
 // run runs the pod to its end.
 func (p *process) run(ctx context.Context) {
-	defer p.node.forget(p.pod.UID)
+	defer func() {
+		p.node.forget(p.pod.UID)
+		p.node.removeFolders(context.WithoutCancel(ctx))
+	}()
 	binding := &corev1.Binding{ObjectMeta: metav1.ObjectMeta{UID: p.pod.UID}, Target: corev1.ObjectReference{Kind: "Node", Name: Name}}
 	if err := p.node.client.SubResource("binding").Create(ctx, p.pod, binding); err != nil {
 		return // it has gone meanwhile
