@@ -56,7 +56,7 @@ func TestBadInputIsRefusedWithASentence(t *testing.T) {
 		"a grace of a year":             {`template: {spec: {terminationGracePeriodSeconds: 31536000, containers: [{name: a, image: a}]}}`, []string{"template.spec.terminationGracePeriodSeconds must be 3600 at most"}},
 		"a fraction of a second":        {`ttlSecondsAfterStopped: 1.5`, []string{"spec.ttlSecondsAfterStopped", "type integer"}},
 		"an empty id":                   {`runtimeSessionId: ""`, []string{"spec.runtimeSessionId", "33"}},
-		"storage elsewhere":             {`filesystemConfigurations: [{sessionStorage: {mountPath: /data}}]`, []string{"spec.filesystemConfigurations[0].sessionStorage.mountPath", "/data", "^/mnt/"}},
+		"storage elsewhere":             {`filesystemConfigurations: [{sessionStorage: {mountPath: /srv/data}}]`, []string{"spec.filesystemConfigurations[0].sessionStorage.mountPath", "/srv/data", "^/mnt/"}},
 		"storage two folders deep":      {`filesystemConfigurations: [{sessionStorage: {mountPath: /mnt/a/b}}]`, []string{"spec.filesystemConfigurations[0].sessionStorage.mountPath", "/mnt/a/b"}},
 		"storage that leads up":         {`filesystemConfigurations: [{sessionStorage: {mountPath: /mnt/..}}]`, []string{"spec.filesystemConfigurations[0].sessionStorage.mountPath", "one folder below /mnt"}},
 		"storage nowhere":               {`filesystemConfigurations: [{sessionStorage: {}}]`, []string{"spec.filesystemConfigurations[0].sessionStorage.mountPath", "Required"}},
