@@ -77,7 +77,7 @@ func (r *AgentRuntimeReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	versions, recordErr := r.record(ctx, &agent)
+	versions, artifact, recordErr := r.record(ctx, &agent)
 	refusal := refusalOf(recordErr)
 	if recordErr != nil && refusal == nil {
 		return ctrl.Result{}, recordErr
@@ -94,6 +94,9 @@ func (r *AgentRuntimeReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	agent.Status.AgentRuntimeID = idOf(&agent)
 	agent.Status.AgentRuntimeArn = fmt.Sprintf("arn:aws:bedrock-agentcore:%s:%s:runtime/%s", cmp.Or(r.Region, DefaultRegion), accountOf(agent.Namespace), agent.Status.AgentRuntimeID)
 	agent.Status.AgentRuntimeVersion = agent.Generation
+	if artifact != nil { // or what was recorded stands
+		agent.Status.Artifact = artifact
+	}
 	meta.SetStatusCondition(&agent.Status.Conditions, readyRuntime(&agent, versions, refusal))
 	if equality.Semantic.DeepEqual(old.Status, agent.Status) {
 		return ctrl.Result{}, recordErr
@@ -104,27 +107,39 @@ func (r *AgentRuntimeReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	return ctrl.Result{}, recordErr
 }
 
-// record keeps the newest version, those that endpoints pin, and the ten before,
-// and returns the numbers of what is kept.
-func (r *AgentRuntimeReconciler) record(ctx context.Context, agent *v1alpha1.AgentRuntime) (map[int64]bool, error) {
+// record keeps the newest version, the first that differs from it in its endpoints only,
+// those that endpoints pin, and the ten before. It returns the numbers of what is kept.
+func (r *AgentRuntimeReconciler) record(ctx context.Context, agent *v1alpha1.AgentRuntime) (kept map[int64]bool, artifact *v1alpha1.RuntimeArtifact, err error) {
 	if agent.Unreadable != "" {
-		return nil, unreadable("AgentRuntime", agent.Name, agent.Unreadable)
+		return nil, nil, unreadable("AgentRuntime", agent.Name, agent.Unreadable)
 	}
 	var list appsv1.ControllerRevisionList
 	if err := r.Client.List(ctx, &list, client.InNamespace(agent.Namespace), client.MatchingLabels{v1alpha1.LabelRuntime: agent.Name}); err != nil {
-		return nil, fmt.Errorf("list versions: %w", err)
+		return nil, nil, fmt.Errorf("list versions: %w", err)
 	}
 	ours := slices.DeleteFunc(list.Items, func(revision appsv1.ControllerRevision) bool { return !metav1.IsControlledBy(&revision, agent) })
 	slices.SortFunc(ours, func(a, b appsv1.ControllerRevision) int { return int(b.Revision - a.Revision) })
 	if len(ours) == 0 || ours[0].Revision < agent.Generation {
 		fresh, err := r.recordEdits(ctx, agent, ours)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		ours = append(fresh, ours...)
 	}
 	r.edits.forget(client.ObjectKeyFromObject(agent), agent.Generation)
-	return r.prune(ctx, agent, ours)
+	artifact = artifactIn(ours)
+	kept, err = r.prune(ctx, agent, artifact.Version, ours)
+	return kept, artifact, err
+}
+
+// artifactIn is the first of the newest versions with the same content, given with the
+// newest first.
+func artifactIn(versions []appsv1.ControllerRevision) *v1alpha1.RuntimeArtifact {
+	digest, first := versions[0].Annotations[v1alpha1.AnnotationDigest], 0
+	for digest != "" && first+1 < len(versions) && versions[first+1].Annotations[v1alpha1.AnnotationDigest] == digest {
+		first++
+	}
+	return &v1alpha1.RuntimeArtifact{Version: versions[first].Revision, Digest: digest, RecordedAt: versions[first].CreationTimestamp}
 }
 
 // recordEdits records the newest version, and those before it that were seen since the
@@ -170,10 +185,11 @@ func (r *AgentRuntimeReconciler) recordOne(ctx context.Context, agent *v1alpha1.
 	return revision, nil
 }
 
-// prune deletes old versions, given with the newest first.
-func (r *AgentRuntimeReconciler) prune(ctx context.Context, agent *v1alpha1.AgentRuntime, versions []appsv1.ControllerRevision) (kept map[int64]bool, err error) {
+// prune deletes old versions, given with the newest first, but for those that are in use
+// and the one that is the artifact's.
+func (r *AgentRuntimeReconciler) prune(ctx context.Context, agent *v1alpha1.AgentRuntime, artifact int64, versions []appsv1.ControllerRevision) (kept map[int64]bool, err error) {
 	kept = map[int64]bool{agent.Generation: true}
-	pinned := map[int64]bool{agent.Generation: true}
+	pinned := map[int64]bool{agent.Generation: true, artifact: true}
 	for _, e := range agent.Spec.Endpoints {
 		pinned[e.Version] = true
 	}
@@ -201,10 +217,15 @@ func revisionOf(agent *v1alpha1.AgentRuntime) (*appsv1.ControllerRevision, error
 	if err != nil {
 		return nil, fmt.Errorf("write version %d: %w", agent.Generation, err)
 	}
+	digest, err := lifecycle.Digest(agent.Spec)
+	if err != nil {
+		return nil, fmt.Errorf("write version %d: %w", agent.Generation, err)
+	}
 	return &appsv1.ControllerRevision{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: agent.Namespace, Name: revisionName(agent.Name, agent.Generation),
-			Labels: map[string]string{v1alpha1.LabelRuntime: agent.Name, v1alpha1.LabelVersion: strconv.FormatInt(agent.Generation, 10)},
+			Labels:      map[string]string{v1alpha1.LabelRuntime: agent.Name, v1alpha1.LabelVersion: strconv.FormatInt(agent.Generation, 10)},
+			Annotations: map[string]string{v1alpha1.AnnotationDigest: digest},
 			OwnerReferences: []metav1.OwnerReference{
 				*metav1.NewControllerRef(agent, v1alpha1.GroupVersion.WithKind("AgentRuntime")),
 			},
@@ -277,6 +298,9 @@ func idOf(agent *v1alpha1.AgentRuntime) string {
 		}
 		return c
 	}, agent.Name)
+	if own := agent.Spec.AgentCore; own != nil && own.AgentRuntimeName != "" {
+		name = own.AgentRuntimeName
+	}
 	if name[0] <= '9' {
 		name = "r" + name
 	}

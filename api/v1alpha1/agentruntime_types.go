@@ -14,6 +14,10 @@ const LabelRuntime = "runtime.agentsession.dev/runtime"
 // ControllerRevision of a version, with the version as its value.
 const LabelVersion = "runtime.agentsession.dev/version"
 
+// AnnotationDigest is on every ControllerRevision of a version, with the SHA-256 of what the
+// version is apart from its endpoints.
+const AnnotationDigest = "runtime.agentsession.dev/digest"
+
 // DefaultQualifier is the endpoint that every runtime has: it follows the newest
 // version.
 const DefaultQualifier = "DEFAULT"
@@ -173,6 +177,81 @@ type AgentRuntimeSpec struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=10
 	Endpoints []RuntimeEndpoint `json:"endpoints,omitempty"`
+
+	// agentCore is what AgentCore's control plane API was given for this version that has no
+	// other place here. It is given back, and has no effect on sessions.
+	// +optional
+	AgentCore *AgentCoreMembers `json:"agentCore,omitempty"`
+}
+
+// AgentCoreMembers are members of AgentCore's CreateAgentRuntime and UpdateAgentRuntime that
+// are kept and given back.
+type AgentCoreMembers struct {
+	// agentRuntimeName is the name in AgentCore's API, which cannot be changed: a letter and
+	// up to 47 letters, digits and underscores. metadata.name is made from it.
+	// +required
+	// +kubebuilder:validation:Pattern=`^[a-zA-Z][a-zA-Z0-9_]{0,47}$`
+	// +kubebuilder:validation:MaxLength=48
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="agentRuntimeName cannot be changed: the runtime's ARN has it"
+	AgentRuntimeName string `json:"agentRuntimeName"`
+	// description for people, up to 4096 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Description string `json:"description,omitempty"`
+	// roleArn of an IAM role. Pods do not get it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	RoleArn string `json:"roleArn,omitempty"`
+	// networkConfiguration of AWS. What pods reach is for NetworkPolicies.
+	// +optional
+	NetworkConfiguration *NetworkConfiguration `json:"networkConfiguration,omitempty"`
+	// platformVersion of AWS.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	PlatformVersion string `json:"platformVersion,omitempty"`
+	// requireMMDSV2 is that of metadataConfiguration.
+	// +optional
+	RequireMMDSV2 *bool `json:"requireMMDSV2,omitempty"`
+	// clientToken of the request that made this version: the same request again makes none.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	ClientToken string `json:"clientToken,omitempty"`
+	// given are the names of the request's members, 20 at most. GetAgentRuntime leaves out others
+	// that are as if they had not been given, since tools compare.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=20
+	// +kubebuilder:validation:items:MaxLength=64
+	Given []string `json:"given,omitempty"`
+}
+
+// NetworkConfiguration is AgentCore's.
+type NetworkConfiguration struct {
+	// networkMode is PUBLIC or VPC.
+	// +required
+	// +kubebuilder:validation:Enum=PUBLIC;VPC
+	NetworkMode string `json:"networkMode"`
+	// networkModeConfig goes with VPC.
+	// +optional
+	NetworkModeConfig *VPCConfig `json:"networkModeConfig,omitempty"`
+}
+
+// VPCConfig is AgentCore's.
+type VPCConfig struct {
+	// securityGroups, 1 to 16.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:Pattern=`^sg-[0-9a-zA-Z]{8,17}$`
+	SecurityGroups []string `json:"securityGroups"`
+	// subnets, 1 to 16.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:Pattern=`^subnet-[0-9a-zA-Z]{8,17}$`
+	Subnets []string `json:"subnets"`
 }
 
 // OnDisconnect is what becomes of a call whose caller hangs up.
@@ -384,6 +463,10 @@ type AgentRuntimeStatus struct {
 	// agentRuntimeVersion is the newest version: the generation of spec.
 	// +optional
 	AgentRuntimeVersion int64 `json:"agentRuntimeVersion,omitempty"`
+	// artifact is the newest recorded version that differs from the one before it in more
+	// than its endpoints: the newest of which AgentCore's API tells.
+	// +optional
+	Artifact *RuntimeArtifact `json:"artifact,omitempty"`
 	// sessions counts the sessions that name this runtime, by state. It follows
 	// them within a few seconds.
 	// +optional
@@ -394,6 +477,19 @@ type AgentRuntimeStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// RuntimeArtifact is a version of a runtime, apart from its endpoints.
+type RuntimeArtifact struct {
+	// version is the first with this content.
+	// +required
+	Version int64 `json:"version"`
+	// digest of the content, SHA-256 in hex.
+	// +optional
+	Digest string `json:"digest,omitempty"`
+	// recordedAt is when the version was recorded.
+	// +required
+	RecordedAt metav1.Time `json:"recordedAt"`
 }
 
 // SessionCounts are sessions by state.

@@ -309,13 +309,13 @@ func (g *Gateway) fail(w *recorder, r *http.Request, c call, err error) {
 	w.failed = f.Code
 	to := c.envelop(f)
 	if f.Code != http.StatusRequestEntityTooLarge {
-		f.write(w, to)
+		f.Write(w, to.code, to.kind, to.body)
 		return
 	}
 	// A caller who is still sending would be reset, and may never see the answer.
 	control := http.NewResponseController(w)
 	_ = control.EnableFullDuplex() // if it cannot be, he may be lucky
-	f.write(w, to)
+	f.Write(w, to.code, to.kind, to.body)
 	_ = control.Flush()                                             // as above
 	_, _ = io.CopyN(io.Discard, r.Body, 2*contract.MaxPayloadBytes) // as above
 }

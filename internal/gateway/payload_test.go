@@ -70,7 +70,7 @@ func TestPayloadWithoutADisk(t *testing.T) {
 	e := NewWithT(t)
 	f, is := errors.AsType[*failure](err)
 	e.Expect(is).To(BeTrue(), "%v", err)
-	e.Expect(f).To(And(HaveField("Code", http.StatusTooManyRequests), HaveField("RetryAfter", retryThrottled)))
+	e.Expect(f).To(And(HaveField("Code", http.StatusTooManyRequests), HaveField("RetryAfter", time.Second)))
 	e.Expect(err).To(MatchError(os.ErrNotExist), "for the log")
 	e.Expect(g.files.TryAcquire(maxInFiles)).To(BeTrue(), "its room is given back")
 }

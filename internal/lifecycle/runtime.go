@@ -2,6 +2,9 @@ package lifecycle
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -60,6 +63,17 @@ func Capture(runtime *v1alpha1.AgentRuntimeSpec, version int64) *v1alpha1.Activa
 		RequestHeaderConfiguration: runtime.RequestHeaderConfiguration,
 		StuckDetection:             runtime.StuckDetection,
 	}
+}
+
+// Digest tells two versions of a runtime apart that differ in more than their endpoints.
+func Digest(runtime v1alpha1.AgentRuntimeSpec) (string, error) {
+	runtime.Endpoints = nil
+	raw, err := json.Marshal(runtime)
+	if err != nil {
+		return "", fmt.Errorf("write a runtime's spec: %w", err)
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // Govern is a session's spec with what its activation started with: the
