@@ -1,7 +1,7 @@
 //go:debug x509usefallbackroots=1
 
 // Command gateway serves AgentCore's data plane for the AgentRuntimes of a
-// cluster.
+// cluster, and its control plane where that is asked for.
 package main
 
 import (
@@ -37,6 +37,7 @@ import (
 	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/internal/buildinfo"
+	"github.com/agentsession/agentsession/internal/controlplane"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/traces/otlp"
@@ -55,6 +56,8 @@ type options struct {
 	publicURL                              string
 	dashboard                              string
 	dashboardWrite                         bool
+	controlPlane                           bool
+	allowedImages                          string
 	watchNamespaces                        apiserver.Namespaces
 	log                                    zap.Options
 }
@@ -87,6 +90,10 @@ func main() {
 		"Address of the page that shows sessions and runtimes, as :8082, over HTTP: TLS is for what stands before it. "+
 			"Who opens it signs in with a token of the cluster, and sees what he may list with that. Default: none is served.")
 	flag.BoolVar(&o.dashboardWrite, "dashboard-write", false, "Let the page stop, wake and invoke sessions, each caller as far as he may himself.")
+	flag.BoolVar(&o.controlPlane, "control-plane", false,
+		"Serve AgentCore's control plane too: runtimes are made, shown, changed and deleted by callers with the right to do so. In namespaces where the gateway is bound to the ClusterRole agentsession-gateway-control.")
+	flag.StringVar(&o.allowedImages, "allowed-images", "",
+		"Prefixes of the images that runtimes may be made of by the control plane, a list with commas, as registry.example/agents/; * allows all. Default: none, so that no runtime is made.")
 	flag.Var(&o.watchNamespaces, "watch-namespaces",
 		"Namespaces whose runtimes are served, a list with commas. It needs a Role in each of them, and knows no runtime of others. Default: all.")
 	said := flag.Bool("version", false, "Print the version, and end.")
@@ -126,7 +133,7 @@ func (o *options) validate() error {
 	if err := lifecycle.CheckGatewayURL(o.publicURL); o.publicURL != "" && err != nil {
 		return fmt.Errorf("--public-url is %q: %w", o.publicURL, err)
 	}
-	return errors.Join(o.validateDashboard(), o.validateLimits())
+	return errors.Join(o.validateDashboard(), o.validateControl(), o.validateLimits())
 }
 
 func (o *options) validateDashboard() error {
@@ -141,6 +148,16 @@ func (o *options) validateDashboard() error {
 	}
 	if !slices.Contains(strings.Split(o.authentication, ","), "kubernetes") {
 		return fmt.Errorf("--dashboard needs kubernetes in --authentication, which is %q: who opens the page signs in with a token of the cluster", o.authentication)
+	}
+	return nil
+}
+
+func (o *options) validateControl() error {
+	if o.controlPlane && o.authentication == "none" {
+		return errors.New("--control-plane does not go with --authentication=none: whoever reaches the gateway could run any image that --allowed-images names")
+	}
+	if o.allowedImages != "" && !o.controlPlane {
+		return fmt.Errorf("--allowed-images is %q: it goes with --control-plane", o.allowedImages)
 	}
 	return nil
 }
@@ -271,6 +288,11 @@ func newGateway(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock, spans
 	}
 	if spans != nil {
 		opts.Traces = spans
+	}
+	if o.controlPlane {
+		opts.Control = controlplane.New(controlplane.Options{
+			Client: opts.Client, Live: opts.Live, Namespaces: o.watchNamespaces, AllowedImages: strings.FieldsFunc(o.allowedImages, func(c rune) bool { return c == ',' || c == ' ' }),
+		})
 	}
 	var err error
 	if opts.Authenticate, err = authenticator(mgr, o, tokens); err != nil {

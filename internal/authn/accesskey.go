@@ -21,7 +21,8 @@ import (
 // key each. Their data: accessKeyId, secretAccessKey, and lists with commas, in which
 // "*" is everything: namespaces, those of the runtimes that its owner may call;
 // runtimes, their names, all if absent; and rights, subresources of agentruntimes:
-// invocations (call and stop), commands, sessions (see all, stop many). Absent it is
+// invocations (call and stop), commands, sessions (see all, stop many), control (make,
+// see, change and delete runtimes; new ones in the first of the namespaces). Absent it is
 // invocations.
 const LabelAccessKey = "runtime.agentsession.dev/access-key"
 
@@ -51,6 +52,14 @@ func listOf(written string) (l list) {
 }
 
 func (l list) has(item string) bool { return slices.Contains(l, item) || slices.Contains(l, "*") }
+
+// first is the first that is a name.
+func (l list) first() string {
+	if i := slices.IndexFunc(l, func(item string) bool { return item != "*" }); i >= 0 {
+		return l[i]
+	}
+	return ""
+}
 
 // SigV4 authenticates callers by AWS's Signature Version 4, against the access
 // keys in the Secrets that a cache holds.
@@ -139,7 +148,7 @@ func (k *accessKeys) authenticate(_ context.Context, r *http.Request) (Proof, er
 		if err := signature.verify(r, key.secret, payloadHash); err != nil {
 			return Caller{}, err
 		}
-		return Caller{Name: key.name, May: func(_ context.Context, agent *v1alpha1.AgentRuntime, right Right) (bool, error) {
+		return Caller{Name: key.name, Namespace: key.namespaces.first(), May: func(_ context.Context, agent *v1alpha1.AgentRuntime, right Right) (bool, error) {
 			return key.may(agent, right), nil
 		}}, nil
 	}, nil

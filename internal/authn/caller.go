@@ -12,6 +12,8 @@ import (
 type Caller struct {
 	// Name is for the log.
 	Name string
+	// Namespace is where what he makes goes, if he names no other. Empty: nowhere.
+	Namespace string
 	// May tells whether he has a right to a runtime.
 	May func(context.Context, *v1alpha1.AgentRuntime, Right) (bool, error)
 }
@@ -28,6 +30,17 @@ var (
 	ToStop    = Right{"delete", "sessions"}
 )
 
+// The verbs of the control plane.
+const (
+	VerbGet    = "get"
+	VerbCreate = "create"
+	VerbUpdate = "update"
+	VerbDelete = "delete"
+)
+
+// ToControl is the right to do something with runtimes by AgentCore's control plane.
+func ToControl(verb string) Right { return Right{verb, "control"} }
+
 // Authenticator tells who calls, in two steps: what the head of a request shows
 // is looked at before its body is read, so that strangers cannot send gigabytes.
 type Authenticator func(context.Context, *http.Request) (Proof, error)
@@ -37,7 +50,7 @@ type Proof func(payloadHash string) (Caller, error)
 
 // Anybody may call every runtime.
 func Anybody(context.Context, *http.Request) (Proof, error) {
-	return proven(Caller{Name: "anybody", May: func(context.Context, *v1alpha1.AgentRuntime, Right) (bool, error) { return true, nil }}), nil
+	return proven(Caller{Name: "anybody", Namespace: "default", May: func(context.Context, *v1alpha1.AgentRuntime, Right) (bool, error) { return true, nil }}), nil
 }
 
 // proven is a caller who is known without the body.

@@ -19,6 +19,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
@@ -156,7 +157,8 @@ func (t *tokens) authenticate(ctx context.Context, r *http.Request) (Proof, erro
 		return nil, err
 	}
 	r.Header.Del("Authorization") // the agent must not see it
-	return proven(Caller{Name: who.GetName(), May: func(ctx context.Context, agent *v1alpha1.AgentRuntime, right Right) (bool, error) {
+	namespace, _, _ := serviceaccount.SplitUsername(who.GetName()) // users have none
+	return proven(Caller{Name: who.GetName(), Namespace: namespace, May: func(ctx context.Context, agent *v1alpha1.AgentRuntime, right Right) (bool, error) {
 		decision, _, err := t.access.Authorize(ctx, authorizer.AttributesRecord{
 			User: who, Verb: right.Verb, Namespace: agent.Namespace, Name: agent.Name, ResourceRequest: true,
 			APIGroup: v1alpha1.GroupVersion.Group, APIVersion: v1alpha1.GroupVersion.Version, Resource: "agentruntimes", Subresource: right.Subresource,

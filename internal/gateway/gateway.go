@@ -26,6 +26,7 @@ import (
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/authn"
+	"github.com/agentsession/agentsession/internal/controlplane"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -80,6 +81,8 @@ type Options struct {
 	// QueueTimeout is also how long a call waits until there is room for its large
 	// payload.
 	QueueTimeout time.Duration
+	// Control serves AgentCore's control plane at the same address. Nil: it is off.
+	Control *controlplane.Plane
 	// PublicURL is how callers reach the gateway, for what it tells them of itself.
 	// Empty: as each of them did.
 	PublicURL string
@@ -159,6 +162,7 @@ func New(o Options) *Gateway {
 type call struct {
 	op        operation
 	label     string // what its path names
+	resource  string // what its path names, of the control plane
 	id        string // of the request
 	caller    authn.Caller
 	payload   *Payload
@@ -225,6 +229,9 @@ func (g *Gateway) served(span trace.Span, answer *recorder, c *call, err error, 
 	if c.runtime != nil {
 		says = append(says, "namespace", c.runtime.Namespace, "runtime", c.runtime.Name, "session", c.session)
 	}
+	if c.resource != "" {
+		says = append(says, "resource", c.resource)
+	}
 	if err != nil {
 		says = append(says, "error", err.Error())
 	}
@@ -237,6 +244,9 @@ func (g *Gateway) served(span trace.Span, answer *recorder, c *call, err error, 
 }
 
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, c *call) (err error) {
+	if asked := controlplane.Route(r.Method, r.URL.EscapedPath()); asked != nil {
+		return g.control(w, r, c, asked)
+	}
 	if c.op, c.label, err = route(r); err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/agentsession/agentsession/controllers"
 	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/authn"
+	"github.com/agentsession/agentsession/internal/controlplane"
 	"github.com/agentsession/agentsession/internal/dashboard"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/internal/lifecycle"
@@ -190,6 +191,7 @@ func (p *platform) setGateway(config *rest.Config, clusterTime *apiserver.Clock)
 	}
 	p.door = gateway.New(gateway.Options{
 		Client: reads, Live: p.mgr.GetAPIReader(), Clock: clusterTime, Cluster: config, AllowLoopback: true, PublicURL: p.url(), Authenticate: authenticate, Log: p.Log.WithName("gateway"),
+		Control: controlplane.New(controlplane.Options{Client: reads, Live: p.mgr.GetAPIReader()}),
 	})
 	return p.door.Watch(p.mgr.GetCache())
 }

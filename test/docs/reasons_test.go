@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -102,7 +103,12 @@ func reasons(t *testing.T) (all []string) {
 			}
 		}
 	})
-	gateway := sources(t, "internal/gateway")
+	for _, c := range constantsOf(sources(t, "internal/awswire")) {
+		if strings.HasSuffix(c.text, "Exception") {
+			all = append(all, c.text)
+		}
+	}
+	gateway := slices.Concat(sources(t, "internal/gateway"), sources(t, "internal/awswire"), sources(t, "internal/controlplane"))
 	known := constantsOf(gateway)
 	inspect(gateway, func(field *ast.KeyValueExpr) {
 		if key, ok := field.Key.(*ast.Ident); ok && key.Name == "Type" {
@@ -135,13 +141,14 @@ func TestReasons(t *testing.T) {
 }
 
 // refusals are the functions and types by which gateway and authn make an error for a caller.
-var refusals = strings.Fields("denied unauthorized notFound overQuota throttled runtimeError away unparsable failure Error")
+var refusals = strings.Fields("denied unauthorized notFound overQuota throttled runtimeError away unparsable conflict failure Error " +
+	"Denied Unauthorized NotFound OverQuota Throttled Away Unparsable Failure")
 
 // messages are what callers are told, as far as it is fixed, and the members of requests that
 // are said to be wrong.
 func messages(t *testing.T) (all, members []string) {
 	t.Helper()
-	for _, dir := range []string{"internal/gateway", "internal/authn"} {
+	for _, dir := range []string{"internal/gateway", "internal/authn", "internal/awswire", "internal/controlplane"} {
 		files := sources(t, dir)
 		known := constantsOf(files)
 		add := func(e ast.Expr) {
@@ -156,10 +163,14 @@ func messages(t *testing.T) (all, members []string) {
 		}
 		inspect(files, func(call *ast.CallExpr) {
 			name, ok := call.Fun.(*ast.Ident)
+			if of, is := call.Fun.(*ast.SelectorExpr); is {
+				name, ok = of.Sel, fmt.Sprint(of.X) == "awswire"
+			}
 			switch {
-			case ok && slices.Contains(refusals, name.Name):
+			case !ok || len(call.Args) == 0:
+			case slices.Contains(refusals, name.Name):
 				add(call.Args[0])
-			case ok && name.Name == "invalid":
+			case slices.Contains([]string{"invalid", "Invalid", "broken", "missing"}, name.Name):
 				if member, ok := textOf(call.Args[0], known); ok {
 					members = append(members, member)
 				}

@@ -1,0 +1,211 @@
+package controlplane
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/authn"
+	"github.com/agentsession/agentsession/internal/awswire"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
+
+func TestRoute(t *testing.T) {
+	const arn = "arn%3Aaws%3Abedrock-agentcore%3Aus-east-1%3A123456789012%3Aruntime%2Fa-abcdefghij"
+	for asked, want := range map[string]string{
+		"PUT /runtimes/":                                "CreateAgentRuntime",
+		"POST /runtimes/":                               "ListAgentRuntimes",
+		"GET /runtimes/a-abcdefghij/":                   "GetAgentRuntime a-abcdefghij",
+		"GET /runtimes/a-abcdefghij":                    "GetAgentRuntime a-abcdefghij",
+		"POST /runtimes/a-abcdefghij/versions/":         "ListAgentRuntimeVersions a-abcdefghij",
+		"DELETE /runtimes/a/runtime-endpoints/b/":       "DeleteAgentRuntimeEndpoint a",
+		"GET /tags/" + arn + "%2Fruntime-endpoint%2Fx":  "ListTagsForResource arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/a-abcdefghij/runtime-endpoint/x",
+		"POST /runtimes/" + arn + "/invocations":        "",
+		"GET /runtimes/" + arn + "/ws":                  "",
+		"POST /runtimes/" + arn + "/stopruntimesession": "",
+		"GET /sessions/a/b":                             "",
+		"GET /runtimes//":                               "",
+		"GET /runtimes/%zz/":                            "",
+		"GET /":                                         "",
+	} {
+		method, path, _ := strings.Cut(asked, " ")
+		got := ""
+		if c := Route(method, path); c != nil {
+			got = strings.TrimSpace(c.Operation + " " + c.Resource)
+		}
+		NewWithT(t).Expect(got).To(Equal(want), asked)
+	}
+	NewWithT(t).Expect((&Call{Resource: "arn:x:runtime/a/runtime-endpoint/b"}).Runtime()).To(Equal("arn:x:runtime/a"))
+}
+
+func TestObjectName(t *testing.T) {
+	g, seen := NewWithT(t), map[string]bool{}
+	for _, name := range []string{"a", "my_agent", "My_agent", "my_Agent", "my_agent_", "my_agent__", strings.Repeat("a", 48), strings.Repeat("A", 48)} {
+		made := objectName(name)
+		g.Expect(made).To(MatchRegexp(`^[a-z]([a-z0-9-]{0,50}[a-z0-9])?$`), name)
+		g.Expect(seen[made]).To(BeFalse(), "%s is taken", made)
+		seen[made] = true
+	}
+	g.Expect(objectName("my_agent")).To(Equal("my-agent"))
+}
+
+func TestAllowedImages(t *testing.T) {
+	for _, row := range []struct {
+		allowed, image string
+		may            bool
+	}{
+		{"", "a", false},
+		{"*", "a", true},
+		{"registry.example/team", "registry.example/team/a:1", true},
+		{"registry.example/team", "registry.example/team:1", true},
+		{"registry.example/team", "registry.example/team@sha256:1", true},
+		{"registry.example/team", "registry.example/team", true},
+		{"registry.example/team", "registry.example/team-of-others/a", false},
+		{"registry.example", "registry.example.org/a", false},
+		{"registry.example/team/", "registry.example/team/a", true},
+		{"registry.example/team/", "mirror/registry.example/team/a", false},
+	} {
+		err := (&Plane{Options{AllowedImages: []string{row.allowed}}}).allows(row.image)
+		NewWithT(t).Expect(err == nil).To(Equal(row.may), "%+v", row)
+	}
+}
+
+// TestExpresses: only what this API makes is changed by it.
+func TestExpresses(t *testing.T) {
+	g := NewWithT(t)
+	made := func() corev1.PodTemplateSpec {
+		return templateOf("a", map[string]string{"A": "$(B)", "C": "$$"}, []resources{{512}})
+	}
+	whole := made()
+	g.Expect(expresses(&whole)).To(BeTrue())
+	raw, err := json.Marshal(whole)
+	g.Expect(err).NotTo(HaveOccurred())
+	var read corev1.PodTemplateSpec
+	g.Expect(json.Unmarshal(raw, &read)).To(Succeed())
+	g.Expect(expresses(&read)).To(BeTrue(), "as the API server has it")
+	g.Expect(environmentIn(&read.Spec.Containers[0])).To(Equal(map[string]string{"A": "$(B)", "C": "$$"}))
+	for what, change := range map[string]func(*corev1.PodTemplateSpec){
+		"a service account": func(t *corev1.PodTemplateSpec) { t.Spec.ServiceAccountName = "x" },
+		"its token":         func(t *corev1.PodTemplateSpec) { t.Spec.AutomountServiceAccountToken = nil },
+		"a volume":          func(t *corev1.PodTemplateSpec) { t.Spec.Volumes = []corev1.Volume{{Name: "x"}} },
+		"a second container": func(t *corev1.PodTemplateSpec) {
+			t.Spec.Containers = append(t.Spec.Containers, corev1.Container{Name: "x"})
+		},
+		"a Secret": func(t *corev1.PodTemplateSpec) {
+			t.Spec.Containers[0].Env[0].ValueFrom = &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{Key: "x"}}
+		},
+		"all of a Secret": func(t *corev1.PodTemplateSpec) { t.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{}} },
+		"a command":       func(t *corev1.PodTemplateSpec) { t.Spec.Containers[0].Command = []string{"x"} },
+		"an annotation":   func(t *corev1.PodTemplateSpec) { t.Annotations = map[string]string{"a": "b"} },
+	} {
+		changed := made()
+		change(&changed)
+		g.Expect(expresses(&changed)).To(BeFalse(), what)
+	}
+}
+
+func TestNewest(t *testing.T) {
+	spec := v1alpha1.AgentRuntimeSpec{ProvisioningTimeoutSeconds: 60}
+	digest, err := lifecycle.Digest(spec)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	ready := func(reason string, status metav1.ConditionStatus, of int64) []metav1.Condition {
+		return []metav1.Condition{{Type: v1alpha1.ConditionReady, Reason: reason, Status: status, ObservedGeneration: of, Message: "why"}}
+	}
+	known := &v1alpha1.RuntimeArtifact{Version: 2, Digest: digest}
+	for what, row := range map[string]struct {
+		generation, seen int64
+		artifact         *v1alpha1.RuntimeArtifact
+		conditions       []metav1.Condition
+		endpoints        []v1alpha1.RuntimeEndpoint
+		other            bool // spec is another than the artifact's
+		deleted          bool
+		want, status     string
+	}{
+		"new":                               {generation: 1, want: "1", status: creating},
+		"recorded":                          {generation: 2, seen: 2, artifact: known, want: "2", status: ready2},
+		"with endpoints since":              {generation: 4, seen: 4, artifact: known, want: "2", status: ready2},
+		"with an endpoint that is not seen": {generation: 5, seen: 4, artifact: known, endpoints: []v1alpha1.RuntimeEndpoint{{Name: "a", Version: 2}}, want: "2", status: ready2},
+		"changed":                           {generation: 5, seen: 4, artifact: known, other: true, want: "5", status: updating},
+		"refused at first":                  {generation: 1, seen: 1, conditions: ready(v1alpha1.ReasonVersionNameTaken, metav1.ConditionFalse, 1), want: "1", status: createFailed},
+		"refused later":                     {generation: 3, seen: 3, artifact: known, conditions: ready(v1alpha1.ReasonVersionNameTaken, metav1.ConditionFalse, 3), want: "3", status: updateFailed},
+		"refused before":                    {generation: 3, seen: 2, artifact: known, other: true, conditions: ready(v1alpha1.ReasonVersionNameTaken, metav1.ConditionFalse, 2), want: "3", status: updating},
+		"with a lost endpoint":              {generation: 3, seen: 3, artifact: known, conditions: ready(v1alpha1.ReasonVersionNotFound, metav1.ConditionFalse, 3), want: "2", status: ready2},
+		"deleted":                           {generation: 2, seen: 2, artifact: known, deleted: true, want: "2", status: deleting},
+	} {
+		t.Run(what, func(t *testing.T) {
+			g := NewWithT(t)
+			agent := &v1alpha1.AgentRuntime{Spec: spec, Status: v1alpha1.AgentRuntimeStatus{AgentRuntimeVersion: row.seen, Artifact: row.artifact, Conditions: row.conditions}}
+			agent.Generation, agent.Spec.Endpoints = row.generation, row.endpoints
+			if row.other {
+				agent.Spec.ProvisioningTimeoutSeconds = 61
+			}
+			if row.deleted {
+				agent.DeletionTimestamp = &metav1.Time{}
+			}
+			v := newest(agent)
+			g.Expect([]string{v.String(), v.status}).To(Equal([]string{row.want, row.status}))
+			g.Expect(v.failure != "").To(Equal(strings.HasSuffix(row.status, "FAILED")))
+		})
+	}
+}
+
+const ready2 = "READY"
+
+func TestPages(t *testing.T) {
+	g := NewWithT(t)
+	all := []string{"a", "b", "c"}
+	itself := func(s string) string { return s }
+	var got []string
+	for query := (url.Values{"maxResults": {"2"}}); ; {
+		part, next, err := pageOf(query, all, itself)
+		g.Expect(err).NotTo(HaveOccurred())
+		got = append(got, part...)
+		if next == "" {
+			break
+		}
+		query.Set("nextToken", next)
+		all = []string{"a", "bb", "c"} // b has gone meanwhile, and another come
+	}
+	g.Expect(got).To(Equal([]string{"a", "b", "bb", "c"}))
+	for _, bad := range []url.Values{{"maxResults": {"0"}}, {"maxResults": {"101"}}, {"maxResults": {"x"}}, {"nextToken": {"!"}}} {
+		_, _, err := pageOf(bad, all, itself)
+		g.Expect(err).To(HaveOccurred(), "%v", bad)
+	}
+}
+
+// TestRights: what a caller may not do is denied, and what he may not even see is not there.
+func TestRights(t *testing.T) {
+	caller := func(verbs ...string) authn.Caller {
+		return authn.Caller{May: func(_ context.Context, agent *v1alpha1.AgentRuntime, right authn.Right) (bool, error) {
+			return agent.Namespace == "ours" && right.Subresource == "control" && strings.Contains(strings.Join(verbs, " "), right.Verb), nil
+		}}
+	}
+	for _, row := range []struct {
+		caller    authn.Caller
+		namespace string
+		code      int // 0: he may
+	}{
+		{caller("get", "delete"), "ours", 0},
+		{caller("delete"), "ours", 0},
+		{caller("get"), "ours", http.StatusForbidden},
+		{caller(), "ours", http.StatusNotFound},
+		{caller("get", "delete"), "theirs", http.StatusNotFound},
+	} {
+		agent := &v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Namespace: row.namespace}}
+		err := may(t.Context(), &Call{Caller: row.caller}, agent, authn.VerbDelete)
+		code := 0
+		if f, ok := errors.AsType[*awswire.Failure](err); ok {
+			code = f.Code
+		}
+		NewWithT(t).Expect(code).To(Equal(row.code), "%+v", row)
+	}
+}

@@ -1,0 +1,192 @@
+package controlplane
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/authn"
+	"github.com/agentsession/agentsession/internal/awswire"
+)
+
+// objectName is the name of the AgentRuntime of an agentRuntimeName, of which Kubernetes
+// takes no capitals and no underscores: those become dashes. A name that others would share
+// with it by that gets six digits of its own.
+func objectName(name string) string {
+	plain := strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	if plain == strings.ReplaceAll(name, "_", "-") && !strings.HasSuffix(plain, "-") {
+		return plain
+	}
+	sum := sha256.Sum256([]byte(name))
+	return strings.TrimRight(plain[:min(len(plain), 45)], "-") + "-" + hex.EncodeToString(sum[:3])
+}
+
+func (p *Plane) create(ctx context.Context, c *Call) (any, error) {
+	m, err := membersOf(c.Body, true)
+	if err != nil {
+		return nil, err
+	}
+	namespace, err := p.home(c)
+	if err != nil {
+		return nil, err
+	}
+	agent := &v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: objectName(m.name)}}
+	allowed, err := c.Caller.May(ctx, agent, authn.ToControl(authn.VerbCreate))
+	if err != nil {
+		return nil, fmt.Errorf("find out whether %s may create %s: %w", c.Caller.Name, agent.Name, err)
+	}
+	if !allowed {
+		return nil, awswire.Denied(fmt.Sprintf("The caller lacks the right to create agentruntimes/control of the name %s in the namespace %s", agent.Name, namespace))
+	}
+	if err := p.allows(m.artifact.Container.URI); err != nil {
+		return nil, err
+	}
+	m.applyTo(&agent.Spec)
+	if err := setTags(agent, m.tags); err != nil {
+		return nil, err
+	}
+	key := client.ObjectKeyFromObject(agent)
+	switch err := p.Client.Create(ctx, agent); {
+	case apierrors.IsAlreadyExists(err):
+		if err := p.sameRequest(ctx, key, m); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, fmt.Errorf("create AgentRuntime %s: %w", key, err)
+	}
+	if agent, err = p.named(ctx, key); err != nil {
+		return nil, err
+	}
+	return madeOf(agent, newest(agent)), nil
+}
+
+// sameRequest is an error if the runtime that is there was made by another request.
+func (p *Plane) sameRequest(ctx context.Context, key client.ObjectKey, m members) error {
+	var there v1alpha1.AgentRuntime
+	if err := p.Live.Get(ctx, key, &there); err != nil {
+		return fmt.Errorf("get AgentRuntime %s: %w", key, err)
+	}
+	if own := there.Spec.AgentCore; m.token != "" && own != nil && own.ClientToken == m.token && own.AgentRuntimeName == m.name {
+		return nil
+	}
+	return conflict(fmt.Sprintf("An agent runtime with the name %s already exists (the AgentRuntime %s)", m.name, key))
+}
+
+func (p *Plane) get(ctx context.Context, c *Call) (any, error) {
+	agent, err := p.runtime(ctx, c, authn.VerbGet)
+	if err != nil {
+		return nil, err
+	}
+	v, err := p.version(ctx, agent, c.Query.Get("version"), "agentRuntimeVersion")
+	if err != nil {
+		return nil, err
+	}
+	return viewOf(agent, v), nil
+}
+
+func (p *Plane) update(ctx context.Context, c *Call) (any, error) {
+	m, err := membersOf(c.Body, false)
+	if err != nil {
+		return nil, err
+	}
+	agent, err := p.runtime(ctx, c, authn.VerbUpdate)
+	if err != nil {
+		return nil, err
+	}
+	err = p.change(ctx, agent, func() error {
+		if own := agent.Spec.AgentCore; own != nil && m.token != "" && own.ClientToken == m.token {
+			return nil // it was done before
+		}
+		return p.renew(agent, m)
+	})
+	if err != nil {
+		return nil, err
+	}
+	v := newest(agent)
+	answer := madeOf(agent, v)
+	answer.UpdatedAt = &v.updated
+	return answer, nil
+}
+
+// renew writes another version of a runtime.
+func (p *Plane) renew(agent *v1alpha1.AgentRuntime, m members) error {
+	if !expresses(&agent.Spec.Template) {
+		return conflict(fmt.Sprintf("The AgentRuntime %s/%s has a template that this API cannot express, as kubectl makes them: what its pods have besides is not for every image. Change it with kubectl", agent.Namespace, agent.Name))
+	}
+	if err := errors.Join(settled(agent), p.allows(m.artifact.Container.URI)); err != nil {
+		return err
+	}
+	m.name = nameOf(agent)
+	m.token = cmp.Or(m.token, string(uuid.NewUUID())) // each update is a version, also one that changes nothing
+	m.applyTo(&agent.Spec)
+	return nil
+}
+
+// settled is an error while a runtime may not be changed.
+func settled(agent *v1alpha1.AgentRuntime) error {
+	switch now := newest(agent); now.status {
+	case creating, updating, deleting:
+		return conflict("The agent runtime is in the state " + now.status + ", and can be changed when that is over")
+	}
+	return nil
+}
+
+// change decides on a change of a runtime as it is, and writes it. One that others have
+// changed meanwhile, such as the operator its status, is decided on anew.
+func (p *Plane) change(ctx context.Context, agent *v1alpha1.AgentRuntime, decide func() error) error {
+	for tries := 1; ; tries++ {
+		base := agent.DeepCopy()
+		if err := decide(); err != nil {
+			return err
+		}
+		if equality.Semantic.DeepEqual(base, agent) {
+			return nil
+		}
+		err := p.Client.Patch(ctx, agent, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
+		switch {
+		case err == nil:
+			return nil
+		case !apierrors.IsConflict(err) || tries == changeTries:
+			return fmt.Errorf("change AgentRuntime %s/%s: %w", agent.Namespace, agent.Name, err)
+		}
+		fresh, err := p.live(ctx, base)
+		if err != nil {
+			return err
+		}
+		*agent = *fresh
+	}
+}
+
+// changeTries is how often a change is tried that others get ahead of.
+const changeTries = 5
+
+func (p *Plane) remove(ctx context.Context, c *Call) (any, error) {
+	if version := c.Query.Get("version"); version != "" {
+		return nil, conflict(fmt.Sprintf("A version alone, as %.20q, is not deleted here: the ten newest and those that endpoints name are kept, and others go by themselves. Without a version the whole runtime is deleted", version))
+	}
+	if err := checkToken(c.Query.Get("clientToken")); err != nil {
+		return nil, err
+	}
+	agent, err := p.runtime(ctx, c, authn.VerbDelete)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Client.Delete(ctx, agent, client.Preconditions{UID: &agent.UID}); err != nil {
+		return nil, fmt.Errorf("delete AgentRuntime %s/%s: %w", agent.Namespace, agent.Name, err)
+	}
+	return struct {
+		Status string `json:"status"`
+		ID     string `json:"agentRuntimeId"`
+	}{deleting, agent.Status.AgentRuntimeID}, nil
+}
