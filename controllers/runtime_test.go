@@ -278,6 +278,27 @@ var _ = Describe("Sessions of a runtime", Ordered, func() {
 		Expect(imageOf(ctx, session)).To(Equal("image-7"))
 	})
 
+	It("have an artifact that changes of endpoints leave as it is, and that is kept however many there are", func(ctx context.Context) {
+		agent := newRuntime(newNamespace(ctx), "pinned", "agent:1")
+		Expect(api.Create(ctx, agent)).To(Succeed())
+		artifactAt := func(generation int64) func(Gomega) int64 {
+			return func(g Gomega) int64 {
+				g.Expect(api.Get(ctx, client.ObjectKeyFromObject(agent), agent)).To(Succeed())
+				g.Expect(agent.Status.AgentRuntimeVersion).To(Equal(generation))
+				return agent.Status.Artifact.Version
+			}
+		}
+		Eventually(artifactAt(1)).WithTimeout(patience).Should(BeEquivalentTo(1))
+		second := updateRuntime(ctx, agent, image("agent:2"))
+		Eventually(artifactAt(second)).WithTimeout(patience).Should(Equal(second))
+		for pinned := range int64(13) { // more than are kept
+			last := updateRuntime(ctx, agent, func(s *v1alpha1.AgentRuntimeSpec) {
+				s.Endpoints = []v1alpha1.RuntimeEndpoint{{Name: "prod", Version: second + pinned}}
+			})
+			Eventually(artifactAt(last)).WithTimeout(patience).Should(Equal(second))
+		}
+	})
+
 	It("are counted, and their runtime has a name of AWS's shape", func(ctx context.Context) {
 		agent := newRuntime(namespace, "counted", "first")
 		Expect(api.Create(ctx, agent)).To(Succeed())

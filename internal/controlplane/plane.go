@@ -129,8 +129,10 @@ func (p *Plane) allows(image string) error {
 	return awswire.Denied(fmt.Sprintf("The image %.200q is none of those that runtimes may be made of by this API (--allowed-images of the gateway: %q)", image, strings.Join(p.AllowedImages, ",")))
 }
 
-// named waits until the operator has given a runtime its ARN.
-func (p *Plane) named(ctx context.Context, key client.ObjectKey) (*v1alpha1.AgentRuntime, error) {
+// named waits until the operator has given a runtime its ARN. The cache may still have the one
+// that had its name before.
+func (p *Plane) named(ctx context.Context, made *v1alpha1.AgentRuntime) (*v1alpha1.AgentRuntime, error) {
+	key := client.ObjectKeyFromObject(made)
 	ctx, cancel := context.WithTimeout(ctx, namingPatience)
 	defer cancel()
 	tick := time.NewTicker(namingPoll)
@@ -140,7 +142,7 @@ func (p *Plane) named(ctx context.Context, key client.ObjectKey) (*v1alpha1.Agen
 		if err := client.IgnoreNotFound(p.Client.Get(ctx, key, agent)); err != nil && ctx.Err() == nil {
 			return nil, fmt.Errorf("get AgentRuntime %s: %w", key, err)
 		}
-		if agent.Status.AgentRuntimeArn != "" {
+		if agent.UID == made.UID && agent.Status.AgentRuntimeArn != "" {
 			return agent, nil
 		}
 		select {

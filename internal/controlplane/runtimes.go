@@ -59,28 +59,28 @@ func (p *Plane) create(ctx context.Context, c *Call) (any, error) {
 	key := client.ObjectKeyFromObject(agent)
 	switch err := p.Client.Create(ctx, agent); {
 	case apierrors.IsAlreadyExists(err):
-		if err := p.sameRequest(ctx, key, m); err != nil {
+		if agent, err = p.sameRequest(ctx, key, m); err != nil {
 			return nil, err
 		}
 	case err != nil:
 		return nil, fmt.Errorf("create AgentRuntime %s: %w", key, err)
 	}
-	if agent, err = p.named(ctx, key); err != nil {
+	if agent, err = p.named(ctx, agent); err != nil {
 		return nil, err
 	}
 	return madeOf(agent, newest(agent)), nil
 }
 
-// sameRequest is an error if the runtime that is there was made by another request.
-func (p *Plane) sameRequest(ctx context.Context, key client.ObjectKey, m members) error {
-	var there v1alpha1.AgentRuntime
-	if err := p.Live.Get(ctx, key, &there); err != nil {
-		return fmt.Errorf("get AgentRuntime %s: %w", key, err)
+// sameRequest is the runtime that is there, if the same request has made it.
+func (p *Plane) sameRequest(ctx context.Context, key client.ObjectKey, m members) (*v1alpha1.AgentRuntime, error) {
+	there := &v1alpha1.AgentRuntime{}
+	if err := p.Live.Get(ctx, key, there); err != nil {
+		return nil, fmt.Errorf("get AgentRuntime %s: %w", key, err)
 	}
 	if own := there.Spec.AgentCore; m.token != "" && own != nil && own.ClientToken == m.token && own.AgentRuntimeName == m.name {
-		return nil
+		return there, nil
 	}
-	return conflict(fmt.Sprintf("An agent runtime with the name %s already exists (the AgentRuntime %s)", m.name, key))
+	return nil, conflict(fmt.Sprintf("An agent runtime with the name %s already exists (the AgentRuntime %s)", m.name, key))
 }
 
 func (p *Plane) get(ctx context.Context, c *Call) (any, error) {
