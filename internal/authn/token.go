@@ -156,7 +156,7 @@ func (t *tokens) authenticate(ctx context.Context, r *http.Request) (Proof, erro
 	if err != nil {
 		return nil, err
 	}
-	r.Header.Del("Authorization") // the agent must not see it
+	r.Header.Del("Authorization")                                  // the agent must not see it
 	namespace, _, _ := serviceaccount.SplitUsername(who.GetName()) // users have none
 	return proven(Caller{Name: who.GetName(), Namespace: namespace, May: func(ctx context.Context, agent *v1alpha1.AgentRuntime, right Right) (bool, error) {
 		decision, _, err := t.access.Authorize(ctx, authorizer.AttributesRecord{
