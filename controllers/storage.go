@@ -70,7 +70,7 @@ func (r *AgentSessionReconciler) claim(ctx context.Context, session *v1alpha1.Ag
 	err := r.Live.Get(ctx, client.ObjectKeyFromObject(session), &claim)
 	switch {
 	case apierrors.IsNotFound(err):
-		return r.createClaim(ctx, session, buildClaim(session, storage, version))
+		return r.createClaim(ctx, buildClaim(session, storage, version))
 	case err != nil:
 		return nil, fmt.Errorf("get PersistentVolumeClaim %s: %w", session.Name, err)
 	}
@@ -88,7 +88,7 @@ func (r *AgentSessionReconciler) claim(ctx context.Context, session *v1alpha1.Ag
 	return nil, fmt.Errorf("the PersistentVolumeClaim %s, of another version or an earlier session, has not gone yet: a pod may use it, or its finalizers keep it", session.Name)
 }
 
-func (r *AgentSessionReconciler) createClaim(ctx context.Context, session *v1alpha1.AgentSession, claim *corev1.PersistentVolumeClaim) (*corev1.PersistentVolumeClaim, error) {
+func (r *AgentSessionReconciler) createClaim(ctx context.Context, claim *corev1.PersistentVolumeClaim) (*corev1.PersistentVolumeClaim, error) {
 	err := r.Client.Create(ctx, claim, client.DisableReadYourWritesConsistency)
 	switch {
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):

@@ -25,6 +25,7 @@ import (
 // refusing is an API server with a pod in each namespace, that lets nobody read the pods of
 // some; bound tells whether it does of team-b now.
 func refusing(t *testing.T, bound *atomic.Bool) *rest.Config {
+	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, rest, _ := strings.Cut(r.URL.Path, "/namespaces/")

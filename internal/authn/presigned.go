@@ -12,7 +12,7 @@ import (
 // What a presigned URL has in its query.
 const (
 	queryAlgorithm  = "X-Amz-Algorithm"
-	queryCredential = "X-Amz-Credential"
+	queryCredential = "X-Amz-Credential" //nolint:gosec // a parameter's name
 	queryDate       = "X-Amz-Date"
 	queryExpires    = "X-Amz-Expires"
 	queryHeaders    = "X-Amz-SignedHeaders"
@@ -69,7 +69,7 @@ func expiryOf(query url.Values) (time.Duration, error) {
 
 // BearerProtocol is the subprotocol of WebSockets whose callers show their token as another
 // one, since pages of browsers cannot set headers: this, a point, and the token in base64url.
-const BearerProtocol = "base64UrlBearerAuthorization"
+const BearerProtocol = "base64UrlBearerAuthorization" //nolint:gosec // a protocol's name
 
 const headerProtocol = "Sec-Websocket-Protocol"
 

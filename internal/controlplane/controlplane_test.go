@@ -153,7 +153,7 @@ func TestNewest(t *testing.T) {
 			}
 			v := newest(agent)
 			g.Expect([]string{v.String(), v.status}).To(Equal([]string{row.want, row.status}))
-			g.Expect(v.failure != "").To(Equal(strings.HasSuffix(row.status, "FAILED")))
+			g.Expect(strings.HasSuffix(row.status, "FAILED")).To(Equal(v.failure != ""))
 		})
 	}
 }

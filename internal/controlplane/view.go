@@ -60,7 +60,7 @@ func viewOf(agent *v1alpha1.AgentRuntime, v version) runtimeView {
 	view := runtimeView{
 		ARN: agent.Status.AgentRuntimeArn, ID: agent.Status.AgentRuntimeID, Name: nameOf(agent), Version: v.String(),
 		CreatedAt: agent.CreationTimestamp, UpdatedAt: v.updated, Status: v.status, Failure: v.failure, Identity: identityOf(agent),
-		Lifecycle:  v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: int32(limits.Idle / time.Second), MaxLifetime: int32(limits.Max / time.Second)},
+		Lifecycle:  v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: int32(limits.Idle / time.Second), MaxLifetime: int32(limits.Max / time.Second)}, //nolint:gosec // they were int32
 		Authorizer: v.spec.AuthorizerConfiguration, Headers: v.spec.RequestHeaderConfiguration,
 	}
 	own := v1alpha1.AgentCoreMembers{}

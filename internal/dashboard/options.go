@@ -18,7 +18,7 @@ var (
 // check is an error about the first option that breaks a rule.
 func (o *Options) check() error {
 	if !publicPath.MatchString(o.PublicPath) || strings.Contains(o.PublicPath, "/./") || strings.Contains(o.PublicPath, "/../") {
-		return fmt.Errorf("--public-path is %q: it must begin and end with a slash, as /sessions/, have letters, digits, -, ., _ and ~ between slashes, and no part that is . or ..", o.PublicPath)
+		return fmt.Errorf("--public-path is %q: it must begin and end with a slash, as /sessions/, have letters, digits, -, ., _ and ~ between slashes, and no part between them may be . or .. alone", o.PublicPath)
 	}
 	for _, host := range o.Hosts {
 		if !isHost(host) {

@@ -349,8 +349,10 @@ func sessions() map[string]explain.Known {
 	unheard := known["stop-StartTimeout"].DeepCopy()
 	unheard.Status.LastTermination.Message = "The agent was not healthy within 2m0s of the start of its container: connection refused " +
 		"(it must listen at the port that PORT in its environment names, which is another for each session; in a container at the contract's port, on all addresses of it)"
-	for name, s := range map[string]*v1alpha1.AgentSession{"new": known["new"], "starting": fresh, "busy": known["state-Active"], "stopped": known["state-Stopped"],
-		"unheard": unheard, "silent": known["ready-NoGoodAnswer"]} {
+	for name, s := range map[string]*v1alpha1.AgentSession{
+		"new": known["new"], "starting": fresh, "busy": known["state-Active"], "stopped": known["state-Stopped"],
+		"unheard": unheard, "silent": known["ready-NoGoodAnswer"],
+	} {
 		all["laptop-"+name] = explain.Known{Session: s, Tools: laptop}
 	}
 	old := session("Starting", starts(time.Minute), with(ready("Starting", "The pod was made; the agent's container has not started yet.")))

@@ -387,10 +387,7 @@ var handshake = []string{"Connection", "Upgrade", "Sec-Websocket-Accept", "Sec-W
 // passOn lets an agent's good answer through, and hides what a bad one says.
 func passOn(answer *http.Response, c *call, session *v1alpha1.AgentSession) error {
 	if answer.StatusCode == http.StatusSwitchingProtocols && c.op == opSocket && strings.EqualFold(answer.Header.Get("Upgrade"), "websocket") {
-		answer.Header = only(answer.Header, handshake)
-		if c.byToken && answer.Header.Get("Sec-Websocket-Protocol") == "" { // browsers take no answer without one
-			answer.Header.Set("Sec-Websocket-Protocol", authn.BearerProtocol)
-		}
+		c.shakeHands(answer)
 		return nil
 	}
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
@@ -403,21 +400,20 @@ func passOn(answer *http.Response, c *call, session *v1alpha1.AgentSession) erro
 	if header.Get("Content-Type") == "" {
 		header["Content-Type"] = nil // or it would be guessed
 	}
-	switch {
-	case c.any: // its session is not its own, and it could come back with the id
-		header.Del(contract.HeaderMCPSessionID)
-	case c.protocol == v1alpha1.ProtocolMCP:
-		state := c.mcp
-		if id := header.Get(contract.HeaderMCPSessionID); id != "" {
-			state = mcpState{id, session.Status.Activation}
-		}
-		header.Set(contract.HeaderMCPSessionID, mcpSession(c.session, state))
-	}
+	c.nameMCP(header, session.Status.Activation)
 	answer.Header = header
 	if c.op == opCard {
 		return mendCard(answer, session.Status.Pod, lifecycle.EndpointURL(c.reached, c.runtime.Status.AgentRuntimeArn, c.qualifier))
 	}
 	return nil
+}
+
+// shakeHands lets what is of a WebSocket's handshake through.
+func (c *call) shakeHands(answer *http.Response) {
+	answer.Header = only(answer.Header, handshake)
+	if c.byToken && answer.Header.Get("Sec-Websocket-Protocol") == "" { // browsers take no answer without one
+		answer.Header.Set("Sec-Websocket-Protocol", authn.BearerProtocol)
+	}
 }
 
 func only(from http.Header, names []string) http.Header {

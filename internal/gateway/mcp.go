@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
@@ -52,6 +53,20 @@ func splitMCP(id string) (session string, state mcpState) {
 // keep sessions in memory.
 func (s mcpState) lost(activation int32) bool {
 	return s.id != "" && s.activation != 0 && s.activation != activation
+}
+
+// nameMCP has an answer of an activation's compute say which session of MCP it is of.
+func (c *call) nameMCP(header http.Header, activation int32) {
+	switch {
+	case c.any: // its session is not its own, and it could come back with the id
+		header.Del(contract.HeaderMCPSessionID)
+	case c.protocol == v1alpha1.ProtocolMCP:
+		state := c.mcp
+		if id := header.Get(contract.HeaderMCPSessionID); id != "" {
+			state = mcpState{id, activation}
+		}
+		header.Set(contract.HeaderMCPSessionID, mcpSession(c.session, state))
+	}
 }
 
 // anySession tells whether the call, which names no session, gets any that is free.

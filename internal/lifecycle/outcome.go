@@ -34,11 +34,7 @@ func StartOutcomeOf(session *v1alpha1.AgentSession) StartOutcome {
 	if status.State != v1alpha1.StateStopped || len(status.History) == 0 {
 		return StartOutcome{}
 	}
-	past := &status.History[0]
-	at := past.Until.Time
-	if past.From != nil {
-		at = past.From.Time
-	}
+	at, past := startOf(status.History[0]), &status.History[0]
 	switch {
 	case past.Reason == v1alpha1.StopStartFailed || past.Reason == v1alpha1.StopStartTimeout:
 		return StartOutcome{at, string(past.Reason), fmt.Sprintf("The AgentSession %q did not start: %s", session.Name, past.Message)}
@@ -46,6 +42,14 @@ func StartOutcomeOf(session *v1alpha1.AgentSession) StartOutcome {
 		return StartOutcome{}
 	}
 	return StartOutcome{At: at, Message: good}
+}
+
+// startOf is when an activation of the past started; one that never had a pod did at its end.
+func startOf(past v1alpha1.PastActivation) time.Time {
+	if past.From != nil {
+		return past.From.Time
+	}
+	return past.Until.Time
 }
 
 // LatestStart is the outcome of the youngest start of some sessions; zero if none tells. Of

@@ -45,7 +45,7 @@ func TestLatestStart(t *testing.T) {
 				latest := lifecycle.LatestStart(row.sessions)
 				g.Expect(latest.Message).To(Equal(row.says))
 				g.Expect(latest.At.IsZero()).To(Equal(row.says == ""))
-				g.Expect(latest.Reason != "").To(Equal(strings.Contains(row.says, "did not start")))
+				g.Expect(strings.Contains(row.says, "did not start")).To(Equal(latest.Reason != ""))
 				slices.Reverse(row.sessions)
 			}
 		})

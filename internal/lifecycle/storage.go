@@ -66,14 +66,14 @@ func VersionLabel(started *v1alpha1.ActivationRuntime) string {
 type ClaimUse int
 
 const (
-	// ClaimMounted: it is the session's, and of this version.
+	// ClaimMounted is the session's, and of this version.
 	ClaimMounted ClaimUse = iota
-	// ClaimAwaited: it goes already, and another can be made when it has gone.
+	// ClaimAwaited goes already, and another can be made when it has gone.
 	ClaimAwaited
-	// ClaimOutdated: it is the session's of another version, or was that of an earlier
+	// ClaimOutdated is the session's of another version, or was that of an earlier
 	// session by the same name. It has to go.
 	ClaimOutdated
-	// ClaimForeign: it is somebody else's, and is left alone.
+	// ClaimForeign is somebody else's, and is left alone.
 	ClaimForeign
 )
 

@@ -93,7 +93,7 @@ func createKubeconfig(path string) (*os.File, error) {
 // hold waits until no other run holds a file.
 func hold(file *os.File) error {
 	for {
-		err := unix.Flock(int(file.Fd()), unix.LOCK_EX) //nolint:gosec // a file's number
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX)
 		switch {
 		case err == nil:
 			return nil

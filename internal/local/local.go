@@ -110,11 +110,8 @@ func Run(ctx context.Context, o Options) (err error) {
 		p.code.leaveOut(o.Out)
 		p.code.leaveOut(o.Err)
 	}
-	if p.at, err = (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", o.Port)); err != nil {
-		return fmt.Errorf("listen on --port: %w", err)
-	}
-	if p.pageAt, err = (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
-		return errors.Join(fmt.Errorf("listen for the page: %w", err), p.at.Close())
+	if err := p.listen(ctx); err != nil {
+		return err
 	}
 	if p.api, err = kubeapi.Start(ctx); err != nil {
 		return errors.Join(err, p.close())
@@ -132,6 +129,16 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 	}
 	return p.run(ctx)
+}
+
+func (p *platform) listen(ctx context.Context) (err error) {
+	if p.at, err = (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", p.Port)); err != nil {
+		return fmt.Errorf("listen on --port: %w", err)
+	}
+	if p.pageAt, err = (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
+		return errors.Join(fmt.Errorf("listen for the page: %w", err), p.at.Close())
+	}
+	return nil
 }
 
 // close closes what is listened on, before anybody serves there.

@@ -82,7 +82,7 @@ func heldByPart() map[string]float64 {
 	n, _ = runtime.MemProfile(records, false)
 	held := map[string]uint64{}
 	for i := range records[:n] {
-		held[partOf(records[i].Stack())] += uint64(records[i].InUseBytes()) //nolint:gosec // never negative
+		held[partOf(records[i].Stack())] += uint64(records[i].InUseBytes())
 	}
 	rounded := map[string]float64{}
 	for name, size := range held {

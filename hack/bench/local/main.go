@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -15,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -133,18 +135,20 @@ func (r *result) heap(ctx context.Context) error {
 }
 
 func (r *result) write(out io.Writer) error {
-	fmt.Fprintf(out, "binary, without symbols           %6.1f MB\n", r.BinaryMB)
-	fmt.Fprintf(out, "ready after                       %6.0f ms, of which the program computes %.0f\n", r.ReadyMS, r.ReadyCPUMS)
-	fmt.Fprintf(out, "memory, no session                %6.1f MiB, of which the program's own pages %.1f\n", r.RSSMiB, r.PagesMiB)
-	fmt.Fprintf(out, "memory, %3d sessions              %6.1f MiB: %.0f KiB each, without their agents\n", r.Sessions, r.SessionsMiB, r.SessionKiB)
-	fmt.Fprintf(out, "live heap, no session             %6.1f MiB, and of it\n", r.HeapMiB)
-	for _, name := range slices.SortedFunc(keys(r.HeapOfPartMiB), func(a, b string) int { return int(1000 * (r.HeapOfPartMiB[b] - r.HeapOfPartMiB[a])) }) {
-		fmt.Fprintf(out, "  %-31s %6.1f\n", name, r.HeapOfPartMiB[name])
+	var page strings.Builder
+	say := func(format string, args ...any) { fmt.Fprintf(&page, format+"\n", args...) }
+	say("binary, without symbols           %6.1f MB", r.BinaryMB)
+	say("ready after                       %6.0f ms, of which the program computes %.0f", r.ReadyMS, r.ReadyCPUMS)
+	say("memory, no session                %6.1f MiB, of which the program's own pages %.1f", r.RSSMiB, r.PagesMiB)
+	say("memory, %3d sessions              %6.1f MiB: %.0f KiB each, without their agents", r.Sessions, r.SessionsMiB, r.SessionKiB)
+	say("live heap, no session             %6.1f MiB, and of it", r.HeapMiB)
+	for _, name := range slices.SortedFunc(keys(r.HeapOfPartMiB), func(a, b string) int { return cmp.Compare(r.HeapOfPartMiB[b], r.HeapOfPartMiB[a]) }) {
+		say("  %-31s %6.1f", name, r.HeapOfPartMiB[name])
 	}
 	line, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("write the result: %w", err)
 	}
-	_, err = fmt.Fprintln(out, string(line))
+	_, err = fmt.Fprintf(out, "%s%s\n", page.String(), line)
 	return err
 }
