@@ -26,6 +26,15 @@ type firstHead struct {
 	passes bool
 }
 
+// CloseWrite has net/http end what it says to a caller whom it no longer reads: a connection
+// that is just closed is reset, and takes the answer with it.
+func (c *firstHead) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
 var endOfHead = []byte("\r\n\r\n")
 
 func (c *firstHead) Read(b []byte) (int, error) {
