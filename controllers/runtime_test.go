@@ -279,7 +279,7 @@ var _ = Describe("Sessions of a runtime", Ordered, func() {
 	})
 
 	It("have an artifact that changes of endpoints leave as it is, and that is kept however many there are", func(ctx context.Context) {
-		agent := newRuntime(newNamespace(ctx), "pinned", "agent:1")
+		agent := newRuntime(namespace, "pinned", "agent:1")
 		Expect(api.Create(ctx, agent)).To(Succeed())
 		artifactAt := func(generation int64) func(Gomega) int64 {
 			return func(g Gomega) int64 {
