@@ -11,6 +11,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -83,7 +84,7 @@ func TestAllowedImages(t *testing.T) {
 func TestExpresses(t *testing.T) {
 	g := NewWithT(t)
 	made := func() corev1.PodTemplateSpec {
-		return templateOf("a", map[string]string{"A": "$(B)", "C": "$$"}, []resources{{512}})
+		return templateOf("a", map[string]string{"A": "$(B)", "C": "$$"}, []resources{{512}}, forStorage())
 	}
 	whole := made()
 	g.Expect(expresses(&whole)).To(BeTrue())
@@ -93,7 +94,11 @@ func TestExpresses(t *testing.T) {
 	g.Expect(json.Unmarshal(raw, &read)).To(Succeed())
 	g.Expect(expresses(&read)).To(BeTrue(), "as the API server has it")
 	g.Expect(environmentIn(&read.Spec.Containers[0])).To(Equal(map[string]string{"A": "$(B)", "C": "$$"}))
+	read.Spec.SecurityContext = nil
+	g.Expect(expresses(&read)).To(BeTrue(), "without storage")
 	for what, change := range map[string]func(*corev1.PodTemplateSpec){
+		"another group":     func(t *corev1.PodTemplateSpec) { t.Spec.SecurityContext.FSGroup = new(int64(0)) },
+		"a user":            func(t *corev1.PodTemplateSpec) { t.Spec.SecurityContext.RunAsUser = new(int64(0)) },
 		"a service account": func(t *corev1.PodTemplateSpec) { t.Spec.ServiceAccountName = "x" },
 		"its token":         func(t *corev1.PodTemplateSpec) { t.Spec.AutomountServiceAccountToken = nil },
 		"a volume":          func(t *corev1.PodTemplateSpec) { t.Spec.Volumes = []corev1.Volume{{Name: "x"}} },
@@ -110,6 +115,37 @@ func TestExpresses(t *testing.T) {
 		changed := made()
 		change(&changed)
 		g.Expect(expresses(&changed)).To(BeFalse(), what)
+	}
+}
+
+// TestStorage: what an update cannot say of a storage stays, and what it leaves out is gone.
+func TestStorage(t *testing.T) {
+	g := NewWithT(t)
+	asked := func(body string) members {
+		m, err := membersOf([]byte(`{"roleArn":"arn:aws:iam::123456789012:role/x","agentRuntimeArtifact":{"containerConfiguration":{"containerUri":"a"}}`+body+`}`), false)
+		g.Expect(err).NotTo(HaveOccurred())
+		return m
+	}
+	size := resource.MustParse("5Gi")
+	spec := v1alpha1.AgentRuntimeSpec{FilesystemConfigurations: []v1alpha1.FilesystemConfiguration{
+		{SessionStorage: v1alpha1.SessionStorageConfiguration{MountPath: "/mnt/old", Size: &size, StorageClassName: "fast"}},
+	}}
+	asked(`,"filesystemConfigurations":[{"sessionStorage":{"mountPath":"/mnt/new"}}]`).applyTo(&spec)
+	g.Expect(spec.FilesystemConfigurations).To(ConsistOf(v1alpha1.FilesystemConfiguration{
+		SessionStorage: v1alpha1.SessionStorageConfiguration{MountPath: "/mnt/new", Size: &size, StorageClassName: "fast"},
+	}))
+	g.Expect(spec.Template.Spec.SecurityContext.FSGroup).To(HaveValue(BeEquivalentTo(1000)))
+	for _, none := range []string{``, `,"filesystemConfigurations":[]`} {
+		without := spec.DeepCopy()
+		asked(none).applyTo(without)
+		g.Expect(without.FilesystemConfigurations).To(BeEmpty())
+		g.Expect(without.Template.Spec.SecurityContext).To(BeNil())
+	}
+	for _, bad := range []string{
+		`[null]`, `[{}]`, `{}`, `[{"efsAccessPoint":{"accessPointArn":"x","mountPath":"/mnt/x"}}]`, `[{"sessionStorage":{"mountPath":"/mnt/x","storageClassName":"fast"}}]`,
+	} {
+		_, err := membersOf([]byte(`{"roleArn":"arn:aws:iam::123456789012:role/x","agentRuntimeArtifact":{"containerConfiguration":{"containerUri":"a"}},"filesystemConfigurations":`+bad+`}`), false)
+		g.Expect(err).To(MatchError(ContainSubstring("filesystemConfigurations")), bad)
 	}
 }
 

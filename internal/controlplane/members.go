@@ -31,6 +31,7 @@ type members struct {
 	platform    string
 	metadata    *metadata
 	resources   []resources
+	filesystems []filesystem
 	given       []string
 }
 
@@ -65,7 +66,6 @@ var (
 
 // refusals are members that are not served, with why.
 var refusals = map[string]string{
-	"filesystemConfigurations":      "sessions have no storage of their own here; leave it out",
 	"hooksConfiguration":            "no hook is sent here; leave it out",
 	"allowedPorts":                  "sessions have no endpoints of their own here; leave it out",
 	"capacityProviderConfiguration": "pods run on the cluster's nodes; leave it out",
@@ -118,6 +118,7 @@ func membersOf(body []byte, creates bool) (m members, err error) {
 		"description": &m.description, "authorizerConfiguration": &m.authorizer, "requestHeaderConfiguration": &m.headers,
 		"protocolConfiguration": &m.protocol, "lifecycleConfiguration": &m.lifecycle, "environmentVariables": &m.environment,
 		"platformVersion": &m.platform, "resourceConfigurations": &m.resources,
+		"filesystemConfigurations": &m.filesystems,
 	}
 	if creates {
 		into["agentRuntimeName"], into["tags"] = &m.name, &m.tags
@@ -130,7 +131,7 @@ func membersOf(body []byte, creates bool) (m members, err error) {
 	if creates && !isName.MatchString(m.name) {
 		return m, broken("agentRuntimeName", m.name, "Member must satisfy regular expression pattern: [a-zA-Z][a-zA-Z0-9_]{0,47}")
 	}
-	for _, check := range []func(members) error{checkArtifact, checkKept, checkEnvironment, checkResources} {
+	for _, check := range []func(members) error{checkArtifact, checkKept, checkEnvironment, checkResources, checkFilesystems} {
 		if err := check(m); err != nil {
 			return m, err
 		}

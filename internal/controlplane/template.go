@@ -18,7 +18,7 @@ const agentContainer = "agent"
 
 // templateOf is what pods are made of. They get no token of a service account: who may
 // create runtimes by AWS's API has not been asked whether he may use one.
-func templateOf(image string, environment map[string]string, memory []resources) corev1.PodTemplateSpec {
+func templateOf(image string, environment map[string]string, memory []resources, security *corev1.PodSecurityContext) corev1.PodTemplateSpec {
 	agent := corev1.Container{Name: agentContainer, Image: image}
 	for _, name := range slices.Sorted(maps.Keys(environment)) {
 		agent.Env = append(agent.Env, corev1.EnvVar{Name: name, Value: strings.ReplaceAll(environment[name], "$", "$$")}) // or $(X) would be the value of X
@@ -26,7 +26,9 @@ func templateOf(image string, environment map[string]string, memory []resources)
 	for _, r := range memory {
 		agent.Resources.Requests = corev1.ResourceList{corev1.ResourceMemory: *resource.NewQuantity(r.MinimumMemoryInMiB<<20, resource.BinarySI)}
 	}
-	return corev1.PodTemplateSpec{Spec: corev1.PodSpec{AutomountServiceAccountToken: new(false), Containers: []corev1.Container{agent}}}
+	return corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+		AutomountServiceAccountToken: new(false), SecurityContext: security, Containers: []corev1.Container{agent},
+	}}
 }
 
 // environmentIn is what of an agent's environment stands in its template.
@@ -55,7 +57,9 @@ func expresses(template *corev1.PodTemplateSpec) bool {
 		return false
 	}
 	agent := &template.Spec.Containers[0]
-	return equality.Semantic.DeepEqual(*template, templateOf(agent.Image, environmentIn(agent), resourcesIn(agent)))
+	return slices.ContainsFunc([]*corev1.PodSecurityContext{nil, forStorage()}, func(security *corev1.PodSecurityContext) bool {
+		return equality.Semantic.DeepEqual(*template, templateOf(agent.Image, environmentIn(agent), resourcesIn(agent), security))
+	})
 }
 
 // applyTo writes the members into a runtime's spec. What they cannot express stays.
@@ -71,7 +75,12 @@ func (m members) applyTo(spec *v1alpha1.AgentRuntimeSpec) {
 		own.RequireMMDSV2 = &m.metadata.RequireMMDSV2
 	}
 	spec.AgentCore = &own
-	spec.Template = templateOf(m.artifact.Container.URI, m.environment, m.resources)
+	spec.FilesystemConfigurations = m.storage(spec.FilesystemConfigurations)
+	var security *corev1.PodSecurityContext
+	if len(spec.FilesystemConfigurations) > 0 {
+		security = forStorage()
+	}
+	spec.Template = templateOf(m.artifact.Container.URI, m.environment, m.resources, security)
 	spec.LifecycleConfiguration, spec.RequestHeaderConfiguration, spec.AuthorizerConfiguration = m.lifecycle, m.headers, m.authorizer
 	spec.ProtocolConfiguration = v1alpha1.ProtocolConfiguration{}
 	if m.protocol != nil {

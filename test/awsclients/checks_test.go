@@ -518,6 +518,11 @@ is in ` + "`internal/lifecycle`" + `, ` + "`controllers`" + ` and ` + "`test/e2e
 row has one. What signers of clients send (JavaScript, Java, Rust, boto3, aws4fetch,
 awscurl, requests-aws4auth, curl) is recorded in ` + "`internal/authn/testdata/signed`" + `.
 
+The control plane is seen by boto3 (` + "`TestControlPlane`" + ` in ` + "`test/awsclients`" + `): runtimes are created, answer, are updated,
+have versions and endpoints pinned, tagged and deleted. Every answer is held against botocore's own model of the
+operation as it comes over the wire: required members, types, bounds, patterns, ISO-8601 times, status codes, and the types of errors.
+Wider than the model are images and ports; a runtime that kubectl made has no role.
+
 Java's client has another name for RuntimeClientError, and does not know what it prints as
 untyped: a BedrockAgentCoreException with that code.
 

@@ -156,6 +156,18 @@ shown = set(ready(bare)) - {"ResponseMetadata"}
 assert shown == {"agentRuntimeArn", "agentRuntimeId", "agentRuntimeName", "agentRuntimeVersion", "createdAt", "lastUpdatedAt", "status", "roleArn",
                  "agentRuntimeArtifact", "lifecycleConfiguration", "workloadIdentityDetails"}, shown
 
+# Storage of sessions, which an update that does not give it takes away.
+keeping = dict(agentRuntimeArtifact=artifact("1"), roleArn=ROLE, protocolConfiguration=SPOKEN, filesystemConfigurations=[{"sessionStorage": {"mountPath": "/mnt/data"}}])
+keeper = control.create_agent_runtime(agentRuntimeName="keeper", **keeping)["agentRuntimeId"]
+assert ready(keeper)["filesystemConfigurations"] == keeping["filesystemConfigurations"]
+call(arn.replace(id, keeper))
+keeping["filesystemConfigurations"] = [{"sessionStorage": {"mountPath": "/mnt/other"}}]
+control.update_agent_runtime(agentRuntimeId=keeper, **keeping)
+assert ready(keeper)["filesystemConfigurations"] == keeping.pop("filesystemConfigurations")
+control.update_agent_runtime(agentRuntimeId=keeper, **keeping)
+assert "filesystemConfigurations" not in ready(keeper)
+control.delete_agent_runtime(agentRuntimeId=keeper)
+
 # Update, which is version 2, with all that is not given gone.
 update = dict(agentRuntimeId=id, agentRuntimeArtifact=artifact("2"), roleArn=ROLE, protocolConfiguration=SPOKEN, clientToken=str(uuid.uuid4()),
               platformVersion="V2", metadataConfiguration={"requireMMDSV2": True}, resourceConfigurations=[{"minimumMemoryInMiB": 512}])
@@ -214,7 +226,9 @@ for member, value, says in [
     ("roleArn", "me", "pattern"),
     ("environmentVariables", {"A=B": "x"}, "other than ="),
     ("environmentVariables", {f"A{i}": "" for i in range(51)}, "50"),
-    ("filesystemConfigurations", [{"sessionStorage": {"mountPath": "/mnt/x"}}], "no storage"),
+    ("filesystemConfigurations", [{"sessionStorage": {"mountPath": "/home/x"}}], "filesystemConfigurations[0].sessionStorage.mountPath"),
+    ("filesystemConfigurations", [{"sessionStorage": {"mountPath": "/mnt/x"}}, {"sessionStorage": {"mountPath": "/mnt/y"}}], "at most 1"),
+    ("filesystemConfigurations", [{"efsAccessPoint": {"accessPointArn": "arn:aws:elasticfilesystem:eu-west-1:123456789012:access-point/fsap-12345678901234567", "mountPath": "/mnt/x"}}], "efsAccessPoint"),
     ("allowedPorts", [{"port": 8000}], "endpoints of their own"),
     ("hooksConfiguration", {"build": {"warmup": {"action": {"httpPost": {"path": "/x"}}}}}, "no hook"),
     ("lifecycleConfiguration", {"idleRuntimeSessionTimeout": 99999}, "28800"),
