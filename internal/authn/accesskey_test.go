@@ -67,7 +67,7 @@ func agent(namespace, name string) *v1alpha1.AgentRuntime {
 }
 
 func TestAnAccessKeyMayWhatItSays(t *testing.T) {
-	all := []Right{ToInvoke, ToCommand, ToSee, ToStop}
+	all := []Right{ToInvoke, ToCommand, ToSee, ToStop, ToControl(VerbGet), ToControl(VerbUpdate)}
 	for name, row := range map[string]struct {
 		data    map[string][]byte
 		runtime string
@@ -75,6 +75,7 @@ func TestAnAccessKeyMayWhatItSays(t *testing.T) {
 	}{
 		"nothing more said":   {nil, "one", []Right{ToInvoke}},
 		"one right":           {map[string][]byte{"rights": []byte("commands")}, "one", []Right{ToCommand}},
+		"control":             {map[string][]byte{"rights": []byte("control")}, "one", []Right{ToControl(VerbGet), ToControl(VerbUpdate)}},
 		"rights":              {map[string][]byte{"rights": []byte(" invocations,sessions ")}, "one", []Right{ToInvoke, ToSee, ToStop}},
 		"every right":         {map[string][]byte{"rights": []byte("*")}, "one", all},
 		"no right":            {map[string][]byte{"rights": []byte("")}, "one", nil},

@@ -72,6 +72,10 @@ func TestAllowedImages(t *testing.T) {
 		{"registry.example/team", "registry.example/team", true},
 		{"registry.example/team", "registry.example/team-of-others/a", false},
 		{"registry.example", "registry.example.org/a", false},
+		{"registry.example", "registry.example:5000/a", false},
+		{"registry.example/a:", "registry.example/a:1", true},
+		{"team:", "team:5000/a", false},
+		{"registry.example/team@", "registry.example/team@sha256:1", true},
 		{"registry.example/team/", "registry.example/team/a", true},
 		{"registry.example/team/", "mirror/registry.example/team/a", false},
 	} {

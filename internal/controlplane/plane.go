@@ -122,11 +122,22 @@ const HeaderNamespace = "X-Agentsession-Namespace"
 func (p *Plane) allows(image string) error {
 	for _, prefix := range p.AllowedImages {
 		rest, has := strings.CutPrefix(image, prefix)
-		if prefix == "*" || has && prefix != "" && (rest == "" || strings.ContainsAny(prefix[len(prefix)-1:]+rest[:1], "/:@")) {
+		if prefix == "*" || has && prefix != "" && goesOn(prefix[len(prefix)-1:], rest) {
 			return nil
 		}
 	}
 	return awswire.Denied(fmt.Sprintf("The image %.200q is none of those that runtimes may be made of by this API (--allowed-images of the gateway: %q)", image, strings.Join(p.AllowedImages, ",")))
+}
+
+// goesOn tells whether rest belongs to the name that a prefix is, which ends with last.
+func goesOn(last, rest string) bool {
+	switch {
+	case rest == "" || last == "/" || last == "@":
+		return true
+	case last == ":" || rest[0] == ':': // a tag; before a slash it is the port of another registry
+		return !strings.Contains(rest, "/")
+	}
+	return rest[0] == '/' || rest[0] == '@'
 }
 
 // named waits until the operator has given a runtime its ARN. The cache may still have the one

@@ -176,14 +176,18 @@ got = ready(id)
 assert got["agentRuntimeVersion"] == "2" and "description" not in got and "environmentVariables" not in got, got
 assert (got["platformVersion"], got["metadataConfiguration"], got["resourceConfigurations"]) == ("V2", {"requireMMDSV2": True}, [{"minimumMemoryInMiB": 512}]), got
 assert control.update_agent_runtime(**update)["agentRuntimeVersion"] == "2", "the same request is none"
+refused("AccessDeniedException", control.update_agent_runtime, "--allowed-images", **(update | {
+    "clientToken": str(uuid.uuid4()), "agentRuntimeArtifact": {"containerConfiguration": {"containerUri": "elsewhere.example/echo:1"}}}))
 old = control.get_agent_runtime(agentRuntimeId=id, agentRuntimeVersion="1")
 assert old["agentRuntimeVersion"] == "1" and old["description"] == "It echoes." and old["agentRuntimeArtifact"] == artifact("1"), old
 refused("ResourceNotFoundException", control.get_agent_runtime, agentRuntimeId=id, agentRuntimeVersion="77")
 
 # An endpoint pins version 1. It makes no version.
-endpoint = control.create_agent_runtime_endpoint(agentRuntimeId=id, name="prod", agentRuntimeVersion="1", description="stays", tags={"stage": "p"})
+pin = dict(agentRuntimeId=id, name="prod", agentRuntimeVersion="1", description="stays", tags={"stage": "p"}, clientToken=str(uuid.uuid4()))
+endpoint = control.create_agent_runtime_endpoint(**pin)
 assert endpoint["targetVersion"] == "1" and endpoint["endpointName"] == "prod", endpoint
 endpoint_ready(id, "prod")
+assert control.create_agent_runtime_endpoint(**pin)["agentRuntimeEndpointArn"] == endpoint["agentRuntimeEndpointArn"], "the same request is none"
 refused("ConflictException", control.create_agent_runtime_endpoint, "prod", agentRuntimeId=id, name="prod")
 refused("ConflictException", control.create_agent_runtime_endpoint, "DEFAULT", agentRuntimeId=id, name="DEFAULT")
 refused("ResourceNotFoundException", control.create_agent_runtime_endpoint, "77", agentRuntimeId=id, name="none", agentRuntimeVersion="77")
