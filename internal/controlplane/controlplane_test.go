@@ -193,7 +193,8 @@ func TestNewest(t *testing.T) {
 			}
 			v := newest(agent)
 			g.Expect([]string{v.String(), v.status}).To(Equal([]string{row.want, row.status}))
-			g.Expect(strings.HasSuffix(row.status, "FAILED")).To(Equal(v.failure != ""))
+			failed := v.failure != ""
+			g.Expect(failed).To(Equal(strings.HasSuffix(row.status, "FAILED")))
 		})
 	}
 }

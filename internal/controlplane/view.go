@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -61,7 +60,7 @@ func viewOf(agent *v1alpha1.AgentRuntime, v version) runtimeView {
 	view := runtimeView{
 		ARN: agent.Status.AgentRuntimeArn, ID: agent.Status.AgentRuntimeID, Name: nameOf(agent), Version: v.String(),
 		CreatedAt: agent.CreationTimestamp, UpdatedAt: v.updated, Status: v.status, Failure: v.failure, Identity: identityOf(agent),
-		Lifecycle:  v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: int32(limits.Idle / time.Second), MaxLifetime: int32(limits.Max / time.Second)}, //nolint:gosec // they were int32
+		Lifecycle:  v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: int32(limits.Idle.Seconds()), MaxLifetime: int32(limits.Max.Seconds())},
 		Authorizer: v.spec.AuthorizerConfiguration, Headers: v.spec.RequestHeaderConfiguration, Filesystems: filesystemsIn(v.spec),
 	}
 	own := v1alpha1.AgentCoreMembers{}
