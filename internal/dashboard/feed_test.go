@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -58,6 +59,7 @@ func sessionAt(now time.Time, number, version int, state v1alpha1.SessionState) 
 
 // screen is a page that remembers what it was sent.
 type screen struct {
+	mu     sync.Mutex // for those who read while it is sent more
 	header   http.Header
 	bytes    int
 	messages []time.Time
@@ -79,6 +81,8 @@ func (s *screen) Flush()              {}
 
 func (s *screen) Write(text []byte) (int, error) {
 	time.Sleep(time.Duration(s.slow.Load()))
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.bytes += len(text)
 	name, data, _ := bytes.Cut(text, []byte("\ndata: "))
 	switch string(name) {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,6 +34,23 @@ func put(f *feed, namespace, name string) {
 	f.setSession(session)
 }
 
+// shown is what a screen shows now.
+type shown struct {
+	rows          []string
+	runtimes      map[string]int // how many sessions each has
+	bytes, resets int
+}
+
+func (s *screen) shows() shown {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := shown{rows: slices.Sorted(maps.Keys(s.rows)), runtimes: map[string]int{}, bytes: s.bytes, resets: s.resets}
+	for key, a := range s.runtimes {
+		now.runtimes[key] = a.Sessions
+	}
+	return now
+}
+
 // TestACallerIsSentWhatHeMaySee, at first, of what changes, and of what goes.
 func TestACallerIsSentWhatHeMaySee(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -42,52 +60,50 @@ func TestACallerIsSentWhatHeMaySee(t *testing.T) {
 		put(f, "b", "x")
 		put(f, "c", "x")
 		f.setListed(kindSessions)
-		allowed := &sight{sessions: in("a"), runtimes: in("a", "b")}
-		looks := 0
+		var allowed atomic.Pointer[sight]
+		var looks atomic.Int32
+		allowed.Store(&sight{sessions: in("a"), runtimes: in("a", "b")})
 		s := newScreen()
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			(&stream{reader: f.join(allowed), w: s, control: http.NewResponseController(s), looked: time.Now(), look: func(_ context.Context, before *sight) (*sight, error) {
-				looks++
+			(&stream{reader: f.join(allowed.Load()), w: s, control: http.NewResponseController(s), looked: time.Now(), look: func(_ context.Context, before *sight) (*sight, error) {
+				looks.Add(1)
 				g.Expect(before).NotTo(BeNil())
-				if allowed == nil {
-					return nil, errors.New("the API server is away")
-				}
-				return allowed, nil
+				return allowed.Load(), nil
 			}}).run(t.Context())
 		}()
-		rows := func() []string { return slices.Sorted(maps.Keys(s.rows)) }
 		pass(time.Second)
-		g.Expect(rows()).To(Equal([]string{"a/x"}))
-		g.Expect(slices.Sorted(maps.Keys(s.runtimes))).To(Equal([]string{"a/agent", "b/agent"}))
-		g.Expect(s.runtimes["a/agent"].Sessions).To(Equal(1))
-		g.Expect(s.runtimes["b/agent"].Sessions).To(BeZero(), "how many there are is told to who may see them")
+		now := s.shows()
+		g.Expect(now.rows).To(Equal([]string{"a/x"}))
+		g.Expect(now.runtimes).To(Equal(map[string]int{"a/agent": 1, "b/agent": 0}), "how many there are is told to who may see them")
 
 		put(f, "a", "y")
 		put(f, "b", "y")
 		put(f, "c", "y")
 		f.dropSession("c/x", "")
 		f.dropRuntime("c/agent")
-		before := s.bytes
+		before := now.bytes
 		pass(time.Second)
-		g.Expect(rows()).To(Equal([]string{"a/x", "a/y"}))
-		g.Expect(s.runtimes["b/agent"].Sessions).To(BeZero())
-		g.Expect(s.bytes).To(BeNumerically(">", before))
-		g.Expect(looks).To(BeZero())
+		now = s.shows()
+		g.Expect(now.rows).To(Equal([]string{"a/x", "a/y"}))
+		g.Expect(now.runtimes).To(Equal(map[string]int{"a/agent": 2, "b/agent": 0}))
+		g.Expect(now.bytes).To(BeNumerically(">", before))
+		g.Expect(looks.Load()).To(BeZero())
 
-		allowed = &sight{sessions: in("a", "b"), runtimes: in("a", "b")}
+		allowed.Store(&sight{sessions: in("a", "b"), runtimes: in("a", "b")})
 		pass(lookAgain)
-		g.Expect(looks).To(Equal(1))
-		g.Expect(rows()).To(Equal([]string{"a/x", "a/y", "b/x", "b/y"}))
-		g.Expect(s.runtimes["b/agent"].Sessions).To(Equal(2))
-		g.Expect(s.resets).To(Equal(1))
+		g.Expect(looks.Load()).To(BeEquivalentTo(1))
+		now = s.shows()
+		g.Expect(now.rows).To(Equal([]string{"a/x", "a/y", "b/x", "b/y"}))
+		g.Expect(now.runtimes).To(Equal(map[string]int{"a/agent": 2, "b/agent": 2}))
+		g.Expect(now.resets).To(Equal(1))
 
-		allowed = &sight{sessions: scope{all: true}, runtimes: in("a", "b")}
+		allowed.Store(&sight{sessions: scope{all: true}, runtimes: in("a", "b")})
 		pass(lookAgain)
-		g.Expect(rows()).To(Equal([]string{"a/x", "a/y", "b/x", "b/y", "c/y"}))
+		g.Expect(s.shows().rows).To(Equal([]string{"a/x", "a/y", "b/x", "b/y", "c/y"}))
 
-		allowed = &sight{sessions: in("a", "b", "c"), runtimes: in("a", "b")}
+		allowed.Store(&sight{sessions: in("a", "b", "c"), runtimes: in("a", "b")})
 		pass(lookAgain + time.Second)
 		g.Expect(ended).To(BeClosed(), "who saw all sees less")
 	})
