@@ -66,21 +66,21 @@ func TestAnAgentThatGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
 		var said []string
-		one := make(chan struct{})
+		read := make(chan struct{})
 		l := newLines(func(line Line) {
-			<-one
+			<-read
 			said = append(said, line.Text)
 		}, false)
 		for range queued + 3 {
-			l.put(Line{Session: "s", Text: "x"}, never)
+			l.put(Line{Session: "one-id", Name: "one", Text: "x"}, never)
 			synctest.Wait()
 		}
-		one <- struct{}{} // which makes room
+		read <- struct{}{} // which makes room
 		synctest.Wait()
-		l.put(Line{Session: "s", Text: "next"}, never)
-		close(one)
+		l.put(Line{Session: "one-id", Name: "one", Text: "next"}, never)
+		close(read)
 		l.end()
-		g.Expect(said[len(said)-2:]).To(Equal([]string{"2 lines of s were not shown: they were not read in time", "next"}))
+		g.Expect(said[len(said)-2:]).To(Equal([]string{"2 lines of one were not shown: they were not read in time", "next"}))
 	})
 }
 
