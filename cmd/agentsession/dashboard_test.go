@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"net/http/cookiejar"
 	"strings"
 	"testing"
 
@@ -15,9 +14,11 @@ import (
 	"github.com/agentsession/agentsession/test/caller"
 )
 
-// visit runs a dashboard, and returns what gets of its page as a browser would that opened
-// the address that was printed.
-func (d *desk) visit(args ...string) (base string, browser *http.Client) {
+// browser is a browser that has the page of an address open.
+type browser struct{ base, token string }
+
+// visit runs a dashboard, and opens the address that it prints.
+func (d *desk) visit(args ...string) browser {
 	d.t.Helper()
 	from, to := io.Pipe()
 	ended := make(chan error, 1)
@@ -34,23 +35,32 @@ func (d *desk) visit(args ...string) (base string, browser *http.Client) {
 	d.Expect(err).NotTo(HaveOccurred())
 	address, ok := strings.CutPrefix(strings.TrimSpace(line), "The page is here: ")
 	d.Expect(ok).To(BeTrue(), line)
-	jar, err := cookiejar.New(nil)
-	d.Expect(err).NotTo(HaveOccurred())
-	browser = &http.Client{Jar: jar}
-	code, text := d.fetch(browser, http.MethodGet, address)
-	d.Expect(code).To(Equal(http.StatusOK), text)
-	d.Expect(text).To(ContainSubstring("<!doctype html>"))
-	base, _, _ = strings.Cut(address, "/?")
-	return base, browser
+	return d.open(address)
 }
 
-func (d *desk) fetch(browser *http.Client, method, url string) (int, string) {
+// open gets the page without the address's fragment, which browsers send to nobody. The page's
+// scripts take the token out of it.
+func (d *desk) open(address string) browser {
 	d.t.Helper()
-	r, err := http.NewRequestWithContext(d.t.Context(), method, url, strings.NewReader(`{"a":1}`))
+	base, token, ok := strings.Cut(address, "/#token=")
+	d.Expect(ok).To(BeTrue(), address)
+	code, text := d.fetch(browser{base: base}, http.MethodGet, "/")
+	d.Expect(code).To(Equal(http.StatusOK), text)
+	d.Expect(text).To(ContainSubstring("<!doctype html>"))
+	return browser{base, token}
+}
+
+// fetch sends what the page's scripts would.
+func (d *desk) fetch(b browser, method, path string) (int, string) {
+	d.t.Helper()
+	r, err := http.NewRequestWithContext(d.t.Context(), method, b.base+path, strings.NewReader(`{"a":1}`))
 	d.Expect(err).NotTo(HaveOccurred())
-	r.Header.Set("Origin", "http://"+r.URL.Host)
+	r.Header.Set("Origin", b.base)
 	r.Header.Set("X-AgentSession", "1")
-	response, err := browser.Do(r)
+	if b.token != "" {
+		r.Header.Set("Authorization", "Bearer "+b.token)
+	}
+	response, err := http.DefaultClient.Do(r)
 	d.Expect(err).NotTo(HaveOccurred())
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
@@ -63,19 +73,19 @@ func TestDashboard(t *testing.T) {
 	d := newDesk(t)
 	d.fill()
 	const stop, invoke = "/api/sessions/default/idle/stop", "/api/sessions/default/idle/invoke"
-	base, browser := d.visit()
-	code, text := d.fetch(browser, http.MethodGet, base+"/api/sessions/default/idle")
+	page := d.visit()
+	code, text := d.fetch(page, http.MethodGet, "/api/sessions/default/idle")
 	d.Expect(code).To(Equal(http.StatusOK), text)
 	d.Expect(text).To(And(ContainSubstring(`"state":"Idle"`), ContainSubstring("kubectl agentsession --kubeconfig "+d.kubeconfig+" stop idle -n default")))
-	code, text = d.fetch(browser, http.MethodPost, base+stop)
+	code, text = d.fetch(page, http.MethodPost, stop)
 	d.Expect(code).To(Equal(http.StatusForbidden))
 	d.Expect(text).To(ContainSubstring("--write"))
 
-	base, browser = d.visit("-A", "--write")
-	code, text = d.fetch(browser, http.MethodPost, base+invoke)
+	page = d.visit("-A", "--write")
+	code, text = d.fetch(page, http.MethodPost, invoke)
 	d.Expect(code).To(Equal(http.StatusBadGateway), "the verb's own refusal")
 	d.Expect(text).To(ContainSubstring("has no compute"))
-	code, text = d.fetch(browser, http.MethodPost, base+stop)
+	code, text = d.fetch(page, http.MethodPost, stop)
 	d.Expect(code).To(Equal(http.StatusOK), text)
 	d.Expect(d.session("idle").Spec.DesiredState).To(Equal(v1alpha1.DesiredStopped))
 }
@@ -104,20 +114,15 @@ func TestThePageOfALaptop(t *testing.T) {
 	l.Expect(l.sessions.List(t.Context(), &list)).To(Succeed())
 	l.Expect(list.Items).To(HaveLen(1))
 	d := &desk{WithT: l.WithT, t: t}
-	jar, err := cookiejar.New(nil)
-	l.Expect(err).NotTo(HaveOccurred())
-	browser := &http.Client{Jar: jar}
-	code, text := d.fetch(browser, http.MethodGet, l.first.Page)
-	l.Expect(code).To(Equal(http.StatusOK), text)
-	base, _, _ := strings.Cut(l.first.Page, "/?")
-	session := base + "/api/sessions/default/" + list.Items[0].Name
-	code, text = d.fetch(browser, http.MethodGet, session)
+	page := d.open(l.first.Page)
+	session := "/api/sessions/default/" + list.Items[0].Name
+	code, text := d.fetch(page, http.MethodGet, session)
 	l.Expect(code).To(Equal(http.StatusOK), text)
 	l.Expect(text).To(And(ContainSubstring(id("seen")), ContainSubstring("agentsession --kubeconfig "+l.kubeconfig+" stop ")))
-	code, text = d.fetch(browser, http.MethodPost, session+"/invoke")
+	code, text = d.fetch(page, http.MethodPost, session+"/invoke")
 	l.Expect(code).To(Equal(http.StatusOK))
 	l.Expect(text).To(ContainSubstring(`"calls":2`))
-	code, text = d.fetch(browser, http.MethodPost, session+"/stop")
+	code, text = d.fetch(page, http.MethodPost, session+"/stop")
 	l.Expect(code).To(Equal(http.StatusOK), text)
 	l.becomes("seen", v1alpha1.StateStopped)
 }

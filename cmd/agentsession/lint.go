@@ -40,8 +40,9 @@ type linter struct {
 
 var protocols = []v1alpha1.ServerProtocol{v1alpha1.ProtocolHTTP, v1alpha1.ProtocolMCP, v1alpha1.ProtocolA2A, v1alpha1.ProtocolAGUI}
 
-func (t *connection) newLint() *cobra.Command {
-	l := &linter{}
+func (t *connection) newLint() *cobra.Command { return (&linter{}).command(t) }
+
+func (l *linter) command(t *connection) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "lint {URL | NAME | --image IMAGE [-- ARGUMENT...] | -- COMMAND [ARGUMENT...]}",
 		Short: "Tell what of AgentCore's contract an agent breaks",
