@@ -59,7 +59,7 @@ func sessionAt(now time.Time, number, version int, state v1alpha1.SessionState) 
 
 // screen is a page that remembers what it was sent.
 type screen struct {
-	mu     sync.Mutex // for those who read while it is sent more
+	mu       sync.Mutex // for those who read while it is sent more
 	header   http.Header
 	bytes    int
 	messages []time.Time
