@@ -94,7 +94,8 @@ func nameBefore(text []byte) string {
 }
 
 // looksRandom tells whether letters, small letters and digits follow each other as they do in
-// a UUID, in hex and in base64, and not as in words and numbers: at every fourth place at least.
+// a UUID, in hex, in base32 and in base64, and not as in words and numbers: at every eighth
+// place at least.
 func looksRandom(text string) bool {
 	kind := func(r rune) int {
 		switch {
@@ -118,7 +119,7 @@ func looksRandom(text string) bool {
 		}
 		last = k
 	}
-	return changes*4 >= len(text)
+	return changes*8 >= len(text)
 }
 
 // timeOf reads a time of ISO 8601, in UTC if it names no zone, or of Unix, in seconds or parts

@@ -45,6 +45,7 @@ func TestMadeAtStart(t *testing.T) {
 	}{
 		"an id of the start": {[]string{one, one, two, two}, lint.Warning, "instance (3fa8..., 36 characters): the same for two sessions of one start, and another after the next start"},
 		"in a text":          {[]string{"I am AbC3dEf6HiJ9kLm2", "you are AbC3dEf6HiJ9kLm2", "XyZ1wVu4TsR7qPo0", "XyZ1wVu4TsR7qPo0"}, lint.Warning, "a value (AbC3..., 16 characters): "},
+		"in base32":          {[]string{`{"id":"KJHGF2DSAQWERTYUIOP7"}`, `{"id":"KJHGF2DSAQWERTYUIOP7"}`, `{"id":"MNBVCX3ZLKJHGFDSA5QW"}`, `{"id":"MNBVCX3ZLKJHGFDSA5QW"}`}, lint.Warning, "id (KJHG..., 20 characters): "},
 		"many of them": {
 			[]string{`{"a":"3fa85f6457174562","b":"3fa85f6457174563","c":"3fa85f6457174564","d":"3fa85f6457174565"}`, `{"a":"3fa85f6457174562","b":"3fa85f6457174563","c":"3fa85f6457174564","d":"3fa85f6457174565"}`, hexA, hexA},
 			lint.Warning, "a (3fa8..., 16 characters), b (3fa8..., 16 characters), c (3fa8..., 16 characters), 1 more: ",

@@ -99,7 +99,7 @@ func TestWatchNamespaces(t *testing.T) {
 }
 
 // TestANamespaceWithoutItsRole: a tenant deletes what lets the platform read his namespace, and
-// operator and gateway are started anew. They are ready, and serve the other namespace; his is
+// operator, node prober and gateway are started anew. They are ready, and serve the other namespace; his is
 // served again when the binding is back.
 func TestANamespaceWithoutItsRole(t *testing.T) {
 	g, p := NewWithT(t), startPlane(t, agentsessiontest.CRDs()...)
@@ -126,7 +126,9 @@ func TestANamespaceWithoutItsRole(t *testing.T) {
 	}
 
 	address := freeAddress(g)
-	p.startProcess(t, build(t, "operator"), "agentsession-operator", &appsv1.Deployment{}, "--time-scale=20", "--allow-loopback-agents")
+	operator := build(t, "operator")
+	p.startProcess(t, operator, "agentsession-operator", &appsv1.Deployment{}, "--time-scale=20", "--allow-loopback-agents")
+	p.startProcess(t, operator, "agentsession-node-prober", &appsv1.DaemonSet{}, "--time-scale=20", "--allow-loopback-agents")
 	p.startProcess(t, build(t, "gateway"), "agentsession-gateway", &appsv1.Deployment{}, "--allow-loopback-agents", "--bind-address="+address)
 	invoke := func(runtime string) func() (int, error) {
 		return func() (int, error) { return invoke(t.Context(), "http://"+address+"/runtimes/"+runtime+"/invocations") }

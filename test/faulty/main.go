@@ -13,6 +13,7 @@ package main
 import (
 	"context"
 	cryptorand "crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -76,7 +77,7 @@ type agent struct {
 }
 
 func newAgent(f fault) *agent {
-	return &agent{fault: f, changed: time.Now().Add(-time.Hour), id: cryptorand.Text(), random: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // one of the faults
+	return &agent{fault: f, changed: time.Now().Add(-time.Hour), id: fmt.Sprintf("%x", sha256.Sum256([]byte(cryptorand.Text()))), random: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // one of the faults
 }
 
 func (a *agent) serve(ctx context.Context, listener net.Listener) error {
