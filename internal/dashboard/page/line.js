@@ -95,7 +95,8 @@ function placed(list, x, width, gap) {
 function said(line, at) {
   const sums = totals(line, at);
   const parts = drawn.filter((s) => sums[s]).map((s) => `${stateWords(s)} ${span(sums[s])}`);
-  return parts.length ? `In the last ${span(windowMs()).replace(/ 0m$/, "")}: ${parts.join(", ")}` : "Nothing is known of the last hour";
+  const last = `the last ${span(windowMs()).replace(/ 0m$/, "")}`;
+  return parts.length ? `In ${last}: ${parts.join(", ")}` : `Nothing is known of ${last}`;
 }
 
 export function Line({ line, tall }) {
