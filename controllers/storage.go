@@ -133,12 +133,26 @@ func (r *AgentSessionReconciler) prepare(ctx context.Context, session *v1alpha1.
 	case lifecycle.ActStart:
 		return r.start(ctx, session, own, found, o), nil
 	case lifecycle.ActDropStorage:
-		kept := session.Status.Storage
-		claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: session.Namespace, Name: kept.PersistentVolumeClaim, UID: kept.UID}}
-		return nil, r.removeClaim(ctx, claim, "nobody has used it for "+o.facts.Policy.StorageKept.String())
+		return nil, r.dropStorage(ctx, session, "nobody has used it for "+o.facts.Policy.StorageKept.String())
 	case lifecycle.ActNone, lifecycle.ActStop, lifecycle.ActExpire:
 	}
 	return nil, nil
+}
+
+// dropStorage deletes the claim that is the session's by its owner. What status names is not
+// relied on: more may write that than may delete claims.
+func (r *AgentSessionReconciler) dropStorage(ctx context.Context, session *v1alpha1.AgentSession, why string) error {
+	var claim corev1.PersistentVolumeClaim
+	err := r.Live.Get(ctx, client.ObjectKeyFromObject(session), &claim)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("get PersistentVolumeClaim %s: %w", session.Name, err)
+	case !metav1.IsControlledBy(&claim, session):
+		return nil
+	}
+	return r.removeClaim(ctx, &claim, why)
 }
 
 // findClaim reads the claim of a session's storage while its pod has no node, which may be

@@ -53,6 +53,17 @@ func release(ctx context.Context, session *v1alpha1.AgentSession) {
 	Expect(api.Patch(ctx, claim, client.MergeFrom(base))).To(Succeed())
 }
 
+// foreignClaim is a claim that says it is a session's, and has no owner.
+func foreignClaim(namespace, name string) *corev1.PersistentVolumeClaim {
+	return &corev1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{v1alpha1.LabelSession: name}},
+		Spec: corev1.PersistentVolumeClaimSpec{
+			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
+		},
+	}
+}
+
 // stopNow stops a session by hand.
 func stopNow(ctx context.Context, session *v1alpha1.AgentSession) {
 	GinkgoHelper()
@@ -165,13 +176,7 @@ var _ = Describe("Session storage", func() {
 
 	It("is not taken from somebody else", func(ctx context.Context) {
 		startOperator(namespace)
-		foreign := &corev1.PersistentVolumeClaim{
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "taken", Labels: map[string]string{v1alpha1.LabelSession: "taken"}},
-			Spec: corev1.PersistentVolumeClaimSpec{
-				AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
-				Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
-			},
-		}
+		foreign := foreignClaim(namespace, "taken")
 		Expect(api.Create(ctx, foreign)).To(Succeed())
 		session := newSession(namespace, "taken", stored)
 		Expect(api.Create(ctx, session)).To(Succeed())
@@ -238,6 +243,11 @@ var _ = Describe("Session storage", func() {
 		running(ctx, session)
 		stopNow(ctx, session)
 		first.end()
+		foreign := foreignClaim(namespace, "foreign") // which somebody who may write status names there
+		Expect(api.Create(ctx, foreign)).To(Succeed())
+		base := session.DeepCopy()
+		session.Status.Storage = &v1alpha1.StorageStatus{PersistentVolumeClaim: foreign.Name, UID: foreign.UID}
+		Expect(api.Status().Patch(ctx, session, client.MergeFrom(base))).To(Succeed())
 		version := session.ResourceVersion
 		// later is an operator that begins when so much time has passed.
 		later := func(by time.Duration) *operator {
@@ -268,6 +278,8 @@ var _ = Describe("Session storage", func() {
 		later(kept + time.Hour)
 		eventually(ctx, session, HaveField("Storage", BeNil()))
 		Expect(claimOf(ctx, session)()).To(HaveField("DeletionTimestamp", Not(BeNil())))
+		Expect(api.Get(ctx, client.ObjectKeyFromObject(foreign), foreign)).To(Succeed())
+		Expect(foreign.DeletionTimestamp).To(BeNil())
 		Expect(session.Status.State).To(Equal(v1alpha1.StateStopped))
 		release(ctx, session)
 		_, err := claimOf(ctx, session)()
