@@ -83,18 +83,14 @@ func (g *Gateway) command(w http.ResponseWriter, r *http.Request, c *call) error
 		return err
 	}
 	c.payload.close() // it may run for an hour
-	starting, limit := withLimit(r.Context(), w, c.limits.Request)
-	session, release, err := g.acquireFor(starting, c)
-	if err != nil {
-		err = c.ended(starting, err, g.waitedFor(starting, c))
-	}
-	limit.end()
+	session, release, err := g.acquireToRun(w, r, c)
 	if err != nil {
 		return err
 	}
 	defer release()
-	observeStart(c)
-	exec, err := g.executor(r.Context(), session, len(command))
+	exec, err := g.executor(r.Context(), session, &corev1.PodExecOptions{
+		Command: []string{"/bin/sh", "-c", commandScript, "sh", strconv.Itoa(len(command))}, Stdin: true, Stdout: true, Stderr: true,
+	})
 	if err != nil {
 		return err
 	}
@@ -118,8 +114,20 @@ func (g *Gateway) command(w http.ResponseWriter, r *http.Request, c *call) error
 	return events.stop(ctx, err)
 }
 
-// executor runs the script in the container of a session's agent. The gateway may do so where somebody has bound it the role.
-func (g *Gateway) executor(ctx context.Context, session *v1alpha1.AgentSession, size int) (remotecommand.Executor, error) {
+// acquireToRun has the session in which something is to run.
+func (g *Gateway) acquireToRun(w http.ResponseWriter, r *http.Request, c *call) (session *v1alpha1.AgentSession, release func(), err error) {
+	starting, limit := withLimit(r.Context(), w, c.limits.Request)
+	defer limit.end()
+	session, release, err = g.acquireFor(starting, c)
+	if err != nil {
+		return nil, nil, c.ended(starting, err, g.waitedFor(starting, c))
+	}
+	observeStart(c)
+	return session, release, nil
+}
+
+// executor runs what is asked for in the container of a session's agent. The gateway may do so where somebody has bound it the role.
+func (g *Gateway) executor(ctx context.Context, session *v1alpha1.AgentSession, run *corev1.PodExecOptions) (remotecommand.Executor, error) {
 	var pod corev1.Pod
 	key := client.ObjectKey{Namespace: session.Namespace, Name: session.Status.Pod.Name}
 	switch err := g.Live.Get(ctx, key, &pod); {
@@ -134,11 +142,9 @@ func (g *Gateway) executor(ctx context.Context, session *v1alpha1.AgentSession, 
 	if err != nil {
 		return nil, fmt.Errorf("make a client for commands: %w", err)
 	}
+	run.Container = lifecycle.AgentContainer(&pod).Name
 	url := pods.RESTClient().Get().Namespace(pod.Namespace).Resource("pods").Name(pod.Name).SubResource("exec").
-		VersionedParams(&corev1.PodExecOptions{
-			Container: lifecycle.AgentContainer(&pod).Name, Command: []string{"/bin/sh", "-c", commandScript, "sh", strconv.Itoa(size)},
-			Stdin: true, Stdout: true, Stderr: true,
-		}, scheme.ParameterCodec).URL()
+		VersionedParams(run, scheme.ParameterCodec).URL()
 	exec, err := remotecommand.NewWebSocketExecutor(g.Cluster, http.MethodGet, url.String())
 	if err != nil {
 		return nil, fmt.Errorf("prepare the command: %w", err)

@@ -65,7 +65,7 @@ func TestEnvelopes(t *testing.T) {
 				}
 				tellsOf(g, c, f, expected(f))
 
-				for _, op := range []operation{opCard, opSocket, opStop, opCommand} {
+				for _, op := range []operation{opCard, opSocket, opStop, opCommand, opShell} {
 					c.op = op
 					tellsOf(g, c, f, plain(f.Code)(f))
 				}

@@ -104,6 +104,7 @@ type Gateway struct {
 	running running
 	// finishing are calls whose callers have hung up.
 	finishing finishing
+	shells    shells
 	lines     lines // of calls for any free session
 	// starting are those of calls that start a session of a runtime with maxSessions.
 	starting   lines
@@ -150,7 +151,7 @@ func New(o Options) *Gateway {
 		Options: o, tracing: tracing, agents: tracing.asking(toAgents(o.AllowLoopback)), files: semaphore.NewWeighted(maxInFiles),
 		issuers: authn.NewIssuers(o.Issuers, o.AllowLoopback), changes: changes{seed: maphash.MakeSeed()},
 		counts: rate.NewLimiter(countsPerSecond, 1), full: lru.New(maxFull),
-		synced: func() bool { return true },
+		synced: func() bool { return true }, shells: shells{window: shellWindow},
 	}
 	g.looks = newLooks(rate.NewLimiter(looksPerSecond, looksPerSecond), g.readLive)
 	g.runtimes = newLooks(rate.NewLimiter(runtimeLooksPerSecond, runtimeLooksAtOnce), g.allRuntimes)
@@ -190,6 +191,7 @@ var handlers = map[operation]func(*Gateway, http.ResponseWriter, *http.Request, 
 	opCard:     (*Gateway).invoke,
 	opStop:     (*Gateway).stop,
 	opCommand:  (*Gateway).command,
+	opShell:    (*Gateway).shell,
 	opList:     (*Gateway).list,
 	opDescribe: (*Gateway).describe,
 	opStopMany: (*Gateway).stopMany,
@@ -348,7 +350,7 @@ func (w *recorder) WriteHeader(code int) {
 	if w.code == 0 {
 		w.code, w.firstByte = code, time.Now()
 	}
-	if !w.ready.Load() {
+	if !w.ready.Load() && code != http.StatusSwitchingProtocols {
 		w.Header().Set("Connection", "close")
 	}
 	w.ResponseWriter.WriteHeader(code)

@@ -18,6 +18,7 @@ const (
 	opSocket   operation = "InvokeAgentRuntimeWithWebSocketStream"
 	opCard     operation = "GetAgentCard"
 	opCommand  operation = "InvokeAgentRuntimeCommand"
+	opShell    operation = "InvokeAgentRuntimeCommandShell"
 	opMetadata operation = "GetRuntimeProtectedResourceMetadata"
 	// Not AgentCore's.
 	opList     operation = "ListSessions"
@@ -32,11 +33,11 @@ func (op operation) ofRuntime() bool {
 }
 
 // opensSocket tells whether an operation is answered with a WebSocket.
-func (op operation) opensSocket() bool { return op == opSocket }
+func (op operation) opensSocket() bool { return op == opSocket || op == opShell }
 
 // right is what a caller needs.
 func (op operation) right() authn.Right {
-	if op == opCommand {
+	if op == opCommand || op == opShell {
 		return authn.ToCommand
 	}
 	return authn.ToInvoke
@@ -52,6 +53,7 @@ var operations = map[string]struct {
 	"/stopruntimesession": {http.MethodPost, opStop},
 	"/commands":           {http.MethodPost, opCommand},
 	"/ws":                 {http.MethodGet, opSocket},
+	"/ws/shells":          {http.MethodGet, opShell},
 	"/invocations/.well-known/agent-card.json": {http.MethodGet, opCard},
 	"/invocations" + metadataPath:              {http.MethodGet, opMetadata},
 }

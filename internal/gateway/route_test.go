@@ -48,6 +48,7 @@ func TestRoute(t *testing.T) {
 		"/sessions/stop":                                            {"POST", opStopMany, "", ""},
 		"/openapi.yaml":                                             {"GET", opOpenAPI, "", ""},
 		"/runtimes/echo/ws":                                         {"GET", "", "", "Upgrade"},
+		"/runtimes/echo/ws/shells":                                  {"GET", "", "", "Upgrade"},
 		"/runtimes/echo/invocations/":                               {"POST", opInvoke, "echo", ""},
 		"/runtimes/echo/invocations//":                              {"POST", "", "", "no such operation"},
 		"/runtimes/echo/invocations/..":                             {"POST", "", "", "no such operation"},

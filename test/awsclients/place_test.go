@@ -20,6 +20,7 @@ import (
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
 	"github.com/agentsession/agentsession/internal/authn"
+	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/test/caller"
 	"github.com/agentsession/agentsession/test/front"
 )
@@ -42,7 +43,7 @@ type place struct {
 	slow  bool // a pod takes its time to start, and to go
 }
 
-func newPlace(t *testing.T) *place {
+func newPlace(t *testing.T, change ...func(*gateway.Options)) *place {
 	t.Helper()
 	g, keys := NewWithT(t), "default"
 	p := &place{
@@ -60,7 +61,7 @@ func newPlace(t *testing.T) *place {
 		plane, err := front.Start("../../config/crd/bases", logr.Discard())
 		t.Cleanup(func() { _ = plane.Stop() })
 		g.Expect(err).NotTo(HaveOccurred())
-		url, shut, err := plane.Door(front.Authenticated)
+		url, shut, err := plane.Door(append(change, front.Authenticated)...)
 		g.Expect(err).NotTo(HaveOccurred())
 		t.Cleanup(func() { _ = shut() })
 		p.api, p.port, p.url = plane.API, plane.Port, url

@@ -1,0 +1,286 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/tools/remotecommand"
+)
+
+const (
+	// maxReplay is how much of its output a shell keeps for whoever comes back.
+	maxReplay = 256 << 10
+	// shellInput is how many frames a shell that reads nothing holds.
+	shellInput = 4
+)
+
+var (
+	errReplaced    = errors.New("another connection was opened to the shell")
+	errNoShell     = errors.New("it did not say that it runs")
+	errExited      = errors.New("the shell has exited with 0")
+	errForgotten   = errors.New("nobody came back to the shell")
+	errGatewayEnds = errors.New("the gateway ends")
+)
+
+// shell is one in a session's container, and what it has written. It runs on while
+// nobody is connected, for a while.
+type shell struct {
+	window time.Duration
+	forget func() // takes it out of those that can be come back to
+	input  chan []byte
+	sizes  chan remotecommand.TerminalSize
+	begun  chan struct{} // closed when it runs, or has failed to
+	done   chan struct{} // closed when it is to end, or has
+	over   chan struct{} // closed when nothing of it is left here
+
+	mu      sync.Mutex
+	pid     int    // in its container; zero until it has told it
+	told    []byte // of its first line, which tells that
+	kept    []byte // the end of its output
+	written int64  // of output, in all
+	changed chan struct{}
+	on      *seat // of who is connected; nil: nobody
+	seen    bool  // somebody was
+	leftAt  time.Time
+	ended   error // why done is closed
+}
+
+// seat is that of one connection: there is one at a time.
+type seat struct {
+	at    int64 // what it has been given of the output
+	leave context.CancelCauseFunc
+}
+
+func newShell(window time.Duration, forget func()) *shell {
+	s := &shell{
+		window: window, forget: forget, input: make(chan []byte, shellInput), sizes: make(chan remotecommand.TerminalSize, 1),
+		begun: make(chan struct{}), done: make(chan struct{}), over: make(chan struct{}), changed: make(chan struct{}),
+	}
+	s.left()
+	return s
+}
+
+// left begins the time in which somebody may come back.
+func (s *shell) left() {
+	s.leftAt = time.Now()
+	time.AfterFunc(s.window, func() {
+		s.mu.Lock()
+		over := s.on == nil && time.Since(s.leftAt) >= s.window
+		s.mu.Unlock()
+		if over {
+			s.finish(errForgotten)
+			s.forget()
+		}
+	})
+}
+
+// finish ends it, if it has not ended.
+func (s *shell) finish(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended != nil {
+		return
+	}
+	s.ended = why
+	close(s.done)
+	if s.pid == 0 {
+		close(s.begun)
+	}
+	s.tell()
+}
+
+// tell wakes all who wait for a change.
+func (s *shell) tell() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// sit connects somebody, in the place of whoever was. He is given what is kept.
+func (s *shell) sit(leave context.CancelCauseFunc) (own *seat, again bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.on != nil {
+		s.on.leave(errReplaced)
+	}
+	again, s.seen = s.seen, true
+	s.on = &seat{s.written - int64(min(len(s.kept), maxReplay)), leave}
+	s.tell()
+	return s.on, again
+}
+
+// rise ends what sit began.
+func (s *shell) rise(own *seat) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.on == own {
+		s.on = nil
+		s.left()
+		s.tell()
+	}
+}
+
+// next waits for output that a connection was not given, of most bytes. When all is
+// given it tells why the shell has ended.
+func (s *shell) next(ctx context.Context, own *seat, most int) (output []byte, err error) {
+	for {
+		s.mu.Lock()
+		behind := int(s.written - own.at)
+		if behind > 0 {
+			from := s.kept[len(s.kept)-behind:]
+			output = bytes.Clone(from[:min(most, behind)])
+			own.at += int64(len(output))
+			s.tell()
+			s.mu.Unlock()
+			return output, nil
+		}
+		ended, changed := s.ended, s.changed
+		s.mu.Unlock()
+		if ended != nil {
+			return nil, ended
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// Write takes output of the shell. While somebody is connected it waits until he has
+// room, else the oldest is lost.
+func (s *shell) Write(b []byte) (int, error) {
+	n := len(b)
+	b = s.begin(b)
+	for len(b) > 0 {
+		s.mu.Lock()
+		room := maxReplay
+		if s.on != nil {
+			room -= int(s.written - s.on.at)
+		}
+		part := b[:min(room, len(b))]
+		s.keep(part)
+		b = b[len(part):]
+		changed := s.changed
+		s.mu.Unlock()
+		if len(part) > 0 {
+			continue
+		}
+		select {
+		case <-changed:
+		case <-s.done:
+			return 0, io.ErrClosedPipe
+		}
+	}
+	return n, nil
+}
+
+// keep keeps output: the last maxReplay bytes, and up to as many before them until these
+// are dropped at once.
+func (s *shell) keep(part []byte) {
+	if len(part) == 0 {
+		return
+	}
+	s.written += int64(len(part))
+	if len(s.kept)+len(part) > 2*maxReplay {
+		s.kept = s.kept[:copy(s.kept, s.kept[len(s.kept)-maxReplay:])]
+	}
+	s.kept = append(s.kept, part...)
+	s.tell()
+}
+
+// process is the shell's id in its container; zero if it has told none.
+func (s *shell) process() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pid
+}
+
+// reason is why it has ended, or is to; nil if it is not.
+func (s *shell) reason() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
+// abandoned tells whether nobody is connected.
+func (s *shell) abandoned() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.on == nil
+}
+
+// maxFirstLine is how long the line with a process id may be.
+const maxFirstLine = 16
+
+// begin takes the script's first line off the output. What says anything else is no shell.
+func (s *shell) begin(b []byte) (rest []byte) {
+	s.mu.Lock()
+	if s.pid != 0 || s.ended != nil {
+		s.mu.Unlock()
+		return b
+	}
+	line, rest, whole := bytes.Cut(b, []byte("\n"))
+	s.told = append(s.told, line[:min(len(line), maxFirstLine+1)]...)
+	if !whole && len(s.told) <= maxFirstLine {
+		s.mu.Unlock()
+		return nil
+	}
+	pid, err := strconv.Atoi(string(bytes.TrimRight(s.told, "\r")))
+	runs := err == nil && pid > 0 && len(s.told) <= maxFirstLine
+	if runs {
+		s.pid = pid
+		close(s.begun)
+	}
+	s.mu.Unlock()
+	if !runs {
+		s.finish(errNoShell)
+		return nil
+	}
+	return rest
+}
+
+// typed is what a shell's callers type.
+type typed struct {
+	shell *shell
+	rest  []byte
+}
+
+// Read waits for some of it.
+func (t *typed) Read(b []byte) (int, error) {
+	for len(t.rest) == 0 {
+		select {
+		case t.rest = <-t.shell.input:
+		case <-t.shell.done:
+			return 0, io.EOF
+		}
+	}
+	n := copy(b, t.rest)
+	t.rest = t.rest[n:]
+	return n, nil
+}
+
+// Next is the next size of the terminal, nil when there is none any more.
+func (s *shell) Next() *remotecommand.TerminalSize {
+	select {
+	case size := <-s.sizes:
+		return &size
+	case <-s.done:
+		return nil
+	}
+}
+
+// resize has the terminal get a size. Only the last counts.
+func (s *shell) resize(size remotecommand.TerminalSize) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.sizes:
+	default:
+	}
+	s.sizes <- size
+}

@@ -1,0 +1,180 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// running is a shell that has told its process id.
+func runningShell(t *testing.T) *shell {
+	t.Helper()
+	s := newShell(time.Minute, func() {})
+	_, err := s.Write([]byte("17\r\n"))
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	return s
+}
+
+func TestAShellTellsThatItRuns(t *testing.T) {
+	for name, row := range map[string]struct {
+		writes []string
+		pid    int
+		kept   string
+		fails  bool
+	}{
+		"at once":         {[]string{"17\r\n$ "}, 17, "$ ", false},
+		"bit by bit":      {[]string{"1", "7", "\r", "\n", "$", " "}, 17, "$ ", false},
+		"not yet":         {[]string{"17"}, 0, "", false},
+		"no number":       {[]string{"sh: not found\r\n"}, 0, "", true},
+		"no process":      {[]string{"0\r\n"}, 0, "", true},
+		"a line too long": {[]string{"12345678901234567890"}, 0, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			s := newShell(time.Minute, func() {})
+			for _, text := range row.writes {
+				_, err := s.Write([]byte(text))
+				g.Expect(err).NotTo(HaveOccurred())
+			}
+			g.Expect(s.process()).To(Equal(row.pid))
+			g.Expect(string(s.kept)).To(Equal(row.kept))
+			g.Expect(errors.Is(s.reason(), errNoShell)).To(Equal(row.fails))
+		})
+	}
+}
+
+// Whoever comes back is given the end of the output, and what follows, and the shell
+// keeps no more than it may.
+func TestAShellKeepsTheEndOfItsOutput(t *testing.T) {
+	g, s := NewWithT(t), runningShell(t)
+	var all bytes.Buffer
+	for i := range 100 {
+		part := bytes.Repeat([]byte{byte(i)}, 10_000+i)
+		all.Write(part)
+		_, err := s.Write(part)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(len(s.kept)).To(BeNumerically("<=", 2*maxReplay))
+	}
+	first, again := s.sit(func(error) {})
+	g.Expect(again).To(BeFalse())
+	var got bytes.Buffer
+	read := func(own *seat, n int) {
+		t.Helper()
+		for got.Len() < n {
+			output, err := s.next(t.Context(), own, 1000)
+			g.Expect(err).NotTo(HaveOccurred())
+			got.Write(output)
+		}
+	}
+	read(first, maxReplay)
+	g.Expect(got.Bytes()).To(Equal(all.Bytes()[all.Len()-maxReplay:]))
+	s.rise(first)
+	second, again := s.sit(func(error) {})
+	g.Expect(again).To(BeTrue())
+	got.Reset()
+	read(second, maxReplay)
+	g.Expect(got.Bytes()).To(Equal(all.Bytes()[all.Len()-maxReplay:]), "once more")
+}
+
+// A caller who does not read has the shell wait, until he has gone.
+func TestAShellWaitsForItsCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, s := NewWithT(t), runningShell(t)
+		own, _ := s.sit(func(error) {})
+		wrote := make(chan struct{})
+		go func() {
+			defer close(wrote)
+			_, _ = s.Write(make([]byte, maxReplay+1)) // it does not fail
+		}()
+		synctest.Wait()
+		g.Expect(wrote).NotTo(BeClosed())
+		_, err := s.next(t.Context(), own, 1)
+		g.Expect(err).NotTo(HaveOccurred())
+		synctest.Wait()
+		g.Expect(wrote).To(BeClosed(), "there is room")
+		_, err = s.Write(nil)
+		g.Expect(err).NotTo(HaveOccurred())
+		more := make(chan struct{})
+		go func() {
+			defer close(more)
+			_, _ = s.Write([]byte("x")) // as above
+		}()
+		synctest.Wait()
+		g.Expect(more).NotTo(BeClosed())
+		s.rise(own)
+		synctest.Wait()
+		g.Expect(more).To(BeClosed(), "nobody is waited for")
+	})
+}
+
+func TestAShellHasOneCallerAtATime(t *testing.T) {
+	g, s := NewWithT(t), runningShell(t)
+	ctx, leave := context.WithCancelCause(t.Context())
+	first, _ := s.sit(leave)
+	second, _ := s.sit(func(error) {})
+	_, err := s.next(ctx, first, 1)
+	g.Expect(err).To(MatchError(errReplaced))
+	s.rise(first)
+	g.Expect(s.abandoned()).To(BeFalse(), "the second is there")
+	s.rise(second)
+	g.Expect(s.abandoned()).To(BeTrue())
+}
+
+// A shell ends when nobody has come back for its window, and no earlier.
+func TestAShellIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewWithT(t)
+		all := &shells{window: time.Minute}
+		s, made, err := all.take(compute{}, "a")
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(made).To(BeTrue())
+		time.Sleep(59 * time.Second)
+		own, _ := s.sit(func(error) {})
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		g.Expect(s.reason()).NotTo(HaveOccurred(), "somebody is there")
+		s.rise(own)
+		time.Sleep(59 * time.Second)
+		synctest.Wait()
+		g.Expect(s.reason()).NotTo(HaveOccurred())
+		again, made, err := all.take(compute{}, "a")
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(again).To(BeIdenticalTo(s))
+		g.Expect(made).To(BeFalse())
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		g.Expect(s.reason()).To(MatchError(errForgotten))
+		g.Expect(all.all).To(BeEmpty())
+		g.Expect(all.n).To(BeZero())
+	})
+}
+
+func TestShellsAreBounded(t *testing.T) {
+	g, all := NewWithT(t), &shells{window: time.Minute}
+	ids := "abcdefghijk"
+	for i := range maxShells / maxShellsEach {
+		of := compute{pod: types.UID(strconv.Itoa(i))}
+		for _, id := range ids[:maxShellsEach] {
+			_, _, err := all.take(of, string(id))
+			g.Expect(err).NotTo(HaveOccurred())
+		}
+		_, _, err := all.take(of, ids[maxShellsEach:])
+		g.Expect(err).To(MatchError(ContainSubstring("has 10 shells")))
+	}
+	_, _, err := all.take(compute{pod: "another"}, "a")
+	g.Expect(err).To(MatchError(ContainSubstring("as many shells as it may")))
+	first, _, err := all.take(compute{pod: "0"}, "a")
+	g.Expect(err).NotTo(HaveOccurred())
+	first.forget()
+	first.forget() // once is enough
+	_, made, err := all.take(compute{pod: "another"}, "a")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(made).To(BeTrue())
+}
