@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
+	"github.com/go-logr/logr"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
 	corev1 "k8s.io/api/core/v1"
@@ -23,6 +24,7 @@ import (
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/remotecommand"
 	utilexec "k8s.io/client-go/util/exec"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -105,7 +107,7 @@ func (g *Gateway) command(w http.ResponseWriter, r *http.Request, c *call) error
 	events := &commandEvents{kill: kill, w: w, encoder: eventstream.NewEncoder(), left: contract.MaxPayloadBytes}
 	stdout := events.output(func(text string) commandDelta { return commandDelta{Stdout: text} })
 	stderr := events.output(func(text string) commandDelta { return commandDelta{Stderr: text} })
-	err = exec.StreamWithContext(ctx, remotecommand.StreamOptions{
+	err = stream(ctx, exec, remotecommand.StreamOptions{
 		Stdin: io.MultiReader(strings.NewReader(command), silence(ctx.Done())), Stdout: &commandStart{output: stdout, events: events}, Stderr: stderr,
 	})
 	if ctx.Err() == nil { // or it may still be written to
@@ -124,6 +126,11 @@ func (g *Gateway) acquireToRun(w http.ResponseWriter, r *http.Request, c *call) 
 	}
 	observeStart(c)
 	return session, release, nil
+}
+
+// stream runs it to its end. client-go would log the end of each connection as an error.
+func stream(ctx context.Context, exec remotecommand.Executor, streams remotecommand.StreamOptions) error {
+	return exec.StreamWithContext(klog.NewContext(ctx, logr.Discard()), streams)
 }
 
 // executor runs what is asked for in the container of a session's agent. The gateway may do so where somebody has bound it the role.

@@ -136,7 +136,7 @@ func (g *Gateway) runShell(ctx context.Context, session *v1alpha1.AgentSession, 
 		defer close(guarded)
 		g.guardShell(ctx, session, one, exited, stands)
 	}()
-	err := exec.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: &typed{shell: one}, Stdout: one, Tty: true, TerminalSizeQueue: one})
+	err := stream(ctx, exec, remotecommand.StreamOptions{Stdin: &typed{shell: one}, Stdout: one, Tty: true, TerminalSizeQueue: one})
 	if ctx.Err() == nil { // by itself
 		close(exited)
 		one.finish(cmp.Or(err, errExited))
@@ -177,7 +177,7 @@ func (g *Gateway) guardShell(ctx context.Context, session *v1alpha1.AgentSession
 	}
 	exec, err := g.executor(ctx, session, &corev1.PodExecOptions{Command: []string{"/bin/sh", "-c", shellGuard, "sh", strconv.Itoa(pid)}, Stdin: true, Stdout: true})
 	if err == nil {
-		err = exec.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: &farewell{exited, ctx.Done(), false}, Stdout: stands})
+		err = stream(ctx, exec, remotecommand.StreamOptions{Stdin: &farewell{exited, ctx.Done(), false}, Stdout: stands})
 	}
 	if err != nil && ctx.Err() == nil {
 		one.finish(fmt.Errorf("guard the shell: %w", err))
