@@ -365,9 +365,10 @@ type AuthorizerConfiguration struct {
 }
 
 // CustomJWTAuthorizer is AgentCore's. A token is good if its issuer signed it, its
-// time is right (exp, nbf), and each list that is given has a match.
+// time is right (exp, nbf), each list of allowed values that is given has a match, and
+// all customClaims hold.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.allowedAudience) || has(self.allowedClients) || has(self.allowedScopes)",message="one of allowedAudience, allowedClients and allowedScopes is needed: others get tokens of the same issuer too"
+// +kubebuilder:validation:XValidation:rule="has(self.allowedAudience) || has(self.allowedClients) || has(self.allowedScopes) || has(self.customClaims)",message="one of allowedAudience, allowedClients, allowedScopes and customClaims is needed: others get tokens of the same issuer too"
 type CustomJWTAuthorizer struct {
 	// discoveryUrl of the issuer, over https; it ends in
 	// /.well-known/openid-configuration. The issuer is the one that it names, at the same
@@ -394,7 +395,7 @@ type CustomJWTAuthorizer struct {
 	// +kubebuilder:validation:items:MaxLength=255
 	AllowedClients []string `json:"allowedClients,omitempty"`
 	// allowedScopes: one of the token's scope (words with spaces between them) is
-	// among these. (AWS does not say whether one is enough.)
+	// among these.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -402,6 +403,89 @@ type CustomJWTAuthorizer struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=255
 	AllowedScopes []string `json:"allowedScopes,omitempty"`
+	// customClaims are rules for other claims of the token, 1 to 50. All must hold.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=50
+	CustomClaims []CustomClaim `json:"customClaims,omitempty"`
+}
+
+// CustomClaim is AgentCore's CustomClaimValidationType: a rule for one claim of a token.
+//
+// +kubebuilder:validation:XValidation:rule="(self.inboundTokenClaimValueType == 'STRING') == (self.authorizingClaimMatchValue.claimMatchOperator == 'EQUALS')",message="a claim of the type STRING is compared with EQUALS, and one of the type STRING_ARRAY with CONTAINS or CONTAINS_ANY",fieldPath=".authorizingClaimMatchValue.claimMatchOperator"
+type CustomClaim struct {
+	// inboundTokenClaimName is the name of the claim: 1 to 255 letters, digits, "_", ".",
+	// ":", "/" and "-". It is one of the token's own members; a "." in it does not lead
+	// into one of them.
+	// +required
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_.:/-]+$`
+	// +kubebuilder:validation:MaxLength=255
+	InboundTokenClaimName string `json:"inboundTokenClaimName"`
+	// inboundTokenClaimValueType is what the claim must be: STRING, or STRING_ARRAY (a list
+	// of strings). A token without the claim, or with one of another type, is refused.
+	// +required
+	InboundTokenClaimValueType ClaimValueType `json:"inboundTokenClaimValueType"`
+	// authorizingClaimMatchValue says which values are good.
+	// +required
+	AuthorizingClaimMatchValue ClaimMatch `json:"authorizingClaimMatchValue"`
+}
+
+// ClaimValueType is the type of a claim.
+//
+// +kubebuilder:validation:Enum=STRING;STRING_ARRAY
+type ClaimValueType string
+
+const (
+	// ClaimString is a string.
+	ClaimString ClaimValueType = "STRING"
+	// ClaimStringArray is a list of strings.
+	ClaimStringArray ClaimValueType = "STRING_ARRAY"
+)
+
+// ClaimMatch is AgentCore's AuthorizingClaimMatchValueType.
+//
+// +kubebuilder:validation:XValidation:rule="self.claimMatchOperator == 'CONTAINS_ANY' ? has(self.claimMatchValue.matchValueStringList) && !has(self.claimMatchValue.matchValueString) : has(self.claimMatchValue.matchValueString) && !has(self.claimMatchValue.matchValueStringList)",message="CONTAINS_ANY has matchValueStringList, EQUALS and CONTAINS have matchValueString, and none has both",fieldPath=".claimMatchValue"
+type ClaimMatch struct {
+	// claimMatchValue is what the claim is compared with.
+	// +required
+	ClaimMatchValue ClaimMatchValue `json:"claimMatchValue"`
+	// claimMatchOperator is EQUALS (the claim is matchValueString), CONTAINS
+	// (matchValueString is in the claim) or CONTAINS_ANY (one of matchValueStringList is).
+	// +required
+	ClaimMatchOperator ClaimMatchOperator `json:"claimMatchOperator"`
+}
+
+// ClaimMatchOperator is how a claim is compared.
+//
+// +kubebuilder:validation:Enum=EQUALS;CONTAINS;CONTAINS_ANY
+type ClaimMatchOperator string
+
+const (
+	// ClaimEquals compares a string.
+	ClaimEquals ClaimMatchOperator = "EQUALS"
+	// ClaimContains looks for one string in a list.
+	ClaimContains ClaimMatchOperator = "CONTAINS"
+	// ClaimContainsAny looks for one of several strings in a list.
+	ClaimContainsAny ClaimMatchOperator = "CONTAINS_ANY"
+)
+
+// ClaimMatchValue is AgentCore's ClaimMatchValueType: one of both.
+type ClaimMatchValue struct {
+	// matchValueString goes with EQUALS and CONTAINS: 1 to 255 characters, in their case.
+	// (AgentCore allows letters, digits, "_", "." and "-".)
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	MatchValueString string `json:"matchValueString,omitempty"`
+	// matchValueStringList goes with CONTAINS_ANY: 1 to 50 values, each as matchValueString.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=255
+	MatchValueStringList []string `json:"matchValueStringList,omitempty"`
 }
 
 // RuntimePing says how agents' answers to pings are read: spec.ping of an

@@ -162,6 +162,13 @@ func TestGoodInputIsTaken(t *testing.T) {
 
 func TestRuntimesThatAreRefused(t *testing.T) {
 	const template = "template: {spec: {containers: [{name: a, image: a}]}}"
+	authorizer := func(members string) string {
+		return "{" + template + ", authorizerConfiguration: {customJWTAuthorizer: {" + members + "}}}"
+	}
+	claim := func(kind, operator, value string) string {
+		return authorizer("discoveryUrl: 'https://a/.well-known/openid-configuration', customClaims: [{inboundTokenClaimName: 'https://a/team', inboundTokenClaimValueType: " + kind +
+			", authorizingClaimMatchValue: {claimMatchOperator: " + operator + ", claimMatchValue: " + value + "}}]")
+	}
 	for name, row := range map[string]struct {
 		spec string
 		says []string // empty: it is taken
@@ -182,8 +189,16 @@ func TestRuntimesThatAreRefused(t *testing.T) {
 		"an issuer and its token":  {spec: "{" + template + ", requestHeaderConfiguration: {requestHeaderAllowlist: [authorization]}, authorizerConfiguration: {customJWTAuthorizer: {discoveryUrl: 'https://a/.well-known/openid-configuration', allowedClients: [a]}}}"},
 		"a token of no issuer":     {"{" + template + ", requestHeaderConfiguration: {requestHeaderAllowlist: [X-A, authorization]}}", []string{"spec.requestHeaderConfiguration.requestHeaderAllowlist", "Authorization can be allowed with an authorizerConfiguration only"}},
 		"an issuer without TLS":    {"{" + template + ", authorizerConfiguration: {customJWTAuthorizer: {discoveryUrl: 'http://a/.well-known/openid-configuration', allowedClients: [a]}}}", []string{"customJWTAuthorizer.discoveryUrl", "http://a/"}},
-		"an issuer for all":        {"{" + template + ", authorizerConfiguration: {customJWTAuthorizer: {discoveryUrl: 'https://a/.well-known/openid-configuration'}}}", []string{"one of allowedAudience, allowedClients and allowedScopes is needed"}},
+		"an issuer for all":        {"{" + template + ", authorizerConfiguration: {customJWTAuthorizer: {discoveryUrl: 'https://a/.well-known/openid-configuration'}}}", []string{"one of allowedAudience, allowedClients, allowedScopes and customClaims is needed"}},
 		"an issuer for nobody":     {"{" + template + ", authorizerConfiguration: {customJWTAuthorizer: {discoveryUrl: 'https://a/.well-known/openid-configuration', allowedClients: []}}}", []string{"customJWTAuthorizer.allowedClients", "at least 1 items"}},
+		"a claim":                  {spec: claim("STRING", "EQUALS", "{matchValueString: 'Blue team'}")},
+		"a claim with a list":      {spec: claim("STRING_ARRAY", "CONTAINS", "{matchValueString: a}")},
+		"a claim with any of":      {spec: claim("STRING_ARRAY", "CONTAINS_ANY", "{matchValueStringList: [a, b]}")},
+		"a list that equals":       {claim("STRING_ARRAY", "EQUALS", "{matchValueString: a}"), []string{"customClaims[0].authorizingClaimMatchValue.claimMatchOperator", "STRING is compared with EQUALS"}},
+		"a string that contains":   {claim("STRING", "CONTAINS", "{matchValueString: a}"), []string{"customClaims[0].authorizingClaimMatchValue.claimMatchOperator", "STRING is compared with EQUALS"}},
+		"a claim of no value":      {claim("STRING", "EQUALS", "{}"), []string{"authorizingClaimMatchValue.claimMatchValue", "CONTAINS_ANY has matchValueStringList"}},
+		"any of one":               {claim("STRING_ARRAY", "CONTAINS_ANY", "{matchValueString: a}"), []string{"authorizingClaimMatchValue.claimMatchValue", "CONTAINS_ANY has matchValueStringList"}},
+		"a claim of both":          {claim("STRING_ARRAY", "CONTAINS_ANY", "{matchValueString: a, matchValueStringList: [b]}"), []string{"authorizingClaimMatchValue.claimMatchValue", "and none has both"}},
 		"storage":                  {spec: "{" + template + ", filesystemConfigurations: [{sessionStorage: {mountPath: /mnt/data, size: 2Gi, storageClassName: fast}}]}"},
 		"storage elsewhere":        {"{" + template + ", filesystemConfigurations: [{sessionStorage: {mountPath: /data}}]}", []string{"spec.filesystemConfigurations[0].sessionStorage.mountPath", "/data"}},
 		"an endpoint of version 0": {"{" + template + ", endpoints: [{name: A, version: 0}]}", []string{"spec.endpoints[0].version", "greater than or equal to 1"}},

@@ -259,6 +259,43 @@ func refusal(a *v1alpha1.CustomJWTAuthorizer, issuer string, token *oidc.IDToken
 			return "nothing of its claim " + row.name + " is allowed"
 		}
 	}
+	return refusalByClaims(a.CustomClaims, token)
+}
+
+// refusalByClaims tells which of a token's other claims keeps it from a runtime.
+func refusalByClaims(rules []v1alpha1.CustomClaim, token *oidc.IDToken) string {
+	var claims map[string]json.RawMessage
+	if len(rules) > 0 && token.Claims(&claims) != nil {
+		return "it has no claims"
+	}
+	for i := range rules {
+		if why := refusalByClaim(&rules[i], claims[rules[i].InboundTokenClaimName]); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// refusalByClaim tells why a claim breaks a rule; empty if it does not.
+func refusalByClaim(rule *v1alpha1.CustomClaim, claim json.RawMessage) string {
+	name, match := "its claim "+rule.InboundTokenClaimName, &rule.AuthorizingClaimMatchValue.ClaimMatchValue
+	if len(claim) == 0 {
+		return name + " is not there"
+	}
+	has := make([]string, 1)
+	var err error
+	if rule.InboundTokenClaimValueType == v1alpha1.ClaimString {
+		err = json.Unmarshal(claim, &has[0])
+	} else {
+		err = json.Unmarshal(claim, &has)
+	}
+	if err != nil {
+		return name + " is of another type than it should be"
+	}
+	allowed := slices.Concat([]string{match.MatchValueString}, match.MatchValueStringList)
+	if !slices.ContainsFunc(has, func(one string) bool { return one != "" && slices.Contains(allowed, one) }) {
+		return "nothing of " + name + " is allowed"
+	}
 	return ""
 }
 

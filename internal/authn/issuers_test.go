@@ -12,6 +12,8 @@ import (
 
 	. "github.com/onsi/gomega"
 	"golang.org/x/time/rate"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
 func TestIssuersAreAskedWithCare(t *testing.T) {
@@ -77,4 +79,49 @@ func TestNobodyWaitsForAnIssuerLongerThanHeLikes(t *testing.T) {
 	g.Expect(wrong).To(Equal(notReached))
 	g.Expect(err).To(MatchError(ContainSubstring("discover the issuer")))
 	g.Expect(asked.Load()).To(BeEquivalentTo(1), "it is asked again after a while only")
+}
+
+func TestCustomClaims(t *testing.T) {
+	rule := func(kind v1alpha1.ClaimValueType, operator v1alpha1.ClaimMatchOperator, one string, more ...string) *v1alpha1.CustomClaim {
+		return &v1alpha1.CustomClaim{
+			InboundTokenClaimName: "groups", InboundTokenClaimValueType: kind,
+			AuthorizingClaimMatchValue: v1alpha1.ClaimMatch{
+				ClaimMatchOperator: operator, ClaimMatchValue: v1alpha1.ClaimMatchValue{MatchValueString: one, MatchValueStringList: more},
+			},
+		}
+	}
+	equals := rule(v1alpha1.ClaimString, v1alpha1.ClaimEquals, "admins")
+	contains := rule(v1alpha1.ClaimStringArray, v1alpha1.ClaimContains, "admins")
+	containsAny := rule(v1alpha1.ClaimStringArray, v1alpha1.ClaimContainsAny, "", "owners", "admins")
+	const absent, mistyped, other = "its claim groups is not there", "its claim groups is of another type than it should be", "nothing of its claim groups is allowed"
+	for name, row := range map[string]struct {
+		rule        *v1alpha1.CustomClaim
+		claim, says string
+	}{
+		"equal":                   {equals, `"admins"`, ""},
+		"not equal":               {equals, `"admin"`, other},
+		"of another case":         {equals, `"Admins"`, other},
+		"longer":                  {equals, `"admins owners"`, other},
+		"empty":                   {equals, `""`, other},
+		"null":                    {equals, `null`, other},
+		"not there":               {equals, ``, absent},
+		"a list, not a string":    {equals, `["admins"]`, mistyped},
+		"a number":                {equals, `1`, mistyped},
+		"in the list":             {contains, `["users", "admins"]`, ""},
+		"not in the list":         {contains, `["users", "admins-not"]`, other},
+		"an empty list":           {contains, `[]`, other},
+		"no list":                 {contains, `null`, other},
+		"no claim":                {contains, ``, absent},
+		"a string, not a list":    {contains, `"admins"`, mistyped},
+		"a list of other things":  {contains, `["admins", 1]`, mistyped},
+		"an object":               {contains, `{"admins": true}`, mistyped},
+		"one of several":          {containsAny, `["users", "owners"]`, ""},
+		"another of several":      {containsAny, `["admins"]`, ""},
+		"none of several":         {containsAny, `["users"]`, other},
+		"an empty one of several": {containsAny, `["", null]`, other},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(refusalByClaim(row.rule, []byte(row.claim))).To(Equal(row.says))
+		})
+	}
 }

@@ -168,6 +168,18 @@ control.update_agent_runtime(agentRuntimeId=keeper, **keeping)
 assert "filesystemConfigurations" not in ready(keeper)
 control.delete_agent_runtime(agentRuntimeId=keeper)
 
+# An authorizer.
+authorizer = {"customJWTAuthorizer": {
+    "discoveryUrl": "https://x/.well-known/openid-configuration", "allowedScopes": ["read", "write"],
+    "customClaims": [
+        {"inboundTokenClaimName": "team", "inboundTokenClaimValueType": "STRING",
+         "authorizingClaimMatchValue": {"claimMatchOperator": "EQUALS", "claimMatchValue": {"matchValueString": "blue"}}},
+        {"inboundTokenClaimName": "groups", "inboundTokenClaimValueType": "STRING_ARRAY",
+         "authorizingClaimMatchValue": {"claimMatchOperator": "CONTAINS_ANY", "claimMatchValue": {"matchValueStringList": ["owners", "admins"]}}}]}}
+guarded = control.create_agent_runtime(agentRuntimeName="guarded", agentRuntimeArtifact=artifact("1"), roleArn=ROLE, authorizerConfiguration=authorizer)["agentRuntimeId"]
+assert ready(guarded)["authorizerConfiguration"] == authorizer
+control.delete_agent_runtime(agentRuntimeId=guarded)
+
 # Update, which is version 2, with all that is not given gone.
 update = dict(agentRuntimeId=id, agentRuntimeArtifact=artifact("2"), roleArn=ROLE, protocolConfiguration=SPOKEN, clientToken=str(uuid.uuid4()),
               platformVersion="V2", metadataConfiguration={"requireMMDSV2": True}, resourceConfigurations=[{"minimumMemoryInMiB": 512}])
@@ -240,8 +252,10 @@ for member, value, says in [
     ("networkConfiguration", {"networkMode": "MOON"}, "MOON"),
     ("networkConfiguration", {"networkMode": "VPC", "networkModeConfig": {"securityGroups": ["sg-12345678"], "subnets": ["subnet-12345678"], "requireServiceS3Endpoint": True}}, "requireServiceS3Endpoint"),
     ("agentRuntimeArtifact", {"codeConfiguration": {"code": {"s3": {"bucket": "abc", "prefix": "x"}}, "runtime": "PYTHON_3_13", "entryPoint": ["x"]}}, "images"),
-    ("authorizerConfiguration", {"customJWTAuthorizer": {"discoveryUrl": "https://x/.well-known/openid-configuration", "allowedClients": ["a"], "customClaims": [
-        {"inboundTokenClaimName": "a", "inboundTokenClaimValueType": "STRING", "authorizingClaimMatchValue": {"claimMatchOperator": "EQUALS", "claimMatchValue": {"matchValueString": "x"}}}]}}, "customClaims"),
+    ("authorizerConfiguration", {"customJWTAuthorizer": {"discoveryUrl": "https://x/.well-known/openid-configuration", "customClaims": [
+        {"inboundTokenClaimName": "a", "inboundTokenClaimValueType": "STRING", "authorizingClaimMatchValue": {"claimMatchOperator": "CONTAINS", "claimMatchValue": {"matchValueString": "x"}}}]}}, "claimMatchOperator"),
+    ("authorizerConfiguration", {"customJWTAuthorizer": {"discoveryUrl": "https://x/.well-known/openid-configuration", "allowedClients": ["a"], "allowedWorkloadConfiguration": {
+        "workloadIdentities": ["abc"]}}}, "allowedWorkloadConfiguration"),
 ]:
     refused("ValidationException", control.create_agent_runtime, says, **(dict(agentRuntimeName="never", agentRuntimeArtifact=artifact("1"), roleArn=ROLE) | {member: value}))
 refused("AccessDeniedException", control.create_agent_runtime, "--allowed-images", agentRuntimeName="never", roleArn=ROLE,

@@ -174,6 +174,46 @@ var _ = Describe("A runtime with an authorizer", func() {
 		Expect(call(sign(jose.ES256, issuer.key, "second", issuer.claims(nil))).code).To(Equal(http.StatusOK), "known keys are good")
 	})
 
+	It("is called with tokens whose other claims are as it says", func(ctx context.Context) {
+		issuer := newIDP()
+		d := openDoor(func(o *gateway.Options) { o.Issuers = issuer.Client().Transport })
+		agent := newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) {
+			s.AuthorizerConfiguration = &v1alpha1.AuthorizerConfiguration{CustomJWTAuthorizer: v1alpha1.CustomJWTAuthorizer{
+				DiscoveryURL: issuer.authorizes().CustomJWTAuthorizer.DiscoveryURL,
+				CustomClaims: []v1alpha1.CustomClaim{{
+					InboundTokenClaimName: "https://example.com/team", InboundTokenClaimValueType: v1alpha1.ClaimString,
+					AuthorizingClaimMatchValue: v1alpha1.ClaimMatch{
+						ClaimMatchOperator: v1alpha1.ClaimEquals, ClaimMatchValue: v1alpha1.ClaimMatchValue{MatchValueString: "blue"},
+					},
+				}, {
+					InboundTokenClaimName: "groups", InboundTokenClaimValueType: v1alpha1.ClaimStringArray,
+					AuthorizingClaimMatchValue: v1alpha1.ClaimMatch{
+						ClaimMatchOperator: v1alpha1.ClaimContainsAny, ClaimMatchValue: v1alpha1.ClaimMatchValue{MatchValueStringList: []string{"owners", "admins"}},
+					},
+				}},
+			}}
+		})
+		for name, row := range map[string]struct {
+			claims map[string]any
+			says   string
+		}{
+			"both":         {map[string]any{"https://example.com/team": "blue", "groups": []string{"users", "admins"}}, ""},
+			"one only":     {map[string]any{"https://example.com/team": "blue"}, "its claim groups is not there"},
+			"another team": {map[string]any{"https://example.com/team": "red", "groups": []string{"admins"}}, "nothing of its claim https://example.com/team is allowed"},
+			"no list":      {map[string]any{"https://example.com/team": "blue", "groups": "admins"}, "its claim groups is of another type than it should be"},
+		} {
+			r := d.request(ctx, path(agent, "invocations"), id(), ask{})
+			r.Header.Set("Authorization", "Bearer "+sign(jose.ES256, issuer.key, "first", issuer.claims(row.claims)))
+			a := send(r)
+			if row.says == "" {
+				Expect(a.code).To(Equal(http.StatusOK), "%s: %s", name, a.body)
+				continue
+			}
+			Expect(a.code).To(Equal(http.StatusUnauthorized), name)
+			Expect(a.failed.Message).To(Equal("The token is not meant for the runtime: "+row.says), name)
+		}
+	})
+
 	It("may have an issuer that its discovery URL names and is not at", func(ctx context.Context) {
 		issuer := newIDP()
 		issuer.name = "https://sts.example/tenant/"
