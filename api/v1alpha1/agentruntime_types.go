@@ -370,12 +370,14 @@ type AuthorizerConfiguration struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.allowedAudience) || has(self.allowedClients) || has(self.allowedScopes) || has(self.customClaims)",message="one of allowedAudience, allowedClients, allowedScopes and customClaims is needed: others get tokens of the same issuer too"
 type CustomJWTAuthorizer struct {
-	// discoveryUrl of the issuer, over https; it ends in
-	// /.well-known/openid-configuration. The issuer is the one that it names, at the same
-	// address or another. Gateways read it and the keys that it names, at most once a
-	// second, or five times at first.
+	// discoveryUrl of the issuer, over https: with /.well-known/openid-configuration in it
+	// (OpenID Connect), or /.well-known/oauth-authorization-server (RFC 8414), each at the
+	// end or with the issuer's path behind it. The issuer is the one that the document
+	// names: of OpenID Connect at the same address or another; of RFC 8414 it must be the URL
+	// without the part that is well known. Gateways read it and the keys that it names, at
+	// most once a second, or five times at first.
 	// +required
-	// +kubebuilder:validation:Pattern=`^https://[^\s?#]+/\.well-known/openid-configuration$`
+	// +kubebuilder:validation:Pattern=`^https://[^\s?#]+/\.well-known/(openid-configuration|oauth-authorization-server)(/[^\s?#]+)?$`
 	// +kubebuilder:validation:MaxLength=2048
 	DiscoveryURL string `json:"discoveryUrl"`
 	// allowedAudience: one of the token's aud is among these.

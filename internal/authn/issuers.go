@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -149,26 +150,62 @@ func (i *issuer) discover(ctx context.Context) (*discovery, error) {
 	}
 }
 
-// ask reads the document at the issuer's discovery URL, which the owner of the runtime
-// trusts. The issuer is who that says, which need not be at the same URL: Entra's v1.0
-// tokens are of https://sts.windows.net.
-func (i *issuer) ask(ctx context.Context) *discovery {
-	var says struct {
-		Issuer     string   `json:"issuer"`
-		Keys       string   `json:"jwks_uri"`
-		Algorithms []string `json:"id_token_signing_alg_values_supported"`
+// wellKnown splits the URL of an issuer's metadata: OpenID Connect's, or OAuth's (RFC 8414).
+var wellKnown = regexp.MustCompile(`^(.+)/\.well-known/(openid-configuration|oauth-authorization-server)(/.+)?$`)
+
+// IssuerAt is the issuer whose metadata is at a discovery URL: the URL without what is well
+// known of it. RFC 8414 puts that before the issuer's path, OpenID Connect behind it.
+func IssuerAt(discoveryURL string) string { return wellKnown.ReplaceAllString(discoveryURL, "$1$3") }
+
+// isOAuth tells whether a discovery URL is one of RFC 8414.
+func isOAuth(discoveryURL string) bool {
+	parts := wellKnown.FindStringSubmatch(discoveryURL)
+	return parts != nil && parts[2] == "oauth-authorization-server"
+}
+
+// metadata is what is read of an issuer's.
+type metadata struct {
+	Issuer     string   `json:"issuer"`
+	Keys       string   `json:"jwks_uri"`
+	Algorithms []string `json:"id_token_signing_alg_values_supported"`
+}
+
+// check tells what is wrong with metadata that were at a URL, which the owner of the runtime
+// trusts. OpenID Connect's may name an issuer at another one, as Entra's do for its v1.0 tokens,
+// which are of https://sts.windows.net. OAuth's may not (RFC 8414, 3.3), but for a slash at its
+// end, which is not in the URL.
+func (m *metadata) check(url string) error {
+	switch here := IssuerAt(url); {
+	case m.Issuer == "" || m.Keys == "":
+		return errors.New("the document has no issuer or no jwks_uri")
+	case isOAuth(url) && strings.TrimSuffix(m.Issuer, "/") != strings.TrimSuffix(here, "/"):
+		return fmt.Errorf("the document is of the issuer %q, and must be of %q (RFC 8414, 3.3)", m.Issuer, here)
 	}
+	return nil
+}
+
+// algorithms are those that the issuer may sign with; none stands for RS256. OAuth's metadata
+// have no such list.
+func (m *metadata) algorithms(url string) []string {
+	if m.Algorithms == nil && isOAuth(url) {
+		return signatures
+	}
+	return slices.DeleteFunc(m.Algorithms, func(name string) bool { return !slices.Contains(signatures, name) })
+}
+
+// ask reads the metadata at the issuer's discovery URL.
+func (i *issuer) ask(ctx context.Context) *discovery {
+	var says metadata
 	err := i.get(ctx, &says)
-	if err == nil && (says.Issuer == "" || says.Keys == "") {
-		err = errors.New("the document has no issuer or no jwks_uri")
+	if err == nil {
+		err = says.check(i.url)
 	}
 	if err != nil { // it may hold all that the issuer answered
 		return &discovery{err: fmt.Errorf("discover the issuer at %s: %s", i.url, lifecycle.Printable(err.Error())), at: time.Now()}
 	}
-	signs := slices.DeleteFunc(says.Algorithms, func(name string) bool { return !slices.Contains(signatures, name) })
 	keys := oidc.NewRemoteKeySet(oidc.ClientContext(context.WithoutCancel(ctx), i.client), says.Keys)
 	return &discovery{issuer: says.Issuer, verifier: oidc.NewVerifier(says.Issuer, keys, &oidc.Config{
-		SupportedSigningAlgs: signs,                                              // RS256 if there is none
+		SupportedSigningAlgs: says.algorithms(i.url),
 		SkipClientIDCheck:    true, SkipExpiryCheck: true, SkipIssuerCheck: true, // refusal looks
 	})}
 }

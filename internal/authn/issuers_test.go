@@ -81,6 +81,40 @@ func TestNobodyWaitsForAnIssuerLongerThanHeLikes(t *testing.T) {
 	g.Expect(asked.Load()).To(BeEquivalentTo(1), "it is asked again after a while only")
 }
 
+func TestMetadataOfIssuers(t *testing.T) {
+	const openid, oauth = "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"
+	for url, row := range map[string]struct{ at, names, says string }{
+		"https://a" + openid:                 {"https://a", "https://elsewhere", ""},
+		"https://a/t" + openid:               {"https://a/t", "https://a/t/", ""},
+		"https://a" + openid + "/t":          {"https://a/t", "https://a/t", ""},
+		"https://a:8443" + oauth:             {"https://a:8443", "https://a:8443", ""},
+		"https://b" + oauth:                  {"https://b", "https://b/", ""},
+		"https://b" + oauth + "/t/u":         {"https://b/t/u", "https://b/t/u", ""},
+		"https://b" + oauth + "/t/":          {"https://b/t/", "https://b/t", ""},
+		"https://b/t" + oauth:                {"https://b/t", "https://b/t", ""},
+		"https://c" + oauth:                  {"https://c", "https://elsewhere", `must be of "https://c"`},
+		"https://c" + oauth + "/t":           {"https://c/t", "https://c", `must be of "https://c/t"`},
+		"https://c/t" + oauth:                {"https://c/t", "https://c/T", `must be of "https://c/t"`},
+		"https://c" + oauth + "/u":           {"https://c/u", "", "no issuer"},
+		"https://c/x" + openid + "s" + oauth: {"https://c/x" + openid + "s", "https://c", "must be of"},
+	} {
+		t.Run(url, func(t *testing.T) {
+			g := NewWithT(t)
+			g.Expect(IssuerAt(url)).To(Equal(row.at))
+			err := (&metadata{Issuer: row.names, Keys: "https://keys"}).check(url)
+			if row.says == "" {
+				g.Expect(err).NotTo(HaveOccurred())
+				return
+			}
+			g.Expect(err).To(MatchError(ContainSubstring(row.says)))
+		})
+	}
+	g := NewWithT(t)
+	g.Expect((&metadata{}).algorithms("https://a"+openid)).To(BeEmpty(), "RS256")
+	g.Expect((&metadata{}).algorithms("https://a" + oauth)).To(Equal(signatures))
+	g.Expect((&metadata{Algorithms: []string{"none", "HS256", "ES256"}}).algorithms("https://a" + oauth)).To(Equal([]string{"ES256"}))
+}
+
 func TestCustomClaims(t *testing.T) {
 	rule := func(kind v1alpha1.ClaimValueType, operator v1alpha1.ClaimMatchOperator, one string, more ...string) *v1alpha1.CustomClaim {
 		return &v1alpha1.CustomClaim{

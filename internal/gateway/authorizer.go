@@ -5,14 +5,11 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
-
-const discoveryPath = "/.well-known/openid-configuration"
 
 // authenticate finds out who calls, as far as a request's head shows it.
 func (g *Gateway) authenticate(ctx context.Context, r *http.Request, c *call, found []v1alpha1.AgentRuntime) (authn.Proof, error) {
@@ -88,7 +85,7 @@ func (g *Gateway) metadata(w http.ResponseWriter, r *http.Request, c *call) erro
 		Methods  []string `json:"bearer_methods_supported"`
 	}{
 		lifecycle.InvocationsURL(g.reached(r), c.label) + "?qualifier=" + url.QueryEscape(qualifierIn(r)),
-		[]string{strings.TrimSuffix(authorizer.DiscoveryURL, discoveryPath)},
+		[]string{authn.IssuerAt(authorizer.DiscoveryURL)},
 		authorizer.AllowedScopes,
 		[]string{"header"},
 	})

@@ -170,7 +170,7 @@ control.delete_agent_runtime(agentRuntimeId=keeper)
 
 # An authorizer.
 authorizer = {"customJWTAuthorizer": {
-    "discoveryUrl": "https://x/.well-known/openid-configuration", "allowedScopes": ["read", "write"],
+    "discoveryUrl": "https://x/.well-known/oauth-authorization-server/tenant", "allowedScopes": ["read", "write"],
     "customClaims": [
         {"inboundTokenClaimName": "team", "inboundTokenClaimValueType": "STRING",
          "authorizingClaimMatchValue": {"claimMatchOperator": "EQUALS", "claimMatchValue": {"matchValueString": "blue"}}},

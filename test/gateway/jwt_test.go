@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -41,9 +42,11 @@ func newIDP() *idp {
 	p := &idp{key: key}
 	p.id.Store("first")
 	p.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var answer any = map[string]any{
-			"issuer": p.name, "jwks_uri": p.URL + "/keys", "id_token_signing_alg_values_supported": []string{"ES256", "HS256", "none"},
+		metadata := map[string]any{"issuer": p.name, "jwks_uri": p.URL + "/keys"}
+		if !strings.Contains(r.URL.Path, "oauth-authorization-server") { // whose metadata have no such member
+			metadata["id_token_signing_alg_values_supported"] = []string{"ES256", "HS256", "none"}
 		}
+		var answer any = metadata
 		if r.URL.Path == "/keys" {
 			answer = jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: p.id.Load().(string), Algorithm: "ES256", Use: "sig"}}}
 		}
@@ -225,4 +228,29 @@ var _ = Describe("A runtime with an authorizer", func() {
 			Expect(send(r).code).To(Equal(code), name)
 		}
 	})
+
+	DescribeTable("may have an issuer with OAuth's metadata (RFC 8414)", func(ctx context.Context, path8414, named string, code int) {
+		issuer := newIDP()
+		issuer.name = issuer.URL + named
+		d := openDoor(func(o *gateway.Options) { o.Issuers = issuer.Client().Transport })
+		agent := newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) {
+			s.AuthorizerConfiguration = issuer.authorizes()
+			s.AuthorizerConfiguration.CustomJWTAuthorizer.DiscoveryURL = issuer.URL + path8414
+		})
+		r := d.request(ctx, path(agent, "invocations"), id(), ask{})
+		r.Header.Set("Authorization", "Bearer "+sign(jose.ES256, issuer.key, "first", issuer.claims(nil)))
+		a := send(r)
+		Expect(a.code).To(Equal(code), a.body)
+		if code != http.StatusOK {
+			Expect(a.failed.Message).To(ContainSubstring("could not be asked"))
+			return
+		}
+		told := get(ctx, d, path(agent, "invocations/.well-known/oauth-protected-resource"))
+		Expect(told.body).To(ContainSubstring(`"authorization_servers":["` + issuer.URL + strings.TrimSuffix(named, "/") + `"]`))
+	},
+		Entry("at a host", "/.well-known/oauth-authorization-server", "", http.StatusOK),
+		Entry("whose name ends with a slash", "/.well-known/oauth-authorization-server", "/", http.StatusOK),
+		Entry("at a path", "/.well-known/oauth-authorization-server/tenant", "/tenant", http.StatusOK),
+		Entry("but none that is another", "/.well-known/oauth-authorization-server/tenant", "/other", http.StatusUnauthorized),
+	)
 })
