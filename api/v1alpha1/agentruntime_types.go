@@ -369,6 +369,7 @@ type AuthorizerConfiguration struct {
 // all customClaims hold.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.allowedAudience) || has(self.allowedClients) || has(self.allowedScopes) || has(self.customClaims)",message="one of allowedAudience, allowedClients, allowedScopes and customClaims is needed: others get tokens of the same issuer too"
+// +kubebuilder:validation:XValidation:rule="!has(self.advertisedScopeMapping) || has(self.allowedScopes) && self.advertisedScopeMapping.all(scope, scope in self.allowedScopes)",message="advertisedScopeMapping must map scopes of allowedScopes",fieldPath=".advertisedScopeMapping"
 type CustomJWTAuthorizer struct {
 	// discoveryUrl of the issuer, over https: with /.well-known/openid-configuration in it
 	// (OpenID Connect), or /.well-known/oauth-authorization-server (RFC 8414), each at the
@@ -397,14 +398,23 @@ type CustomJWTAuthorizer struct {
 	// +kubebuilder:validation:items:MaxLength=255
 	AllowedClients []string `json:"allowedClients,omitempty"`
 	// allowedScopes: one of the token's scope (words with spaces between them) is
-	// among these.
+	// among these. Each is 1 to 255 printable ASCII characters other than space, " and \.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=50
-	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:Pattern=`^[!#-\[\]-~]+$`
 	// +kubebuilder:validation:items:MaxLength=255
 	AllowedScopes []string `json:"allowedScopes,omitempty"`
+	// advertisedScopeMapping has, for some of allowedScopes, the scope that clients are told
+	// to ask the issuer for, in the place of it: in the header WWW-Authenticate of a refusal
+	// and in the metadata of the runtime (RFC 9728). Entra has tokens for
+	// api://APP/read with the scope read. Up to 50; others of allowedScopes are
+	// advertised as they are.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=50
+	AdvertisedScopeMapping map[string]Scope `json:"advertisedScopeMapping,omitempty"`
 	// customClaims are rules for other claims of the token, 1 to 50. All must hold.
 	// +optional
 	// +listType=atomic
@@ -412,6 +422,12 @@ type CustomJWTAuthorizer struct {
 	// +kubebuilder:validation:MaxItems=50
 	CustomClaims []CustomClaim `json:"customClaims,omitempty"`
 }
+
+// Scope of OAuth: 1 to 255 printable ASCII characters other than space, " and \.
+//
+// +kubebuilder:validation:Pattern=`^[!#-\[\]-~]+$`
+// +kubebuilder:validation:MaxLength=255
+type Scope string
 
 // CustomClaim is AgentCore's CustomClaimValidationType: a rule for one claim of a token.
 //

@@ -506,6 +506,13 @@ func (in *CustomJWTAuthorizer) DeepCopyInto(out *CustomJWTAuthorizer) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.AdvertisedScopeMapping != nil {
+		in, out := &in.AdvertisedScopeMapping, &out.AdvertisedScopeMapping
+		*out = make(map[string]Scope, len(*in))
+		for key, val := range *in {
+			(*out)[key] = val
+		}
+	}
 	if in.CustomClaims != nil {
 		in, out := &in.CustomClaims, &out.CustomClaims
 		*out = make([]CustomClaim, len(*in))

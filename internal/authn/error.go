@@ -8,6 +8,8 @@ const (
 	Denied Kind = iota + 1
 	// Unauthorized is one whose token is missing or not good: he may get another.
 	Unauthorized
+	// InsufficientScope is one whose token is good, and lacks a scope.
+	InsufficientScope
 	// Throttled is one of too many: he may come again soon.
 	Throttled
 	// Unknown is one of whom nobody can tell who he is, as who knows it does not answer.

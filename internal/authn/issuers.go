@@ -248,8 +248,8 @@ func (i *Issuers) Of(agent *v1alpha1.AgentRuntime) Authenticator {
 		if err != nil {
 			return nil, unauthorized(wrong, err)
 		}
-		if why := refusal(authorizer, by, claims, time.Now()); why != "" {
-			return nil, unauthorized(notMeant+why, nil)
+		if kind, why := refusal(authorizer, by, claims, time.Now()); why != "" {
+			return nil, &Error{Kind: kind, Message: notMeant + why}
 		}
 		return proven(Caller{
 			Name: lifecycle.Printable(claims.Subject),
@@ -264,8 +264,9 @@ func (i *Issuers) Of(agent *v1alpha1.AgentRuntime) Authenticator {
 const early = 5 * time.Minute
 
 // refusal tells which claim keeps a token that its issuer has signed from a runtime, and
-// not what would do; empty if none does.
-func refusal(a *v1alpha1.CustomJWTAuthorizer, issuer string, token *oidc.IDToken, now time.Time) string {
+// not what would do; empty if none does. Scopes are looked at last: who lacks nothing else may
+// get another token with them.
+func refusal(a *v1alpha1.CustomJWTAuthorizer, issuer string, token *oidc.IDToken, now time.Time) (Kind, string) {
 	var claims struct {
 		ClientID  string  `json:"client_id"`
 		Party     string  `json:"azp"`
@@ -274,29 +275,35 @@ func refusal(a *v1alpha1.CustomJWTAuthorizer, issuer string, token *oidc.IDToken
 		NotBefore float64 `json:"nbf"`
 	}
 	if token.Claims(&claims) != nil {
-		return "one of its claims client_id, azp, scope, scp and nbf is of another type than it should be"
+		return Unauthorized, "one of its claims client_id, azp, scope, scp and nbf is of another type than it should be"
 	}
 	switch {
 	case token.Issuer != issuer && issuer != "https://"+token.Issuer: // as Google has it
-		return "its claim iss is not the issuer that the runtime's discovery URL names"
+		return Unauthorized, "its claim iss is not the issuer that the runtime's discovery URL names"
 	case !token.Expiry.After(now):
-		return "its claim exp is not there, or over"
+		return Unauthorized, "its claim exp is not there, or over"
 	case time.Unix(int64(claims.NotBefore), 0).After(now.Add(early)):
-		return "its claim nbf is not reached"
+		return Unauthorized, "its claim nbf is not reached"
 	}
-	for _, row := range []struct {
-		name         string
-		allowed, has []string
-	}{
-		{"aud", a.AllowedAudience, token.Audience},
-		{"client_id (or azp)", a.AllowedClients, []string{cmp.Or(claims.ClientID, claims.Party)}},
-		{"scope (or scp)", a.AllowedScopes, append(claims.Scope, claims.Scp...)},
-	} {
-		if len(row.allowed) > 0 && !slices.ContainsFunc(row.has, func(one string) bool { return slices.Contains(row.allowed, one) }) {
-			return "nothing of its claim " + row.name + " is allowed"
-		}
+	why := refusalByList("aud", a.AllowedAudience, token.Audience)
+	if why == "" {
+		why = refusalByList("client_id (or azp)", a.AllowedClients, []string{cmp.Or(claims.ClientID, claims.Party)})
 	}
-	return refusalByClaims(a.CustomClaims, token)
+	if why == "" {
+		why = refusalByClaims(a.CustomClaims, token)
+	}
+	if why != "" {
+		return Unauthorized, why
+	}
+	return InsufficientScope, refusalByList("scope (or scp)", a.AllowedScopes, append(claims.Scope, claims.Scp...))
+}
+
+// refusalByList tells that nothing that a claim has is allowed.
+func refusalByList(name string, allowed, has []string) string {
+	if len(allowed) == 0 || slices.ContainsFunc(has, func(one string) bool { return slices.Contains(allowed, one) }) {
+		return ""
+	}
+	return "nothing of its claim " + name + " is allowed"
 }
 
 // refusalByClaims tells which of a token's other claims keeps it from a runtime.
@@ -329,11 +336,11 @@ func refusalByClaim(rule *v1alpha1.CustomClaim, claim json.RawMessage) string {
 	if err != nil {
 		return name + " is of another type than it should be"
 	}
-	allowed := slices.Concat([]string{match.MatchValueString}, match.MatchValueStringList)
-	if !slices.ContainsFunc(has, func(one string) bool { return one != "" && slices.Contains(allowed, one) }) {
-		return "nothing of " + name + " is allowed"
+	allowed := match.MatchValueStringList
+	if match.MatchValueString != "" {
+		allowed = []string{match.MatchValueString}
 	}
-	return ""
+	return refusalByList(rule.InboundTokenClaimName, allowed, has)
 }
 
 // words are a list, or a text with spaces.

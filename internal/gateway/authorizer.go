@@ -1,14 +1,16 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/authn"
-	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 // authenticate finds out who calls, as far as a request's head shows it.
@@ -16,18 +18,18 @@ func (g *Gateway) authenticate(ctx context.Context, r *http.Request, c *call, fo
 	agent := withAuthorizer(found)
 	if agent == nil {
 		proof, err := g.Authenticate(ctx, r)
-		return proof, refused(err, authn.SchemeBearer)
+		return proof, refused(err)
 	}
 	proof, err := g.issuers.Of(agent)(ctx, r)
 	if err == nil && c.op.right() != authn.ToInvoke {
 		return nil, denied("Callers with a token of the runtime's issuer may invoke and stop")
 	}
-	return proof, refused(err, g.challenge(r, c))
+	return proof, refused(err, g.challenge(r, agent)...)
 }
 
-// refused is what a caller is told whom nobody knows. challenge tells him where tokens
-// are had, if that is what he lacks.
-func refused(err error, challenge string) error {
+// refused is what a caller is told whom nobody knows. The parameters of the challenge tell
+// him where tokens are had, if that is what he lacks.
+func refused(err error, parameters ...string) error {
 	e, is := errors.AsType[*authn.Error](err)
 	if !is {
 		return err
@@ -37,7 +39,10 @@ func refused(err error, challenge string) error {
 	case authn.Denied:
 		told = denied(e.Message)
 	case authn.Unauthorized:
-		told = unauthorized(e.Message, challenge)
+		told = unauthorized(e.Message, bearer(parameters))
+	case authn.InsufficientScope:
+		told = denied(e.Message)
+		told.Challenge = bearer(append([]string{`error="insufficient_scope"`}, parameters...))
 	case authn.Throttled:
 		told = throttled(e.Message)
 	case authn.Unknown:
@@ -46,10 +51,41 @@ func refused(err error, challenge string) error {
 	return errors.Join(told, e.Cause)
 }
 
-// challenge is what tells a client where tokens are had (RFC 9728, as AgentCore
-// has it).
-func (g *Gateway) challenge(r *http.Request, c *call) string {
-	return `Bearer resource_metadata="` + lifecycle.InvocationsURL(g.reached(r), c.label) + metadataPath + `?qualifier=` + url.QueryEscape(qualifierIn(r)) + `"`
+// bearer is a challenge for tokens.
+func bearer(parameters []string) string {
+	return strings.TrimSpace(authn.SchemeBearer + " " + strings.Join(parameters, ", "))
+}
+
+// challenge is what tells a client where tokens are had, and with which scopes (RFC 9728, 5.1,
+// RFC 6750, 3, as AgentCore and MCP have them).
+func (g *Gateway) challenge(r *http.Request, agent *v1alpha1.AgentRuntime) []string {
+	at, endpoint := g.resource(r)
+	parameters := []string{`resource_metadata="` + at + metadataPath + endpoint + `"`}
+	if scopes := advertised(&agent.Spec.AuthorizerConfiguration.CustomJWTAuthorizer); len(scopes) > 0 {
+		parameters = append(parameters, `scope="`+strings.Join(scopes, " ")+`"`)
+	}
+	return parameters
+}
+
+// advertised are the scopes that clients are told to ask for.
+func advertised(authorizer *v1alpha1.CustomJWTAuthorizer) (scopes []string) {
+	for _, scope := range authorizer.AllowedScopes {
+		scope = cmp.Or(string(authorizer.AdvertisedScopeMapping[scope]), scope)
+		if !slices.Contains(scopes, scope) {
+			scopes = append(scopes, scope)
+		}
+	}
+	return scopes
+}
+
+// resource is where the runtime of a request is invoked, and the query that names its
+// endpoint, both as the caller has written them: clients compare (RFC 9728, 3.3).
+func (g *Gateway) resource(r *http.Request) (at, endpoint string) {
+	label, _, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/runtimes/"), "/")
+	if qualifier := r.URL.Query().Get("qualifier"); qualifier != "" {
+		endpoint = "?qualifier=" + url.QueryEscape(qualifier)
+	}
+	return strings.TrimSuffix(g.reached(r), "/") + "/runtimes/" + label + "/invocations", endpoint
 }
 
 // reached is the gateway's own URL, as the caller knows it. What he says of it goes
@@ -78,15 +114,16 @@ func (g *Gateway) metadata(w http.ResponseWriter, r *http.Request, c *call) erro
 		return unknownRuntime()
 	}
 	authorizer := &agent.Spec.AuthorizerConfiguration.CustomJWTAuthorizer
+	at, endpoint := g.resource(r)
 	return writeJSON(w, struct {
 		Resource string   `json:"resource"`
 		Servers  []string `json:"authorization_servers"`
 		Scopes   []string `json:"scopes_supported,omitempty"`
 		Methods  []string `json:"bearer_methods_supported"`
 	}{
-		lifecycle.InvocationsURL(g.reached(r), c.label) + "?qualifier=" + url.QueryEscape(qualifierIn(r)),
+		at + endpoint,
 		[]string{authn.IssuerAt(authorizer.DiscoveryURL)},
-		authorizer.AllowedScopes,
+		advertised(authorizer),
 		[]string{"header"},
 	})
 }

@@ -268,7 +268,7 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 	}
 	if c.op.opensSocket() {
 		if c.byToken, err = authn.TakeBearerProtocol(r); err != nil {
-			return refused(err, "")
+			return refused(err)
 		}
 	}
 	proof, err := g.authenticate(r.Context(), r, c, found)
@@ -279,7 +279,7 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 		return err
 	}
 	if c.caller, err = proof(c.payload.Hash); err != nil {
-		return refused(err, "")
+		return refused(err)
 	}
 	if !c.op.ofRuntime() {
 		return nil

@@ -171,7 +171,7 @@ control.delete_agent_runtime(agentRuntimeId=keeper)
 # An authorizer.
 authorizer = {"customJWTAuthorizer": {
     "discoveryUrl": "https://x/.well-known/oauth-authorization-server/tenant", "allowedScopes": ["read", "write"],
-    "customClaims": [
+    "advertisedScopeMapping": {"read": "api://x/read"}, "customClaims": [
         {"inboundTokenClaimName": "team", "inboundTokenClaimValueType": "STRING",
          "authorizingClaimMatchValue": {"claimMatchOperator": "EQUALS", "claimMatchValue": {"matchValueString": "blue"}}},
         {"inboundTokenClaimName": "groups", "inboundTokenClaimValueType": "STRING_ARRAY",

@@ -94,6 +94,7 @@ var _ = Describe("A runtime with an authorizer", func() {
 		d := openDoor(front.Authenticated, func(o *gateway.Options) { o.Issuers = issuer.Client().Transport })
 		agent := newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) {
 			s.AuthorizerConfiguration = issuer.authorizes()
+			s.AuthorizerConfiguration.CustomJWTAuthorizer.AdvertisedScopeMapping = map[string]v1alpha1.Scope{"invoke": "api://agents/invoke"}
 			s.RequestHeaderConfiguration = &v1alpha1.RequestHeaderConfiguration{RequestHeaderAllowlist: []string{"Authorization"}}
 		})
 		call := func(token string) answer {
@@ -117,6 +118,7 @@ var _ = Describe("A runtime with an authorizer", func() {
 		changed := func(claim string, value any) string {
 			return sign(jose.ES256, issuer.key, "first", issuer.claims(map[string]any{claim: value}))
 		}
+		metadata := `resource_metadata="` + d.url + path(agent, "invocations") + `/.well-known/oauth-protected-resource`
 		for name, row := range map[string]struct{ token, says string }{
 			"no token":                  {"", "must have one bearer token"},
 			"no JWT":                    {"token", "not one that the runtime's issuer has signed"},
@@ -131,7 +133,6 @@ var _ = Describe("A runtime with an authorizer", func() {
 			"another audience":          {changed("aud", "others"), "claim aud"},
 			"another client":            {changed("client_id", "apps"), "claim client_id"},
 			"another client, but party": {sign(jose.ES256, issuer.key, "first", issuer.claims(map[string]any{"client_id": "apps", "azp": "app"})), "claim client_id"},
-			"another scope":             {changed("scope", "invoke-not"), "claim scope"},
 			"a scope that is no text":   {changed("scope", 1), "of another type"},
 		} {
 			a := call(row.token)
@@ -139,8 +140,24 @@ var _ = Describe("A runtime with an authorizer", func() {
 			Expect(a.failed.Message).To(ContainSubstring(row.says), name)
 			Expect(a.failed.Message).NotTo(Or(ContainSubstring("agents"), ContainSubstring(`"app"`)), "what would do")
 			Expect(a.header.Get("X-Amzn-ErrorType")).To(Equal("UnauthorizedException"), name)
-			Expect(a.header.Get("WWW-Authenticate")).To(Equal(
-				`Bearer resource_metadata="`+d.url+path(agent, "invocations")+`/.well-known/oauth-protected-resource?qualifier=DEFAULT"`), name)
+			Expect(a.header.Get("WWW-Authenticate")).To(Equal(`Bearer `+metadata+`", scope="api://agents/invoke"`), name)
+		}
+		By("asking for another scope those who lack nothing else")
+		for name, row := range map[string]struct {
+			change map[string]any
+			code   int
+		}{
+			"another scope":                  {map[string]any{"scope": "invoke-not"}, http.StatusForbidden},
+			"the scope that is advertised":   {map[string]any{"scope": "api://agents/invoke"}, http.StatusForbidden},
+			"no scope":                       {map[string]any{"scope": nil}, http.StatusForbidden},
+			"another audience without scope": {map[string]any{"scope": nil, "aud": "others"}, http.StatusUnauthorized},
+		} {
+			a := call(sign(jose.ES256, issuer.key, "first", issuer.claims(row.change)))
+			Expect(a.code).To(Equal(row.code), name)
+			if row.code == http.StatusForbidden {
+				Expect(a.failed.Message).To(ContainSubstring("claim scope"), name)
+				Expect(a.header.Get("WWW-Authenticate")).To(Equal(`Bearer error="insufficient_scope", `+metadata+`", scope="api://agents/invoke"`), name)
+			}
 		}
 		By("taking others of the same kind")
 		for name, token := range map[string]string{
@@ -165,8 +182,8 @@ var _ = Describe("A runtime with an authorizer", func() {
 		By("telling where tokens are had")
 		a = get(ctx, d, path(agent, "invocations/.well-known/oauth-protected-resource"))
 		Expect(a.code).To(Equal(http.StatusOK), a.body)
-		Expect(a.body).To(MatchJSON(`{"resource": "` + d.url + path(agent, "invocations") + `?qualifier=DEFAULT",
-			"authorization_servers": ["` + issuer.URL + `"], "scopes_supported": ["invoke"], "bearer_methods_supported": ["header"]}`))
+		Expect(a.body).To(MatchJSON(`{"resource": "` + d.url + path(agent, "invocations") + `",
+			"authorization_servers": ["` + issuer.URL + `"], "scopes_supported": ["api://agents/invoke"], "bearer_methods_supported": ["header"]}`))
 		Expect(get(ctx, d, path(newRuntime(ctx, agent.Namespace), "invocations/.well-known/oauth-protected-resource")).code).To(Equal(http.StatusNotFound))
 
 		By("an issuer that has a new key, and one that is down")
@@ -227,6 +244,27 @@ var _ = Describe("A runtime with an authorizer", func() {
 			r.Header.Set("Authorization", "Bearer "+sign(jose.ES256, issuer.key, "first", issuer.claims(map[string]any{"iss": name})))
 			Expect(send(r).code).To(Equal(code), name)
 		}
+	})
+
+	It("tells where tokens are had in the words of whoever asks", func(ctx context.Context) {
+		issuer := newIDP()
+		d := openDoor(func(o *gateway.Options) {
+			o.Issuers, o.PublicURL = issuer.Client().Transport, "https://agents.example/api/"
+		})
+		agent := newRuntime(ctx, newNamespace(ctx), func(s *v1alpha1.AgentRuntimeSpec) {
+			s.AuthorizerConfiguration = issuer.authorizes()
+			s.AuthorizerConfiguration.CustomJWTAuthorizer.AllowedScopes = nil
+		})
+		at := "/runtimes/" + agent.Namespace + "%2F" + agent.Name + "/invocations" // which clients write in more than one way
+		a := send(d.request(ctx, at+"?qualifier=DEFAULT&other=%22", id(), ask{}))
+		Expect(a.header.Get("WWW-Authenticate")).To(Equal(
+			`Bearer resource_metadata="https://agents.example/api` + at + `/.well-known/oauth-protected-resource?qualifier=DEFAULT"`))
+		told := get(ctx, d, at+"/.well-known/oauth-protected-resource?qualifier=DEFAULT")
+		Expect(told.body).To(MatchJSON(`{"resource": "https://agents.example/api` + at + `?qualifier=DEFAULT",
+			"authorization_servers": ["` + issuer.URL + `"], "bearer_methods_supported": ["header"]}`))
+		stop := send(d.request(ctx, path(agent, "stopruntimesession"), id(), ask{}))
+		Expect(stop.header.Get("WWW-Authenticate")).To(Equal(
+			`Bearer resource_metadata="https://agents.example/api` + path(agent, "invocations") + `/.well-known/oauth-protected-resource"`))
 	})
 
 	DescribeTable("may have an issuer with OAuth's metadata (RFC 8414)", func(ctx context.Context, path8414, named string, code int) {
