@@ -71,6 +71,7 @@ type AgentRuntimeList struct {
 // AgentRuntimeSpec is an agent that sessions are made of.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.authorizerConfiguration) || !has(self.requestHeaderConfiguration) || !has(self.requestHeaderConfiguration.requestHeaderAllowlist) || !self.requestHeaderConfiguration.requestHeaderAllowlist.exists(h, h.lowerAscii() == 'authorization')",message="Authorization can be allowed with an authorizerConfiguration only: without one it is the caller's credential for the gateway, which agents do not get",fieldPath=".requestHeaderConfiguration.requestHeaderAllowlist"
+// +kubebuilder:validation:XValidation:rule="!has(self.allowedOrigins) || has(self.authorizerConfiguration)",message="allowedOrigins needs an authorizerConfiguration: pages call with tokens of its issuer",fieldPath=".allowedOrigins"
 type AgentRuntimeSpec struct {
 	// template of the sessions' pods, as an AgentSession's spec.template.
 	// +required
@@ -170,6 +171,18 @@ type AgentRuntimeSpec struct {
 	// +optional
 	AuthorizerConfiguration *AuthorizerConfiguration `json:"authorizerConfiguration,omitempty"`
 
+	// allowedOrigins are the origins of web pages that may call the runtime from a browser
+	// (CORS), 1 to 20: https://HOST, https://HOST:PORT, http://localhost or
+	// http://localhost:PORT, as browsers write them. The pages call with tokens of
+	// authorizerConfiguration, which is needed. If it is given, WebSockets of other pages
+	// are refused. Absent: no page may read an answer, and a page of any origin may open a
+	// WebSocket with a token. The list of the newest version is in force.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=20
+	AllowedOrigins []Origin `json:"allowedOrigins,omitempty"`
+
 	// endpoints pin versions under names that callers may use as a qualifier, at
 	// most ten. DEFAULT is always there and follows the newest version.
 	// +optional
@@ -183,6 +196,13 @@ type AgentRuntimeSpec struct {
 	// +optional
 	AgentCore *AgentCoreMembers `json:"agentCore,omitempty"`
 }
+
+// Origin of web pages.
+//
+// +kubebuilder:validation:Pattern=`^(https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?|http://localhost)(:[1-9][0-9]{0,4})?$`
+// +kubebuilder:validation:MaxLength=267
+// +kubebuilder:validation:XValidation:rule="!(self.startsWith('https://') && self.endsWith(':443')) && self != 'http://localhost:80'",message="browsers leave the port out of an origin if it is the scheme's own"
+type Origin string
 
 // AgentCoreMembers are members of AgentCore's CreateAgentRuntime and UpdateAgentRuntime that
 // are kept and given back.

@@ -165,6 +165,9 @@ func TestRuntimesThatAreRefused(t *testing.T) {
 	authorizer := func(members string) string {
 		return "{" + template + ", authorizerConfiguration: {customJWTAuthorizer: {" + members + "}}}"
 	}
+	pages := func(origins string) string {
+		return "{" + template + ", allowedOrigins: [" + origins + "], authorizerConfiguration: {customJWTAuthorizer: {discoveryUrl: 'https://a/.well-known/openid-configuration', allowedClients: [a]}}}"
+	}
 	claim := func(kind, operator, value string) string {
 		return authorizer("discoveryUrl: 'https://a/.well-known/openid-configuration', customClaims: [{inboundTokenClaimName: 'https://a/team', inboundTokenClaimValueType: " + kind +
 			", authorizingClaimMatchValue: {claimMatchOperator: " + operator + ", claimMatchValue: " + value + "}}]")
@@ -206,6 +209,13 @@ func TestRuntimesThatAreRefused(t *testing.T) {
 		"a claim of no value":      {claim("STRING", "EQUALS", "{}"), []string{"authorizingClaimMatchValue.claimMatchValue", "CONTAINS_ANY has matchValueStringList"}},
 		"any of one":               {claim("STRING_ARRAY", "CONTAINS_ANY", "{matchValueString: a}"), []string{"authorizingClaimMatchValue.claimMatchValue", "CONTAINS_ANY has matchValueStringList"}},
 		"a claim of both":          {claim("STRING_ARRAY", "CONTAINS_ANY", "{matchValueString: a, matchValueStringList: [b]}"), []string{"authorizingClaimMatchValue.claimMatchValue", "and none has both"}},
+		"pages":                    {spec: pages("'https://app.example', 'https://app.example:8443', 'http://localhost', 'http://localhost:5173'")},
+		"all pages":                {pages("'*'"), []string{"spec.allowedOrigins[0]", "*"}},
+		"pages without TLS":        {pages("'http://app.example'"), []string{"spec.allowedOrigins[0]", "http://app.example"}},
+		"a page with its path":     {pages("'https://app.example/'"), []string{"spec.allowedOrigins[0]", "https://app.example/"}},
+		"pages with capitals":      {pages("'https://App.example'"), []string{"spec.allowedOrigins[0]", "https://App.example"}},
+		"pages at the usual port":  {pages("'https://app.example:443'"), []string{"spec.allowedOrigins[0]", "leave the port out"}},
+		"pages without an issuer":  {"{" + template + ", allowedOrigins: ['https://app.example']}", []string{"spec.allowedOrigins", "needs an authorizerConfiguration"}},
 		"storage":                  {spec: "{" + template + ", filesystemConfigurations: [{sessionStorage: {mountPath: /mnt/data, size: 2Gi, storageClassName: fast}}]}"},
 		"storage elsewhere":        {"{" + template + ", filesystemConfigurations: [{sessionStorage: {mountPath: /data}}]}", []string{"spec.filesystemConfigurations[0].sessionStorage.mountPath", "/data"}},
 		"an endpoint of version 0": {"{" + template + ", endpoints: [{name: A, version: 0}]}", []string{"spec.endpoints[0].version", "greater than or equal to 1"}},

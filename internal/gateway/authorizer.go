@@ -113,6 +113,7 @@ func (g *Gateway) metadata(w http.ResponseWriter, r *http.Request, c *call) erro
 	if agent == nil {
 		return unknownRuntime()
 	}
+	letPageRead(w, r, agent)
 	authorizer := &agent.Spec.AuthorizerConfiguration.CustomJWTAuthorizer
 	at, endpoint := g.resource(r)
 	return writeJSON(w, struct {

@@ -249,6 +249,9 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, c *call) (err er
 	if asked := controlplane.Route(r.Method, r.URL.EscapedPath()); asked != nil {
 		return g.control(w, r, c, asked)
 	}
+	if g.preflight(w, r, c) {
+		return nil
+	}
 	if c.op, c.label, err = route(r); err != nil {
 		return err
 	}
@@ -266,6 +269,7 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 	if err != nil {
 		return err
 	}
+	letPageRead(w, r, withAuthorizer(found))
 	if c.op.opensSocket() {
 		if c.byToken, err = authn.TakeBearerProtocol(r); err != nil {
 			return refused(err)
@@ -285,6 +289,14 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 		return nil
 	}
 	if c.runtime, err = permitted(r.Context(), c.caller, c.op.right(), found); err != nil {
+		return err
+	}
+	return g.accept(w, r, c)
+}
+
+// accept reads what a call of a runtime asks for, and within which limits.
+func (g *Gateway) accept(w http.ResponseWriter, r *http.Request, c *call) error {
+	if err := c.checkOrigin(r); err != nil {
 		return err
 	}
 	c.protocol = lifecycle.ProtocolOf(c.runtime.Spec.ProtocolConfiguration).ServerProtocol

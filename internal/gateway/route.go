@@ -21,10 +21,11 @@ const (
 	opShell    operation = "InvokeAgentRuntimeCommandShell"
 	opMetadata operation = "GetRuntimeProtectedResourceMetadata"
 	// Not AgentCore's.
-	opList     operation = "ListSessions"
-	opDescribe operation = "GetSession"
-	opStopMany operation = "StopSessions"
-	opOpenAPI  operation = "GetOpenAPI"
+	opPreflight operation = "Preflight"
+	opList      operation = "ListSessions"
+	opDescribe  operation = "GetSession"
+	opStopMany  operation = "StopSessions"
+	opOpenAPI   operation = "GetOpenAPI"
 )
 
 // ofRuntime tells whether an operation is of the runtime that its path names.
