@@ -183,6 +183,21 @@ type AgentRuntimeSpec struct {
 	// +kubebuilder:validation:MaxItems=20
 	AllowedOrigins []Origin `json:"allowedOrigins,omitempty"`
 
+	// allowedPorts are ports of the sessions' pods that callers reach by the session's
+	// endpoint, 1 to 5 ports or ranges that do not overlap, from 8000 to 12000 without 8443: HTTP
+	// and WebSockets to servers that listen on 0.0.0.0, with the right to invoke.
+	// The endpoint's URL is in the header
+	// X-Amzn-Bedrock-AgentCore-Runtime-Session-Endpoint-Url of an invocation's answer, and the
+	// port follows it, as in URL/8081/path. The agent's own port is reached by invocations
+	// only. Such requests keep the session in use, and start none. The list of the newest version
+	// is in force.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=5
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, (has(a.port) ? a.port : a.portRange.from) <= (has(b.port) ? b.port : b.portRange.to) && (has(b.port) ? b.port : b.portRange.from) <= (has(a.port) ? a.port : a.portRange.to)))",message="ports and ranges must not overlap"
+	AllowedPorts []AllowedPort `json:"allowedPorts,omitempty"`
+
 	// endpoints pin versions under names that callers may use as a qualifier, at
 	// most ten. DEFAULT is always there and follows the newest version.
 	// +optional
@@ -195,6 +210,46 @@ type AgentRuntimeSpec struct {
 	// other place here. It is given back, and has no effect on sessions.
 	// +optional
 	AgentCore *AgentCoreMembers `json:"agentCore,omitempty"`
+}
+
+// AllowedPort is AgentCore's: a port, or a range of ports.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.port) != has(self.portRange)",message="exactly one of port and portRange is needed"
+// +kubebuilder:validation:XValidation:rule="!has(self.port) || self.port != 8443",message="8443 is reserved",fieldPath=".port"
+type AllowedPort struct {
+	// port from 8000 to 12000, but not 8443.
+	// +optional
+	// +kubebuilder:validation:Minimum=8000
+	// +kubebuilder:validation:Maximum=12000
+	Port int32 `json:"port,omitempty"`
+	// portRange has its first and its last port; 8443 is none of it.
+	// +optional
+	PortRange *PortRange `json:"portRange,omitempty"`
+}
+
+// Has tells whether a port is allowed.
+func (p *AllowedPort) Has(port int32) bool {
+	const reserved = 8443
+	if p.PortRange == nil {
+		return port == p.Port
+	}
+	return p.PortRange.From <= port && port <= p.PortRange.To && port != reserved
+}
+
+// PortRange is AgentCore's.
+//
+// +kubebuilder:validation:XValidation:rule="self.from <= self.to",message="from must be less than or equal to to"
+type PortRange struct {
+	// from is the first port, 8000 to 12000.
+	// +required
+	// +kubebuilder:validation:Minimum=8000
+	// +kubebuilder:validation:Maximum=12000
+	From int32 `json:"from"`
+	// to is the last port, 8000 to 12000.
+	// +required
+	// +kubebuilder:validation:Minimum=8000
+	// +kubebuilder:validation:Maximum=12000
+	To int32 `json:"to"`
 }
 
 // Origin of web pages.

@@ -32,6 +32,7 @@ type members struct {
 	metadata    *metadata
 	resources   []resources
 	filesystems []filesystem
+	ports       []v1alpha1.AllowedPort
 	given       []string
 }
 
@@ -67,7 +68,6 @@ var (
 // refusals are members that are not served, with why.
 var refusals = map[string]string{
 	"hooksConfiguration":            "no hook is sent here; leave it out",
-	"allowedPorts":                  "sessions have no endpoints of their own here; leave it out",
 	"capacityProviderConfiguration": "pods run on the cluster's nodes; leave it out",
 }
 
@@ -118,7 +118,7 @@ func membersOf(body []byte, creates bool) (m members, err error) {
 		"description": &m.description, "authorizerConfiguration": &m.authorizer, "requestHeaderConfiguration": &m.headers,
 		"protocolConfiguration": &m.protocol, "lifecycleConfiguration": &m.lifecycle, "environmentVariables": &m.environment,
 		"platformVersion": &m.platform, "resourceConfigurations": &m.resources,
-		"filesystemConfigurations": &m.filesystems,
+		"filesystemConfigurations": &m.filesystems, "allowedPorts": &m.ports,
 	}
 	if creates {
 		into["agentRuntimeName"], into["tags"] = &m.name, &m.tags

@@ -82,6 +82,7 @@ func (m members) applyTo(spec *v1alpha1.AgentRuntimeSpec) {
 	}
 	spec.Template = templateOf(m.artifact.Container.URI, m.environment, m.resources, security)
 	spec.LifecycleConfiguration, spec.RequestHeaderConfiguration, spec.AuthorizerConfiguration = m.lifecycle, m.headers, m.authorizer
+	spec.AllowedPorts = m.ports
 	spec.ProtocolConfiguration = v1alpha1.ProtocolConfiguration{}
 	if m.protocol != nil {
 		spec.ProtocolConfiguration = *m.protocol

@@ -37,6 +37,7 @@ type runtimeView struct {
 	Platform    string                               `json:"platformVersion,omitempty"`
 	Resources   []resources                          `json:"resourceConfigurations,omitempty"`
 	Filesystems []filesystem                         `json:"filesystemConfigurations,omitempty"`
+	Ports       []v1alpha1.AllowedPort               `json:"allowedPorts,omitempty"`
 }
 
 type identity struct {
@@ -61,7 +62,7 @@ func viewOf(agent *v1alpha1.AgentRuntime, v version) runtimeView {
 		ARN: agent.Status.AgentRuntimeArn, ID: agent.Status.AgentRuntimeID, Name: nameOf(agent), Version: v.String(),
 		CreatedAt: agent.CreationTimestamp, UpdatedAt: v.updated, Status: v.status, Failure: v.failure, Identity: identityOf(agent),
 		Lifecycle:  v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: int32(limits.Idle.Seconds()), MaxLifetime: int32(limits.Max.Seconds())},
-		Authorizer: v.spec.AuthorizerConfiguration, Headers: v.spec.RequestHeaderConfiguration, Filesystems: filesystemsIn(v.spec),
+		Authorizer: v.spec.AuthorizerConfiguration, Headers: v.spec.RequestHeaderConfiguration, Filesystems: filesystemsIn(v.spec), Ports: v.spec.AllowedPorts,
 	}
 	own := v1alpha1.AgentCoreMembers{}
 	if v.spec.AgentCore != nil {

@@ -82,7 +82,11 @@ func advertised(authorizer *v1alpha1.CustomJWTAuthorizer) (scopes []string) {
 // endpoint, both as the caller has written them: clients compare (RFC 9728, 3.3).
 func (g *Gateway) resource(r *http.Request) (at, endpoint string) {
 	label, _, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/runtimes/"), "/")
-	if qualifier := r.URL.Query().Get("qualifier"); qualifier != "" {
+	qualifier := r.URL.Query().Get("qualifier")
+	if e, is := sessionEndpointOf(r); is {
+		qualifier = e.qualifier
+	}
+	if qualifier != "" {
 		endpoint = "?qualifier=" + url.QueryEscape(qualifier)
 	}
 	return strings.TrimSuffix(g.reached(r), "/") + "/runtimes/" + label + "/invocations", endpoint
@@ -134,7 +138,11 @@ func (g *Gateway) named(r *http.Request, c *call) ([]v1alpha1.AgentRuntime, erro
 	if !c.op.ofRuntime() {
 		return nil, nil
 	}
-	return g.runtimesBy(r.Context(), c.label, r.URL.Query().Get("accountId"))
+	account := r.URL.Query().Get("accountId")
+	if c.op == opPort { // the query is for the server in the session
+		account = ""
+	}
+	return g.runtimesBy(r.Context(), c.label, account)
 }
 
 // withAuthorizer is the one of them that has an authorizer of its own.

@@ -226,10 +226,18 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, sessi
 		return failed
 	}
 	if unreached(failed) {
-		return errors.Join(runtimeError("Runtime health check failed or timed out: the agent could not be reached."), failed)
+		return errors.Join(c.notReached(), failed)
 	}
 	failed = errors.New(lifecycle.Printable(failed.Error())) // it may hold what the agent wrote
 	return errors.Join(runtimeError("Runtime health check failed or timed out: the agent closed the connection before it answered."), failed)
+}
+
+// notReached is what a caller learns of an agent, or another server, that is not there.
+func (c *call) notReached() error {
+	if c.op == opPort {
+		return runtimeError("No server answers at the port of the session: it has to listen on 0.0.0.0.")
+	}
+	return runtimeError("Runtime health check failed or timed out: the agent could not be reached.")
 }
 
 // streams tells whether an answer is one that may last: a WebSocket, or of no known
@@ -243,6 +251,10 @@ var fixedPaths = map[operation]string{opSocket: contract.WebSocketPath, opCard: 
 
 // rewrite makes the request for the agent, of what may reach it and nothing else.
 func rewrite(p *httputil.ProxyRequest, c *call, session *v1alpha1.AgentSession, header http.Header) {
+	if c.op == opPort {
+		rewriteToPort(p, c, session)
+		return
+	}
 	protocol := lifecycle.ProtocolOf(startedWith(session).ProtocolConfiguration)
 	path := cmp.Or(fixedPaths[c.op], protocol.Path)
 	out := p.Out
@@ -250,17 +262,22 @@ func rewrite(p *httputil.ProxyRequest, c *call, session *v1alpha1.AgentSession, 
 	// Servers of MCP answer 421 to any other name than localhost, by default.
 	out.Host, out.Trailer = net.JoinHostPort("localhost", out.URL.Port()), nil
 	out.Header = header
-	out.Body, out.ContentLength = c.payload.send(), c.payload.Size
-	out.GetBody = func() (io.ReadCloser, error) { return c.payload.send(), nil }
-	if c.payload.Size == 0 {
-		out.Body = http.NoBody
-	}
+	c.sendPayload(out)
 	if c.op == opSocket {
 		for _, name := range []string{"Connection", "Upgrade", "Sec-Websocket-Key", "Sec-Websocket-Version", "Sec-Websocket-Protocol", "Sec-Websocket-Extensions"} {
 			if values := p.In.Header.Values(name); len(values) > 0 {
 				out.Header[name] = values
 			}
 		}
+	}
+}
+
+// sendPayload has a request carry the call's payload.
+func (c *call) sendPayload(out *http.Request) {
+	out.Body, out.ContentLength = c.payload.send(), c.payload.Size
+	out.GetBody = func() (io.ReadCloser, error) { return c.payload.send(), nil }
+	if c.payload.Size == 0 {
+		out.Body = http.NoBody
 	}
 }
 
@@ -276,6 +293,9 @@ func startedWith(session *v1alpha1.AgentSession) v1alpha1.ActivationRuntime {
 // headers that go to it.
 func (c *call) prepare(w http.ResponseWriter, r *http.Request, session *v1alpha1.AgentSession) (http.Header, error) {
 	c.runs(session)
+	if c.op == opPort {
+		return nil, c.reachesPort(r, session)
+	}
 	if speaksRPC(c.protocol) {
 		c.message() // while it is there
 	}
@@ -289,6 +309,9 @@ func (c *call) prepare(w http.ResponseWriter, r *http.Request, session *v1alpha1
 	header, err := headersFor(in, c, startedWith(session).RequestHeaderConfiguration)
 	if err == nil && !c.nameless {
 		w.Header().Set(contract.HeaderSessionID, c.session)
+		if c.op == opInvoke && len(c.runtime.Spec.AllowedPorts) > 0 {
+			w.Header().Set(headerSessionEndpoint, lifecycle.SessionEndpointURL(c.reached, c.runtime.Status.AgentRuntimeID, c.qualifier, c.session))
+		}
 	}
 	return header, err
 }
@@ -386,6 +409,9 @@ var handshake = []string{"Connection", "Upgrade", "Sec-Websocket-Accept", "Sec-W
 
 // passOn lets an agent's good answer through, and hides what a bad one says.
 func passOn(answer *http.Response, c *call, session *v1alpha1.AgentSession) error {
+	if c.op == opPort {
+		return passOnFromPort(answer, c)
+	}
 	if answer.StatusCode == http.StatusSwitchingProtocols && c.op == opSocket && strings.EqualFold(answer.Header.Get("Upgrade"), "websocket") {
 		c.shakeHands(answer)
 		return nil
@@ -393,8 +419,8 @@ func passOn(answer *http.Response, c *call, session *v1alpha1.AgentSession) erro
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
 		return c.refused(answer, session.Status.Activation)
 	}
-	if answer.ContentLength > c.limits.Payload {
-		return runtimeError(fmt.Sprintf("The agent's answer has %d bytes, and %d are allowed", answer.ContentLength, c.limits.Payload))
+	if err := c.checkLength(answer); err != nil {
+		return err
 	}
 	header := only(answer.Header, slices.Concat(returned, negotiated[c.protocol]))
 	if header.Get("Content-Type") == "" {
@@ -404,6 +430,14 @@ func passOn(answer *http.Response, c *call, session *v1alpha1.AgentSession) erro
 	answer.Header = header
 	if c.op == opCard {
 		return mendCard(answer, session.Status.Pod, lifecycle.EndpointURL(c.reached, c.runtime.Status.AgentRuntimeArn, c.qualifier))
+	}
+	return nil
+}
+
+// checkLength is an error if an answer is larger than it may be.
+func (c *call) checkLength(answer *http.Response) error {
+	if answer.ContentLength > c.limits.Payload {
+		return runtimeError(fmt.Sprintf("The agent's answer has %d bytes, and %d are allowed", answer.ContentLength, c.limits.Payload))
 	}
 	return nil
 }

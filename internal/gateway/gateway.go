@@ -189,6 +189,7 @@ var handlers = map[operation]func(*Gateway, http.ResponseWriter, *http.Request, 
 	opInvoke:   (*Gateway).invoke,
 	opSocket:   (*Gateway).invoke,
 	opCard:     (*Gateway).invoke,
+	opPort:     (*Gateway).invoke,
 	opStop:     (*Gateway).stop,
 	opCommand:  (*Gateway).command,
 	opShell:    (*Gateway).shell,
@@ -270,7 +271,7 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 		return err
 	}
 	letPageRead(w, r, withAuthorizer(found))
-	if c.op.opensSocket() {
+	if c.opensSocket(r) {
 		if c.byToken, err = authn.TakeBearerProtocol(r); err != nil {
 			return refused(err)
 		}

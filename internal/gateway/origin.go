@@ -17,7 +17,7 @@ const preflightAge = "600"
 
 // exposed are the headers of answers that pages may read, beside those that every page may.
 var exposed = strings.Join([]string{
-	contract.HeaderSessionID, contract.HeaderMCPSessionID, "Mcp-Protocol-Version", "A2A-Version", "A2A-Extensions",
+	contract.HeaderSessionID, headerSessionEndpoint, contract.HeaderMCPSessionID, "Mcp-Protocol-Version", "A2A-Version", "A2A-Extensions",
 	"X-Amzn-RequestId", "X-Amzn-ErrorType", "WWW-Authenticate", "Retry-After", "X-Amz-Retry-After", "X-Amzn-Trace-Id", "Traceparent",
 }, ", ")
 
@@ -48,7 +48,7 @@ func (g *Gateway) preflight(w http.ResponseWriter, r *http.Request, c *call) (do
 		return false
 	}
 	op, label, err := route(meant)
-	if err != nil || !op.ofRuntime() {
+	if err != nil || !op.ofRuntime() || !httpguts.ValidHeaderFieldName(meant.Method) {
 		return false
 	}
 	found, err := g.named(meant, &call{op: op, label: label})
@@ -83,7 +83,7 @@ func headersAskedFor(r *http.Request) string {
 // one. Who is no browser sends no origin.
 func (c *call) checkOrigin(r *http.Request) error {
 	origins := r.Header.Values("Origin")
-	if !c.op.opensSocket() || len(origins) == 0 || len(c.runtime.Spec.AllowedOrigins) == 0 || len(origins) == 1 && mayCall(c.runtime, origins[0]) {
+	if !c.opensSocket(r) || len(origins) == 0 || len(c.runtime.Spec.AllowedOrigins) == 0 || len(origins) == 1 && mayCall(c.runtime, origins[0]) {
 		return nil
 	}
 	return denied("The page may not open a WebSocket: its Origin is none of the runtime's allowedOrigins")

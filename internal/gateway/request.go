@@ -129,6 +129,9 @@ func qualifierIn(r *http.Request) string {
 
 // address reads which session of its runtime a request is for.
 func (c *call) address(r *http.Request) (err error) {
+	if c.op == opPort {
+		return c.addressEndpoint(r)
+	}
 	if c.qualifier, err = qualifierOf(r, c.runtime); err != nil {
 		return err
 	}

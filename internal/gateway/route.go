@@ -20,6 +20,7 @@ const (
 	opCommand  operation = "InvokeAgentRuntimeCommand"
 	opShell    operation = "InvokeAgentRuntimeCommandShell"
 	opMetadata operation = "GetRuntimeProtectedResourceMetadata"
+	opPort     operation = "InvokeAgentRuntimeProxy"
 	// Not AgentCore's.
 	opPreflight operation = "Preflight"
 	opList      operation = "ListSessions"
@@ -36,6 +37,11 @@ func (op operation) ofRuntime() bool {
 // opensSocket tells whether an operation is answered with a WebSocket.
 func (op operation) opensSocket() bool { return op == opSocket || op == opShell }
 
+// opensSocket tells whether a request is answered with a WebSocket, if that is good.
+func (c *call) opensSocket(r *http.Request) bool {
+	return c.op.opensSocket() || c.op == opPort && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}
+
 // right is what a caller needs.
 func (op operation) right() authn.Right {
 	if op == opCommand || op == opShell {
@@ -44,11 +50,14 @@ func (op operation) right() authn.Right {
 	return authn.ToInvoke
 }
 
-// operations are the paths behind /runtimes/{agentRuntimeArn}.
-var operations = map[string]struct {
+// ofRuntime is an operation of a runtime.
+type ofRuntime struct {
 	method string
 	op     operation
-}{
+}
+
+// operations are the paths behind /runtimes/{agentRuntimeArn}.
+var operations = map[string]ofRuntime{
 	"/invocations":        {http.MethodPost, opInvoke},
 	"/invocations/":       {http.MethodPost, opInvoke}, // A2A's clients put the slash there
 	"/stopruntimesession": {http.MethodPost, opStop},
@@ -94,7 +103,7 @@ func route(r *http.Request) (op operation, runtime string, err error) {
 	}
 	below, is := strings.CutPrefix(path, "/runtimes/")
 	label, rest, _ := strings.Cut(below, "/")
-	known, ok := operations["/"+rest]
+	known, ok := operationAt(r, rest)
 	switch {
 	case !is:
 		return "", "", noOperation(mistakeAt(path))
@@ -111,6 +120,15 @@ func route(r *http.Request) (op operation, runtime string, err error) {
 		return "", "", invalid("agentRuntimeArn", "Value at 'agentRuntimeArn' failed to satisfy constraint: Member must be an ARN or an id of a runtime, escaped once")
 	}
 	return known.op, runtime, nil
+}
+
+// operationAt is the operation that stands in a path behind its runtime.
+func operationAt(r *http.Request, rest string) (known ofRuntime, ok bool) {
+	if known, ok = operations["/"+rest]; ok {
+		return known, true
+	}
+	_, ok = sessionEndpointOf(r)
+	return ofRuntime{r.Method, opPort}, ok
 }
 
 // allowsOnly is an error if a request has another method.
@@ -147,6 +165,8 @@ func mistakeIn(rest string) string {
 	_, operation, more := strings.Cut(rest, "/")
 	_, behind := operations["/"+operation]
 	switch {
+	case strings.HasPrefix(rest, "sessions/"):
+		return ": the URL of a session endpoint is followed by a port and a path, as in /8081/index.html"
 	case rest == "":
 		return ": the path ends with the runtime, and needs /invocations or another operation behind it"
 	case more && behind:

@@ -97,6 +97,9 @@ func again(err error, live bool) (past, late bool, _ error) {
 
 // advance has a session that is not ready start, or waits for it.
 func (g *Gateway) advance(ctx context.Context, c *call, changed <-chan struct{}, session *v1alpha1.AgentSession, phase lifecycle.Phase, started, live bool) (bool, error) {
+	if c.op == opPort {
+		return started, asleep(phase)
+	}
 	if (!started || lifecycle.Missed(session)) && (phase == lifecycle.PhaseStopped || lifecycle.Dropped(session)) {
 		started, err := g.begin(ctx, c, session)
 		if err == nil && !started {

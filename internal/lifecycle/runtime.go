@@ -143,6 +143,12 @@ func EndpointURL(base, runtime, qualifier string) string {
 	return to
 }
 
+// SessionEndpointURL is where the allowed ports of a session are reached, each under its number:
+// of the runtime's id, since AgentCore's model gives such a URL 128 characters.
+func SessionEndpointURL(base, runtimeID, qualifier, session string) string {
+	return strings.TrimSuffix(base, "/") + "/runtimes/" + runtimeID + "/sessions/" + cmp.Or(qualifier, v1alpha1.DefaultQualifier) + "/" + url.PathEscape(session)
+}
+
 // CallLimits bound a call.
 type CallLimits struct {
 	// Request is how long one may take, and Stream how long one whose answer is a

@@ -50,6 +50,7 @@ func TestURLsOfRuntimes(t *testing.T) {
 	g := NewWithT(t)
 	const arn, escaped = "arn:aws:bedrock-agentcore:r:1:runtime/a-b", "arn%3Aaws%3Abedrock-agentcore%3Ar%3A1%3Aruntime%2Fa-b"
 	g.Expect(lifecycle.InvocationsURL("http://g", arn)).To(Equal("http://g/runtimes/" + escaped + "/invocations"))
+	g.Expect(lifecycle.SessionEndpointURL("https://g:8/p/", "a-1", "", "s/ö")).To(Equal("https://g:8/p/runtimes/a-1/sessions/DEFAULT/s%2F%C3%B6"))
 	g.Expect(lifecycle.InvocationsURL("https://g:8/p/", "a/b")).To(Equal("https://g:8/p/runtimes/a%2Fb/invocations"))
 	for _, qualifier := range []string{"", "DEFAULT"} {
 		g.Expect(lifecycle.EndpointURL("http://g", arn, qualifier)).To(Equal("http://g/runtimes/" + escaped + "/invocations/"))

@@ -118,6 +118,10 @@ func readRuntime(text []byte, given Given) (*v1alpha1.AgentRuntime, []string, er
 	agent.Namespace = cmp.Or(agent.Namespace, kubeapi.Namespace)
 	agent.Status, agent.ResourceVersion, agent.UID = v1alpha1.AgentRuntimeStatus{}, "", "" // of a cluster that it was read from
 	notes, err := runnable(&agent.Spec.Template.Spec, given)
+	if len(agent.Spec.AllowedPorts) > 0 {
+		agent.Spec.AllowedPorts = nil // they are the machine's, which all sessions share
+		notes = append(notes, "spec.allowedPorts: sessions have no ports of their own here")
+	}
 	return &agent, notes, err
 }
 

@@ -28,6 +28,7 @@ func TestReadRuntimes(t *testing.T) {
 	g := NewWithT(t)
 	runtimes, notes, err := read(t, "# only a comment\n---\n"+head+`spec:
   protocolConfiguration: {serverProtocol: MCP}
+  allowedPorts: [{port: 8081}]
   template:
     spec:
       initContainers: [{name: first, image: some/image}]
@@ -54,6 +55,7 @@ status: {agentRuntimeVersion: 7}
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(runtimes).To(HaveLen(2))
 	g.Expect(notes).To(ConsistOf(
+		HaveSuffix("document 2: spec.allowedPorts: sessions have no ports of their own here"),
 		HaveSuffix("document 2: spec.template.spec.containers[0].env[2].valueFrom is optional, and nothing here: MAYBE is not set"),
 		HaveSuffix("document 2: spec.template.spec.containers: only the first is run here"),
 		HaveSuffix("document 2: spec.template.spec.initContainers are not run here")))
@@ -61,6 +63,7 @@ status: {agentRuntimeVersion: 7}
 	g.Expect([]string{first.Namespace, first.Name, second.Namespace, second.Name}).To(Equal([]string{"default", "one", "team-a", "one"}))
 	g.Expect([]string{string(second.UID), second.ResourceVersion}).To(Equal([]string{"", ""}))
 	g.Expect(second.Status.AgentRuntimeVersion).To(BeZero())
+	g.Expect(first.Spec.AllowedPorts).To(BeEmpty())
 	adapt(first.AgentRuntime, []corev1.EnvVar{{Name: "PLAIN", Value: "y"}, {Name: "SECRET", Value: "z"}})
 	agent := first.Spec.Template.Spec.Containers[0]
 	g.Expect(agent.Env).To(ConsistOf(corev1.EnvVar{Name: "DOCKER_CONTAINER"}, corev1.EnvVar{Name: "PLAIN", Value: "y"}, corev1.EnvVar{Name: "SECRET", Value: "z"}))

@@ -176,8 +176,10 @@ authorizer = {"customJWTAuthorizer": {
          "authorizingClaimMatchValue": {"claimMatchOperator": "EQUALS", "claimMatchValue": {"matchValueString": "blue"}}},
         {"inboundTokenClaimName": "groups", "inboundTokenClaimValueType": "STRING_ARRAY",
          "authorizingClaimMatchValue": {"claimMatchOperator": "CONTAINS_ANY", "claimMatchValue": {"matchValueStringList": ["owners", "admins"]}}}]}}
-guarded = control.create_agent_runtime(agentRuntimeName="guarded", agentRuntimeArtifact=artifact("1"), roleArn=ROLE, authorizerConfiguration=authorizer)["agentRuntimeId"]
-assert ready(guarded)["authorizerConfiguration"] == authorizer
+ports = [{"port": 8081}, {"portRange": {"from": 9001, "to": 9100}}]
+guarded = control.create_agent_runtime(agentRuntimeName="guarded", agentRuntimeArtifact=artifact("1"), roleArn=ROLE, authorizerConfiguration=authorizer, allowedPorts=ports)["agentRuntimeId"]
+shown = ready(guarded)
+assert shown["authorizerConfiguration"] == authorizer and shown["allowedPorts"] == ports, shown
 control.delete_agent_runtime(agentRuntimeId=guarded)
 
 # Update, which is version 2, with all that is not given gone.
@@ -246,7 +248,7 @@ for member, value, says in [
     ("filesystemConfigurations", [{"sessionStorage": {"mountPath": "/home/x"}}], "filesystemConfigurations[0].sessionStorage.mountPath"),
     ("filesystemConfigurations", [{"sessionStorage": {"mountPath": "/mnt/x"}}, {"sessionStorage": {"mountPath": "/mnt/y"}}], "at most 1"),
     ("filesystemConfigurations", [{"efsAccessPoint": {"accessPointArn": "arn:aws:elasticfilesystem:eu-west-1:123456789012:access-point/fsap-12345678901234567", "mountPath": "/mnt/x"}}], "efsAccessPoint"),
-    ("allowedPorts", [{"port": 8000}], "endpoints of their own"),
+    ("allowedPorts", [{"port": 8443}], "reserved"),
     ("hooksConfiguration", {"build": {"warmup": {"action": {"httpPost": {"path": "/x"}}}}}, "no hook"),
     ("lifecycleConfiguration", {"idleRuntimeSessionTimeout": 99999}, "28800"),
     ("networkConfiguration", {"networkMode": "MOON"}, "MOON"),

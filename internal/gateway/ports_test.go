@@ -1,0 +1,68 @@
+package gateway
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/agentsession/agentsession/api/v1alpha1"
+)
+
+func TestPathsOfSessionEndpoints(t *testing.T) {
+	for path, want := range map[string]sessionEndpoint{
+		"/runtimes/a-1/sessions/DEFAULT/id/8081":             {"DEFAULT", "id", 8081, "/"},
+		"/runtimes/a-1/sessions/PROD/id/8081/":               {"PROD", "id", 8081, "/"},
+		"/runtimes/a%2Fb/sessions/DEFAULT/i%2Fd/12000/a%2Fb": {"DEFAULT", "i/d", 12000, "/a%2Fb"},
+		"/runtimes/a/sessions/DEFAULT/id/8081//../8082/":     {"DEFAULT", "id", 8081, "//../8082/"},
+	} {
+		got, is := sessionEndpointOf(httptest.NewRequest(http.MethodGet, path, nil))
+		NewWithT(t).Expect(is).To(BeTrue(), path)
+		NewWithT(t).Expect(got).To(Equal(want), path)
+	}
+	for _, path := range []string{
+		"/runtimes/a/sessions/DEFAULT/id", "/runtimes/a/sessions/DEFAULT/id/", "/runtimes/a/sessions/DEFAULT/id/x", "/runtimes/a/sessions/DEFAULT/id/08081/",
+		"/runtimes/a/sessions/DEFAULT/id/123456/", "/runtimes/a/sessions/DEFAULT//8081/", "/runtimes/a/b/sessions/DEFAULT/id/8081/", "/sessions/DEFAULT/id/8081/",
+	} {
+		_, is := sessionEndpointOf(httptest.NewRequest(http.MethodGet, path, nil))
+		NewWithT(t).Expect(is).To(BeFalse(), path)
+	}
+}
+
+func TestTheAgentsOwnPortIsNotReached(t *testing.T) {
+	g := NewWithT(t)
+	session, c := &v1alpha1.AgentSession{}, &call{op: opPort}
+	reach := func(port string) error {
+		return c.reachesPort(httptest.NewRequest(http.MethodGet, "/runtimes/a/sessions/DEFAULT/id/"+port+"/invocations", nil), session)
+	}
+	for port, protocol := range map[string]v1alpha1.ProtocolConfiguration{
+		"8080": {}, "8000": {ServerProtocol: v1alpha1.ProtocolMCP}, "9000": {ServerProtocol: v1alpha1.ProtocolA2A}, "9999": {Port: 9999},
+	} {
+		session.Status.Runtime = &v1alpha1.ActivationRuntime{ProtocolConfiguration: protocol}
+		g.Expect(reach(port)).To(MatchError(ContainSubstring("is the agent's own")), port)
+		g.Expect(reach("8081")).To(Succeed())
+	}
+	g.Expect(reach("8080")).To(Succeed(), "the agent is at 9999")
+}
+
+func TestAllowedPorts(t *testing.T) {
+	g := NewWithT(t)
+	one, some := v1alpha1.AllowedPort{Port: 9000}, v1alpha1.AllowedPort{PortRange: &v1alpha1.PortRange{From: 8400, To: 8500}}
+	for port, has := range map[int32][2]bool{8399: {}, 8400: {false, true}, 8443: {}, 8500: {false, true}, 8501: {}, 9000: {true, false}, 0: {}} {
+		g.Expect([2]bool{one.Has(port), some.Has(port)}).To(Equal(has), "%d", port)
+	}
+}
+
+func TestASignatureGoesNoFurther(t *testing.T) {
+	g := NewWithT(t)
+	for query, want := range map[string]string{
+		"":                          "",
+		"a=b&&c":                    "a=b&&c",
+		"a=1&X-Amz-Signature=x&b=2": "a=1&b=2",
+		"%58-Amz-Date=1":            "",
+		"X-Amzn-Bedrock=1&a=%zz":    "X-Amzn-Bedrock=1&a=%zz",
+	} {
+		g.Expect(withoutSignature(query)).To(Equal(want), query)
+	}
+}
