@@ -16,6 +16,9 @@ type Caller struct {
 	Namespace string
 	// May tells whether he has a right to a runtime.
 	May func(context.Context, *v1alpha1.AgentRuntime, Right) (bool, error)
+	// MayAll tells whether he has a right to all runtimes of a namespace; of all namespaces
+	// if it is empty. Nil: May asks nobody, and is asked of each runtime of a list.
+	MayAll func(ctx context.Context, namespace string, right Right) (bool, error)
 }
 
 // Right is what a caller wants to do with a runtime, in the words of Kubernetes: a

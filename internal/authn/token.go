@@ -158,13 +158,22 @@ func (t *tokens) authenticate(ctx context.Context, r *http.Request) (Proof, erro
 	}
 	r.Header.Del("Authorization")                                  // the agent must not see it
 	namespace, _, _ := serviceaccount.SplitUsername(who.GetName()) // users have none
-	return proven(Caller{Name: who.GetName(), Namespace: namespace, May: func(ctx context.Context, agent *v1alpha1.AgentRuntime, right Right) (bool, error) {
+	may := func(ctx context.Context, namespace, name string, right Right) (bool, error) {
 		decision, _, err := t.access.Authorize(ctx, authorizer.AttributesRecord{
-			User: who, Verb: right.Verb, Namespace: agent.Namespace, Name: agent.Name, ResourceRequest: true,
+			User: who, Verb: right.Verb, Namespace: namespace, Name: name, ResourceRequest: true,
 			APIGroup: v1alpha1.GroupVersion.Group, APIVersion: v1alpha1.GroupVersion.Version, Resource: "agentruntimes", Subresource: right.Subresource,
 		})
 		return decision == authorizer.DecisionAllow, err
-	}}), nil
+	}
+	return proven(Caller{
+		Name: who.GetName(), Namespace: namespace,
+		May: func(ctx context.Context, agent *v1alpha1.AgentRuntime, right Right) (bool, error) {
+			return may(ctx, agent.Namespace, agent.Name, right)
+		},
+		MayAll: func(ctx context.Context, namespace string, right Right) (bool, error) {
+			return may(ctx, namespace, "", right)
+		},
+	}), nil
 }
 
 func notOfThisCluster(cause error) *Error {

@@ -36,7 +36,8 @@ type apiServer struct {
 	*httptest.Server
 
 	reviews atomic.Int64
-	peers   sync.Map // the connections of reviews
+	access  atomic.Int64 // reviews of rights
+	peers   sync.Map     // the connections of reviews
 	good    func(token string) bool
 }
 
@@ -59,10 +60,12 @@ func newAPIServer(t *testing.T) *apiServer {
 			}
 			_ = json.NewEncoder(w).Encode(review)
 		case strings.HasSuffix(r.URL.Path, "/subjectaccessreviews"):
+			a.access.Add(1)
 			a.peers.Store(r.RemoteAddr, "")
 			review := &authorizationv1.SubjectAccessReview{}
 			_ = json.NewDecoder(r.Body).Decode(review)
-			review.Status.Allowed = review.Spec.ResourceAttributes.Name == "one" && review.Spec.Groups[0] == "callers" && review.Spec.Extra["pod"][0] == "one"
+			asked := review.Spec.ResourceAttributes
+			review.Status.Allowed = (asked.Name == "one" || asked.Name == "" && asked.Namespace == "b") && review.Spec.Groups[0] == "callers" && review.Spec.Extra["pod"][0] == "one"
 			_ = json.NewEncoder(w).Encode(review)
 		default:
 			_, _ = w.Write([]byte(`{"major":"1","minor":"36"}`))
@@ -119,8 +122,14 @@ func TestATokenOfTheClusterIsAskedAboutOnce(t *testing.T) {
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(may).To(Equal(want), name)
 		}
+		for namespace, want := range map[string]bool{"": false, "a": false, "b": true} {
+			may, err := caller.MayAll(t.Context(), namespace, ToInvoke)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(may).To(Equal(want), namespace)
+		}
 	}
 	g.Expect(server.reviews.Load()).To(BeEquivalentTo(1))
+	g.Expect(server.access.Load()).To(BeEquivalentTo(5), "each right is asked about once")
 	for range 100 {
 		g.Expect(all.kindOf(t.Context(), "invented")).To(Equal(Unauthorized))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -249,4 +251,79 @@ func TestRights(t *testing.T) {
 		}
 		NewWithT(t).Expect(code).To(Equal(row.code), "%+v", row)
 	}
+}
+
+// TestListsAskByNamespace: of callers whose rights the API server has to be asked for, it is
+// asked once for all namespaces, or once for each, and for no more than it may be.
+func TestListsAskByNamespace(t *testing.T) {
+	runtimes := func(namespaces, each int) (all []v1alpha1.AgentRuntime) {
+		for n := range namespaces {
+			for i := range each {
+				one := v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Namespace: fmt.Sprintf("ns-%03d", n), Name: fmt.Sprint("agent-", i)}}
+				one.Status.AgentRuntimeArn = "arn"
+				all = append(all, one)
+			}
+		}
+		return all
+	}
+	for what, row := range map[string]struct {
+		namespaces, each int
+		may              string // a namespace; empty: none; *: all
+		asked, shown     int
+		refused          bool
+	}{
+		"all":                    {namespaces: 500, each: 2, may: "*", asked: 1, shown: 1000},
+		"one":                    {namespaces: 3, each: 50, may: "ns-001", asked: 4, shown: 50},
+		"none":                   {namespaces: 2, each: 50, asked: 3},
+		"no more than is asked":  {namespaces: maxNamespaces, each: 1, may: "ns-099", asked: 1 + maxNamespaces, shown: 1},
+		"more than may be asked": {namespaces: maxNamespaces + 1, each: 1, may: "ns-001", asked: 1 + maxNamespaces, refused: true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			g, asked := NewWithT(t), 0
+			c := &Call{Caller: authn.Caller{
+				May: func(context.Context, *v1alpha1.AgentRuntime, authn.Right) (bool, error) {
+					return false, errors.New("it asks about a runtime")
+				},
+				MayAll: func(_ context.Context, namespace string, right authn.Right) (bool, error) {
+					asked++
+					g.Expect(right).To(Equal(authn.Right{Verb: "get", Subresource: "control"}))
+					return row.may == "*" || row.may != "" && row.may == namespace, nil
+				},
+			}}
+			shown, err := visibleTo(t.Context(), c, runtimes(row.namespaces, row.each))
+			if row.refused {
+				g.Expect(err).To(MatchError(ContainSubstring(HeaderNamespace)))
+			} else {
+				g.Expect(err).NotTo(HaveOccurred())
+			}
+			g.Expect(shown).To(HaveLen(row.shown))
+			g.Expect(asked).To(Equal(row.asked))
+		})
+	}
+}
+
+// TestTooLarge: the API server passes etcd's refusal on as a fault of its own.
+func TestTooLarge(t *testing.T) {
+	err := refused(&apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Message: "etcdserver: request is too large"}})
+	f, is := errors.AsType[*awswire.Failure](err)
+	g := NewWithT(t)
+	g.Expect(is).To(BeTrue())
+	g.Expect([]any{f.Code, f.Type}).To(Equal([]any{http.StatusBadRequest, "ValidationException"}))
+}
+
+// TestFits: what etcd would not take is refused by name.
+func TestFits(t *testing.T) {
+	agent := func(n int, value string) *v1alpha1.AgentRuntime {
+		m := members{artifact: artifact{Container: &container{URI: "a"}}, environment: map[string]string{}}
+		for i := range n {
+			m.environment[fmt.Sprint("A", i)] = value
+		}
+		made := &v1alpha1.AgentRuntime{}
+		m.applyTo(&made.Spec)
+		return made
+	}
+	g := NewWithT(t)
+	g.Expect(fits(agent(50, strings.Repeat("$", 5000)))).To(Succeed())
+	g.Expect(fits(agent(50, strings.Repeat("\U0001F600", 5000)))).To(Succeed())
+	g.Expect(fits(agent(50, strings.Repeat("<", 5000)))).To(MatchError(And(ContainSubstring("environmentVariables"), ContainSubstring("1048576"))))
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/authn"
+	"github.com/agentsession/agentsession/internal/awswire"
 )
 
 // maxResults is how many a list has at most, and if nobody says how many.
@@ -53,23 +54,13 @@ type summaries struct {
 // list shows runtimes as the cache has them, which may be a moment old.
 func (p *Plane) list(ctx context.Context, c *Call) (any, error) {
 	var all v1alpha1.AgentRuntimeList
-	if err := p.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
+	if err := p.Client.List(ctx, &all, client.InNamespace(c.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list AgentRuntimes: %w", err)
 	}
 	slices.SortFunc(all.Items, func(a, b v1alpha1.AgentRuntime) int { return cmp.Compare(keyOf(a), keyOf(b)) })
-	visible := make([]v1alpha1.AgentRuntime, 0, len(all.Items))
-	for i := range all.Items {
-		agent := &all.Items[i]
-		if agent.Status.AgentRuntimeArn == "" {
-			continue // the operator has not seen it yet
-		}
-		may, err := c.Caller.May(ctx, agent, authn.ToControl(authn.VerbGet))
-		if err != nil {
-			return nil, fmt.Errorf("find out whether %s may get %s: %w", c.Caller.Name, agent.Name, err)
-		}
-		if may {
-			visible = append(visible, *agent)
-		}
+	visible, err := visibleTo(ctx, c, all.Items)
+	if err != nil {
+		return nil, err
 	}
 	part, next, err := pageOf(c.Query, visible, keyOf)
 	if err != nil {
@@ -80,6 +71,65 @@ func (p *Plane) list(ctx context.Context, c *Call) (any, error) {
 		answer.Runtimes = append(answer.Runtimes, summaryOf(&part[i], newest(&part[i])))
 	}
 	return answer, nil
+}
+
+// maxNamespaces is about how many namespaces the API server is asked for one list.
+const maxNamespaces = 100
+
+// visibleTo are those of sorted runtimes that the caller may get. One whose rights the API
+// server has to be asked for sees those of the namespaces in which he may get all, as in a
+// list of Kubernetes: to ask about each runtime would be a review for each.
+func visibleTo(ctx context.Context, c *Call, all []v1alpha1.AgentRuntime) (visible []v1alpha1.AgentRuntime, err error) {
+	right := authn.ToControl(authn.VerbGet)
+	may := func(agent *v1alpha1.AgentRuntime) (bool, error) { return c.Caller.May(ctx, agent, right) }
+	if c.Caller.MayAll != nil {
+		if may, err = byNamespace(ctx, c, all, right); err != nil {
+			return nil, err
+		}
+	}
+	for i := range all {
+		agent := &all[i]
+		if agent.Status.AgentRuntimeArn == "" {
+			continue // the operator has not seen it yet
+		}
+		sees, err := may(agent)
+		if err != nil {
+			return nil, fmt.Errorf("find out whether %s may get %s: %w", c.Caller.Name, agent.Name, err)
+		}
+		if sees {
+			visible = append(visible, *agent)
+		}
+	}
+	return visible, nil
+}
+
+// byNamespace asks once for all namespaces, and else once for each.
+func byNamespace(ctx context.Context, c *Call, all []v1alpha1.AgentRuntime, right authn.Right) (may func(*v1alpha1.AgentRuntime) (bool, error), err error) {
+	mayAll := func(namespace string) (bool, error) {
+		allowed, err := c.Caller.MayAll(ctx, namespace, right)
+		if err != nil {
+			return false, fmt.Errorf("find out whether %s may get the runtimes of the namespace %q: %w", c.Caller.Name, namespace, err)
+		}
+		return allowed, nil
+	}
+	everywhere, err := mayAll("")
+	if err != nil || everywhere {
+		return func(*v1alpha1.AgentRuntime) (bool, error) { return everywhere, nil }, err
+	}
+	allowed := map[string]bool{}
+	for i := range all {
+		namespace := all[i].Namespace
+		if _, asked := allowed[namespace]; asked {
+			continue
+		}
+		if len(allowed) == maxNamespaces {
+			return nil, awswire.Invalid(HeaderNamespace, fmt.Sprintf("Value at '%s' failed to satisfy constraint: Member must not be null: there are runtimes in more than %d namespaces, and the caller may not get those of all of them. Name one namespace", HeaderNamespace, maxNamespaces))
+		}
+		if allowed[namespace], err = mayAll(namespace); err != nil {
+			return nil, err
+		}
+	}
+	return func(agent *v1alpha1.AgentRuntime) (bool, error) { return allowed[agent.Namespace], nil }, nil
 }
 
 func keyOf(agent v1alpha1.AgentRuntime) string { return agent.Namespace + "/" + agent.Name }

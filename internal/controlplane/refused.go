@@ -21,7 +21,8 @@ func refused(err error) error {
 	}
 	said := status.Status().Message
 	switch {
-	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err),
+		strings.Contains(said, "etcdserver: request is too large"): // with 500 and no reason
 		return errors.Join(invalid(status), err)
 	case apierrors.IsForbidden(err) && strings.Contains(said, "exceeded quota"):
 		return errors.Join(awswire.OverQuota("The namespace may have no more: "+said), err)

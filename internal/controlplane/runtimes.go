@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -53,7 +54,7 @@ func (p *Plane) create(ctx context.Context, c *Call) (any, error) {
 		return nil, err
 	}
 	m.applyTo(&agent.Spec)
-	if err := setTags(agent, m.tags); err != nil {
+	if err := errors.Join(setTags(agent, m.tags), fits(agent)); err != nil {
 		return nil, err
 	}
 	key := client.ObjectKeyFromObject(agent)
@@ -130,6 +131,24 @@ func (p *Plane) renew(agent *v1alpha1.AgentRuntime, m members) error {
 	m.name = nameOf(agent)
 	m.token = cmp.Or(m.token, string(uuid.NewUUID())) // each update is a version, also one that changes nothing
 	m.applyTo(&agent.Spec)
+	return fits(agent)
+}
+
+// maxSpec is how large a runtime's spec may be as JSON, in bytes. etcd takes requests of
+// 1.5 MiB, in which what the API server notes of the object stands as well.
+const maxSpec = 1 << 20
+
+// fits is an error if a runtime is too large to be stored. Of all members only the
+// environment can be: each byte of it may be six of JSON.
+func fits(agent *v1alpha1.AgentRuntime) error {
+	raw, err := json.Marshal(agent.Spec)
+	if err != nil {
+		return fmt.Errorf("write the spec of AgentRuntime %s/%s: %w", agent.Namespace, agent.Name, err)
+	}
+	if len(raw) > maxSpec {
+		const name = "environmentVariables"
+		return awswire.Invalid(name, fmt.Sprintf("Value at '%s' failed to satisfy constraint: all members together must have length less than or equal to %d as JSON, and have %d", name, maxSpec, len(raw)))
+	}
 	return nil
 }
 

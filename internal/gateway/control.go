@@ -21,14 +21,11 @@ func (g *Gateway) control(w http.ResponseWriter, r *http.Request, c *call, asked
 	if err != nil {
 		return refused(err, authn.SchemeBearer)
 	}
-	if c.payload, err = g.spool(w, r); err != nil {
+	if c.payload, err = g.spool(w, r, controlplane.MaxBody); err != nil {
 		return err
 	}
 	if c.caller, err = proof(c.payload.Hash); err != nil {
 		return refused(err, "")
-	}
-	if c.payload.Size > controlplane.MaxBody {
-		return tooLarge(controlplane.MaxBody)
 	}
 	asked.Caller, asked.Query, asked.Namespace = c.caller, r.URL.Query(), r.Header.Get(controlplane.HeaderNamespace)
 	if asked.Body, err = io.ReadAll(c.payload.open()); err != nil {

@@ -280,7 +280,7 @@ func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 	if err != nil {
 		return err
 	}
-	if c.payload, err = g.spool(w, r); err != nil {
+	if c.payload, err = g.spool(w, r, contract.MaxPayloadBytes); err != nil {
 		return err
 	}
 	if c.caller, err = proof(c.payload.Hash); err != nil {

@@ -41,20 +41,20 @@ type Payload struct {
 	free   func() // gives the file up; nil if there is none
 }
 
-// spool reads the body of a request.
-func (g *Gateway) spool(w http.ResponseWriter, r *http.Request) (*Payload, error) {
-	if r.ContentLength > contract.MaxPayloadBytes {
-		return nil, tooLarge(contract.MaxPayloadBytes)
+// spool reads the body of a request, of so many bytes at most.
+func (g *Gateway) spool(w http.ResponseWriter, r *http.Request, most int64) (*Payload, error) {
+	if r.ContentLength > most {
+		return nil, tooLarge(most)
 	}
 	sum := sha256.New()
-	body := io.TeeReader(http.MaxBytesReader(w, r.Body, contract.MaxPayloadBytes), sum)
+	body := io.TeeReader(http.MaxBytesReader(w, r.Body, most), sum)
 	p := &Payload{}
 	var memory bytes.Buffer
 	n, err := io.CopyN(&memory, body, inMemory)
 	p.Size = n
 	p.memory.Store(new(memory.Bytes()))
 	if err == nil {
-		err = g.spill(r, p, body)
+		err = g.spill(r, p, body, most)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		p.close()
@@ -62,7 +62,7 @@ func (g *Gateway) spool(w http.ResponseWriter, r *http.Request) (*Payload, error
 			return nil, f
 		}
 		if _, is := errors.AsType[*http.MaxBytesError](err); is {
-			return nil, tooLarge(contract.MaxPayloadBytes)
+			return nil, tooLarge(most)
 		}
 		if _, is := errors.AsType[*fs.PathError](err); is {
 			return nil, errors.Join(throttled("The gateway has no room for the payload now. Please retry."), err)
@@ -82,8 +82,8 @@ func tooLarge(most int64) *failure {
 
 // spill writes what is left of a body to a file without a name, when there is
 // room for it.
-func (g *Gateway) spill(r *http.Request, p *Payload, rest io.Reader) error {
-	size := int64(contract.MaxPayloadBytes) // it may be, if it does not say
+func (g *Gateway) spill(r *http.Request, p *Payload, rest io.Reader, most int64) error {
+	size := most // it may be, if it does not say
 	if r.ContentLength >= 0 {
 		size = max(r.ContentLength, minInFile)
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 )
 
 // Bodies wait for room, and no longer than they may; what was sent makes room.
@@ -21,7 +23,7 @@ func TestPayloadsWaitForRoom(t *testing.T) {
 		spool := func(length int64) (*Payload, error) {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(strings.Repeat("x", 2*inMemory)))
 			r.ContentLength = length
-			return g.spool(httptest.NewRecorder(), r)
+			return g.spool(httptest.NewRecorder(), r, contract.MaxPayloadBytes)
 		}
 		var all []*Payload
 		for range 16 { // any of them may become as large as it may
@@ -56,7 +58,7 @@ func TestPayloadThatIsTooLargeIsNotRead(t *testing.T) {
 	body := strings.NewReader("x")
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", body)
 	r.ContentLength = 100_000_001
-	_, err := New(Options{}).spool(httptest.NewRecorder(), r)
+	_, err := New(Options{}).spool(httptest.NewRecorder(), r, contract.MaxPayloadBytes)
 	e.Expect(err).To(And(HaveField("Code", http.StatusRequestEntityTooLarge), HaveField("Type", "ValidationException")))
 	e.Expect(body.Len()).To(Equal(1))
 }
@@ -66,7 +68,7 @@ func TestPayloadWithoutADisk(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir()+"/gone")
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(strings.Repeat("x", 2*inMemory)))
 	g := New(Options{})
-	_, err := g.spool(httptest.NewRecorder(), r)
+	_, err := g.spool(httptest.NewRecorder(), r, contract.MaxPayloadBytes)
 	e := NewWithT(t)
 	f, is := errors.AsType[*failure](err)
 	e.Expect(is).To(BeTrue(), "%v", err)

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 )
 
 const escapedARN = "arn%3Aaws%3Abedrock-agentcore%3Alocal%3A123456789012%3Aruntime%2Fecho-abcdefghij"
@@ -129,7 +131,7 @@ func TestPayloadIsWhatCame(t *testing.T) {
 	for _, size := range []int{0, 1, inMemory - 1, inMemory, inMemory + 1, 3 * inMemory} {
 		g := NewWithT(t)
 		body := strings.Repeat("x", size)
-		p, err := New(Options{}).spool(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body)))
+		p, err := New(Options{}).spool(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body)), contract.MaxPayloadBytes)
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(p.Size).To(BeEquivalentTo(size))
 		sum := sha256.Sum256([]byte(body))

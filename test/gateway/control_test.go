@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -31,9 +32,11 @@ func controlled(o *gateway.Options) {
 // asked is an operation of the control plane, made in a namespace.
 func asked(ctx context.Context, d *door, namespace, method, path string, body any) *http.Request {
 	GinkgoHelper()
-	raw, err := json.Marshal(body)
-	Expect(err).NotTo(HaveOccurred())
-	r, err := http.NewRequestWithContext(ctx, method, d.url+path, bytes.NewReader(raw))
+	var raw bytes.Buffer
+	encoder := json.NewEncoder(&raw)
+	encoder.SetEscapeHTML(false) // as clients in other languages write it
+	Expect(encoder.Encode(body)).To(Succeed())
+	r, err := http.NewRequestWithContext(ctx, method, d.url+path, &raw)
 	Expect(err).NotTo(HaveOccurred())
 	r.Header.Set(controlplane.HeaderNamespace, namespace)
 	return r
@@ -164,5 +167,24 @@ var _ = Describe("The control plane", func() {
 			}).ShouldNot(Equal(http.StatusConflict))
 			Expect(a.code).To(Equal(op.code), "%s %s: %s", op.method, op.path, a.body)
 		}
+	})
+
+	It("says which member is too large", func(ctx context.Context) {
+		d, namespace := openDoor(controlled), newNamespace(ctx)
+		create := func(name, value string) answer {
+			body, values := echoing("large"), map[string]string{}
+			for i := range 50 {
+				values[fmt.Sprint(strings.Repeat(name, 98), i)] = strings.Repeat(value, 5000)
+			}
+			body["environmentVariables"], body["description"] = values, strings.Repeat("<", 4096)
+			return fetch(asked(ctx, d, namespace, http.MethodPut, "/runtimes/", body))
+		}
+		a := create("A", "\u0001")
+		Expect(a.code).To(Equal(http.StatusRequestEntityTooLarge), a.body)
+		a = create("<", "<") // six bytes each where they are stored
+		Expect(a.code).To(Equal(http.StatusBadRequest), a.body)
+		Expect(a.failed.FieldList).To(ContainElement(HaveField("Name", "environmentVariables")))
+		a = create("A", "$")
+		Expect(a.code).To(Equal(http.StatusAccepted), a.body)
 	})
 })
