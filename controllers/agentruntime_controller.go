@@ -7,6 +7,7 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -49,8 +50,8 @@ const (
 	DefaultRegion = "us-east-1"
 )
 
-// AgentRuntimeReconciler keeps the versions of each AgentRuntime, and counts its
-// sessions.
+// AgentRuntimeReconciler keeps the versions of each AgentRuntime, has them tried where they
+// are to be, and counts its sessions.
 type AgentRuntimeReconciler struct {
 	// Client reads from the cache and writes.
 	Client client.Client
@@ -60,20 +61,23 @@ type AgentRuntimeReconciler struct {
 	// Default: DefaultRegion.
 	Region string
 
-	edits edits
+	edits   edits
+	warmups warmups
 }
 
 // +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentruntimes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentruntimes/status,verbs=patch
 // +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentruntimes/finalizers,verbs=update
+// +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentsessions,verbs=create
 // +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch;create;delete
 
-// Reconcile records the newest version, forgets old ones, and reports.
+// Reconcile records the newest version, forgets old ones, has the newest tried, and reports.
 func (r *AgentRuntimeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var agent v1alpha1.AgentRuntime
 	if err := r.Client.Get(ctx, req.NamespacedName, &agent); err != nil || agent.DeletionTimestamp != nil {
 		if apierrors.IsNotFound(err) {
 			r.edits.forget(req.NamespacedName, math.MaxInt64)
+			r.warmups.forget(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -83,28 +87,33 @@ func (r *AgentRuntimeReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		return ctrl.Result{}, recordErr
 	}
 	old := agent.DeepCopy()
-	var err error
-	var starts *metav1.Condition
-	if agent.Status.Sessions, starts, err = r.count(ctx, &agent); err != nil {
+	trials, sessions, err := r.sessions(ctx, &agent)
+	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if starts != nil { // or what was known stands
+	agent.Status.Sessions = countsOf(sessions)
+	if starts := sessionsStart(lifecycle.LatestStart(sessions)); starts != nil { // or what was known stands
 		meta.SetStatusCondition(&agent.Status.Conditions, *starts)
 	}
 	agent.Status.AgentRuntimeID = idOf(&agent)
 	agent.Status.AgentRuntimeArn = fmt.Sprintf("arn:aws:bedrock-agentcore:%s:%s:runtime/%s", cmp.Or(r.Region, DefaultRegion), accountOf(agent.Namespace), agent.Status.AgentRuntimeID)
 	agent.Status.AgentRuntimeVersion = agent.Generation
+	try, warming := false, false
 	if artifact != nil { // or what was recorded stands
 		agent.Status.Artifact = artifact
+		try, warming = r.validate(ctx, &agent, artifactVersion(old), trials)
 	}
 	meta.SetStatusCondition(&agent.Status.Conditions, readyRuntime(&agent, versions, refusal))
-	if equality.Semantic.DeepEqual(old.Status, agent.Status) {
-		return ctrl.Result{}, recordErr
+	if !equality.Semantic.DeepEqual(old.Status, agent.Status) {
+		if err := r.Client.Status().Patch(ctx, &agent, client.MergeFrom(old)); err != nil {
+			return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("patch status: %w", err))
+		}
 	}
-	if err := r.Client.Status().Patch(ctx, &agent, client.MergeFrom(old)); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("patch status: %w", err))
+	result := ctrl.Result{}
+	if warming {
+		result.RequeueAfter = warmupPoll
 	}
-	return ctrl.Result{}, recordErr
+	return result, errors.Join(recordErr, r.try(ctx, &agent, trials, try))
 }
 
 // record keeps the newest version, the first that differs from it in its endpoints only,
@@ -189,7 +198,7 @@ func (r *AgentRuntimeReconciler) recordOne(ctx context.Context, agent *v1alpha1.
 // and the one that is the artifact's.
 func (r *AgentRuntimeReconciler) prune(ctx context.Context, agent *v1alpha1.AgentRuntime, artifact int64, versions []appsv1.ControllerRevision) (kept map[int64]bool, err error) {
 	kept = map[int64]bool{agent.Generation: true}
-	pinned := map[int64]bool{agent.Generation: true, artifact: true}
+	pinned := map[int64]bool{agent.Generation: true, artifact: true, lifecycle.DefaultVersion(agent): true}
 	for _, e := range agent.Spec.Endpoints {
 		pinned[e.Version] = true
 	}
@@ -235,15 +244,20 @@ func revisionOf(agent *v1alpha1.AgentRuntime) (*appsv1.ControllerRevision, error
 	}, nil
 }
 
-// count counts the runtime's sessions by state, and says what became of the youngest
-// start; nil if no session tells.
-func (r *AgentRuntimeReconciler) count(ctx context.Context, agent *v1alpha1.AgentRuntime) (counts v1alpha1.SessionCounts, starts *metav1.Condition, err error) {
+// sessions are those that name the runtime: the ones that try its versions, and all others.
+func (r *AgentRuntimeReconciler) sessions(ctx context.Context, agent *v1alpha1.AgentRuntime) (trials, others []v1alpha1.AgentSession, err error) {
 	var list v1alpha1.AgentSessionList
 	if err := r.Client.List(ctx, &list, client.InNamespace(agent.Namespace), client.MatchingFields{runtimeIndex: agent.Name}, client.UnsafeDisableDeepCopy); err != nil {
-		return counts, nil, fmt.Errorf("list sessions: %w", err)
+		return nil, nil, fmt.Errorf("list sessions: %w", err)
 	}
-	for i := range list.Items {
-		switch list.Items[i].Status.State {
+	trials, others = trialsOf(agent, list.Items)
+	return trials, others, nil
+}
+
+// countsOf counts sessions by state.
+func countsOf(sessions []v1alpha1.AgentSession) (counts v1alpha1.SessionCounts) {
+	for i := range sessions {
+		switch sessions[i].Status.State {
 		case v1alpha1.StateActive:
 			counts.Active++
 		case v1alpha1.StateIdle:
@@ -256,7 +270,7 @@ func (r *AgentRuntimeReconciler) count(ctx context.Context, agent *v1alpha1.Agen
 			counts.Starting++
 		}
 	}
-	return counts, sessionsStart(lifecycle.LatestStart(list.Items)), nil
+	return counts
 }
 
 // sessionsStart is the condition SessionsStart that an outcome amounts to; nil if it tells of
@@ -274,11 +288,15 @@ func sessionsStart(latest lifecycle.StartOutcome) *metav1.Condition {
 func readyRuntime(agent *v1alpha1.AgentRuntime, versions map[int64]bool, refusal *refused) metav1.Condition {
 	c := metav1.Condition{
 		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, ObservedGeneration: agent.Generation,
-		Reason: v1alpha1.ReasonVersionRecorded, Message: fmt.Sprintf("Sessions start with version %d, or with that of their endpoint.", agent.Generation),
+		Reason: v1alpha1.ReasonVersionRecorded, Message: fmt.Sprintf("Sessions start with version %d, or with that of their endpoint.", lifecycle.DefaultVersion(agent)),
 	}
-	if refusal != nil {
+	switch {
+	case refusal != nil:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, refusal.reason, refusal.message
 		return c
+	case lifecycle.DefaultVersion(agent) == 0:
+		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonNoValidVersion
+		c.Message = "The sessions of the endpoint DEFAULT cannot start: no version was tried with success (see the condition Validated)."
 	}
 	for _, e := range agent.Spec.Endpoints {
 		if !versions[e.Version] {
@@ -335,11 +353,15 @@ func (r *AgentRuntimeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 }
 
 // countLater has a runtime's sessions counted a while after one of them changed
-// its state.
+// its state. What changes of one that tries a version is looked at at once.
 func countLater() handler.Funcs {
 	later := func(object client.Object, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+		after := countAfter
+		if isTrial(object) {
+			after = 0
+		}
 		for _, name := range runtimeNameOf(object) {
-			queue.AddAfter(reconcile.Request{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}, countAfter)
+			queue.AddAfter(reconcile.Request{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}, after)
 		}
 	}
 	return handler.Funcs{
@@ -349,7 +371,7 @@ func countLater() handler.Funcs {
 		UpdateFunc: func(_ context.Context, e crevent.UpdateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 			before, was := e.ObjectOld.(*v1alpha1.AgentSession)
 			after, is := e.ObjectNew.(*v1alpha1.AgentSession)
-			if was && is && before.Status.State != after.Status.State {
+			if was && is && (before.Status.State != after.Status.State || isTrial(after)) {
 				later(after, queue)
 			}
 		},

@@ -93,6 +93,9 @@ func fromItsFirstMoment(namespace, session string, behave func(*node.Agent)) {
 	firstMoments.Store(client.ObjectKey{Namespace: namespace, Name: session}, behave)
 }
 
+// programs are what agents serve besides pings, by what their pods' annotation serve says.
+var programs sync.Map
+
 // busy is an agent with work.
 func busy(agent *node.Agent) { agent.Say(contract.HealthyBusy) }
 
@@ -107,6 +110,9 @@ func prepare(pod *corev1.Pod) *node.Agent {
 		return nil
 	}
 	agent := node.NewAgent()
+	if program, ok := programs.Load(pod.Annotations["serve"]); ok {
+		agent.Serve(program.(http.HandlerFunc))
+	}
 	if behave, ok := firstMoments.Load(client.ObjectKey{Namespace: pod.Namespace, Name: pod.Labels[v1alpha1.LabelSession]}); ok {
 		behave.(func(*node.Agent))(agent)
 	}

@@ -1,7 +1,6 @@
 package controllers
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -106,10 +105,9 @@ func withRuntimeURL(given []corev1.EnvVar, url string) []corev1.EnvVar {
 }
 
 // version reads one of the session's runtime; number 0 is the one that the
-// session's endpoint names now.
+// session starts with now.
 func (r *AgentSessionReconciler) version(ctx context.Context, session *v1alpha1.AgentSession, number int64) (version, error) {
 	ref := session.Spec.RuntimeRef
-	qualifier := cmp.Or(ref.Qualifier, v1alpha1.DefaultQualifier)
 	var runtime v1alpha1.AgentRuntime
 	err := r.Client.Get(ctx, client.ObjectKey{Namespace: session.Namespace, Name: ref.Name}, &runtime)
 	switch {
@@ -122,8 +120,8 @@ func (r *AgentSessionReconciler) version(ctx context.Context, session *v1alpha1.
 		return version{}, unreadable("AgentRuntime", runtime.Name, runtime.Unreadable)
 	}
 	if number == 0 {
-		if number = lifecycle.VersionAt(runtime.Spec.Endpoints, qualifier, runtime.Generation); number == 0 {
-			return version{}, notThere("The AgentRuntime %q has no endpoint %q", ref.Name, qualifier)
+		if number = lifecycle.StartVersion(session, &runtime); number == 0 {
+			return version{}, notThere("%s", lifecycle.NoStartVersion(session, &runtime))
 		}
 	}
 	if number == runtime.Generation && apiserver.Lacks(&runtime.Spec.Template) {

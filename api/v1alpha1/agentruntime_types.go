@@ -18,8 +18,12 @@ const LabelVersion = "runtime.agentsession.dev/version"
 // version is apart from its endpoints.
 const AnnotationDigest = "runtime.agentsession.dev/digest"
 
+// LabelTrial is on the AgentSession that tries a version of a runtime, with the version as
+// its value. No call gets such a session.
+const LabelTrial = "runtime.agentsession.dev/trial"
+
 // DefaultQualifier is the endpoint that every runtime has: it follows the newest
-// version.
+// version, or the newest that is valid (spec.validation).
 const DefaultQualifier = "DEFAULT"
 
 // AgentRuntime is an agent that sessions are made of: what its pods look like,
@@ -72,6 +76,8 @@ type AgentRuntimeList struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.authorizerConfiguration) || !has(self.requestHeaderConfiguration) || !has(self.requestHeaderConfiguration.requestHeaderAllowlist) || !self.requestHeaderConfiguration.requestHeaderAllowlist.exists(h, h.lowerAscii() == 'authorization')",message="Authorization can be allowed with an authorizerConfiguration only: without one it is the caller's credential for the gateway, which agents do not get",fieldPath=".requestHeaderConfiguration.requestHeaderAllowlist"
 // +kubebuilder:validation:XValidation:rule="!has(self.allowedOrigins) || has(self.authorizerConfiguration)",message="allowedOrigins needs an authorizerConfiguration: pages call with tokens of its issuer",fieldPath=".allowedOrigins"
+// +kubebuilder:validation:XValidation:rule="!has(self.hooksConfiguration) || has(self.validation) && self.validation == 'Start'",message="hooksConfiguration needs validation Start: the hook is sent to the session that tries a version",fieldPath=".hooksConfiguration"
+// +kubebuilder:validation:XValidation:rule="!has(self.hooksConfiguration) || !has(self.hooksConfiguration.build.warmup.action.httpPost.port) || self.hooksConfiguration.build.warmup.action.httpPost.port == (has(self.protocolConfiguration.port) ? self.protocolConfiguration.port : self.protocolConfiguration.serverProtocol == 'MCP' ? 8000 : self.protocolConfiguration.serverProtocol == 'A2A' ? 9000 : 8080)",message="port of a hook must be the agent's, as protocolConfiguration has it",fieldPath=".hooksConfiguration"
 type AgentRuntimeSpec struct {
 	// template of the sessions' pods, as an AgentSession's spec.template.
 	// +required
@@ -206,6 +212,24 @@ type AgentRuntimeSpec struct {
 	// +kubebuilder:validation:MaxItems=10
 	Endpoints []RuntimeEndpoint `json:"endpoints,omitempty"`
 
+	// validation says what a new version has to show before the endpoint DEFAULT leads to
+	// it: None, or Start: one session of it is started, by all rules and limits of starts,
+	// and is taken away again when its agent was healthy. Until then, and for good if it never
+	// was, DEFAULT stays with the last version that was valid; endpoints that pin a version
+	// start that one all the same. Each version is tried once: a version that has failed is
+	// not tried again, and one with the same content is another. None if absent.
+	// (AgentCore's since 2026-09, on which its control plane API does it always.)
+	// +optional
+	Validation Validation `json:"validation,omitempty"`
+
+	// hooksConfiguration: AgentCore's warm-up, which goes with validation Start only: the
+	// request that the agent of the session that tries a version is sent when it is healthy.
+	// It has 120 s to answer with a status of 2xx, or the version has failed. AgentCore sends it before it
+	// takes the snapshot that sessions start from; here there are no snapshots, and sessions start
+	// without it.
+	// +optional
+	HooksConfiguration *HooksConfiguration `json:"hooksConfiguration,omitempty"`
+
 	// agentCore is what AgentCore's control plane API was given for this version that has no
 	// other place here. It is given back, and has no effect on sessions.
 	// +optional
@@ -258,6 +282,61 @@ type PortRange struct {
 // +kubebuilder:validation:MaxLength=267
 // +kubebuilder:validation:XValidation:rule="!(self.startsWith('https://') && self.endsWith(':443')) && self != 'http://localhost:80'",message="browsers leave the port out of an origin if it is the scheme's own"
 type Origin string
+
+// Validation is what a new version of a runtime has to show.
+//
+// +kubebuilder:validation:Enum=None;Start
+type Validation string
+
+const (
+	// ValidationNone takes a version as it is.
+	ValidationNone Validation = "None"
+	// ValidationStart has a session of it start.
+	ValidationStart Validation = "Start"
+)
+
+// HooksConfiguration is AgentCore's.
+type HooksConfiguration struct {
+	// build hooks are run for a version.
+	// +required
+	Build BuildHooks `json:"build"`
+}
+
+// BuildHooks is AgentCore's.
+type BuildHooks struct {
+	// warmup is run when the agent is healthy.
+	// +required
+	Warmup Hook `json:"warmup"`
+}
+
+// Hook is AgentCore's.
+type Hook struct {
+	// action that it is.
+	// +required
+	Action HookAction `json:"action"`
+}
+
+// HookAction is AgentCore's.
+type HookAction struct {
+	// httpPost sends POST without a body.
+	// +required
+	HTTPPost HTTPPostAction `json:"httpPost"`
+}
+
+// HTTPPostAction is AgentCore's.
+type HTTPPostAction struct {
+	// path, 1 to 32 characters that begin with a slash.
+	// +required
+	// +kubebuilder:validation:Pattern=`^/[A-Za-z0-9._~/-]*$`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	Path string `json:"path"`
+	// port, which is the agent's (protocolConfiguration): it may be left out.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port,omitempty"`
+}
 
 // AgentCoreMembers are members of AgentCore's CreateAgentRuntime and UpdateAgentRuntime that
 // are kept and given back.
@@ -644,12 +723,16 @@ type AgentRuntimeStatus struct {
 	// than its endpoints: the newest of which AgentCore's API tells.
 	// +optional
 	Artifact *RuntimeArtifact `json:"artifact,omitempty"`
-	// sessions counts the sessions that name this runtime, by state. It follows
-	// them within a few seconds.
+	// sessions counts the sessions that name this runtime, by state, but for the one that
+	// tries a version. It follows them within a few seconds.
 	// +optional
 	Sessions SessionCounts `json:"sessions,omitzero"`
+	// validation is how far versions were tried. Empty without spec.validation.
+	// +optional
+	Validation *ValidationStatus `json:"validation,omitempty"`
 	// conditions: Ready is True while every endpoint's version can be started;
-	// SessionsStart says what became of the youngest start of a session.
+	// SessionsStart says what became of the youngest start of a session; Validated, with
+	// spec.validation only, what became of the start of status.validation.version.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -667,6 +750,18 @@ type RuntimeArtifact struct {
 	// recordedAt is when the version was recorded.
 	// +required
 	RecordedAt metav1.Time `json:"recordedAt"`
+}
+
+// ValidationStatus is how far the versions of a runtime were tried.
+type ValidationStatus struct {
+	// version that is tried, or was tried last, one that artifact.version was. What came of
+	// it is the condition Validated.
+	// +required
+	Version int64 `json:"version"`
+	// validVersion is the one that the endpoint DEFAULT leads to: the last one that was
+	// tried with success, or was there before versions were tried. Absent if there is none.
+	// +optional
+	ValidVersion int64 `json:"validVersion,omitempty"`
 }
 
 // SessionCounts are sessions by state.

@@ -1,7 +1,7 @@
 package v1alpha1
 
 // Types of the conditions of an AgentSession, which always has Ready, PingContract
-// and Stuck, and of an AgentRuntime, which has Ready and SessionsStart.
+// and Stuck, and of an AgentRuntime, which has Ready, SessionsStart and Validated.
 const (
 	// ConditionReady is true while the compute answers pings: the session is
 	// Active or Idle. Its reasons are the states, what keeps a compute from being
@@ -15,6 +15,11 @@ const (
 	// was. Its reasons are StartFailed, StartTimeout, those of what keeps a compute
 	// from being had, and ReasonHealthy.
 	ConditionSessionsStart = "SessionsStart"
+	// ConditionValidated, of an AgentRuntime with spec.validation, is about the version of
+	// status.validation: unknown while it is tried, true when its agent was healthy, and
+	// false when that never was. Its reasons are ReasonTrying, ReasonHealthy, those of
+	// stops, of what keeps a compute from being had, ReasonTrialRefused and ReasonWarmupFailed.
+	ConditionValidated = "Validated"
 	// ConditionPingContract is false when the agent's ping answers break
 	// AgentCore's contract, and unknown before the first answer.
 	ConditionPingContract = "PingContract"
@@ -93,9 +98,24 @@ const (
 	// a ControllerRevision by its name is somebody else's. It is left alone; the
 	// operator tries again. Sessions start, and endpoints cannot pin that version.
 	ReasonVersionNameTaken = "VersionNameTaken"
+	// ReasonNoValidVersion is a runtime with spec.validation of which no version has been
+	// tried with success: the endpoint DEFAULT leads to none.
+	ReasonNoValidVersion = "NoValidVersion"
 )
 
-// ReasonHealthy is a compute that was healthy, of the condition SessionsStart.
+// Reasons of the condition Validated, beside those of stops and of the condition Ready.
+const (
+	// ReasonTrying is a version of which a session is being started.
+	ReasonTrying = "Trying"
+	// ReasonTrialRefused is a version of which no session could be made: the API server
+	// refused it, or another object has its name.
+	ReasonTrialRefused = "TrialRefused"
+	// ReasonWarmupFailed is a version whose agent was healthy, and did not answer the
+	// warm-up hook with 2xx within 120 s.
+	ReasonWarmupFailed = "WarmupFailed"
+)
+
+// ReasonHealthy is a compute that was healthy, of the conditions SessionsStart and Validated.
 const ReasonHealthy = "Healthy"
 
 // Reasons of the condition PingContract.

@@ -58,6 +58,7 @@ type options struct {
 	dashboardWrite                         bool
 	controlPlane                           bool
 	allowedImages                          string
+	validateVersions                       bool
 	watchNamespaces                        apiserver.Namespaces
 	log                                    zap.Options
 }
@@ -94,6 +95,8 @@ func main() {
 		"Serve AgentCore's control plane too: runtimes are made, shown, changed and deleted by callers with the right to do so. In namespaces where the gateway is bound to the ClusterRole agentsession-gateway-control.")
 	flag.StringVar(&o.allowedImages, "allowed-images", "",
 		"Prefixes of the images that runtimes may be made of by the control plane, a list with commas, as registry.example/agents/; * allows all. Default: none, so that no runtime is made.")
+	flag.BoolVar(&o.validateVersions, "validate-versions", true,
+		"Have each version that the control plane's callers make be tried before it is READY, as on AgentCore: one session of it is started, and taken away when its agent was healthy.")
 	flag.Var(&o.watchNamespaces, "watch-namespaces",
 		"Namespaces whose runtimes are served, a list with commas. It needs a Role in each of them, and knows no runtime of others. Default: all.")
 	said := flag.Bool("version", false, "Print the version, and end.")
@@ -158,6 +161,9 @@ func (o *options) validateControl() error {
 	}
 	if o.allowedImages != "" && !o.controlPlane {
 		return fmt.Errorf("--allowed-images is %q: it goes with --control-plane", o.allowedImages)
+	}
+	if !o.validateVersions && !o.controlPlane {
+		return errors.New("--validate-versions=false goes with --control-plane: versions of kubectl's are tried where spec.validation of the AgentRuntime says so")
 	}
 	return nil
 }
@@ -292,6 +298,7 @@ func newGateway(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock, spans
 	if o.controlPlane {
 		opts.Control = controlplane.New(controlplane.Options{
 			Client: opts.Client, Live: opts.Live, Namespaces: o.watchNamespaces, AllowedImages: strings.FieldsFunc(o.allowedImages, func(c rune) bool { return c == ',' || c == ' ' }),
+			Validate: o.validateVersions,
 		})
 	}
 	var err error

@@ -37,6 +37,8 @@ func TestValidate(t *testing.T) {
 		"no public URL":             {change: func(o *options) { o.publicURL = "agents.example" }, says: `--public-url is "agents.example": it must be`},
 		"a control plane":           {change: func(o *options) { o.controlPlane, o.allowedImages = true, "*" }},
 		"a control plane for all":   {change: func(o *options) { o.controlPlane, o.authentication = true, "none" }, says: "--control-plane does not go with --authentication=none"},
+		"versions as they are":      {change: func(o *options) { o.controlPlane, o.validateVersions = true, false }},
+		"versions of nobody's":      {change: func(o *options) { o.validateVersions = false }, says: "--validate-versions=false goes with --control-plane"},
 		"images for nobody":         {change: func(o *options) { o.allowedImages = "registry.example/" }, says: `--allowed-images is "registry.example/": it goes with --control-plane`},
 		"an end at once":            {change: func(o *options) { o.shutdownDelay = 0 }},
 		"a page":                    {change: func(o *options) { o.dashboard, o.dashboardWrite = ":8082", true }},
@@ -49,7 +51,7 @@ func TestValidate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			o := options{
-				authentication: "sigv4,kubernetes", keyNamespace: "system", conflict: "fail",
+				authentication: "sigv4,kubernetes", keyNamespace: "system", conflict: "fail", validateVersions: true,
 				requestTimeout: time.Minute, streamTimeout: time.Hour, queueLength: 1, queueTimeout: time.Second, shutdownDelay: time.Second,
 			}
 			row.change(&o)

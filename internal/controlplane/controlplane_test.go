@@ -81,7 +81,7 @@ func TestAllowedImages(t *testing.T) {
 		{"registry.example/team/", "registry.example/team/a", true},
 		{"registry.example/team/", "mirror/registry.example/team/a", false},
 	} {
-		err := (&Plane{Options{AllowedImages: []string{row.allowed}}}).allows(row.image)
+		err := (&Plane{Options{AllowedImages: []string{row.allowed}}}).allowsImage(row.image)
 		NewWithT(t).Expect(err == nil).To(Equal(row.may), "%+v", row)
 	}
 }
@@ -182,6 +182,7 @@ func TestNewest(t *testing.T) {
 		"refused before":                    {generation: 3, seen: 2, artifact: known, other: true, conditions: ready(v1alpha1.ReasonVersionNameTaken, metav1.ConditionFalse, 2), want: "3", status: updating},
 		"with a lost endpoint":              {generation: 3, seen: 3, artifact: known, conditions: ready(v1alpha1.ReasonVersionNotFound, metav1.ConditionFalse, 3), want: "2", status: ready2},
 		"deleted":                           {generation: 2, seen: 2, artifact: known, deleted: true, want: "2", status: deleting},
+		"recorded, of no valid version":     {generation: 1, seen: 1, artifact: &v1alpha1.RuntimeArtifact{Version: 1, Digest: digest}, conditions: ready(v1alpha1.ReasonNoValidVersion, metav1.ConditionFalse, 1), want: "1", status: ready2},
 	} {
 		t.Run(what, func(t *testing.T) {
 			g := NewWithT(t)
@@ -202,6 +203,50 @@ func TestNewest(t *testing.T) {
 }
 
 const ready2 = "READY"
+
+// TestTried: a version that is to be tried is ready when it was healthy, and has failed with
+// the words of its pod. Its endpoint DEFAULT stays where it was until then.
+func TestTried(t *testing.T) {
+	known := func(version int64) *v1alpha1.RuntimeArtifact { return &v1alpha1.RuntimeArtifact{Version: version} }
+	for what, row := range map[string]struct {
+		artifact     *v1alpha1.RuntimeArtifact
+		validation   *v1alpha1.ValidationStatus
+		verdict      metav1.ConditionStatus
+		status, live string
+	}{
+		"not recorded":               {status: creating},
+		"not seen to be tried":       {artifact: known(1), status: creating, live: "1"},
+		"tried":                      {artifact: known(1), validation: &v1alpha1.ValidationStatus{Version: 1}, verdict: metav1.ConditionUnknown, status: creating},
+		"the first has failed":       {artifact: known(1), validation: &v1alpha1.ValidationStatus{Version: 1}, verdict: metav1.ConditionFalse, status: createFailed},
+		"valid":                      {artifact: known(1), validation: &v1alpha1.ValidationStatus{Version: 1, ValidVersion: 1}, verdict: metav1.ConditionTrue, status: ready2, live: "1"},
+		"another is recorded":        {artifact: known(3), validation: &v1alpha1.ValidationStatus{Version: 1, ValidVersion: 1}, verdict: metav1.ConditionTrue, status: updating, live: "1"},
+		"another is tried":           {artifact: known(3), validation: &v1alpha1.ValidationStatus{Version: 3, ValidVersion: 1}, verdict: metav1.ConditionUnknown, status: updating, live: "1"},
+		"another has failed":         {artifact: known(3), validation: &v1alpha1.ValidationStatus{Version: 3, ValidVersion: 1}, verdict: metav1.ConditionFalse, status: updateFailed, live: "1"},
+		"after one that has failed":  {artifact: known(2), validation: &v1alpha1.ValidationStatus{Version: 2}, verdict: metav1.ConditionUnknown, status: updating},
+		"another is valid, the last": {artifact: known(3), validation: &v1alpha1.ValidationStatus{Version: 3, ValidVersion: 3}, verdict: metav1.ConditionTrue, status: ready2, live: "3"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			g := NewWithT(t)
+			agent := &v1alpha1.AgentRuntime{
+				Spec: v1alpha1.AgentRuntimeSpec{Validation: v1alpha1.ValidationStart},
+				Status: v1alpha1.AgentRuntimeStatus{
+					Artifact: row.artifact, Validation: row.validation,
+					Conditions: []metav1.Condition{{Type: v1alpha1.ConditionValidated, Status: row.verdict, Message: "why"}},
+				},
+			}
+			agent.Generation = 1
+			if row.artifact != nil {
+				agent.Generation = row.artifact.Version
+				agent.Status.AgentRuntimeVersion = agent.Generation
+			}
+			v := newest(agent)
+			g.Expect(v.status).To(Equal(row.status))
+			g.Expect(v.failure != "").To(Equal(strings.HasSuffix(row.status, "FAILED")))
+			endpoint := defaultEndpoint(agent)
+			g.Expect([]string{endpoint.Status, endpoint.Live, endpoint.Target}).To(Equal([]string{row.status, row.live, v.String()}))
+		})
+	}
+}
 
 func TestPages(t *testing.T) {
 	g := NewWithT(t)

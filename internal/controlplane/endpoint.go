@@ -88,6 +88,12 @@ func defaultEndpoint(agent *v1alpha1.AgentRuntime) endpointView {
 	if known := agent.Status.Artifact; known != nil {
 		view.Live = strconv.FormatInt(known.Version, 10)
 	}
+	if agent.Spec.Validation == v1alpha1.ValidationStart {
+		view.Live = ""
+		if live := lifecycle.DefaultVersion(agent); live > 0 {
+			view.Live = strconv.FormatInt(live, 10)
+		}
+	}
 	return view
 }
 

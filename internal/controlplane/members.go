@@ -33,6 +33,7 @@ type members struct {
 	resources   []resources
 	filesystems []filesystem
 	ports       []v1alpha1.AllowedPort
+	hooks       *v1alpha1.HooksConfiguration
 	given       []string
 }
 
@@ -67,7 +68,6 @@ var (
 
 // refusals are members that are not served, with why.
 var refusals = map[string]string{
-	"hooksConfiguration":            "no hook is sent here; leave it out",
 	"capacityProviderConfiguration": "pods run on the cluster's nodes; leave it out",
 }
 
@@ -118,7 +118,7 @@ func membersOf(body []byte, creates bool) (m members, err error) {
 		"description": &m.description, "authorizerConfiguration": &m.authorizer, "requestHeaderConfiguration": &m.headers,
 		"protocolConfiguration": &m.protocol, "lifecycleConfiguration": &m.lifecycle, "environmentVariables": &m.environment,
 		"platformVersion": &m.platform, "resourceConfigurations": &m.resources,
-		"filesystemConfigurations": &m.filesystems, "allowedPorts": &m.ports,
+		"filesystemConfigurations": &m.filesystems, "allowedPorts": &m.ports, "hooksConfiguration": &m.hooks,
 	}
 	if creates {
 		into["agentRuntimeName"], into["tags"] = &m.name, &m.tags

@@ -37,6 +37,8 @@ type Options struct {
 	// AllowedImages are the prefixes of images that runtimes may be made of. Empty: none may
 	// be made. One that is "*" allows all.
 	AllowedImages []string
+	// Validate has each version that is made be tried before it is ready.
+	Validate bool
 }
 
 // Plane serves calls.
@@ -118,8 +120,15 @@ func (p *Plane) home(c *Call) (string, error) {
 // credentials. It is not AgentCore's.
 const HeaderNamespace = "X-Agentsession-Namespace"
 
-// allows is an error if no runtime may be made of an image.
-func (p *Plane) allows(image string) error {
+// allows is an error if no runtime may be made of what a request asks for.
+func (p *Plane) allows(m members) error {
+	if m.hooks != nil && !p.Validate {
+		return awswire.Invalid("hooksConfiguration", "Value at 'hooksConfiguration' is not supported: the hook is sent when a version is tried, and this gateway has none be tried (--validate-versions=false); leave it out")
+	}
+	return p.allowsImage(m.artifact.Container.URI)
+}
+
+func (p *Plane) allowsImage(image string) error {
 	for _, prefix := range p.AllowedImages {
 		rest, has := strings.CutPrefix(image, prefix)
 		if prefix == "*" || has && prefix != "" && goesOn(prefix[len(prefix)-1:], rest) {

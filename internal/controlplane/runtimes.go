@@ -50,10 +50,10 @@ func (p *Plane) create(ctx context.Context, c *Call) (any, error) {
 	if !allowed {
 		return nil, awswire.Denied(fmt.Sprintf("The caller lacks the right to create agentruntimes/control of the name %s in the namespace %s", agent.Name, namespace))
 	}
-	if err := p.allows(m.artifact.Container.URI); err != nil {
+	if err := p.allows(m); err != nil {
 		return nil, err
 	}
-	m.applyTo(&agent.Spec)
+	p.write(m, &agent.Spec)
 	if err := errors.Join(setTags(agent, m.tags), fits(agent)); err != nil {
 		return nil, err
 	}
@@ -125,13 +125,21 @@ func (p *Plane) renew(agent *v1alpha1.AgentRuntime, m members) error {
 	if !expresses(&agent.Spec.Template) {
 		return conflict(fmt.Sprintf("The AgentRuntime %s/%s has a template that this API cannot express, as kubectl makes them: what its pods have besides is not for every image. Change it with kubectl", agent.Namespace, agent.Name))
 	}
-	if err := errors.Join(settled(agent), p.allows(m.artifact.Container.URI)); err != nil {
+	if err := errors.Join(settled(agent), p.allows(m)); err != nil {
 		return err
 	}
 	m.name = nameOf(agent)
 	m.token = cmp.Or(m.token, string(uuid.NewUUID())) // each update is a version, also one that changes nothing
-	m.applyTo(&agent.Spec)
+	p.write(m, &agent.Spec)
 	return fits(agent)
+}
+
+// write writes the members of a request into a runtime's spec.
+func (p *Plane) write(m members, spec *v1alpha1.AgentRuntimeSpec) {
+	m.applyTo(spec)
+	if p.Validate {
+		spec.Validation = v1alpha1.ValidationStart
+	}
 }
 
 // maxSpec is how large a runtime's spec may be as JSON, in bytes. etcd takes requests of

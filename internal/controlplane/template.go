@@ -74,7 +74,7 @@ func (m members) applyTo(spec *v1alpha1.AgentRuntimeSpec) {
 	if m.metadata != nil {
 		own.RequireMMDSV2 = &m.metadata.RequireMMDSV2
 	}
-	spec.AgentCore = &own
+	spec.AgentCore, spec.HooksConfiguration = &own, m.hooks
 	spec.FilesystemConfigurations = m.storage(spec.FilesystemConfigurations)
 	var security *corev1.PodSecurityContext
 	if len(spec.FilesystemConfigurations) > 0 {

@@ -48,15 +48,32 @@ func newest(agent *v1alpha1.AgentRuntime) version {
 	}
 	isReady, reason, message := readyOf(agent)
 	switch {
-	case !isReady && reason != v1alpha1.ReasonVersionNotFound: // that is an endpoint's
+	case !isReady && reason != v1alpha1.ReasonVersionNotFound && reason != v1alpha1.ReasonNoValidVersion: // those are endpoints'
 		v.status, v.failure = failed, message
 	case known != nil && (agent.Status.AgentRuntimeVersion == agent.Generation || sameAs(agent, known)):
-		v.number, v.status, v.updated = known.Version, ready, known.RecordedAt
+		v.number, v.updated = known.Version, known.RecordedAt
+		v.status, v.failure = tried(agent, known)
 	}
 	if agent.DeletionTimestamp != nil {
 		v.status, v.failure = deleting, ""
 	}
 	return v
+}
+
+// tried is the state of a version that is recorded: ready, if it need not be tried.
+func tried(agent *v1alpha1.AgentRuntime, known *v1alpha1.RuntimeArtifact) (status, failure string) {
+	under, failed := updating, updateFailed
+	if known.Version == 1 {
+		under, failed = creating, createFailed
+	}
+	switch verdict, message := lifecycle.Validated(agent); verdict {
+	case metav1.ConditionTrue:
+		return ready, ""
+	case metav1.ConditionFalse:
+		return failed, message
+	default:
+		return under, ""
+	}
 }
 
 func sameAs(agent *v1alpha1.AgentRuntime, known *v1alpha1.RuntimeArtifact) bool {

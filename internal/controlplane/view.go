@@ -38,6 +38,7 @@ type runtimeView struct {
 	Resources   []resources                          `json:"resourceConfigurations,omitempty"`
 	Filesystems []filesystem                         `json:"filesystemConfigurations,omitempty"`
 	Ports       []v1alpha1.AllowedPort               `json:"allowedPorts,omitempty"`
+	Hooks       *v1alpha1.HooksConfiguration         `json:"hooksConfiguration,omitempty"`
 }
 
 type identity struct {
@@ -63,6 +64,7 @@ func viewOf(agent *v1alpha1.AgentRuntime, v version) runtimeView {
 		CreatedAt: agent.CreationTimestamp, UpdatedAt: v.updated, Status: v.status, Failure: v.failure, Identity: identityOf(agent),
 		Lifecycle:  v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: int32(limits.Idle.Seconds()), MaxLifetime: int32(limits.Max.Seconds())},
 		Authorizer: v.spec.AuthorizerConfiguration, Headers: v.spec.RequestHeaderConfiguration, Filesystems: filesystemsIn(v.spec), Ports: v.spec.AllowedPorts,
+		Hooks: v.spec.HooksConfiguration,
 	}
 	own := v1alpha1.AgentCoreMembers{}
 	if v.spec.AgentCore != nil {

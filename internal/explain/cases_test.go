@@ -420,6 +420,18 @@ func turned(kind, reason, message string) func(*v1alpha1.AgentRuntime) {
 	}
 }
 
+// tried has a runtime's versions be tried.
+func tried(status metav1.ConditionStatus, reason, message string) func(*v1alpha1.AgentRuntime) {
+	return func(r *v1alpha1.AgentRuntime) {
+		r.Status.Conditions = append(r.Status.Conditions, told(v1alpha1.ConditionValidated, status, reason, message))
+	}
+}
+
+// noneValid is a runtime none of whose versions has started.
+func noneValid(r *v1alpha1.AgentRuntime) {
+	turned(v1alpha1.ConditionReady, v1alpha1.ReasonNoValidVersion, "The sessions of the endpoint DEFAULT cannot start: no version was tried with success (see the condition Validated).")(r)
+}
+
 // runtimes are the same of runtimes.
 func runtimes() map[string]explain.Agent {
 	one := *session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]))
@@ -440,6 +452,10 @@ func runtimes() map[string]explain.Agent {
 			Sessions: []v1alpha1.AgentSession{crashed}, Tools: tools, Events: []corev1.Event{event(time.Minute, "Warning", "AgentExited", `The AgentSession "other" did not start: `+stops[v1alpha1.StopAgentExited])},
 		},
 		"runtime-PodRefused":       {Runtime: runtime(turned(v1alpha1.ConditionSessionsStart, v1alpha1.ReasonPodRefused, `The AgentSession "other" cannot start: exceeded quota`)), Tools: tools},
+		"runtime-Trying":           {Runtime: runtime(noneValid, tried(metav1.ConditionUnknown, v1alpha1.ReasonTrying, `Version 3 is tried by the AgentSession "echo-x".`)), Tools: tools},
+		"runtime-tried-PodRefused": {Runtime: runtime(noneValid, tried(metav1.ConditionFalse, v1alpha1.ReasonPodRefused, "Version 3 was tried without success: exceeded quota")), Tools: tools},
+		"runtime-TrialRefused":     {Runtime: runtime(noneValid, tried(metav1.ConditionFalse, v1alpha1.ReasonTrialRefused, "Version 3 was tried without success: The API server refused the session: exceeded quota")), Tools: tools},
+		"runtime-WarmupFailed":     {Runtime: runtime(tried(metav1.ConditionFalse, v1alpha1.ReasonWarmupFailed, "Version 3 was tried without success: The warm-up hook: the answer was 500")), Tools: tools},
 		"runtime-VersionNotFound":  {Runtime: runtime(turned(v1alpha1.ConditionReady, v1alpha1.ReasonVersionNotFound, "The sessions of the endpoint prod cannot start: "+lifecycle.NoVersion(9, 3, nil)+".")), Tools: tools},
 		"runtime-VersionNameTaken": {Runtime: runtime(turned(v1alpha1.ConditionReady, v1alpha1.ReasonVersionNameTaken, "A ControllerRevision named echo-3 is there; if this AgentRuntime does not own it, delete it")), Tools: tools},
 		"runtime-Unreadable":       {Runtime: runtime(turned(v1alpha1.ConditionReady, v1alpha1.ReasonUnreadable, "spec.template cannot be read"), func(r *v1alpha1.AgentRuntime) { r.Unreadable = "spec.template" }), Tools: tools},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/lifecycle"
@@ -188,7 +189,11 @@ func (a *Agent) next() []string {
 func (a *Agent) changes() (lines []string) {
 	for i := range a.Runtime.Status.Conditions {
 		c := &a.Runtime.Status.Conditions[i]
-		if cure := cmp.Or(a.Tools.cure(c.Reason), a.Tools.mend(v1alpha1.StopReason(c.Reason))); cure != "" {
+		cure := cmp.Or(a.Tools.cure(c.Reason), a.Tools.mend(v1alpha1.StopReason(c.Reason)))
+		if c.Type == v1alpha1.ConditionValidated && c.Status == metav1.ConditionFalse && c.Reason != v1alpha1.ReasonWarmupFailed {
+			cure = a.Tools.cure(v1alpha1.ReasonTrialRefused) // nothing is tried again by itself, as a start is
+		}
+		if cure != "" {
 			lines = append(lines, "- "+cure)
 		}
 	}

@@ -93,6 +93,10 @@ var cures = map[string]string{
 	v1alpha1.ReasonFlapping:             "Have the agent change its status less often. Stops do not wait for reports.",
 	v1alpha1.ReasonNoGoodAnswer:         "Have the agent answer 200 on the port that is asked, on all addresses and not on 127.0.0.1 only.",
 	v1alpha1.ReasonVersionNotFound:      "Pin a version that is there, as the message says.",
+	v1alpha1.ReasonNoValidVersion:       "Wait until a version was tried with success, or see what Validated says and change the runtime.",
+	v1alpha1.ReasonTrying:               "Wait: the session that tries the version starts, or says what its start waits for.",
+	v1alpha1.ReasonTrialRefused:         "Mend what the message names, and change the runtime: a version that has failed is not tried again.",
+	v1alpha1.ReasonWarmupFailed:         "Have the agent answer the hook's path with 2xx within 120 s, and change the runtime: a version that has failed is not tried again.",
 	v1alpha1.ReasonVersionNameTaken:     "Delete the ControllerRevision by that name if nobody needs it. Sessions start meanwhile; endpoints cannot pin this version.",
 }
 

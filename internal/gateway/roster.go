@@ -180,7 +180,7 @@ func (r *roster) take(session *v1alpha1.AgentSession, ahead bool) {
 	}
 	given := r.remove(key)
 	ref := session.Spec.RuntimeRef
-	if ref == nil {
+	if ref == nil || lifecycle.TriedBy(session) != 0 {
 		return
 	}
 	entry := &listed{session: session, runtime: client.ObjectKey{Namespace: session.Namespace, Name: ref.Name}, pool: poolOf(session), ahead: ahead}

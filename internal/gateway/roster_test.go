@@ -236,3 +236,21 @@ func BenchmarkFree(b *testing.B) {
 		})
 	}
 }
+
+// A session that tries a version is nobody's to call, to count or to see.
+func TestTrialsAreNotTheRosters(t *testing.T) {
+	g, r := NewWithT(t), &roster{}
+	trial := sessionNo(1, func(s *v1alpha1.AgentSession) {
+		s.Name = lifecycle.TrialName(shop.Name, string(counter.runtime), 7)
+		s.Labels[v1alpha1.LabelTrial] = "7"
+	})
+	r.saw(trial)
+	g.Expect(r.used(shop, client.ObjectKey{})).To(BeZero())
+	all, err := (&selection{}).match()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(all(trial)).To(BeFalse())
+	ours := sessionNo(1)
+	r.saw(ours)
+	g.Expect(r.used(shop, client.ObjectKey{})).To(Equal(1))
+	g.Expect(all(ours)).To(BeTrue())
+}

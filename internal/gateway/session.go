@@ -385,7 +385,7 @@ func (g *Gateway) count(ctx context.Context, runtime, but client.ObjectKey) (n i
 		return 0, fmt.Errorf("count sessions of %s: %w", runtime, err)
 	}
 	for i := range list.Items {
-		if list.Items[i].Name != but.Name && lifecycle.HasCompute(&list.Items[i]) {
+		if list.Items[i].Name != but.Name && lifecycle.TriedBy(&list.Items[i]) == 0 && lifecycle.HasCompute(&list.Items[i]) {
 			n++
 		}
 	}

@@ -140,7 +140,7 @@ func (s *selection) match() (matches func(*v1alpha1.AgentSession) bool, err erro
 		return nil, invalid("nextToken", "Value at 'nextToken' failed to satisfy constraint: Member must be one that was answered")
 	}
 	return func(session *v1alpha1.AgentSession) bool {
-		return orderOf(session) > string(token) && session.Spec.RuntimeRef != nil &&
+		return orderOf(session) > string(token) && session.Spec.RuntimeRef != nil && lifecycle.TriedBy(session) == 0 &&
 			(s.State == "" || s.State == cmp.Or(session.Status.State, v1alpha1.StateStarting)) &&
 			(s.PingStatus == "" || s.PingStatus == session.Status.PingStatus) &&
 			selector.Matches(labels.Set(session.Labels))
@@ -264,7 +264,7 @@ func (g *Gateway) describe(w http.ResponseWriter, r *http.Request, c *call) erro
 	if err != nil {
 		return err
 	}
-	if session.Spec.RuntimeRef == nil { // or it is not there
+	if session.Spec.RuntimeRef == nil || lifecycle.TriedBy(session) != 0 { // or it is not there
 		return notFound("Session not found")
 	}
 	agent, err := g.runtime(r.Context(), c.caller, authn.ToSee, namespace+"/"+session.Spec.RuntimeRef.Name, "")

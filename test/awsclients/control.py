@@ -1,7 +1,7 @@
 """Makes, changes and deletes runtimes by boto3, and holds every answer against botocore's model.
 
-Usage: control.py URL REGION KEY SECRET PORT KUBECTLS, where KUBECTLS is the ARN of a runtime
-that kubectl has made. The agents listen on PORT."""
+Usage: control.py URL TRYING REGION KEY SECRET PORT KUBECTLS, where KUBECTLS is the ARN of a runtime
+that kubectl has made, and TRYING the URL of a gateway that has versions be tried. The agents listen on PORT."""
 
 import json
 import re
@@ -13,7 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-url, region, key, secret, port, kubectls = sys.argv[1:]
+url, trying, region, key, secret, port, kubectls = sys.argv[1:]
 where = dict(endpoint_url=url, region_name=region, aws_access_key_id=key, aws_secret_access_key=secret,
              config=Config(retries={"total_max_attempts": 1}, read_timeout=300))
 control, data = boto3.client("bedrock-agentcore-control", **where), boto3.client("bedrock-agentcore", **where)
@@ -181,6 +181,27 @@ guarded = control.create_agent_runtime(agentRuntimeName="guarded", agentRuntimeA
 shown = ready(guarded)
 assert shown["authorizerConfiguration"] == authorizer and shown["allowedPorts"] == ports, shown
 control.delete_agent_runtime(agentRuntimeId=guarded)
+# A version that is tried before it is ready, and one whose agent is not at its port.
+strict = boto3.client("bedrock-agentcore-control", **(where | {"endpoint_url": trying}))
+strict.meta.events.register("after-call.bedrock-agentcore-control", answered)
+hook = {"build": {"warmup": {"action": {"httpPost": {"path": "/invocations", "port": int(port)}}}}}
+made = strict.create_agent_runtime(agentRuntimeName="tried", agentRuntimeArtifact=artifact("1"), roleArn=ROLE, protocolConfiguration=SPOKEN, hooksConfiguration=hook)
+assert made["status"] == "CREATING", made
+trial = made["agentRuntimeId"]
+assert ready(trial)["hooksConfiguration"] == hook
+call(arn.replace(id, trial))
+broken = dict(agentRuntimeId=trial, agentRuntimeArtifact=artifact("2"), roleArn=ROLE, protocolConfiguration={"serverProtocol": "HTTP", "port": 11999})
+assert strict.update_agent_runtime(**broken)["status"] == "UPDATING"
+refused("ConflictException", strict.update_agent_runtime, "UPDATING", **broken)
+until("the update has failed", lambda: control.get_agent_runtime(agentRuntimeId=trial)["status"] == "UPDATE_FAILED")
+got = control.get_agent_runtime(agentRuntimeId=trial)
+assert got["agentRuntimeVersion"] == "2" and "was not healthy within" in got["failureReason"], got
+default = control.get_agent_runtime_endpoint(agentRuntimeId=trial, endpointName="DEFAULT")
+assert (default["liveVersion"], default["targetVersion"], default["status"]) == ("1", "2", "UPDATE_FAILED"), default
+call(arn.replace(id, trial))
+assert strict.update_agent_runtime(**(broken | {"protocolConfiguration": SPOKEN}))["status"] == "UPDATING"
+ready(trial)
+control.delete_agent_runtime(agentRuntimeId=trial)
 
 # Update, which is version 2, with all that is not given gone.
 update = dict(agentRuntimeId=id, agentRuntimeArtifact=artifact("2"), roleArn=ROLE, protocolConfiguration=SPOKEN, clientToken=str(uuid.uuid4()),
@@ -249,7 +270,7 @@ for member, value, says in [
     ("filesystemConfigurations", [{"sessionStorage": {"mountPath": "/mnt/x"}}, {"sessionStorage": {"mountPath": "/mnt/y"}}], "at most 1"),
     ("filesystemConfigurations", [{"efsAccessPoint": {"accessPointArn": "arn:aws:elasticfilesystem:eu-west-1:123456789012:access-point/fsap-12345678901234567", "mountPath": "/mnt/x"}}], "efsAccessPoint"),
     ("allowedPorts", [{"port": 8443}], "reserved"),
-    ("hooksConfiguration", {"build": {"warmup": {"action": {"httpPost": {"path": "/x"}}}}}, "no hook"),
+    ("hooksConfiguration", {"build": {"warmup": {"action": {"httpPost": {"path": "/x"}}}}}, "--validate-versions"),
     ("lifecycleConfiguration", {"idleRuntimeSessionTimeout": 99999}, "28800"),
     ("networkConfiguration", {"networkMode": "MOON"}, "MOON"),
     ("networkConfiguration", {"networkMode": "VPC", "networkModeConfig": {"securityGroups": ["sg-12345678"], "subnets": ["subnet-12345678"], "requireServiceS3Endpoint": True}}, "requireServiceS3Endpoint"),

@@ -30,11 +30,17 @@ func TestControlPlane(t *testing.T) {
 	plane, err := front.Start("../../config/crd/bases", logr.Discard())
 	t.Cleanup(func() { _ = plane.Stop() })
 	g.Expect(err).NotTo(HaveOccurred())
-	url, shut, err := plane.Door(front.Authenticated, func(o *gateway.Options) {
-		o.Control = controlplane.New(controlplane.Options{Client: o.Client, Live: o.Live, AllowedImages: []string{"123456789012.dkr.ecr.eu-west-1.amazonaws.com/"}})
-	})
-	g.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() { _ = shut() })
+	open := func(validate bool) string {
+		url, shut, err := plane.Door(front.Authenticated, func(o *gateway.Options) {
+			o.Control = controlplane.New(controlplane.Options{
+				Client: o.Client, Live: o.Live, AllowedImages: []string{"123456789012.dkr.ecr.eu-west-1.amazonaws.com/"}, Validate: validate,
+			})
+		})
+		g.Expect(err).NotTo(HaveOccurred())
+		t.Cleanup(func() { _ = shut() })
+		return url
+	}
+	url, trying := open(false), open(true)
 
 	const namespace = "agents"
 	ctx := t.Context()
@@ -52,11 +58,13 @@ func TestControlPlane(t *testing.T) {
 	g.Expect(plane.Runtime(ctx, kubectls)).To(Succeed())
 	others := &v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "others"}, Spec: *kubectls.Spec.DeepCopy()}
 	g.Expect(plane.Runtime(ctx, others)).To(Succeed())
-	g.Eventually(func() error { // until the gateway knows the key
-		return (&place{door: door{url, "AKIDMAKER", "secret"}, api: plane.API}).knows(ctx, kubectls)
-	}).WithTimeout(patience).Should(MatchError(ContainSubstring("403")), "it has no right to sessions")
+	for _, one := range []string{url, trying} { // until the gateways know the key
+		g.Eventually(func() error {
+			return (&place{door: door{one, "AKIDMAKER", "secret"}, api: plane.API}).knows(ctx, kubectls)
+		}).WithTimeout(patience).Should(MatchError(ContainSubstring("403")), "it has no right to sessions")
+	}
 
-	out, err := exec.CommandContext(ctx, python, "control.py", url, region, "AKIDMAKER", "secret", strconv.Itoa(int(plane.Port)), kubectls.Status.AgentRuntimeArn).CombinedOutput()
+	out, err := exec.CommandContext(ctx, python, "control.py", url, trying, region, "AKIDMAKER", "secret", strconv.Itoa(int(plane.Port)), kubectls.Status.AgentRuntimeArn).CombinedOutput()
 	g.Expect(err).NotTo(HaveOccurred(), "%s", out)
 
 	var made v1alpha1.AgentRuntimeList

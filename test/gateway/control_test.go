@@ -169,6 +169,39 @@ var _ = Describe("The control plane", func() {
 		}
 	})
 
+	It("has each version be tried before it is ready, and tells what its pod said", func(ctx context.Context) {
+		d := openDoor(controlled, func(o *gateway.Options) { o.Control.Validate = true })
+		shown := func(namespace, id string) func() map[string]any {
+			return func() (told map[string]any) {
+				a := fetch(asked(ctx, d, namespace, http.MethodGet, "/runtimes/"+id+"/", nil))
+				Expect(a.code).To(Equal(http.StatusOK), a.body)
+				Expect(json.Unmarshal([]byte(a.body), &told)).To(Succeed())
+				return told
+			}
+		}
+		made := func(namespace string) string {
+			body := echoing("tried")
+			body["protocolConfiguration"] = map[string]any{"serverProtocol": "HTTP", "port": plane.Port}
+			a := fetch(asked(ctx, d, namespace, http.MethodPut, "/runtimes/", body))
+			Expect(a.code).To(Equal(http.StatusAccepted), a.body)
+			var told struct {
+				ID     string `json:"agentRuntimeId"`
+				Status string `json:"status"`
+			}
+			Expect(json.Unmarshal([]byte(a.body), &told)).To(Succeed())
+			return told.ID
+		}
+		namespace := newNamespace(ctx)
+		Eventually(shown(namespace, made(namespace))).Should(And(HaveKeyWithValue("status", "READY"), Not(HaveKey("failureReason"))))
+		var agent v1alpha1.AgentRuntime
+		Expect(api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "tried"}, &agent)).To(Succeed())
+		Expect(agent.Status.Validation).To(HaveValue(Equal(v1alpha1.ValidationStatus{Version: 1, ValidVersion: 1})))
+
+		strict := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}}
+		Expect(api.Create(ctx, strict)).To(Succeed())
+		Eventually(shown(strict.Name, made(strict.Name))).Should(And(HaveKeyWithValue("status", "CREATE_FAILED"), HaveKeyWithValue("failureReason", ContainSubstring("violates PodSecurity"))))
+	})
+
 	It("says which member is too large", func(ctx context.Context) {
 		d, namespace := openDoor(controlled), newNamespace(ctx)
 		create := func(name, value string) answer {
