@@ -18,6 +18,7 @@ import (
 
 	"go.opentelemetry.io/otel/sdk/trace"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
@@ -58,6 +59,7 @@ type options struct {
 	dashboardWrite                         bool
 	controlPlane                           bool
 	allowedImages                          string
+	maxMemory                              string
 	validateVersions                       bool
 	watchNamespaces                        apiserver.Namespaces
 	log                                    zap.Options
@@ -95,6 +97,8 @@ func main() {
 		"Serve AgentCore's control plane too: runtimes are made, shown, changed and deleted by callers with the right to do so. In namespaces where the gateway is bound to the ClusterRole agentsession-gateway-control.")
 	flag.StringVar(&o.allowedImages, "allowed-images", "",
 		"Prefixes of the images that runtimes may be made of by the control plane, a list with commas, as registry.example/agents/; * allows all. Default: none, so that no runtime is made.")
+	flag.StringVar(&o.maxMemory, "max-memory", "",
+		"The most that the control plane's callers may ask for as minimumMemoryInMiB, which pods request: a quantity, as 8Gi. Default: what the namespace allows.")
 	flag.BoolVar(&o.validateVersions, "validate-versions", true,
 		"Have each version that the control plane's callers make be tried before it is READY, as on AgentCore: one session of it is started, and taken away when its agent was healthy.")
 	flag.Var(&o.watchNamespaces, "watch-namespaces",
@@ -159,13 +163,28 @@ func (o *options) validateControl() error {
 	if o.controlPlane && o.authentication == "none" {
 		return errors.New("--control-plane does not go with --authentication=none: whoever reaches the gateway could run any image that --allowed-images names")
 	}
-	if o.allowedImages != "" && !o.controlPlane {
-		return fmt.Errorf("--allowed-images is %q: it goes with --control-plane", o.allowedImages)
+	for flag, given := range map[string]string{"allowed-images": o.allowedImages, "max-memory": o.maxMemory} {
+		if given != "" && !o.controlPlane {
+			return fmt.Errorf("--%s is %q: it goes with --control-plane", flag, given)
+		}
 	}
 	if !o.validateVersions && !o.controlPlane {
 		return errors.New("--validate-versions=false goes with --control-plane: versions of kubectl's are tried where spec.validation of the AgentRuntime says so")
 	}
-	return nil
+	_, err := o.maxMemoryMiB()
+	return err
+}
+
+// maxMemoryMiB is 0 if there is no bound.
+func (o *options) maxMemoryMiB() (int64, error) {
+	if o.maxMemory == "" {
+		return 0, nil
+	}
+	most, err := resource.ParseQuantity(o.maxMemory)
+	if err != nil || most.Value() < 1<<20 {
+		return 0, fmt.Errorf("--max-memory is %q: it must be a quantity of 1Mi or more, as 8Gi", o.maxMemory)
+	}
+	return most.Value() >> 20, nil
 }
 
 func (o *options) validateLimits() error {
@@ -296,9 +315,13 @@ func newGateway(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock, spans
 		opts.Traces = spans
 	}
 	if o.controlPlane {
+		most, err := o.maxMemoryMiB()
+		if err != nil {
+			return nil, err
+		}
 		opts.Control = controlplane.New(controlplane.Options{
 			Client: opts.Client, Live: opts.Live, Namespaces: o.watchNamespaces, AllowedImages: strings.FieldsFunc(o.allowedImages, func(c rune) bool { return c == ',' || c == ' ' }),
-			Validate: o.validateVersions,
+			MaxMemoryMiB: most, Validate: o.validateVersions,
 		})
 	}
 	var err error

@@ -86,6 +86,20 @@ func TestAllowedImages(t *testing.T) {
 	}
 }
 
+func TestMaxMemory(t *testing.T) {
+	for _, row := range []struct {
+		most, asked int64
+		may         bool
+	}{{0, 1 << 20, true}, {1024, 1024, true}, {1024, 1025, false}, {1024, 0, true}} {
+		m := members{artifact: artifact{Container: &container{URI: "a"}}}
+		if row.asked > 0 {
+			m.resources = []resources{{row.asked}}
+		}
+		err := (&Plane{Options{AllowedImages: []string{"*"}, MaxMemoryMiB: row.most}}).allows(m)
+		NewWithT(t).Expect(err == nil).To(Equal(row.may), "%+v: %v", row, err)
+	}
+}
+
 // TestExpresses: only what this API makes is changed by it.
 func TestExpresses(t *testing.T) {
 	g := NewWithT(t)

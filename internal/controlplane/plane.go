@@ -37,6 +37,8 @@ type Options struct {
 	// AllowedImages are the prefixes of images that runtimes may be made of. Empty: none may
 	// be made. One that is "*" allows all.
 	AllowedImages []string
+	// MaxMemoryMiB is the most that runtimes may ask for as minimumMemoryInMiB. 0: no bound.
+	MaxMemoryMiB int64
 	// Validate has each version that is made be tried before it is ready.
 	Validate bool
 }
@@ -122,6 +124,11 @@ const HeaderNamespace = "X-Agentsession-Namespace"
 
 // allows is an error if no runtime may be made of what a request asks for.
 func (p *Plane) allows(m members) error {
+	for _, r := range m.resources {
+		if p.MaxMemoryMiB > 0 && r.MinimumMemoryInMiB > p.MaxMemoryMiB {
+			return awswire.Invalid("resourceConfigurations", fmt.Sprintf("Value %d at 'minimumMemoryInMiB' failed to satisfy constraint: Member must have value less than or equal to %d, which is --max-memory of the gateway", r.MinimumMemoryInMiB, p.MaxMemoryMiB))
+		}
+	}
 	if m.hooks != nil && !p.Validate {
 		return awswire.Invalid("hooksConfiguration", "Value at 'hooksConfiguration' is not supported: the hook is sent when a version is tried, and this gateway has none be tried (--validate-versions=false); leave it out")
 	}
