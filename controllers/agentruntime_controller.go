@@ -182,7 +182,11 @@ func (r *AgentRuntimeReconciler) recordOne(ctx context.Context, agent *v1alpha1.
 	if err != nil {
 		return nil, err
 	}
-	switch err := r.Client.Create(ctx, revision); {
+	err = r.Client.Create(ctx, revision)
+	if apierrors.IsAlreadyExists(err) && r.removeEarlier(ctx, agent, revision.Name) {
+		err = r.Client.Create(ctx, revision)
+	}
+	switch {
 	case apierrors.IsAlreadyExists(err):
 		return nil, fmt.Errorf("record version %d: %w", agent.Generation, &refused{
 			v1alpha1.ReasonVersionNameTaken, fmt.Sprintf("A ControllerRevision named %s is there; if this AgentRuntime does not own it, delete it", revision.Name),
@@ -192,6 +196,24 @@ func (r *AgentRuntimeReconciler) recordOne(ctx context.Context, agent *v1alpha1.
 	}
 	ctrl.LoggerFrom(ctx).Info("Recorded a version", "version", agent.Generation)
 	return revision, nil
+}
+
+// removeEarlier removes a version of an AgentRuntime that had the name before, and tells whether
+// the name is free: the garbage collector may take its time, and the runtime would not be Ready.
+func (r *AgentRuntimeReconciler) removeEarlier(ctx context.Context, agent *v1alpha1.AgentRuntime, name string) bool {
+	var now v1alpha1.AgentRuntime // the cache may be behind, and this one be the earlier
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(agent), &now); err != nil || now.UID != agent.UID {
+		return false
+	}
+	var there appsv1.ControllerRevision
+	if err := r.Live.Get(ctx, client.ObjectKey{Namespace: agent.Namespace, Name: name}, &there); err != nil {
+		return apierrors.IsNotFound(err)
+	}
+	owner := metav1.GetControllerOf(&there)
+	if owner == nil || owner.Kind != "AgentRuntime" || owner.Name != agent.Name || owner.UID == agent.UID {
+		return false
+	}
+	return client.IgnoreNotFound(r.Client.Delete(ctx, &there, client.Preconditions{UID: &there.UID})) == nil
 }
 
 // prune deletes old versions, given with the newest first, but for those that are in use

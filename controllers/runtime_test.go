@@ -357,6 +357,29 @@ var _ = Describe("A runtime whose version cannot be recorded", func() {
 	})
 })
 
+var _ = Describe("A runtime with the name of one that was deleted", func() {
+	It("records its versions in the place of those that are left of that one", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		agent := newRuntime(namespace, "anew", "first")
+		Expect(api.Create(ctx, agent)).To(Succeed())
+		earlier := *metav1.NewControllerRef(agent, v1alpha1.GroupVersion.WithKind("AgentRuntime"))
+		earlier.UID = "11111111-2222-3333-4444-555555555555"
+		left := &appsv1.ControllerRevision{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "anew-1", OwnerReferences: []metav1.OwnerReference{earlier}, Labels: map[string]string{v1alpha1.LabelRuntime: agent.Name}},
+			Data:       runtime.RawExtension{Raw: []byte(`{}`)}, Revision: 1,
+		}
+		Expect(api.Create(ctx, left)).To(Succeed())
+		startOperator(namespace)
+		Eventually(func() (*metav1.Condition, error) {
+			err := api.Get(ctx, client.ObjectKeyFromObject(agent), agent)
+			return meta.FindStatusCondition(agent.Status.Conditions, v1alpha1.ConditionReady), err
+		}).Should(HaveField("Status", metav1.ConditionTrue))
+		var recorded appsv1.ControllerRevision
+		Expect(api.Get(ctx, client.ObjectKeyFromObject(left), &recorded)).To(Succeed())
+		Expect(metav1.IsControlledBy(&recorded, agent)).To(BeTrue())
+	})
+})
+
 var _ = Describe("A version that was made while no operator was running", func() {
 	It("is not there, no other takes its number, and what to do is said", func(ctx context.Context) {
 		namespace := newNamespace(ctx)
