@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/authn"
@@ -81,7 +82,7 @@ func TestAllowedImages(t *testing.T) {
 		{"registry.example/team/", "registry.example/team/a", true},
 		{"registry.example/team/", "mirror/registry.example/team/a", false},
 	} {
-		err := (&Plane{Options{AllowedImages: []string{row.allowed}}}).allowsImage(row.image)
+		err := (&Plane{Options{AllowedImages: []string{row.allowed}}}).allowsImage(t.Context(), row.image)
 		NewWithT(t).Expect(err == nil).To(Equal(row.may), "%+v", row)
 	}
 }
@@ -167,6 +168,35 @@ func TestStorage(t *testing.T) {
 		_, err := membersOf([]byte(`{"roleArn":"arn:aws:iam::123456789012:role/x","agentRuntimeArtifact":{"containerConfiguration":{"containerUri":"a"}},"filesystemConfigurations":`+bad+`}`), false)
 		g.Expect(err).To(MatchError(ContainSubstring("filesystemConfigurations")), bad)
 	}
+}
+
+// Names are those of the model, in their case, and once; and what is in a map is there.
+func TestMembersAreExact(t *testing.T) {
+	for member, value := range map[string]string{
+		"protocolConfiguration": `{"serverProtocol":"HTTP","PORT":8080}`, "networkConfiguration": `{"networkMode":"PUBLIC","networkMode":"VPC"}`,
+		"environmentVariables": `{"A":null}`, "tags": `{"a":null}`,
+	} {
+		_, err := membersOf([]byte(`{"agentRuntimeName":"a","roleArn":"arn:aws:iam::123456789012:role/x","agentRuntimeArtifact":{"containerConfiguration":{"containerUri":"a"}},"`+member+`":`+value+`}`), true)
+		NewWithT(t).Expect(err).To(MatchError(ContainSubstring("Value at '"+member+"' cannot be used")), value)
+	}
+}
+
+// An image that cannot be run is refused by the member's name.
+func TestAnImageThatCannotBeRun(t *testing.T) {
+	p := &Plane{Options{AllowedImages: []string{"*"}, CheckImage: func(context.Context, string) error { return errors.New("it is not here") }}}
+	f, is := errors.AsType[*awswire.Failure](p.allows(t.Context(), "a"))
+	NewWithT(t).Expect(is).To(BeTrue())
+	NewWithT(t).Expect(f.FieldList).To(ConsistOf(awswire.Field{Name: "agentRuntimeArtifact.containerConfiguration.containerUri", Message: "it is not here"}))
+}
+
+// What the API server says of a request as a whole is no member's.
+func TestCausesWithoutAField(t *testing.T) {
+	err := apierrors.NewInvalid(v1alpha1.GroupVersion.WithKind("AgentRuntime").GroupKind(), "a", field.ErrorList{
+		field.Invalid(field.NewPath("spec", "agentCore", "roleArn"), "x", "too long"), field.Invalid(nil, nil, "some validation rules were not checked"),
+	})
+	f, is := errors.AsType[*awswire.Failure](refused(err))
+	NewWithT(t).Expect(is).To(BeTrue())
+	NewWithT(t).Expect(f.FieldList).To(HaveExactElements(HaveField("Name", "roleArn")))
 }
 
 func TestNewest(t *testing.T) {

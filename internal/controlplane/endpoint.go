@@ -184,7 +184,7 @@ type endpointMembers struct {
 func endpointMembersOf(body []byte, creates bool) (m endpointMembers, err error) {
 	into := map[string]any{"agentRuntimeVersion": &m.version, "description": &m.description, "clientToken": &m.token}
 	if creates {
-		into["name"], into["tags"] = &m.name, &m.tags
+		into["name"], into["tags"] = &m.name, (*texts)(&m.tags)
 	}
 	if m.given, err = readObject(body, into); err != nil {
 		return m, err
@@ -322,9 +322,6 @@ func ownEndpoint(agent *v1alpha1.AgentRuntime, name string) (int, error) {
 }
 
 func (p *Plane) removeEndpoint(ctx context.Context, c *Call) (any, error) {
-	if err := checkToken(c.Query.Get("clientToken")); err != nil {
-		return nil, err
-	}
 	agent, err := p.runtime(ctx, c, authn.VerbUpdate)
 	if err != nil {
 		return nil, err

@@ -3,12 +3,15 @@ package controlplane
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	strictjson "sigs.k8s.io/json"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/awswire"
@@ -101,14 +104,32 @@ func readObject(body []byte, into map[string]any) (given []string, err error) {
 		if !known {
 			return nil, awswire.Invalid(name, fmt.Sprintf("%.100q is no member of this operation, or none that is supported", name))
 		}
-		decoder := json.NewDecoder(bytes.NewReader(value))
-		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(target); err != nil {
-			return nil, awswire.Invalid(name, fmt.Sprintf("Value at '%s' cannot be used: %s", name, strings.ReplaceAll(err.Error(), "json: unknown field", "it has a member that is not supported here,")))
+		wrong, err := strictjson.UnmarshalStrict(value, target)
+		if err = errors.Join(append(wrong, err)...); err != nil {
+			return nil, awswire.Invalid(name, fmt.Sprintf("Value at '%s' cannot be used: %s", name, strings.ReplaceAll(err.Error(), "unknown field", "it has a member that is not supported here,")))
 		}
 		given = append(given, name)
 	}
 	return given, nil
+}
+
+// texts is a map without nulls.
+type texts map[string]string
+
+// UnmarshalJSON refuses null in the place of a text.
+func (t *texts) UnmarshalJSON(raw []byte) error {
+	var values map[string]*string
+	if err := json.Unmarshal(raw, &values); err != nil {
+		return fmt.Errorf("read a map of texts: %w", err)
+	}
+	*t = texts{}
+	for key, value := range values {
+		if value == nil {
+			return fmt.Errorf("the value of %.100q is null", key)
+		}
+		(*t)[key] = *value
+	}
+	return nil
 }
 
 // membersOf reads a request. creates tells whether it is of a new runtime.
@@ -116,12 +137,12 @@ func membersOf(body []byte, creates bool) (m members, err error) {
 	into := map[string]any{
 		"agentRuntimeArtifact": &m.artifact, "roleArn": &m.role, "networkConfiguration": &m.network, "clientToken": &m.token,
 		"description": &m.description, "authorizerConfiguration": &m.authorizer, "requestHeaderConfiguration": &m.headers,
-		"protocolConfiguration": &m.protocol, "lifecycleConfiguration": &m.lifecycle, "environmentVariables": &m.environment,
+		"protocolConfiguration": &m.protocol, "lifecycleConfiguration": &m.lifecycle, "environmentVariables": (*texts)(&m.environment),
 		"platformVersion": &m.platform, "resourceConfigurations": &m.resources,
 		"filesystemConfigurations": &m.filesystems, "allowedPorts": &m.ports, "hooksConfiguration": &m.hooks,
 	}
 	if creates {
-		into["agentRuntimeName"], into["tags"] = &m.name, &m.tags
+		into["agentRuntimeName"], into["tags"] = &m.name, (*texts)(&m.tags)
 	} else {
 		into["metadataConfiguration"] = &m.metadata
 	}

@@ -41,6 +41,8 @@ type Options struct {
 	MaxMemoryMiB int64
 	// Validate has each version that is made be tried before it is ready.
 	Validate bool
+	// CheckImage is an error if an image cannot be run. Nil: that is seen when its pods start.
+	CheckImage func(ctx context.Context, image string) error
 }
 
 // Plane serves calls.
@@ -123,7 +125,7 @@ func (p *Plane) home(c *Call) (string, error) {
 const HeaderNamespace = "X-Agentsession-Namespace"
 
 // allows is an error if no runtime may be made of what a request asks for.
-func (p *Plane) allows(m members) error {
+func (p *Plane) allows(ctx context.Context, m members) error {
 	for _, r := range m.resources {
 		if p.MaxMemoryMiB > 0 && r.MinimumMemoryInMiB > p.MaxMemoryMiB {
 			return awswire.Invalid("resourceConfigurations", fmt.Sprintf("Value %d at 'minimumMemoryInMiB' failed to satisfy constraint: Member must have value less than or equal to %d, which is --max-memory of the gateway", r.MinimumMemoryInMiB, p.MaxMemoryMiB))
@@ -132,17 +134,28 @@ func (p *Plane) allows(m members) error {
 	if m.hooks != nil && !p.Validate {
 		return awswire.Invalid("hooksConfiguration", "Value at 'hooksConfiguration' is not supported: the hook is sent when a version is tried, and this gateway has none be tried (--validate-versions=false); leave it out")
 	}
-	return p.allowsImage(m.artifact.Container.URI)
+	return p.allowsImage(ctx, m.artifact.Container.URI)
 }
 
-func (p *Plane) allowsImage(image string) error {
+func (p *Plane) allowsImage(ctx context.Context, image string) error {
 	for _, prefix := range p.AllowedImages {
 		rest, has := strings.CutPrefix(image, prefix)
 		if prefix == "*" || has && prefix != "" && goesOn(prefix[len(prefix)-1:], rest) {
-			return nil
+			return p.runs(ctx, image)
 		}
 	}
 	return awswire.Denied(fmt.Sprintf("The image %.200q is none of those that runtimes may be made of by this API (--allowed-images of the gateway: %q)", image, strings.Join(p.AllowedImages, ",")))
+}
+
+// runs is an error if an image cannot be run.
+func (p *Plane) runs(ctx context.Context, image string) error {
+	if p.CheckImage == nil {
+		return nil
+	}
+	if err := p.CheckImage(ctx, image); err != nil {
+		return awswire.Invalid("agentRuntimeArtifact.containerConfiguration.containerUri", err.Error())
+	}
+	return nil
 }
 
 // goesOn tells whether rest belongs to the name that a prefix is, which ends with last.

@@ -42,6 +42,9 @@ func invalid(status *apierrors.StatusError) *awswire.Failure {
 	f := awswire.Unparsable("The request is refused: " + status.Status().Message)
 	if details := status.Status().Details; details != nil {
 		for _, cause := range details.Causes {
+			if cause.Field == "<nil>" { // "some validation rules were not checked"
+				continue
+			}
 			name := strings.TrimPrefix(strings.TrimPrefix(cause.Field, "spec."), "agentCore.")
 			f.FieldList = append(f.FieldList, awswire.Field{Name: name, Message: cause.Message})
 		}

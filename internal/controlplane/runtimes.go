@@ -50,7 +50,7 @@ func (p *Plane) create(ctx context.Context, c *Call) (any, error) {
 	if !allowed {
 		return nil, awswire.Denied(fmt.Sprintf("The caller lacks the right to create agentruntimes/control of the name %s in the namespace %s", agent.Name, namespace))
 	}
-	if err := p.allows(m); err != nil {
+	if err := p.allows(ctx, m); err != nil {
 		return nil, err
 	}
 	p.write(m, &agent.Spec)
@@ -63,6 +63,8 @@ func (p *Plane) create(ctx context.Context, c *Call) (any, error) {
 		if agent, err = p.sameRequest(ctx, key, m); err != nil {
 			return nil, err
 		}
+	case apierrors.IsNotFound(err):
+		return nil, errors.Join(awswire.Invalid(HeaderNamespace, "There is no namespace "+namespace), err)
 	case err != nil:
 		return nil, fmt.Errorf("create AgentRuntime %s: %w", key, err)
 	}
@@ -109,7 +111,7 @@ func (p *Plane) update(ctx context.Context, c *Call) (any, error) {
 		if own := agent.Spec.AgentCore; own != nil && m.token != "" && own.ClientToken == m.token {
 			return nil // it was done before
 		}
-		return p.renew(agent, m)
+		return p.renew(ctx, agent, m)
 	})
 	if err != nil {
 		return nil, err
@@ -121,11 +123,11 @@ func (p *Plane) update(ctx context.Context, c *Call) (any, error) {
 }
 
 // renew writes another version of a runtime.
-func (p *Plane) renew(agent *v1alpha1.AgentRuntime, m members) error {
+func (p *Plane) renew(ctx context.Context, agent *v1alpha1.AgentRuntime, m members) error {
 	if !expresses(&agent.Spec.Template) {
 		return conflict(fmt.Sprintf("The AgentRuntime %s/%s has a template that this API cannot express, as kubectl makes them: what its pods have besides is not for every image. Change it with kubectl", agent.Namespace, agent.Name))
 	}
-	if err := errors.Join(settled(agent), p.allows(m)); err != nil {
+	if err := errors.Join(settled(agent), p.allows(ctx, m)); err != nil {
 		return err
 	}
 	m.name = nameOf(agent)
@@ -201,9 +203,6 @@ const changeTries = 5
 func (p *Plane) remove(ctx context.Context, c *Call) (any, error) {
 	if version := c.Query.Get("version"); version != "" {
 		return nil, conflict(fmt.Sprintf("A version alone, as %.20q, is not deleted here: the ten newest and those that endpoints name are kept, and others go by themselves. Without a version the whole runtime is deleted", version))
-	}
-	if err := checkToken(c.Query.Get("clientToken")); err != nil {
-		return nil, err
 	}
 	agent, err := p.runtime(ctx, c, authn.VerbDelete)
 	if err != nil {

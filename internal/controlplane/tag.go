@@ -78,7 +78,7 @@ func (p *Plane) retag(ctx context.Context, c *Call, change func(map[string]strin
 
 func (p *Plane) tag(ctx context.Context, c *Call) (any, error) {
 	var tags map[string]string
-	if _, err := readObject(c.Body, map[string]any{"tags": &tags}); err != nil {
+	if _, err := readObject(c.Body, map[string]any{"tags": (*texts)(&tags)}); err != nil {
 		return nil, err
 	}
 	if tags == nil {

@@ -138,7 +138,10 @@ var _ = Describe("The control plane", func() {
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "gateway-control"}, Subjects: everywhere.Subjects,
 		})).To(Succeed())
 
-		a := fetch(asked(ctx, d, theirs, http.MethodPut, "/runtimes/", echoing("echo")))
+		a := fetch(asked(ctx, openDoor(controlled), "absent", http.MethodPut, "/runtimes/", echoing("echo")))
+		Expect(a.code).To(Equal(http.StatusBadRequest), a.body)
+		Expect(a.failed.FieldList).To(HaveExactElements(HaveField("Name", controlplane.HeaderNamespace)), "CreateAgentRuntime knows no ResourceNotFoundException")
+		a = fetch(asked(ctx, d, theirs, http.MethodPut, "/runtimes/", echoing("echo")))
 		Expect(a.code).To(Equal(http.StatusForbidden), a.body)
 		Expect(a.failed.Message).To(ContainSubstring("agentsession-gateway-control"))
 
