@@ -96,7 +96,7 @@ func TestMaxMemory(t *testing.T) {
 		if row.asked > 0 {
 			m.resources = []resources{{row.asked}}
 		}
-		err := (&Plane{Options{AllowedImages: []string{"*"}, MaxMemoryMiB: row.most}}).allows(m)
+		err := (&Plane{Options{AllowedImages: []string{"*"}, MaxMemoryMiB: row.most}}).allows(t.Context(), m)
 		NewWithT(t).Expect(err == nil).To(Equal(row.may), "%+v: %v", row, err)
 	}
 }

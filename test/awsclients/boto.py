@@ -5,20 +5,22 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import boto3
+from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 url, region, key, secret = sys.argv[1:]
 
 
-def client(secret, **config):
+def client(secret, service="bedrock-agentcore", **config):
     return boto3.client(
-        "bedrock-agentcore", endpoint_url=url, region_name=region,
+        service, endpoint_url=url, region_name=region,
         aws_access_key_id=key, aws_secret_access_key=secret, config=Config(**config),
     )
 
 
 right, once = client(secret), client(secret, retries={"total_max_attempts": 1})
+control = client(secret, "bedrock-agentcore-control")
 
 
 def told(chunk):
@@ -32,6 +34,8 @@ def told(chunk):
 
 
 def call(given):
+    if given["op"] == "control":
+        return {"answer": getattr(control, xform_name(given["operation"]))(**given.get("members", {}))}
     sdk = client(given["secret"]) if given.get("secret") else once if given.get("once") else right
     names = {"runtime": "agentRuntimeArn", "session": "runtimeSessionId", "qualifier": "qualifier",
              "account": "accountId", "token": "clientToken"}
@@ -74,4 +78,4 @@ for line in sys.stdin:
     given = json.loads(line)
     with ThreadPoolExecutor() as pool:
         outcomes = list(pool.map(outcome_of, [given] * (given.get("times") or 1)))
-    print(json.dumps(next((one for one in outcomes if one.get("error")), outcomes[0])), flush=True)
+    print(json.dumps(next((one for one in outcomes if one.get("error")), outcomes[0]), default=str), flush=True)  # times

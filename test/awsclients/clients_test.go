@@ -36,7 +36,7 @@ const installPatience = 5 * time.Minute
 
 // invocation is what a check asks of a client.
 type invocation struct {
-	Op        string `json:"op"`              // invoke, first (line of a stream), stopped (after that), stop or command
+	Op        string `json:"op"`              // invoke, first (line of a stream), stopped (after that), stop, command or control
 	Times     int    `json:"times,omitempty"` // at once
 	Runtime   string `json:"runtime"`
 	Session   string `json:"session,omitempty"`
@@ -46,6 +46,9 @@ type invocation struct {
 	Payload   string `json:"payload,omitempty"`
 	Secret    string `json:"secret,omitempty"` // another than the right one
 	Once      bool   `json:"once,omitempty"`   // is not tried again
+	// Operation of the control plane, and its members by their names in the model.
+	Operation string         `json:"operation,omitempty"`
+	Members   map[string]any `json:"members,omitempty"`
 }
 
 // outcome is what the client made of it.
@@ -59,6 +62,8 @@ type outcome struct {
 	Message string   `json:"message"`
 	Reason  string   `json:"reason"`
 	Fields  []string `json:"fields"`
+	// Answer of the control plane. Go's client writes its names with capitals.
+	Answer json.RawMessage `json:"answer"`
 }
 
 // client is one of AWS's.
@@ -169,6 +174,10 @@ func (c goClient) callOnce(ctx context.Context, in invocation) (out outcome, err
 			}
 			return out, stream.Err()
 		}
+	case "control":
+		if out, err = c.control(ctx, in); err == nil {
+			return out, nil
+		}
 	default:
 		return out, fmt.Errorf("no operation %q", in.Op)
 	}
@@ -240,6 +249,7 @@ func install(ctx context.Context, client string, files []string, command ...stri
 	}
 	defer os.RemoveAll(dir)
 	asked := sha256.New()
+	fmt.Fprintln(asked, command)
 	for _, name := range files {
 		raw, err := os.ReadFile(filepath.Join(client, name))
 		if err != nil {

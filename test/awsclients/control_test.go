@@ -20,12 +20,21 @@ import (
 	"github.com/agentsession/agentsession/test/front"
 )
 
-// TestControlPlane has boto3 make, change and delete runtimes, whose agents answer.
-func TestControlPlane(t *testing.T) {
-	python := os.Getenv("AGENTSESSION_PYTHON")
-	if python == "" {
-		t.Fatal("AGENTSESSION_PYTHON must be a Python with boto3: run make conformance")
-	}
+// allowedImage is what the images begin with that runtimes may be made of, up to their tags.
+const allowedImage = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/echo:"
+
+// maker is where runtimes are made, with an access key for those of a namespace.
+type maker struct {
+	*place
+	recorder  *recorder
+	trying    string // the URL of a gateway that has versions be tried
+	namespace string
+	kubectls  *v1alpha1.AgentRuntime // which kubectl has made there
+}
+
+// newMaker lets runtimes be made of images that begin so.
+func newMaker(t *testing.T, images string) *maker {
+	t.Helper()
 	g := NewWithT(t)
 	plane, err := front.Start("../../config/crd/bases", logr.Discard())
 	t.Cleanup(func() { _ = plane.Stop() })
@@ -33,7 +42,7 @@ func TestControlPlane(t *testing.T) {
 	open := func(validate bool) string {
 		url, shut, err := plane.Door(front.Authenticated, func(o *gateway.Options) {
 			o.Control = controlplane.New(controlplane.Options{
-				Client: o.Client, Live: o.Live, AllowedImages: []string{"123456789012.dkr.ecr.eu-west-1.amazonaws.com/"}, Validate: validate,
+				Client: o.Client, Live: o.Live, AllowedImages: []string{images}, Validate: validate,
 			})
 		})
 		g.Expect(err).NotTo(HaveOccurred())
@@ -42,33 +51,50 @@ func TestControlPlane(t *testing.T) {
 	}
 	url, trying := open(false), open(true)
 
-	const namespace = "agents"
+	m := &maker{place: &place{api: plane.API, port: plane.Port}, trying: trying, namespace: "agents"}
+	m.recorder, url = record(t, url)
+	m.door = door{url, "AKIDMAKER", "secret"}
 	ctx := t.Context()
-	g.Expect(plane.API.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})).To(Succeed())
+	g.Expect(plane.API.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: m.namespace}})).To(Succeed())
 	g.Expect(plane.API.Create(ctx, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "maker", Labels: map[string]string{authn.LabelAccessKey: ""}},
-		StringData: map[string]string{"accessKeyId": "AKIDMAKER", "secretAccessKey": "secret", "namespaces": namespace, "rights": "invocations,control"},
+		StringData: map[string]string{"accessKeyId": m.accessKey, "secretAccessKey": m.secretKey, "namespaces": m.namespace, "rights": "invocations,control"},
 	})).To(Succeed())
-	kubectls := &v1alpha1.AgentRuntime{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "by-kubectl"},
+	m.kubectls = &v1alpha1.AgentRuntime{
+		ObjectMeta: metav1.ObjectMeta{Namespace: m.namespace, Name: "by-kubectl"},
 		Spec: v1alpha1.AgentRuntimeSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
 			ServiceAccountName: "mighty", Containers: []corev1.Container{{Name: "agent", Image: "echo"}},
 		}}},
 	}
-	g.Expect(plane.Runtime(ctx, kubectls)).To(Succeed())
-	others := &v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "others"}, Spec: *kubectls.Spec.DeepCopy()}
+	g.Expect(plane.Runtime(ctx, m.kubectls)).To(Succeed())
+	others := &v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "others"}, Spec: *m.kubectls.Spec.DeepCopy()}
 	g.Expect(plane.Runtime(ctx, others)).To(Succeed())
-	for _, one := range []string{url, trying} { // until the gateways know the key
+	for _, one := range []string{m.url, m.trying} { // until the gateways know the key
 		g.Eventually(func() error {
-			return (&place{door: door{one, "AKIDMAKER", "secret"}, api: plane.API}).knows(ctx, kubectls)
+			return (&place{door: door{one, m.accessKey, m.secretKey}, api: m.api}).knows(ctx, m.kubectls)
 		}).WithTimeout(patience).Should(MatchError(ContainSubstring("403")), "it has no right to sessions")
 	}
+	return m
+}
 
-	out, err := exec.CommandContext(ctx, python, "control.py", url, trying, region, "AKIDMAKER", "secret", strconv.Itoa(int(plane.Port)), kubectls.Status.AgentRuntimeArn).CombinedOutput()
+// python is one that has boto3.
+func python(t *testing.T) string {
+	t.Helper()
+	name := os.Getenv("AGENTSESSION_PYTHON")
+	NewWithT(t).Expect(name).NotTo(BeEmpty(), "AGENTSESSION_PYTHON must be a Python with boto3: run make conformance")
+	return name
+}
+
+// TestControlPlane has boto3 see what is said of members, versions and refusals.
+func TestControlPlane(t *testing.T) {
+	g, m := NewWithT(t), newMaker(t, allowedImage)
+	out, err := exec.CommandContext(t.Context(), python(t), "control.py", m.url, m.trying, region, m.accessKey, m.secretKey,
+		strconv.Itoa(int(m.port)), m.kubectls.Status.AgentRuntimeArn).CombinedOutput()
 	g.Expect(err).NotTo(HaveOccurred(), "%s", out)
+	m.recorder.judged(t)
 
 	var made v1alpha1.AgentRuntimeList
-	g.Expect(plane.API.List(ctx, &made, kube.InNamespace(namespace))).To(Succeed())
+	g.Expect(m.api.List(t.Context(), &made, kube.InNamespace(m.namespace))).To(Succeed())
 	id := strings.TrimSpace(string(out))
 	for i := range made.Items {
 		if agent := &made.Items[i]; agent.Status.AgentRuntimeID == id {

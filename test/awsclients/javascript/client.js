@@ -2,6 +2,7 @@
 // outcomes, a line each.
 const readline = require("node:readline");
 const sdk = require("@aws-sdk/client-bedrock-agentcore");
+const plane = require("@aws-sdk/client-bedrock-agentcore-control");
 
 const [url, region, accessKeyId, secretAccessKey] = process.argv.slice(2);
 
@@ -10,6 +11,7 @@ const client = (secret, config) =>
 
 const right = client(secretAccessKey);
 const once = client(secretAccessKey, { maxAttempts: 1 });
+const control = new plane.BedrockAgentCoreControlClient({ endpoint: url, region, credentials: { accessKeyId, secretAccessKey } });
 
 // told writes down what an event says.
 const told = ({ chunk }) => {
@@ -25,6 +27,9 @@ const told = ({ chunk }) => {
 const stop = (aws, target) => aws.send(new sdk.StopRuntimeSessionCommand(target));
 
 async function call(given) {
+  if (given.op === "control") {
+    return { answer: await control.send(new plane[given.operation + "Command"](given.members)) };
+  }
   const aws = given.secret ? client(given.secret) : given.once ? once : right;
   const target = {
     agentRuntimeArn: given.runtime, runtimeSessionId: given.session, qualifier: given.qualifier,
@@ -57,7 +62,9 @@ async function call(given) {
 
 const failed = (error) => ({
   // A typed exception, not the one for whatever is unknown.
-  error: error.constructor === sdk.BedrockAgentCoreServiceException ? "untyped " + error.name : error.name,
+  error: [sdk.BedrockAgentCoreServiceException, plane.BedrockAgentCoreControlServiceException].includes(error.constructor)
+    ? "untyped " + error.name
+    : error.name,
   message: error.message,
   reason: error.reason ?? "",
   fields: (error.fieldList ?? []).map((field) => field.name),
