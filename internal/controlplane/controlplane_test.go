@@ -184,7 +184,7 @@ func TestMembersAreExact(t *testing.T) {
 // An image that cannot be run is refused by the member's name.
 func TestAnImageThatCannotBeRun(t *testing.T) {
 	p := &Plane{Options{AllowedImages: []string{"*"}, CheckImage: func(context.Context, string) error { return errors.New("it is not here") }}}
-	f, is := errors.AsType[*awswire.Failure](p.allows(t.Context(), "a"))
+	f, is := errors.AsType[*awswire.Failure](p.allowsImage(t.Context(), "a"))
 	NewWithT(t).Expect(is).To(BeTrue())
 	NewWithT(t).Expect(f.FieldList).To(ConsistOf(awswire.Field{Name: "agentRuntimeArtifact.containerConfiguration.containerUri", Message: "it is not here"}))
 }

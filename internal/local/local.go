@@ -198,7 +198,7 @@ func (p *platform) setGateway(config *rest.Config, clusterTime *apiserver.Clock)
 	}
 	p.door = gateway.New(gateway.Options{
 		Client: reads, Live: p.mgr.GetAPIReader(), Clock: clusterTime, Cluster: config, AllowLoopback: true, PublicURL: p.url(), Authenticate: authenticate, Log: p.Log.WithName("gateway"),
-		Control: controlplane.New(controlplane.Options{Client: reads, Live: p.mgr.GetAPIReader()}),
+		Control: controlplane.New(controlplane.Options{Client: reads, Live: p.mgr.GetAPIReader(), AllowedImages: []string{"*"}, CheckImage: node.HasImage}),
 	})
 	return p.door.Watch(p.mgr.GetCache())
 }

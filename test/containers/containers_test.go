@@ -223,6 +223,61 @@ func TestWhatAContainerGets(t *testing.T) {
 		ContainSubstring(dir), ContainSubstring(`"Destination":"/data"`), ContainSubstring(`"RW":false`)))
 }
 
+// asks asks for an operation of AgentCore's control plane.
+func (l *laptop) asks(ctx context.Context, method, path string, members, answer any) int {
+	raw, err := json.Marshal(members)
+	l.Expect(err).NotTo(HaveOccurred())
+	request, err := http.NewRequestWithContext(ctx, method, l.ready.Endpoint+path, bytes.NewReader(raw))
+	l.Expect(err).NotTo(HaveOccurred())
+	response, err := http.DefaultClient.Do(request)
+	l.Expect(err).NotTo(HaveOccurred())
+	defer response.Body.Close()
+	l.Expect(json.NewDecoder(response.Body).Decode(answer)).To(Succeed())
+	return response.StatusCode
+}
+
+// TestARuntimeThatAClientMakes, of an image with the name of a registry, as AWS's guide has it: its
+// sessions are containers. Another version is for new sessions, and its deletion takes all of them.
+func TestARuntimeThatAClientMakes(t *testing.T) {
+	const pushed = "123456789012.dkr.ecr.us-west-2.amazonaws.com/agentsession-test/echo:latest"
+	l, ctx := start(t, "--image", image), t.Context()
+	out, err := exec.Command(engine, "tag", image, pushed).CombinedOutput()
+	l.Expect(err).NotTo(HaveOccurred(), "%s", out)
+	t.Cleanup(func() { _ = exec.Command(engine, "rmi", pushed).Run() })
+	type members map[string]any
+	of := func(image string) members {
+		return members{
+			"agentRuntimeArtifact": members{"containerConfiguration": members{"containerUri": image}}, "networkConfiguration": members{"networkMode": "PUBLIC"},
+			"roleArn": "arn:aws:iam::123456789012:role/AgentRuntimeRole", "environmentVariables": members{"STAGE": image},
+		}
+	}
+	asked := of(pushed)
+	asked["agentRuntimeName"] = "my_agent"
+	var made struct{ AgentRuntimeArn, AgentRuntimeID, Status, Message string }
+	l.Expect(l.asks(ctx, http.MethodPut, "/runtimes/", asked, &made)).To(Equal(http.StatusAccepted), made.Message)
+	l.ready.Runtimes[0].AgentRuntimeArn = made.AgentRuntimeArn // which is called from now on
+	settled := func() string {
+		l.asks(ctx, http.MethodGet, "/runtimes/"+made.AgentRuntimeID+"/", nil, &made)
+		return made.Status
+	}
+	l.Eventually(settled, patience).Should(Equal("READY"))
+	first := l.call(ctx, "one", echo.Ask{})
+
+	l.Expect(l.asks(ctx, http.MethodPut, "/runtimes/"+made.AgentRuntimeID+"/", of("agentsession-test/none:1"), &made)).To(Equal(http.StatusBadRequest))
+	l.Expect(made.Message).To(ContainSubstring(`the image "agentsession-test/none:1" cannot be run here`))
+	l.Expect(l.asks(ctx, http.MethodPut, "/runtimes/"+made.AgentRuntimeID+"/", of(image), &made)).To(Equal(http.StatusAccepted), made.Message)
+	l.Eventually(settled, patience).Should(Equal("READY"))
+	same, other := l.call(ctx, "one", echo.Ask{}), l.call(ctx, "other", echo.Ask{})
+	l.Expect([]any{same.Pod, same.Calls}).To(Equal([]any{first.Pod, first.Calls + 1}))
+	l.Expect(other.Pod).NotTo(Equal(first.Pod))
+	out, err = exec.Command(engine, append([]string{"inspect", "--format", "{{.Config.Image}} {{json .Config.Env}}"}, containers(t)...)...).Output()
+	l.Expect(err).NotTo(HaveOccurred())
+	l.Expect(string(out)).To(And(ContainSubstring(pushed+" "), ContainSubstring("STAGE="+pushed), ContainSubstring("STAGE="+image)))
+
+	l.Expect(l.asks(ctx, http.MethodDelete, "/runtimes/"+made.AgentRuntimeID+"/", nil, &made)).To(Equal(http.StatusAccepted), made.Message)
+	l.Eventually(func() []string { return containers(t) }, patience).Should(BeEmpty())
+}
+
 // lint runs `agentsession lint --image`.
 func lint(t *testing.T, args ...string) (report string, said string, status int) {
 	t.Helper()

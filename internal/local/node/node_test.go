@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -16,9 +17,11 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -73,7 +76,10 @@ func startTo(t *testing.T, say func(node.Line), keep bool) *laptop {
 	g := NewWithT(t)
 	api, err := kubeapi.Start(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
-	c, err := client.NewWithWatch(api.Config(), client.Options{Scheme: clientgoscheme.Scheme})
+	scheme := runtime.NewScheme()
+	g.Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	c, err := client.NewWithWatch(api.Config(), client.Options{Scheme: scheme})
 	g.Expect(err).NotTo(HaveOccurred())
 	n, err := node.New(c, say, keep)
 	g.Expect(err).NotTo(HaveOccurred())
@@ -167,6 +173,36 @@ func TestEachPodHasThePortOfTheContract(t *testing.T) {
 	}
 	for _, pod := range pods {
 		l.goes(pod)
+	}
+}
+
+// TestThePortOfAVersion: a pod whose container names none, as AWS's clients ask for it, has that
+// of its runtime's version, the newest or one that was recorded.
+func TestThePortOfAVersion(t *testing.T) {
+	l := start(t)
+	ports := []int32{freePort(t), freePort(t)}
+	spec := func(port int32) v1alpha1.AgentRuntimeSpec {
+		return v1alpha1.AgentRuntimeSpec{
+			Template:              corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "agent", Image: "process"}}}},
+			ProtocolConfiguration: v1alpha1.ProtocolConfiguration{Port: port},
+		}
+	}
+	agent := &v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Name: "made", Namespace: kubeapi.Namespace}, Spec: spec(ports[0])}
+	l.Expect(l.client.Create(t.Context(), agent)).To(Succeed())
+	old, err := json.Marshal(agent.Spec)
+	l.Expect(err).NotTo(HaveOccurred())
+	agent.Spec.ProtocolConfiguration.Port = ports[1]
+	l.Expect(l.client.Update(t.Context(), agent)).To(Succeed())
+	l.Expect(l.client.Create(t.Context(), &appsv1.ControllerRevision{
+		ObjectMeta: metav1.ObjectMeta{Name: "made-1", Namespace: kubeapi.Namespace}, Data: runtime.RawExtension{Raw: old}, Revision: 1,
+	})).To(Succeed())
+	for i, port := range ports {
+		pod := l.pod(fmt.Sprint("version-", i+1), 0, map[string]string{envListen: "127.0.0.1:$PORT", "NAME": fmt.Sprint(i)}, os.Args[0])
+		pod.Spec.Containers[0].Ports = nil
+		pod.Labels[v1alpha1.LabelRuntime], pod.Labels[v1alpha1.LabelVersion] = agent.Name, fmt.Sprint(i+1)
+		l.Expect(l.client.Create(t.Context(), pod)).To(Succeed())
+		l.becomes(pod, corev1.PodRunning)
+		l.answers(pod, port, fmt.Sprint(i))
 	}
 }
 

@@ -2,14 +2,18 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -37,6 +41,7 @@ type process struct {
 	temp      string      // its directory for temporary files
 	container string      // the name of its container; empty if it is a program of this machine
 	claims    []types.UID // whose folders it uses
+	port      uint16      // where the agent is asked and called
 	// reserved is the pod's port at its address.
 	reserved *reservation
 
@@ -143,7 +148,10 @@ func (p *process) runs(all group) {
 func (p *process) start(ctx context.Context) (*exec.Cmd, group, paths, error) {
 	p.started = metav1.Now()
 	var err error
-	if p.addr, p.reserved, err = p.node.addresses.take(p.contractPort()); err != nil {
+	if p.port, err = p.findPort(ctx); err != nil {
+		return nil, group{}, paths{}, err
+	}
+	if p.addr, p.reserved, err = p.node.addresses.take(p.port); err != nil {
 		return nil, group{}, paths{}, err
 	}
 	command, port, err := p.command(ctx)
@@ -201,14 +209,33 @@ func (p *process) terminate(all group, grace time.Duration, exited <-chan struct
 	}
 }
 
-// contractPort is where the agent is asked and called.
-func (p *process) contractPort() uint16 {
+// findPort is where the agent is asked and called: at its container's first port. One that a
+// client of AgentCore's control plane has asked for has none there, and its runtime's version says it.
+func (p *process) findPort(ctx context.Context) (uint16, error) {
 	for _, port := range lifecycle.AgentContainer(p.pod).Ports {
 		if port.ContainerPort > 0 && port.ContainerPort <= 65535 {
-			return uint16(port.ContainerPort)
+			return uint16(port.ContainerPort), nil
 		}
 	}
-	return contract.Port
+	name := p.pod.Labels[v1alpha1.LabelRuntime]
+	if name == "" {
+		return contract.Port, nil
+	}
+	var agent v1alpha1.AgentRuntime
+	if err := p.node.client.Get(ctx, client.ObjectKey{Namespace: p.pod.Namespace, Name: name}, &agent); err != nil {
+		return 0, fmt.Errorf("get AgentRuntime %s: %w", name, err)
+	}
+	if version := p.pod.Labels[v1alpha1.LabelVersion]; version != strconv.FormatInt(agent.Generation, 10) {
+		var recorded appsv1.ControllerRevision
+		if err := p.node.client.Get(ctx, client.ObjectKey{Namespace: p.pod.Namespace, Name: name + "-" + version}, &recorded); err != nil {
+			return 0, fmt.Errorf("get the version %s of AgentRuntime %s: %w", version, name, err)
+		}
+		agent.Spec = v1alpha1.AgentRuntimeSpec{}
+		if err := json.Unmarshal(recorded.Data.Raw, &agent.Spec); err != nil {
+			return 0, fmt.Errorf("read the version %s of AgentRuntime %s: %w", version, name, err)
+		}
+	}
+	return uint16(lifecycle.ProtocolOf(agent.Spec.ProtocolConfiguration).Port), nil //nolint:gosec // the schema bounds it
 }
 
 // fixedPort is where the agent is looked for that does not listen where it is told.
@@ -218,7 +245,7 @@ func (p *process) fixedPort() uint16 {
 			return uint16(port.ContainerPort)
 		}
 	}
-	return p.contractPort()
+	return p.port
 }
 
 func (p *process) startFailed(err error) corev1.ContainerState {
