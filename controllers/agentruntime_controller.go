@@ -21,6 +21,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -60,6 +61,9 @@ type AgentRuntimeReconciler struct {
 	// Region is the one in every ARN. Which region callers sign for does not matter.
 	// Default: DefaultRegion.
 	Region string
+	// Selector, if set, chooses the runtimes whose versions this operator keeps; others keep
+	// those of the rest. Of their sessions it counts those that it chooses. Default: all.
+	Selector labels.Selector
 
 	edits   edits
 	warmups warmups
@@ -80,6 +84,10 @@ func (r *AgentRuntimeReconciler) Reconcile(ctx context.Context, req ctrl.Request
 			r.warmups.forget(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !selected(r.Selector, &agent) {
+		r.edits.forget(req.NamespacedName, math.MaxInt64)
+		return ctrl.Result{}, nil
 	}
 	versions, artifact, recordErr := r.record(ctx, &agent)
 	refusal := refusalOf(recordErr)
@@ -364,7 +372,7 @@ func (r *AgentRuntimeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("agentruntime").
-		Watches(&v1alpha1.AgentRuntime{}, r.edits.handler()).
+		Watches(&v1alpha1.AgentRuntime{}, r.edits.handler(r.Selector)).
 		Watches(&appsv1.ControllerRevision{}, owner, builder.WithPredicates(predicate.Funcs{
 			CreateFunc: func(crevent.CreateEvent) bool { return false },
 			UpdateFunc: func(crevent.UpdateEvent) bool { return false },

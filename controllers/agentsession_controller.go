@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -63,6 +64,12 @@ type AgentSessionReconciler struct {
 	// GatewayURL is where callers reach the gateway: agents that speak A2A are told
 	// their own URL there. Empty: they are not told.
 	GatewayURL string
+	// Selector, if set, chooses the sessions that this operator looks after; others look
+	// after the rest. The manager must have SelectedManagerOptions. Default: all.
+	Selector labels.Selector
+	// Leader tells of the operators with another selector, by its text: an operator takes no
+	// session from one that leads. Default: no other leads.
+	Leader func(ctx context.Context, selector string) lifecycle.Leader
 	// Traces makes a span of each life of a compute. Default: none are made.
 	Traces trace.TracerProvider
 	// LastLeader tells when the previous operator was last known alive; the
@@ -71,9 +78,11 @@ type AgentSessionReconciler struct {
 	// Concurrency is how many sessions are reconciled at once. Default: 16.
 	Concurrency int
 
-	told    told // of sessions that start
-	retries retries
-	yields  sync.Once // says that it does
+	told     told // of sessions that start
+	retries  retries
+	moves    moves
+	yields   sync.Once // says that it does
+	overlaps sync.Once // says that selectors do
 }
 
 // +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentsessions,verbs=get;list;watch;delete
@@ -98,9 +107,14 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if err := r.get(ctx, req.NamespacedName, &session); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.retries.forget(req)
-			err = r.removeOrphans(ctx, req.NamespacedName)
+			err = r.handleDeparture(ctx, req.NamespacedName)
 		}
 		return ctrl.Result{}, err
+	}
+	seen, ours := r.takeOver(ctx, &session)
+	if !ours {
+		r.retries.forget(req)
+		return ctrl.Result{RequeueAfter: handoverPeriod}, nil
 	}
 	found, err := r.podsOf(ctx, &session)
 	if err != nil {
@@ -116,8 +130,8 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		return ctrl.Result{}, err
 	}
 
-	o := outcome{pod: found.compute, started: started, claim: found.claim, now: r.Clock.Now(), blind: r.mode() == blind, askedBy: r.asker(&session)}
-	o.refusal = r.track(&session, o.pod, started)
+	o := outcome{pod: found.compute, started: started, claim: found.claim, now: r.Clock.Now(), blind: r.mode() == blind, askedBy: r.asker(&session), operator: r.operator(&session)}
+	o.refusal = r.track(&session, o.pod, started, seen)
 	o.facts = r.observe(&session, found, o.now)
 	if o.refusal != nil && o.facts.Compute.Phase == lifecycle.ComputePresent {
 		o.facts.Compute.Detail = o.refusal.message
@@ -191,7 +205,7 @@ func (r *AgentSessionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	of := ctrl.NewControllerManagedBy(mgr).
 		Named("agentsession").
 		For(&v1alpha1.AgentSession{}, builder.WithPredicates(r.heeded())).
-		Owns(&corev1.Pod{}).
+		Owns(&corev1.Pod{}, builder.WithPredicates(r.ofSelected(mgr.GetCache()))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency, RateLimiter: newLimiter(errorRetry, errorMost)})
 	if r.mode() != onNode {
 		if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.AgentSession{}, runtimeIndex, runtimeNameOf); err != nil {
@@ -224,6 +238,9 @@ func (r *AgentSessionReconciler) setDefaults() {
 	}
 	if r.LastLeader == nil {
 		r.LastLeader = func() time.Time { return time.Time{} }
+	}
+	if r.Leader == nil {
+		r.Leader = func(context.Context, string) lifecycle.Leader { return lifecycle.Leader{} }
 	}
 	if r.Concurrency == 0 {
 		r.Concurrency = 16

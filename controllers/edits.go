@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -68,8 +69,9 @@ func (e *edits) forget(key types.NamespacedName, version int64) {
 	e.seen[key] = seen
 }
 
-// handler notes each edit before its runtime is looked at.
-func (e *edits) handler() handler.Funcs {
+// handler notes each edit before its runtime is looked at, and looks at one that the
+// selector chooses from now on.
+func (e *edits) handler(selector labels.Selector) handler.Funcs {
 	edited := func(object client.Object, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 		if agent, is := object.(*v1alpha1.AgentRuntime); is && agent.DeletionTimestamp == nil {
 			e.note(agent)
@@ -81,7 +83,7 @@ func (e *edits) handler() handler.Funcs {
 			edited(c.Object, queue)
 		},
 		UpdateFunc: func(_ context.Context, u crevent.UpdateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			if u.ObjectOld.GetGeneration() != u.ObjectNew.GetGeneration() {
+			if u.ObjectOld.GetGeneration() != u.ObjectNew.GetGeneration() || selected(selector, u.ObjectOld) != selected(selector, u.ObjectNew) {
 				edited(u.ObjectNew, queue)
 			}
 		},

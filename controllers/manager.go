@@ -24,7 +24,15 @@ import (
 // AgentSessionReconciler: the cache holds the sessions, and of all pods only
 // those with our label; reads see the operator's own writes.
 func ManagerOptions() ctrl.Options {
-	return managerOptions(nil, nil)
+	return managerOptions(nil, nil, nil)
+}
+
+// SelectedManagerOptions are those of a manager whose reconcilers have that Selector: of
+// sessions the cache holds only the selected ones. Pods have other labels than their
+// sessions, and keep theirs when a session changes its own; runtimes and their versions may
+// be those of any operator's sessions. So it holds all of these.
+func SelectedManagerOptions(selector labels.Selector) ctrl.Options {
+	return managerOptions(nil, nil, selector)
 }
 
 // NodeManagerOptions are those of a manager whose reconciler has that Node: the
@@ -35,10 +43,10 @@ func ManagerOptions() ctrl.Options {
 func NodeManagerOptions(node string) ctrl.Options {
 	return managerOptions(
 		fields.OneTermEqualSelector("spec.nodeName", node),
-		fields.OneTermEqualSelector("status.pod.node", node))
+		fields.OneTermEqualSelector("status.pod.node", node), nil)
 }
 
-func managerOptions(pods, sessions fields.Selector) ctrl.Options {
+func managerOptions(pods, sessions fields.Selector, selected labels.Selector) ctrl.Options {
 	ours, err := labels.NewRequirement(v1alpha1.LabelSession, selection.Exists, nil)
 	if err != nil {
 		panic(err) // the label is a constant
@@ -55,7 +63,7 @@ func managerOptions(pods, sessions fields.Selector) ctrl.Options {
 			ReaderFailOnMissingInformer: true,
 			ByObject: map[client.Object]cache.ByObject{
 				&corev1.Pod{}:            {Label: labels.NewSelector().Add(*ours), Field: pods, Transform: slimPod},
-				&v1alpha1.AgentSession{}: {Field: sessions},
+				&v1alpha1.AgentSession{}: {Label: selected, Field: sessions},
 				// of all controllers' revisions only those of runtimes
 				&appsv1.ControllerRevision{}: {Label: labels.NewSelector().Add(*versions)},
 				// of all policies only our own

@@ -36,15 +36,12 @@ func ownerOf(object client.Object) []string {
 	return []string{string(owner.UID), owner.Kind + "/" + owner.Name}
 }
 
-// get reads a session, and has the agent of one that is gone asked no more. The
-// cache of a node does not hold those that are not known to be there yet.
+// get reads a session. The cache of a node does not hold those that are not known to be
+// there yet.
 func (r *AgentSessionReconciler) get(ctx context.Context, key client.ObjectKey, session *v1alpha1.AgentSession) error {
 	err := r.Client.Get(ctx, key, session)
 	if r.mode() == onNode && apierrors.IsNotFound(err) {
 		err = r.Live.Get(ctx, key, session)
-	}
-	if apierrors.IsNotFound(err) {
-		r.forget(key)
 	}
 	return err
 }
@@ -259,8 +256,8 @@ func remember(facts *lifecycle.Facts, status *v1alpha1.AgentSessionStatus) {
 
 // track has the agent asked from the start of its container on and while its compute
 // lives, and tells why it may not be asked. Before, whoever listens on its port is
-// another: an init container or a sidecar.
-func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *corev1.Pod, started *v1alpha1.ActivationRuntime) *refused {
+// another: an init container or a sidecar. Until seen another operator has asked it.
+func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *corev1.Pod, started *v1alpha1.ActivationRuntime, seen time.Time) *refused {
 	if r.mode() == blind {
 		return nil
 	}
@@ -283,7 +280,7 @@ func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *core
 	policy := lifecycle.PolicyOf(&session.Spec, r.TimeScale)
 	var seed lifecycle.Pulse
 	if recorded := session.Status.Pod; recorded != nil && recorded.UID == pod.UID && session.Status.HealthyAt != nil {
-		seed = lifecycle.Restore(&session.Status, r.LastLeader()).Late(r.Clock.Now(), lifecycle.Staleness(&session.Status, policy))
+		seed = lifecycle.Restore(&session.Status, seen).Late(r.Clock.Now(), lifecycle.Staleness(&session.Status, policy))
 	}
 	r.Prober.Track(prober.Target{
 		Key: key, UID: pod.UID,

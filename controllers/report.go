@@ -40,6 +40,8 @@ type outcome struct {
 	blind bool
 	// askedBy is who asks the agent.
 	askedBy v1alpha1.Asker
+	// operator is who looks after the session, if it has a selector.
+	operator *v1alpha1.Operator
 }
 
 // report writes the status if it changed, on the version that was decided on,
@@ -161,7 +163,7 @@ func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.Age
 	}
 	next.Storage = storageStatusOf(old, o)
 	if lifecycle.Living(o.verdict.State) {
-		next.AskedBy = o.askedBy
+		next.AskedBy, next.Operator = o.askedBy, o.operator
 	}
 	if o.others(session) {
 		return next

@@ -123,19 +123,26 @@ func (r *reservations) count(session *v1alpha1.AgentSession, before, after *v1al
 	}
 }
 
-// deletions counts what sessions that are deleted have reserved since their last report: no
-// report comes after it.
+// deletions has a session that the cache does not show any more looked at, with how it was.
 func (r *AgentSessionReconciler) deletions() handler.Funcs {
-	return handler.Funcs{DeleteFunc: func(ctx context.Context, e crevent.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-		session, ok := e.Object.(*v1alpha1.AgentSession)
-		if !ok || session.Status.Pod == nil {
-			return
+	return handler.Funcs{DeleteFunc: func(_ context.Context, e crevent.DeleteEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+		if session, ok := e.Object.(*v1alpha1.AgentSession); ok {
+			r.moves.depart(session)
+			queue.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(session)})
 		}
-		key, pod := client.ObjectKey{Namespace: session.Namespace, Name: session.Status.Pod.Name}, &corev1.Pod{}
-		if err := r.Client.Get(ctx, key, pod); err != nil { // it went first
-			pod = nil
-		}
-		counted := r.Clock.Past(lifecycle.CountedUntil(&session.Status, pod))
-		reserved.count(session, session.Status.Reserved, lifecycle.FinalReserved(&session.Status, counted, r.Clock.Now()))
 	}}
+}
+
+// countDeleted counts what a session that was deleted has reserved since its last report: no
+// report comes after it.
+func (r *AgentSessionReconciler) countDeleted(ctx context.Context, session *v1alpha1.AgentSession) {
+	if session.Status.Pod == nil {
+		return
+	}
+	key, pod := client.ObjectKey{Namespace: session.Namespace, Name: session.Status.Pod.Name}, &corev1.Pod{}
+	if err := r.Client.Get(ctx, key, pod, client.DisableReadYourWritesConsistency); err != nil { // it went first
+		pod = nil
+	}
+	counted := r.Clock.Past(lifecycle.CountedUntil(&session.Status, pod))
+	reserved.count(session, session.Status.Reserved, lifecycle.FinalReserved(&session.Status, counted, r.Clock.Now()))
 }

@@ -10,9 +10,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
-	crevent "sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/apiserver"
@@ -118,19 +119,64 @@ func TestDeletionsAreCounted(t *testing.T) {
 	cpu := func(state string) float64 {
 		return testutil.ToFloat64(reserved.cpu.WithLabelValues("deletions", "", state))
 	}
-	r.deletions().DeleteFunc(t.Context(), crevent.DeleteEvent{Object: session}, nil)
+	r.countDeleted(t.Context(), session)
 	g.Expect(cpu("Idle")).To(BeEquivalentTo(1800))
 
 	// One that starts is counted from when its pod had a node, as the pod tells.
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "deletions", Name: "a-1", UID: "one", CreationTimestamp: metav1.NewTime(now.Add(-time.Minute))}, Spec: corev1.PodSpec{NodeName: "n"}}
 	session.Status.State, session.Status.Usage = v1alpha1.StateStarting, nil
-	r.deletions().DeleteFunc(t.Context(), crevent.DeleteEvent{Object: session}, nil)
+	r.countDeleted(t.Context(), session)
 	g.Expect(cpu("Other")).To(BeZero(), "nobody knows")
 	r.Client = fake.NewClientBuilder().WithObjects(pod).Build()
-	r.deletions().DeleteFunc(t.Context(), crevent.DeleteEvent{Object: session}, nil)
+	r.countDeleted(t.Context(), session)
 	g.Expect(cpu("Other")).To(BeEquivalentTo(30))
 
 	session.Status.State, session.Status.Pod = v1alpha1.StateStopped, nil
-	r.deletions().DeleteFunc(t.Context(), crevent.DeleteEvent{Object: session}, nil)
+	r.countDeleted(t.Context(), session)
 	g.Expect(cpu("Other")).To(BeEquivalentTo(30), "it was counted when it stopped")
+}
+
+// A session that other operators look after from now on is not counted as one that was
+// deleted: what it has reserved is in their next report.
+func TestHandedOverSessionsAreNotDeletions(t *testing.T) {
+	g := NewWithT(t)
+	now := time.Unix(1795423194, 0)
+	selector, err := labels.Parse("shard=a")
+	g.Expect(err).NotTo(HaveOccurred())
+	session := &v1alpha1.AgentSession{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "moves", Name: "a", UID: "first", Labels: map[string]string{"shard": "b"}},
+		Status: v1alpha1.AgentSessionStatus{
+			State: v1alpha1.StateIdle, Pod: &v1alpha1.PodStatus{Name: "a-1", UID: "one", CreatedAt: metav1.NewTime(now.Add(-time.Hour))},
+			Operator: &v1alpha1.Operator{Selector: "shard=a"},
+			Reserved: &v1alpha1.Reserved{MilliCPU: 500}, Usage: &v1alpha1.Usage{CountedAt: metav1.NewTime(now.Add(-time.Hour))},
+		},
+	}
+	key := client.ObjectKeyFromObject(session)
+	of := func(there ...client.Object) *AgentSessionReconciler {
+		c := fake.NewClientBuilder().WithScheme(scheme()).WithObjects(there...).WithStatusSubresource(there...).
+			WithIndex(&corev1.Pod{}, ownerIndex, ownerOf).Build()
+		return &AgentSessionReconciler{Client: c, Live: c, Selector: selector, Clock: apiserver.NewClock(clocktesting.NewFakePassiveClock(now), logr.Discard())}
+	}
+	cpu := func() float64 { return testutil.ToFloat64(reserved.cpu.WithLabelValues("moves", "", "Idle")) }
+
+	r := of(session.DeepCopy())
+	r.moves.depart(session)
+	g.Expect(r.handleDeparture(t.Context(), key)).To(Succeed())
+	g.Expect(cpu()).To(BeZero())
+	var moved v1alpha1.AgentSession
+	g.Expect(r.Client.Get(t.Context(), key, &moved)).To(Succeed())
+	g.Expect(moved.Status.Operator.SeenAt).NotTo(BeNil())
+
+	r = of()
+	r.moves.depart(session)
+	g.Expect(r.handleDeparture(t.Context(), key)).To(Succeed())
+	g.Expect(cpu()).To(BeEquivalentTo(1800), "it was deleted")
+	g.Expect(r.moves.departed(key)).To(BeNil())
+
+	successor := session.DeepCopy()
+	successor.UID = "second"
+	r = of(successor)
+	r.moves.depart(session)
+	g.Expect(r.handleDeparture(t.Context(), key)).To(Succeed())
+	g.Expect(cpu()).To(BeEquivalentTo(3600), "another has its name")
 }

@@ -92,6 +92,10 @@ type AgentSessionStatus struct {
 	// operator writes it, and processes on nodes go by it.
 	// +optional
 	AskedBy Asker `json:"askedBy,omitempty"`
+	// operator is the one that looks after the compute, where operators have label selectors
+	// (--watch-label-selector). Empty: it has none.
+	// +optional
+	Operator *Operator `json:"operator,omitempty"`
 	// timeScale divides every duration of the rules if it is there: the
 	// operator runs with --time-scale, for rehearsals.
 	// +optional
@@ -180,6 +184,18 @@ const (
 	// AskedByNode is the process on the agent's node.
 	AskedByNode Asker = "Node"
 )
+
+// Operator is one of several that share a cluster.
+type Operator struct {
+	// selector is its label selector, as sessions have to match it.
+	// +required
+	// +kubebuilder:validation:MaxLength=256
+	Selector string `json:"selector"`
+	// seenAt is when it last saw the agent, if it has let go of the session, since that no
+	// longer matches: another takes it over.
+	// +optional
+	SeenAt *metav1.Time `json:"seenAt,omitempty"`
+}
 
 // Traffic is what is known of invocations. The gateway writes it.
 type Traffic struct {

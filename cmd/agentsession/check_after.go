@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -14,21 +15,23 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/apiserver"
 )
 
 // Names of what is installed (config/).
 const (
-	operatorName = "agentsession-operator" // of its lease, too
+	operatorName = apiserver.OperatorLease
 	gatewayName  = "agentsession-gateway"
 	policyName   = "agentsession-pods-by-proxy"
 )
 
 // after are the looks at what was installed.
 func (k *checker) after() []func(context.Context) {
-	return []func(context.Context){k.established, k.bound, k.operator, k.leader, k.gateways, k.stuck}
+	return []func(context.Context){k.established, k.bound, k.operator, k.leaders, k.gateways, k.selected, k.stuck}
 }
 
 // established looks at the kinds.
@@ -79,15 +82,42 @@ func (k *checker) bound(ctx context.Context) {
 
 func (k *checker) operator(ctx context.Context) {
 	const what = "operator"
-	d, err := k.deployment(ctx, operatorName)
+	all, err := k.operators(ctx)
 	switch {
-	case apierrors.IsNotFound(err):
-		k.add(missing, what, "there is no Deployment %s in namespace %s, so that nothing starts or stops sessions: `%s apply -f %s`", operatorName, platformNamespace, k.tools.Kubectl, operatorFile)
 	case err != nil:
 		k.unseen(what, err)
-	default:
-		k.available(what, d)
+	case len(all) == 0:
+		k.add(missing, what, "there is no Deployment %s in namespace %s, so that nothing starts or stops sessions: `%s apply -f %s`", operatorName, platformNamespace, k.tools.Kubectl, operatorFile)
 	}
+	for i := range all {
+		k.available(what, &all[i])
+	}
+}
+
+// operators are the operator's Deployment, or those that share the cluster by label selectors.
+func (k *checker) operators(ctx context.Context) ([]appsv1.Deployment, error) {
+	d, err := k.deployment(ctx, operatorName)
+	switch {
+	case err == nil:
+		return []appsv1.Deployment{*d}, nil
+	case !apierrors.IsNotFound(err):
+		return nil, err
+	}
+	var list appsv1.DeploymentList
+	err = k.List(ctx, &list, client.InNamespace(platformNamespace), operatorLabels)
+	return list.Items, err //nolint:wrapcheck // the caller's words
+}
+
+// selectorOf is the label selector that an operator is told; the zero one is for all.
+func selectorOf(d *appsv1.Deployment) (selector apiserver.Selector) {
+	for i := range d.Spec.Template.Spec.Containers {
+		for _, arg := range d.Spec.Template.Spec.Containers[i].Args {
+			if text, is := strings.CutPrefix(strings.TrimLeft(arg, "-"), "watch-label-selector="); is && selector.Set(text) != nil {
+				return apiserver.Selector{} // such an operator ends at once
+			}
+		}
+	}
+	return selector
 }
 
 func (k *checker) gateways(ctx context.Context) {
@@ -127,15 +157,29 @@ func (k *checker) available(what string, d *appsv1.Deployment) {
 	}
 }
 
+// leaders look whether operators work: those that renew their leases.
+func (k *checker) leaders(ctx context.Context) {
+	all, err := k.operators(ctx)
+	if err != nil || len(all) == 0 { // which is said already
+		k.leader(ctx, "leader", operatorName)
+	}
+	for i := range all {
+		what, selector := "leader", selectorOf(&all[i])
+		if selector.Selector != nil {
+			what += " of " + selector.String()
+		}
+		k.leader(ctx, what, apiserver.LeaseName(selector.String()))
+	}
+}
+
 // leader looks whether an operator works: the one that renews the lease.
-func (k *checker) leader(ctx context.Context) {
-	const what = "leader"
+func (k *checker) leader(ctx context.Context, what, name string) {
 	var lease coordinationv1.Lease
-	err := k.Get(ctx, client.ObjectKey{Namespace: platformNamespace, Name: operatorName}, &lease)
+	err := k.Get(ctx, client.ObjectKey{Namespace: platformNamespace, Name: name}, &lease)
 	logs := k.tools.Kubectl + " logs -n " + platformNamespace + " -l app.kubernetes.io/component=operator --prefix"
 	switch {
 	case apierrors.IsNotFound(err):
-		k.add(missing, what, "no operator has ever taken the lease %s: `%s` says why", operatorName, logs)
+		k.add(missing, what, "no operator has ever taken the lease %s: `%s` says why", name, logs)
 		return
 	case err != nil:
 		k.unseen(what, err)
@@ -150,12 +194,68 @@ func (k *checker) leader(ctx context.Context) {
 	}
 	switch renewed := lease.Spec.RenewTime; {
 	case holder == "" || renewed == nil:
-		k.add(missing, what, "no operator holds the lease %s: `%s` says why", operatorName, logs)
+		k.add(missing, what, "no operator holds the lease %s: `%s` says why", name, logs)
 	case k.now().Sub(renewed.Time) > lasts:
 		k.add(missing, what, "%s holds the lease, and has not renewed it since %s: `%s` says why", holder, micro(k.now().Location(), renewed), logs)
 	default:
 		k.add(fine, what, "%s holds the lease, and renews it", holder)
 	}
+}
+
+// selected looks whether each session and runtime matches the label selector of one operator.
+func (k *checker) selected(ctx context.Context) {
+	const what = "label selectors"
+	operators, err := k.operators(ctx)
+	var selectors []apiserver.Selector
+	for i := range operators {
+		selectors = append(selectors, selectorOf(&operators[i]))
+	}
+	if err != nil || len(selectors) == 0 || len(selectors) == 1 && selectors[0].Selector == nil {
+		return // one looks after all, or what is wrong is said already
+	}
+	var runtimes v1alpha1.AgentRuntimeList
+	sessions, _, err := k.sessions.list(ctx, nil)
+	if err == nil {
+		err = k.sessions.List(ctx, &runtimes)
+	}
+	if err != nil {
+		k.unseen(what, err)
+		return
+	}
+	var nobodys, several []string
+	sort := func(kind string, o client.Object) {
+		name := kind + " " + cmp.Or(o.GetNamespace(), "default") + "/" + o.GetName()
+		switch n := matching(selectors, o); {
+		case n == 0:
+			nobodys = append(nobodys, name)
+		case n > 1:
+			several = append(several, name)
+		}
+	}
+	for _, f := range sessions {
+		sort("session", f.AgentSession)
+	}
+	for i := range runtimes.Items {
+		sort("runtime", &runtimes.Items[i])
+	}
+	if len(nobodys) > 0 {
+		k.add(warning, what, "nobody looks after what matches none of them: %s. Label it, or add an operator for it", some(nobodys))
+	}
+	if len(several) > 0 {
+		k.add(warning, what, "what matches several stays with the first operator that sees it: %s. Have them select one each", some(several))
+	}
+	if len(nobodys)+len(several) == 0 {
+		k.add(fine, what, "each session and runtime matches one of %d", len(selectors))
+	}
+}
+
+func matching(selectors []apiserver.Selector, o client.Object) (n int) {
+	for _, s := range selectors {
+		if s.Selector == nil || s.Matches(labels.Set(o.GetLabels())) {
+			n++
+		}
+	}
+	return n
 }
 
 // maxNamed is how many sessions are named in a line.
@@ -183,10 +283,15 @@ func (k *checker) stuck(ctx context.Context) {
 		k.add(fine, what, "%s, none of which is stuck", count(len(all)))
 		return
 	}
+	k.add(warning, what, "%d of %s are Stuck (%s): `%s explain NAME -n NAMESPACE` says why", len(names), count(len(all)), some(names), k.tools.Self)
+}
+
+// some are names, with no more than a few of them.
+func some(names []string) string {
 	slices.Sort(names)
 	first := strings.Join(names[:min(len(names), maxNamed)], ", ")
 	if len(names) > maxNamed {
-		first += ", ..."
+		first += fmt.Sprintf(", and %d more", len(names)-maxNamed)
 	}
-	k.add(warning, what, "%d of %s are Stuck (%s): `%s explain NAME -n NAMESPACE` says why", len(names), count(len(all)), first, k.tools.Self)
+	return first
 }

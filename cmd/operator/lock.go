@@ -7,19 +7,23 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
+	typedcoordinationv1 "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
-)
 
-const leaseName = "agentsession-operator"
+	"github.com/agentsession/agentsession/internal/apiserver"
+	"github.com/agentsession/agentsession/internal/lifecycle"
+)
 
 // lock is the lease, and remembers when its last other holder renewed it:
 // until then somebody was asking the agents. Time after that is unknown time,
@@ -40,7 +44,7 @@ func newLock(config *rest.Config, o options) (*lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("name the candidate for the lease: %w", err)
 	}
-	lease, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.leaderNamespace, leaseName,
+	lease, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.leaderNamespace, apiserver.LeaseName(o.selector.String()),
 		resourcelock.ResourceLockConfig{Identity: identity}, config, o.renewDeadline)
 	if err != nil {
 		return nil, fmt.Errorf("make the lease: %w", err)
@@ -114,4 +118,89 @@ func (l *lock) predecessorSeen() time.Time {
 		return *t
 	}
 	return time.Time{}
+}
+
+// leaders tells of the operators with other selectors whether they lead. As candidates do,
+// it takes a lease for held until it was not renewed for as long as it lasts: clocks differ.
+type leaders struct {
+	leases typedcoordinationv1.LeaseInterface
+	// lasts is how long a lease lasts that says nothing of it, or cannot be read.
+	lasts time.Duration
+
+	mu    sync.Mutex
+	known map[string]*foreign // by name
+}
+
+// foreign is another's lease as it was read last.
+type foreign struct {
+	held          bool
+	lasts         time.Duration
+	renewed       metav1.MicroTime
+	since, readAt time.Time // since when it says the same, and when it was read
+}
+
+// Status says which leases are read: as many as anybody has operators, and not too often.
+const (
+	maxLeaders  = 100
+	leaderReads = 2 * time.Second
+)
+
+func newLeaders(config *rest.Config, o options) (*leaders, error) {
+	config = rest.CopyConfig(config)
+	config.Timeout = leaderReads
+	client, err := typedcoordinationv1.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("make the client of other operators' leases: %w", err)
+	}
+	return &leaders{leases: client.Leases(o.leaderNamespace), lasts: o.leaseDuration, known: map[string]*foreign{}}, nil
+}
+
+// leader tells of the operators with a selector, as status names it.
+func (l *leaders) leader(ctx context.Context, selector string) lifecycle.Leader {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	name, now := apiserver.LeaseName(selector), time.Now()
+	lease := l.known[name]
+	if lease == nil {
+		if len(l.known) == maxLeaders {
+			clear(l.known)
+		}
+		lease = newForeign(l.lasts, now)
+		l.known[name] = lease
+	}
+	if now.Sub(lease.readAt) >= leaderReads {
+		lease.readAt = now
+		read, err := l.leases.Get(ctx, name, metav1.GetOptions{})
+		lease.note(read, err, now)
+	}
+	return lease.leader(now)
+}
+
+func newForeign(lasts time.Duration, now time.Time) *foreign {
+	return &foreign{held: true, lasts: lasts, since: now}
+}
+
+func (f *foreign) leader(now time.Time) lifecycle.Leader {
+	if f.held && now.Sub(f.since) < f.lasts {
+		return lifecycle.Leader{Leads: true}
+	}
+	return lifecycle.Leader{SeenAt: f.renewed.Time}
+}
+
+// note takes in what was read. One that cannot be read says what it said.
+func (f *foreign) note(read *coordinationv1.Lease, err error, now time.Time) {
+	switch {
+	case apierrors.IsNotFound(err):
+		f.held, f.renewed = false, metav1.MicroTime{}
+	case err != nil:
+	default:
+		spec := &read.Spec
+		f.held = spec.HolderIdentity != nil && *spec.HolderIdentity != ""
+		if spec.LeaseDurationSeconds != nil {
+			f.lasts = time.Duration(*spec.LeaseDurationSeconds) * time.Second
+		}
+		if spec.RenewTime != nil && !spec.RenewTime.Equal(&f.renewed) {
+			f.renewed, f.since = *spec.RenewTime, now
+		}
+	}
 }

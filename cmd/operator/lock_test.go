@@ -8,9 +8,14 @@ import (
 	. "github.com/onsi/gomega"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/agentsession/agentsession/internal/apiserver"
 )
 
 // TestWhoHasEndedHoldsNoLease: a leader that was killed is not waited for, and one that
@@ -74,11 +79,11 @@ func TestWhoHasEndedHoldsNoLease(t *testing.T) {
 			}
 			renewed := metav1.NewMicroTime(taken.Add(2 * time.Second))
 			_, err = leases.Create(ctx, &coordinationv1.Lease{
-				ObjectMeta: metav1.ObjectMeta{Name: leaseName},
+				ObjectMeta: metav1.ObjectMeta{Name: apiserver.OperatorLease},
 				Spec:       coordinationv1.LeaseSpec{HolderIdentity: &holder, AcquireTime: new(metav1.NewMicroTime(taken)), RenewTime: &renewed},
 			}, metav1.CreateOptions{})
 			g.Expect(err).NotTo(HaveOccurred())
-			defer func() { g.Expect(leases.Delete(ctx, leaseName, metav1.DeleteOptions{})).To(Succeed()) }()
+			defer func() { g.Expect(leases.Delete(ctx, apiserver.OperatorLease, metav1.DeleteOptions{})).To(Succeed()) }()
 
 			candidate := options{leaderNamespace: namespace, renewDeadline: time.Minute}
 			if row.renews {
@@ -95,4 +100,63 @@ func TestWhoHasEndedHoldsNoLease(t *testing.T) {
 			g.Expect(second.predecessorSeen()).To(BeTemporally("==", renewed.Time), "somebody asked the agents until then")
 		})
 	}
+}
+
+// TestOtherOperators: whether one with another selector leads is what its lease says, for as
+// long as it is renewed.
+func TestOtherOperators(t *testing.T) {
+	g := NewWithT(t)
+	now := time.Now()
+	renewed := func(seconds time.Duration, holder string) *coordinationv1.Lease {
+		at := metav1.NewMicroTime(now.Add(seconds * time.Second))
+		return &coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: new(int32(15)), RenewTime: &at}}
+	}
+	notFound, forbidden := apierrors.NewNotFound(schema.GroupResource{}, "a"), apierrors.NewForbidden(schema.GroupResource{}, "a", nil)
+	for name, row := range map[string]struct {
+		reads []*coordinationv1.Lease // one each 10 s; nil: as err says
+		err   error
+		leads bool
+		seen  time.Time
+	}{
+		"it renews":                 {[]*coordinationv1.Lease{renewed(-100, "x"), renewed(-90, "x"), renewed(-80, "x")}, nil, true, time.Time{}},
+		"it has stopped renewing":   {[]*coordinationv1.Lease{renewed(-1, "x"), renewed(-1, "x"), renewed(-1, "x")}, nil, false, now.Add(-time.Second)},
+		"it was renewed long ago":   {[]*coordinationv1.Lease{renewed(-100, "x")}, nil, true, time.Time{}},
+		"it was let go of":          {[]*coordinationv1.Lease{renewed(0, "")}, nil, false, now},
+		"nobody ever had it":        {[]*coordinationv1.Lease{nil}, notFound, false, time.Time{}},
+		"it is deleted":             {[]*coordinationv1.Lease{renewed(0, "x"), nil}, notFound, false, time.Time{}},
+		"it may not be read":        {[]*coordinationv1.Lease{nil, nil}, forbidden, true, time.Time{}},
+		"it may not be read at all": {[]*coordinationv1.Lease{nil, nil, nil}, forbidden, false, time.Time{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			lease := newForeign(15*time.Second, now)
+			at := now
+			for i, read := range row.reads {
+				at = now.Add(time.Duration(i) * 10 * time.Second)
+				if read == nil {
+					lease.note(nil, row.err, at)
+					continue
+				}
+				lease.note(read, nil, at)
+			}
+			leader := lease.leader(at)
+			g.Expect(leader.Leads).To(Equal(row.leads))
+			g.Expect(leader.SeenAt).To(BeTemporally("==", row.seen))
+		})
+	}
+
+	// From an API server, by the name that the other takes its lease with.
+	environment := &envtest.Environment{UseExistingCluster: new(false)}
+	config, err := environment.Start()
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { g.Expect(environment.Stop()).To(Succeed()) })
+	o := options{leaderNamespace: "default", leaseDuration: time.Hour, renewDeadline: time.Minute, selector: shard(t, "shard in (b)")}
+	theirs, err := newLock(config, o)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(theirs.Create(t.Context(), resourcelock.LeaderElectionRecord{HolderIdentity: theirs.Identity(), LeaseDurationSeconds: 3600, RenewTime: metav1.Now()})).To(Succeed())
+	others, err := newLeaders(config, o)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(others.leader(t.Context(), "shard=b").Leads).To(BeTrue())
+	g.Expect(others.leader(t.Context(), "shard=a").Leads).To(BeFalse())
+	g.Expect(others.leader(t.Context(), "").Leads).To(BeFalse())
 }

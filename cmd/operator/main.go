@@ -59,6 +59,7 @@ type options struct {
 	podNamespace, podName, podUID             string // empty: it runs in none
 	isolateAgents                             bool
 	watchNamespaces                           apiserver.Namespaces
+	selector                                  apiserver.Selector
 	leaseDuration, renewDeadline, retryPeriod time.Duration
 	probe                                     probe
 	nodeName                                  string
@@ -97,6 +98,9 @@ func main() {
 			"It needs $POD_NAMESPACE, where all of these are, and a network that enforces policies. Policies that stand already are left when this is false.")
 	flag.Var(&o.watchNamespaces, "watch-namespaces",
 		"Namespaces whose sessions and runtimes this operator looks after, a list with commas. It needs a Role in each of them, and sees nothing of others. Default: all.")
+	flag.Var(&o.selector, "watch-label-selector",
+		"Label selector of the sessions and runtimes that this operator looks after, as shard=a or shard!=a: several operators share a cluster. "+
+			"It needs --leader-elect; each selector has a lease of its own. No object may match two, and one that matches none is nobody's. Default: all.")
 	said := flag.Bool("version", false, "Print the version, and end.")
 	o.log.BindFlags(flag.CommandLine)
 	flag.Parse()
@@ -140,6 +144,17 @@ func (o *options) validate() error {
 	if o.leaderElect && o.leaderNamespace == "" {
 		return errors.New("--leader-elect needs --leader-election-namespace, or $POD_NAMESPACE")
 	}
+	return o.validateSelector()
+}
+
+func (o *options) validateSelector() error {
+	switch {
+	case o.selector.Selector == nil:
+	case o.probe == probeNode:
+		return fmt.Errorf("--watch-label-selector is %q: it is not for --probe=node, whose processes ask the agents of all operators' sessions", o.selector.String())
+	case !o.leaderElect:
+		return fmt.Errorf("--watch-label-selector is %q: it needs --leader-elect, since operators tell by their leases whether another looks after a session", o.selector.String())
+	}
 	return nil
 }
 
@@ -177,6 +192,11 @@ func run(o options) error {
 	reconciler := newReconciler(mgr, o, clusterTime, spans)
 	if election != nil {
 		reconciler.LastLeader = election.predecessorSeen
+		others, err := newLeaders(config, o)
+		if err != nil {
+			return err
+		}
+		reconciler.Leader = others.leader
 	}
 	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the controller: %w", err)
@@ -198,6 +218,7 @@ func newReconciler(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock, sp
 		TimeScale:     o.timeScale,
 		AllowLoopback: o.allowLoopback,
 		GatewayURL:    o.gatewayURL,
+		Selector:      o.selector.Selector,
 		Clock:         clusterTime,
 	}
 	if spans != nil {
@@ -215,7 +236,7 @@ func newReconciler(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock, sp
 
 // addOthers adds what an operator does that is not for one node only.
 func addOthers(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock) error {
-	if err := (&controllers.AgentRuntimeReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Region: o.region}).SetupWithManager(mgr); err != nil {
+	if err := (&controllers.AgentRuntimeReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Region: o.region, Selector: o.selector.Selector}).SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the controller of runtimes: %w", err)
 	}
 	switch {
@@ -236,7 +257,7 @@ func addOthers(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock) error 
 }
 
 func newManager(config *rest.Config, o options) (ctrl.Manager, *lock, error) {
-	opts := controllers.ManagerOptions()
+	opts := controllers.SelectedManagerOptions(o.selector.Selector)
 	if o.probe == probeNode {
 		opts = controllers.NodeManagerOptions(o.nodeName)
 	}
@@ -255,7 +276,7 @@ func newManager(config *rest.Config, o options) (ctrl.Manager, *lock, error) {
 			return nil, nil, err
 		}
 		opts.LeaderElection = true
-		opts.LeaderElectionID = leaseName // the label name of leader_election_master_status
+		opts.LeaderElectionID = apiserver.LeaseName(o.selector.String()) // the label name of leader_election_master_status
 		opts.LeaderElectionResourceLockInterface = election
 		opts.LeaderElectionReleaseOnCancel = true
 		opts.LeaseDuration, opts.RenewDeadline, opts.RetryPeriod = &o.leaseDuration, &o.renewDeadline, &o.retryPeriod

@@ -21,21 +21,24 @@ func TestFlagsAreChecked(t *testing.T) {
 		options options
 		says    string
 	}{
-		"as it is":            {options{probe: probeCentral, timeScale: 1}, ""},
-		"scaled":              {options{probe: probeCentral, timeScale: maxTimeScale}, ""},
-		"scaled too far":      {options{probe: probeCentral, timeScale: maxTimeScale + 1}, "--time-scale is 201: it must be from 1 to 200"},
-		"not scaled":          {options{probe: probeCentral, timeScale: 0}, "--time-scale is 0"},
-		"a lease":             {options{probe: probeCentral, timeScale: 1, leaderElect: true, leaderNamespace: "x"}, ""},
-		"nobody asks":         {options{probe: probeNone, timeScale: 1}, ""},
-		"a node":              {options{probe: probeNode, nodeName: "n", timeScale: 1}, ""},
-		"a node of no name":   {options{probe: probeNode, timeScale: 1}, "--probe=node needs --node-name"},
-		"a node with a lease": {options{probe: probeNode, nodeName: "n", timeScale: 1, leaderElect: true, leaderNamespace: "x"}, "--leader-elect is not for --probe=node"},
-		"another probe":       {options{probe: "nodes", timeScale: 1}, `--probe is "nodes": it must be central, node or none`},
-		"another region":      {options{probe: probeCentral, timeScale: 1, region: "us-gov-west-1"}, ""},
-		"no region":           {options{probe: probeCentral, timeScale: 1, region: "local"}, `--region is "local": it must be as AWS's are, for example us-east-1`},
-		"a gateway":           {options{probe: probeCentral, timeScale: 1, gatewayURL: "https://agents.example:8443/gateway"}, ""},
-		"no URL of a gateway": {options{probe: probeCentral, timeScale: 1, gatewayURL: "agents.example"}, `--gateway-url is "agents.example": it must be`},
-		"a lease of no place": {options{probe: probeCentral, timeScale: 1, leaderElect: true}, "--leader-election-namespace"},
+		"as it is":                {options{probe: probeCentral, timeScale: 1}, ""},
+		"scaled":                  {options{probe: probeCentral, timeScale: maxTimeScale}, ""},
+		"scaled too far":          {options{probe: probeCentral, timeScale: maxTimeScale + 1}, "--time-scale is 201: it must be from 1 to 200"},
+		"not scaled":              {options{probe: probeCentral, timeScale: 0}, "--time-scale is 0"},
+		"a lease":                 {options{probe: probeCentral, timeScale: 1, leaderElect: true, leaderNamespace: "x"}, ""},
+		"nobody asks":             {options{probe: probeNone, timeScale: 1}, ""},
+		"a node":                  {options{probe: probeNode, nodeName: "n", timeScale: 1}, ""},
+		"a node of no name":       {options{probe: probeNode, timeScale: 1}, "--probe=node needs --node-name"},
+		"a node with a lease":     {options{probe: probeNode, nodeName: "n", timeScale: 1, leaderElect: true, leaderNamespace: "x"}, "--leader-elect is not for --probe=node"},
+		"another probe":           {options{probe: "nodes", timeScale: 1}, `--probe is "nodes": it must be central, node or none`},
+		"another region":          {options{probe: probeCentral, timeScale: 1, region: "us-gov-west-1"}, ""},
+		"no region":               {options{probe: probeCentral, timeScale: 1, region: "local"}, `--region is "local": it must be as AWS's are, for example us-east-1`},
+		"a gateway":               {options{probe: probeCentral, timeScale: 1, gatewayURL: "https://agents.example:8443/gateway"}, ""},
+		"no URL of a gateway":     {options{probe: probeCentral, timeScale: 1, gatewayURL: "agents.example"}, `--gateway-url is "agents.example": it must be`},
+		"a shard":                 {options{probe: probeNone, timeScale: 1, leaderElect: true, leaderNamespace: "x", selector: shard(t, "shard=a")}, ""},
+		"a shard without a lease": {options{probe: probeCentral, timeScale: 1, selector: shard(t, "shard=a")}, `--watch-label-selector is "shard=a": it needs --leader-elect`},
+		"a shard of a node":       {options{probe: probeNode, nodeName: "n", timeScale: 1, selector: shard(t, "shard=a")}, `--watch-label-selector is "shard=a": it is not for --probe=node`},
+		"a lease of no place":     {options{probe: probeCentral, timeScale: 1, leaderElect: true}, "--leader-election-namespace"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -50,6 +53,12 @@ func TestFlagsAreChecked(t *testing.T) {
 			g.Expect(err).To(MatchError(ContainSubstring(row.says)))
 		})
 	}
+}
+
+func shard(t *testing.T, text string) (s apiserver.Selector) {
+	t.Helper()
+	NewWithT(t).Expect(s.Set(text)).To(Succeed())
+	return s
 }
 
 // lease is a lease that is held by whom it says.

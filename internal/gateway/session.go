@@ -329,7 +329,7 @@ func (g *Gateway) withdraw(ctx context.Context, c *call) error {
 }
 
 func newSession(c *call) *v1alpha1.AgentSession {
-	labels := map[string]string{v1alpha1.LabelRuntime: c.runtime.Name}
+	labels := lifecycle.SessionLabels(c.runtime)
 	if c.any {
 		labels[labelShared] = ""
 	}

@@ -10,7 +10,11 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/agentsession/agentsession/internal/apiserver"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -20,7 +24,7 @@ func valuesFiles(t *testing.T) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob(dir + "/ci/*-values.yaml")
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	NewWithT(t).Expect(files).To(HaveLen(4))
+	NewWithT(t).Expect(files).To(HaveLen(5))
 	all := map[string]string{}
 	for _, file := range files {
 		all[strings.TrimSuffix(filepath.Base(file), "-values.yaml")] = file
@@ -138,4 +142,34 @@ func TestOneNamespaceOrMore(t *testing.T) {
 	for key, object := range objects(t, template(t, "--values", dir+"/ci/namespaces-values.yaml")) {
 		g.Expect(object.GetNamespace()).To(BeElementOf("team-a", "team-b", namespace), key)
 	}
+}
+
+// TestShards: each has a Deployment whose pods no other selects, and all of them the rights to
+// leases of whatever name.
+func TestShards(t *testing.T) {
+	g, all := NewWithT(t), objects(t, template(t, "--values", dir+"/ci/shards-values.yaml"))
+	g.Expect(all).NotTo(HaveKey("Deployment " + namespace + " agentsession-operator"))
+	for name, selector := range map[string]string{"a": "shard in (a,b)", "rest": "shard notin (a,b)"} {
+		var d appsv1.Deployment
+		g.Expect(runtime.DefaultUnstructuredConverter.FromUnstructured(all["Deployment "+namespace+" agentsession-operator-"+name].Object, &d)).To(Succeed())
+		g.Expect(d.Spec.Selector.MatchLabels).To(HaveKeyWithValue("runtime.agentsession.dev/shard", name))
+		g.Expect(d.Spec.Template.Labels).To(Equal(d.Spec.Selector.MatchLabels))
+		args := d.Spec.Template.Spec.Containers[0].Args
+		g.Expect(args).To(ContainElements("--leader-elect", "--watch-label-selector="+selector))
+		var read apiserver.Selector
+		g.Expect(read.Set(selector)).To(Succeed())
+	}
+	leases := func(all map[string]*unstructured.Unstructured) (named []any) {
+		rules, _, err := unstructured.NestedSlice(all["Role "+namespace+" agentsession-leader-election"].Object, "rules")
+		g.Expect(err).NotTo(HaveOccurred())
+		for _, rule := range rules {
+			if r := rule.(map[string]any); slices.Contains(r["verbs"].([]any), any("update")) {
+				g.Expect(r["resources"]).To(ConsistOf("leases"))
+				named = append(named, r["resourceNames"])
+			}
+		}
+		return named
+	}
+	g.Expect(leases(all)).To(ConsistOf(BeNil()))
+	g.Expect(leases(objects(t, template(t)))).To(ConsistOf(ConsistOf("agentsession-operator")))
 }

@@ -60,6 +60,7 @@ var _ = Describe("A session", func() {
 		Expect(woken.told.Calls).To(BeEquivalentTo(1))
 		Expect(woken.told.Pod).NotTo(Equal(first.told.Pod))
 		Expect(sessionOf(ctx, agent, session).Status.Activation).To(BeEquivalentTo(2))
+		Expect(sessionOf(ctx, agent, session).Labels).To(HaveKeyWithValue("shard", "a"), "its runtime's, by which operators choose")
 	})
 
 	It("is one pod for many first calls through several gateways", func(ctx context.Context) {

@@ -177,7 +177,7 @@ func newNamespace(ctx context.Context) string {
 func newRuntime(ctx context.Context, namespace string, change ...func(*v1alpha1.AgentRuntimeSpec)) *v1alpha1.AgentRuntime {
 	GinkgoHelper()
 	agent := &v1alpha1.AgentRuntime{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "echo-"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "echo-", Labels: map[string]string{"shard": "a"}},
 		Spec: v1alpha1.AgentRuntimeSpec{
 			Template:               corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "agent", Image: "echo"}}}},
 			ProtocolConfiguration:  v1alpha1.ProtocolConfiguration{Port: plane.Port},

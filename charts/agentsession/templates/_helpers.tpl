@@ -9,6 +9,15 @@ app.kubernetes.io/name: agentsession
 app.kubernetes.io/component: {{ . }}
 {{- end }}
 
+{{- /* The labels by which the operator's pods are selected, or those of one of its shards. Takes
+       the shard. */}}
+{{- define "agentsession.operatorSelector" -}}
+{{- include "agentsession.selector" "operator" }}
+{{- with .name }}
+runtime.agentsession.dev/shard: {{ . | quote }}
+{{- end }}
+{{- end }}
+
 {{- /* An image. Takes (list root image). */}}
 {{- define "agentsession.image" -}}
 {{- $root := index . 0 }}{{ $image := index . 1 }}
