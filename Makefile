@@ -45,6 +45,7 @@ generate: ## Generate deep copies, CRD, RBAC, what is in dist, and what the char
 	cp config/crd/bases/*.yaml charts/agentsession/files/crds/
 	cp config/rbac/role.yaml charts/agentsession/files/rbac/operator.yaml
 	cp config/policy/pods_by_proxy.yaml charts/agentsession/files/policy/
+	cp config/monitoring/rules.yaml config/monitoring/dashboard.json charts/agentsession/files/monitoring/
 
 .PHONY: fmt
 fmt: ## Format the code.

@@ -19,10 +19,10 @@ var rows = []row{
 			{`sum by (ping_status) (agentsession_sessions_by_ping_status)`, "{{ping_status}}"},
 		}},
 		{title: "What needs a look", about: "kubectl agentsession list -A shows which sessions these are.", unit: count, series: []series{
-			{`max(agentsession_sessions_stuck)`, "stuck"},
-			{`max(agentsession_sessions_breaching_ping_contract)`, "break the ping contract"},
-			{`max(agentsession_sessions_crash_looping)`, "fail at each start"},
-			{`max by (reason) (agentsession_sessions_refused) > 0`, "cannot start: {{reason}}"},
+			{`sum(agentsession_sessions_stuck)`, "stuck"},
+			{`sum(agentsession_sessions_breaching_ping_contract)`, "break the ping contract"},
+			{`sum(agentsession_sessions_crash_looping)`, "fail at each start"},
+			{`sum by (reason) (agentsession_sessions_refused) > 0`, "cannot start: {{reason}}"},
 		}},
 		{title: "Stops by reason", unit: perSecond, stack: true, series: []series{
 			{`sum by (reason) (rate(agentsession_stops_total[$__rate_interval]))`, "{{reason}}"},
@@ -75,7 +75,7 @@ var rows = []row{
 	}},
 	{"Operator, gateway and the API server", []panel{
 		{title: "Who leads", unit: count, stack: true, series: []series{
-			{`max by (pod) (leader_election_master_status{name="agentsession-operator"})`, "{{pod}}"},
+			{`max by (pod) (leader_election_master_status{name=~"agentsession-operator.*"})`, "{{pod}}"},
 		}},
 		{title: "Time that the API server takes", about: "99 % of requests are faster. Watches are not counted.", unit: duration, series: []series{
 			{`histogram_quantile(0.99, sum by (le, component, verb) (rate(rest_client_request_duration_seconds_bucket{job="agentsession"}[$__rate_interval])))`, "{{component}} {{verb}}"},

@@ -24,7 +24,7 @@ func valuesFiles(t *testing.T) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob(dir + "/ci/*-values.yaml")
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	NewWithT(t).Expect(files).To(HaveLen(5))
+	NewWithT(t).Expect(files).To(HaveLen(6))
 	all := map[string]string{}
 	for _, file := range files {
 		all[strings.TrimSuffix(filepath.Base(file), "-values.yaml")] = file
@@ -66,6 +66,7 @@ func TestSameAsDist(t *testing.T) {
 	}{
 		"as it is":         {nil, []string{"install"}},
 		"with the gateway": {[]string{"--set", "gateway.enabled=true"}, []string{"install", "install-gateway"}},
+		"with monitoring":  {[]string{"--set", "monitoring.enabled=true"}, []string{"install", "install-monitoring"}},
 		"in node mode":     {[]string{"--set", "nodeProber.enabled=true,gateway.enabled=true"}, []string{"install-node", "install-gateway"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -172,4 +173,30 @@ func TestShards(t *testing.T) {
 	}
 	g.Expect(leases(all)).To(ConsistOf(BeNil()))
 	g.Expect(leases(objects(t, template(t)))).To(ConsistOf(ConsistOf("agentsession-operator")))
+}
+
+// TestMonitoring: what is not asked for is not rendered, labels reach what a Prometheus selects
+// by them, and without rights in the cluster the binding is somebody else's.
+func TestMonitoring(t *testing.T) {
+	g := NewWithT(t)
+	kinds := func(all map[string]*unstructured.Unstructured) (found []string) {
+		for key, object := range all {
+			if strings.HasPrefix(object.GetAPIVersion(), "monitoring.coreos.com/") || strings.Contains(key, "metrics-reader") || object.GetKind() == "ConfigMap" {
+				found = append(found, key)
+			}
+		}
+		return found
+	}
+	g.Expect(kinds(objects(t, template(t)))).To(ConsistOf("ClusterRole  agentsession-metrics-reader"))
+	all := objects(t, template(t, "--values", dir+"/ci/monitoring-values.yaml"))
+	for _, key := range []string{"PodMonitor " + namespace + " agentsession-pods", "PrometheusRule " + namespace + " agentsession-alerts"} {
+		g.Expect(all).To(HaveKey(key))
+		g.Expect(all[key].GetLabels()).To(HaveKeyWithValue("release", "kube-prometheus-stack"))
+	}
+	board, _, err := unstructured.NestedString(all["ConfigMap "+namespace+" agentsession-dashboard"].Object, "data", "agentsession.json")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(board).To(Equal(read(t, "config/monitoring/dashboard.json")))
+	g.Expect(kinds(objects(t, template(t, "--values", dir+"/ci/namespaces-values.yaml", "--set", "metrics.enabled=true,monitoring.enabled=true")))).To(ConsistOf(
+		"ServiceAccount "+namespace+" agentsession-metrics-reader", "Secret "+namespace+" agentsession-metrics-reader", "ConfigMap "+namespace+" agentsession-dashboard",
+		"PodMonitor "+namespace+" agentsession-pods", "PrometheusRule "+namespace+" agentsession-alerts"))
 }

@@ -3,6 +3,15 @@
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
+{{- /* Labels of what the Prometheus Operator reads. */}}
+{{- define "agentsession.monitoringLabels" -}}
+app.kubernetes.io/name: agentsession
+{{ include "agentsession.labels" . }}
+{{- with .Values.monitoring.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{- /* The labels by which a component's pods are selected. Takes its name. */}}
 {{- define "agentsession.selector" -}}
 app.kubernetes.io/name: agentsession
