@@ -47,7 +47,9 @@ type checker struct {
 	sessions    *cluster
 	discovery   discovery.DiscoveryInterface
 	definitions []*apiextensionsv1.CustomResourceDefinition
-	found       []finding
+	// release are the annotations of what Helm has installed; nil if it is not Helm's.
+	release map[string]string
+	found   []finding
 }
 
 func (t *connection) newCheck() *cobra.Command {

@@ -15,11 +15,13 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/apiserver"
+	"github.com/agentsession/agentsession/internal/explain"
 )
 
 // Names of what is installed (config/).
@@ -31,7 +33,40 @@ const (
 
 // after are the looks at what was installed.
 func (k *checker) after() []func(context.Context) {
-	return []func(context.Context){k.established, k.bound, k.operator, k.leaders, k.gateways, k.selected, k.stuck}
+	return []func(context.Context){k.findRelease, k.established, k.bound, k.operator, k.leaders, k.gateways, k.selected, k.stuck}
+}
+
+// findRelease looks whether what is installed is Helm's: of what is missing, Helm makes the rest.
+func (k *checker) findRelease(ctx context.Context) {
+	var all []client.Object
+	for _, ours := range k.definitions {
+		all = append(all, &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: ours.Name}})
+	}
+	all = append(all, &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: policyName}})
+	all = append(all, &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: platformNamespace, Name: gatewayName}})
+	operators, _ := k.operators(ctx) // what fails is told where they are looked at
+	for i := range operators {
+		all = append(all, &operators[i])
+	}
+	for _, o := range all {
+		if err := k.Get(ctx, client.ObjectKeyFromObject(o), o); err == nil && o.GetAnnotations()[helmName] != "" { // others are looked at later
+			k.release = o.GetAnnotations()
+			return
+		}
+	}
+}
+
+// install is the command that makes what is missing of a file of dist.
+func (k *checker) install(file string) string {
+	if k.release == nil {
+		return k.tools.Kubectl + " apply -f " + file
+	}
+	to := strings.ReplaceAll(strings.TrimPrefix(k.tools.Kubectl, "kubectl"), " --context ", " --kube-context ")
+	command := fmt.Sprintf("helm upgrade%s %s charts/agentsession -n %s --reset-then-reuse-values", to, explain.Quoted(k.release[helmName]), explain.Quoted(k.release[helmNamespace]))
+	if file == gatewayFile {
+		command += " --set gateway.enabled=true"
+	}
+	return command
 }
 
 // established looks at the kinds.
@@ -41,7 +76,7 @@ func (k *checker) established(ctx context.Context) {
 		err := k.Get(ctx, client.ObjectKey{Name: ours.Name}, &there)
 		switch {
 		case apierrors.IsNotFound(err):
-			k.add(missing, ours.Name, "it is not there: `%s apply -f %s`", k.tools.Kubectl, operatorFile)
+			k.add(missing, ours.Name, "it is not there: `%s`", k.install(operatorFile))
 		case err != nil:
 			k.unseen(ours.Name, err)
 		case !established(&there):
@@ -70,11 +105,11 @@ func (k *checker) bound(ctx context.Context) {
 	}
 	switch {
 	case apierrors.IsNotFound(err):
-		k.add(missing, what, "%s or its binding is not there, so that a template can use any service account of its namespace: `%s apply -f %s`", policyName, k.tools.Kubectl, operatorFile)
+		k.add(missing, what, "%s or its binding is not there, so that a template can use any service account of its namespace: `%s`", policyName, k.install(operatorFile))
 	case err != nil:
 		k.unseen(what, err)
 	case binding.Spec.PolicyName != policyName || !slices.Contains(binding.Spec.ValidationActions, admissionv1.Deny):
-		k.add(missing, what, "the binding of %s does not deny, so that a template can use any service account of its namespace: `%s apply -f %s`", policyName, k.tools.Kubectl, operatorFile)
+		k.add(missing, what, "the binding of %s does not deny, so that a template can use any service account of its namespace: `%s`", policyName, k.install(operatorFile))
 	default:
 		k.add(fine, what, "%s is bound, and denies", policyName)
 	}
@@ -87,7 +122,7 @@ func (k *checker) operator(ctx context.Context) {
 	case err != nil:
 		k.unseen(what, err)
 	case len(all) == 0:
-		k.add(missing, what, "there is no Deployment %s in namespace %s, so that nothing starts or stops sessions: `%s apply -f %s`", operatorName, platformNamespace, k.tools.Kubectl, operatorFile)
+		k.add(missing, what, "there is no Deployment %s in namespace %s, so that nothing starts or stops sessions: `%s`", operatorName, platformNamespace, k.install(operatorFile))
 	}
 	for i := range all {
 		k.available(what, &all[i])
@@ -125,7 +160,7 @@ func (k *checker) gateways(ctx context.Context) {
 	d, err := k.deployment(ctx, gatewayName)
 	switch {
 	case apierrors.IsNotFound(err):
-		k.add(fine, what, "it is not installed: if AWS's clients are to call sessions, `%s apply -f %s`", k.tools.Kubectl, gatewayFile)
+		k.add(fine, what, "it is not installed: if AWS's clients are to call sessions, `%s`", k.install(gatewayFile))
 	case err != nil:
 		k.unseen(what, err)
 	default:

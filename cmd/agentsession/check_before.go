@@ -10,6 +10,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,7 +23,7 @@ var operatorLabels = client.MatchingLabels{"app.kubernetes.io/name": "agentsessi
 
 // before are the looks at a cluster before an install.
 func (k *checker) before() []func(context.Context) {
-	return []func(context.Context){k.policies, k.rights, k.kinds, k.otherOperators, k.home, k.nodes, k.network}
+	return []func(context.Context){k.policies, k.rights, k.kinds, k.otherOperators, k.home, k.nodes, k.storage, k.network}
 }
 
 // policies looks whether the API server has those that keep templates in bounds.
@@ -89,11 +90,17 @@ func (k *checker) kind(there *apiextensionsv1.CustomResourceDefinition) {
 	}
 }
 
+// Helm says by these annotations which release an object is of.
+const (
+	helmName      = "meta.helm.sh/release-name"
+	helmNamespace = "meta.helm.sh/release-namespace"
+)
+
 // helmRelease is the release of Helm that an object is of; empty if it is of none.
 func helmRelease(o client.Object) string {
-	switch name := o.GetAnnotations()["meta.helm.sh/release-name"]; {
+	switch name := o.GetAnnotations()[helmName]; {
 	case name != "":
-		return fmt.Sprintf("Helm's release %s in namespace %s", name, o.GetAnnotations()["meta.helm.sh/release-namespace"])
+		return fmt.Sprintf("Helm's release %s in namespace %s", name, o.GetAnnotations()[helmNamespace])
 	case o.GetLabels()["app.kubernetes.io/managed-by"] == "Helm":
 		return "a release of Helm"
 	}
@@ -144,6 +151,9 @@ func (k *checker) home(ctx context.Context) {
 		k.add(fine, what, "it is there, and its Pod Security is restricted, which the platform's pods keep")
 	}
 }
+
+// defaultClass is on the StorageClass of claims that name none.
+const defaultClass = "storageclass.kubernetes.io/is-default-class"
 
 // architectures are those that the images are built for.
 var architectures = []string{"amd64", "arm64"}
@@ -197,6 +207,34 @@ func inBrackets(text string) string {
 		return ""
 	}
 	return " (" + text + ")"
+}
+
+// storage looks for the StorageClass of claims that name none, as those of session storage are
+// unless a runtime says another.
+func (k *checker) storage(ctx context.Context) {
+	const what = "session storage"
+	var list storagev1.StorageClassList
+	if err := k.List(ctx, &list); err != nil {
+		k.unseen(what, err)
+		return
+	}
+	var defaults, names []string
+	for i := range list.Items {
+		names = append(names, list.Items[i].Name)
+		if list.Items[i].Annotations[defaultClass] == "true" {
+			defaults = append(defaults, list.Items[i].Name)
+		}
+	}
+	slices.Sort(names)
+	slices.Sort(defaults)
+	switch {
+	case len(list.Items) == 0:
+		k.add(fine, what, "there is no StorageClass: sessions of runtimes that have sessionStorage do not start. Others need none")
+	case len(defaults) == 0:
+		k.add(fine, what, "no StorageClass is the default: a runtime that has sessionStorage must name one (%s)", strings.Join(names[:min(len(names), maxNamed)], ", "))
+	default:
+		k.add(fine, what, "a claim that names no StorageClass gets %s", defaults[0])
+	}
 }
 
 // network says what no API tells.

@@ -16,6 +16,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -25,7 +26,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
 
+	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/config/crd"
+	"github.com/agentsession/agentsession/internal/apiserver"
 )
 
 // manifests are the objects of a file of dist.
@@ -117,12 +120,12 @@ func TestCheckBefore(t *testing.T) {
 		d.Expect(c.Status().Update(t.Context(), n)).To(Succeed())
 	}
 	text, err := d.checked("--pre")
-	d.Expect(err).To(MatchError("1 of 8 are missing"))
+	d.Expect(err).To(MatchError("1 of 9 are missing"))
 	d.golden("check-pre", text)
 
 	d.become(envtest.User{Name: "somebody"})
 	d.Eventually(func() string { text, err = d.checked("--pre"); return text }, patience).Should(ContainSubstring("you may not create"))
-	d.Expect(err).To(MatchError("1 of 8 are missing"))
+	d.Expect(err).To(MatchError("1 of 9 are missing"))
 	d.golden("check-pre-somebody", text)
 
 	d.installer(c)
@@ -142,9 +145,16 @@ func TestCheckBefore(t *testing.T) {
 	d.Expect(text).To(MatchRegexp(`ok +nodes +there are 1 amd64, 1 linux/riscv64, 2 not Ready\n`))
 	makeNode(machine("b", "arm64", corev1.ConditionTrue))
 
+	class := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "slow"}, Provisioner: "example.com/disk"}
+	make(class)
+	text, _ = d.checked("--pre")
+	d.Expect(text).To(MatchRegexp(`ok +session storage +no StorageClass is the default: a runtime that has sessionStorage must name one \(slow\)\n`))
+	class.Annotations = map[string]string{"storageclass.kubernetes.io/is-default-class": "true"}
+	d.Expect(c.Update(t.Context(), class)).To(Succeed())
+
 	d.inTheWay(make)
 	text, err = d.checked("--pre")
-	d.Expect(err).To(MatchError("2 of 10 are missing"))
+	d.Expect(err).To(MatchError("2 of 11 are missing"))
 	d.golden("check-pre-in-the-way", text)
 
 	for version, says := range map[string]string{
@@ -282,10 +292,46 @@ func TestCheckAfter(t *testing.T) {
 	text, _ = d.checked()
 	d.Expect(text).To(MatchRegexp(`missing +leader +no operator holds the lease`))
 
+	d.shared(c)
+
 	d.become(envtest.User{Name: "somebody"})
 	text, err = d.checked()
 	d.Expect(err).NotTo(HaveOccurred(), "what cannot be seen is not missing")
 	d.golden("check-somebody", text)
+}
+
+// shared has two operators share the cluster, of a release of Helm, which says what to do of
+// what is missing.
+func (d *realDesk) shared(c client.Client) {
+	ctx := d.t.Context()
+	whole := &appsv1.Deployment{}
+	d.Expect(c.Get(ctx, client.ObjectKey{Namespace: platformNamespace, Name: operatorName}, whole)).To(Succeed())
+	d.Expect(c.Delete(ctx, whole, client.PropagationPolicy(metav1.DeletePropagationBackground))).To(Succeed())
+	for name, selector := range map[string]string{"a": "shard in (a)", "b": "shard"} {
+		part := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{
+			Namespace: platformNamespace, Name: operatorName + "-" + name, Labels: whole.Labels,
+			Annotations: map[string]string{helmName: "agents", helmNamespace: platformNamespace},
+		}, Spec: *whole.Spec.DeepCopy()}
+		container := &part.Spec.Template.Spec.Containers[0]
+		container.Args = append(container.Args, "--watch-label-selector="+selector)
+		d.Expect(c.Create(ctx, part)).To(Succeed())
+	}
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: platformNamespace, Name: apiserver.LeaseName("shard=a")}}
+	lease.Spec = coordinationv1.LeaseSpec{HolderIdentity: new("pod_a"), LeaseDurationSeconds: new(int32(15)), RenewTime: new(metav1.NewMicroTime(night))}
+	d.Expect(c.Create(ctx, lease)).To(Succeed())
+	var sessions v1alpha1.AgentSessionList
+	d.Expect(d.client.List(ctx, &sessions)).To(Succeed())
+	for i := range sessions.Items {
+		s := &sessions.Items[i]
+		base := s.DeepCopy()
+		s.Labels = map[string]string{"shard": []string{"a", "b"}[min(i, 1)]}
+		if i == len(sessions.Items)-1 {
+			s.Labels = nil
+		}
+		d.Expect(d.client.Patch(ctx, s, client.MergeFrom(base))).To(Succeed())
+	}
+	text, _ := d.checked()
+	d.golden("check-shared", text)
 }
 
 // wear breaks a bit of everything that is installed.

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -556,6 +557,18 @@ func (l *tool) invokes(t *testing.T) {
 	out, err := invoke(map[string]string{envKeyID: l.first.AccessKeyID, envSecret: l.first.SecretAccessKey})
 	l.Expect(err).NotTo(HaveOccurred())
 	l.Expect(out).To(ContainSubstring(`"calls":2`))
+}
+
+// TestTakenPort: who has it is not known, and what to do is.
+func TestTakenPort(t *testing.T) {
+	g := NewWithT(t)
+	at, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	g.Expect(err).NotTo(HaveOccurred())
+	defer at.Close()
+	port := strconv.Itoa(at.Addr().(*net.TCPAddr).Port)
+	command := newCommand()
+	command.SetArgs([]string{"local", "--port", port, "--", "sh"})
+	g.Expect(command.ExecuteContext(t.Context())).To(MatchError("--port is " + port + ": another program listens there. End it, or give --port another number; 0 is any that is free"))
 }
 
 // TestBadFlags are refused with a sentence, before anything is started.

@@ -9,6 +9,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -21,7 +22,7 @@ import (
 func (c *cluster) wide() (client.WithWatch, discovery.DiscoveryInterface, error) {
 	scheme, mapper := runtime.NewScheme(), meta.NewDefaultRESTMapper(nil)
 	err := errors.Join(corev1.AddToScheme(scheme), appsv1.AddToScheme(scheme), coordinationv1.AddToScheme(scheme),
-		admissionv1.AddToScheme(scheme), apiextensionsv1.AddToScheme(scheme), authorizationv1.AddToScheme(scheme))
+		admissionv1.AddToScheme(scheme), storagev1.AddToScheme(scheme), apiextensionsv1.AddToScheme(scheme), authorizationv1.AddToScheme(scheme))
 	if err != nil {
 		return nil, nil, fmt.Errorf("name the kinds: %w", err)
 	}
@@ -29,7 +30,7 @@ func (c *cluster) wide() (client.WithWatch, discovery.DiscoveryInterface, error)
 		meta.RESTScopeNamespace: {appsv1.SchemeGroupVersion.WithKind("Deployment"), coordinationv1.SchemeGroupVersion.WithKind("Lease")},
 		meta.RESTScopeRoot: {
 			corev1.SchemeGroupVersion.WithKind("Namespace"), corev1.SchemeGroupVersion.WithKind("Node"),
-			apiextensionsv1.SchemeGroupVersion.WithKind("CustomResourceDefinition"), authorizationv1.SchemeGroupVersion.WithKind("SelfSubjectAccessReview"),
+			apiextensionsv1.SchemeGroupVersion.WithKind("CustomResourceDefinition"), authorizationv1.SchemeGroupVersion.WithKind("SelfSubjectAccessReview"), storagev1.SchemeGroupVersion.WithKind("StorageClass"),
 			admissionv1.SchemeGroupVersion.WithKind("ValidatingAdmissionPolicy"), admissionv1.SchemeGroupVersion.WithKind("ValidatingAdmissionPolicyBinding"),
 		},
 	} {

@@ -26,6 +26,9 @@ type moment struct {
 // line is moments as lines, the oldest first.
 func line(now time.Time, moments []moment) []string {
 	moments = slices.DeleteFunc(moments, func(m moment) bool { return m.at.IsZero() })
+	for i := range moments {
+		moments[i].at = happened(now, moments[i].at)
+	}
 	slices.SortStableFunc(moments, func(a, b moment) int { return a.at.Compare(b.at) })
 	var lines []string
 	if left := len(moments) - most; left > 0 {

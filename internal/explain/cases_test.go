@@ -263,9 +263,13 @@ func sessions() map[string]explain.Known {
 		"active-is-to-stop":               session("Active", running(time.Hour), busyFor(time.Minute), func(s *v1alpha1.AgentSession) { s.Spec.DesiredState = v1alpha1.DesiredStopped }),
 		"active-is-replaced":              session("Active", running(time.Hour), busyFor(time.Minute), func(s *v1alpha1.AgentSession) { s.Spec.Activation = 2 }),
 		"idle-by-the-operators-clock":     session("Idle", running(time.Hour), idleFor(9*time.Minute), clocked(v1alpha1.IdleClockObserved)),
-		"idle-since-its-start":            session("Idle", running(2*time.Minute), func(s *v1alpha1.AgentSession) { s.Status.IdleSince = s.Status.HealthyAt }, stopsNext(13*time.Minute, v1alpha1.StopIdleTimeout)),
-		"idle-and-due":                    session("Idle", running(time.Hour), idleFor(15*time.Minute+8*time.Second)),
-		"idle-and-long-due":               session("Idle", running(time.Hour), idleFor(25*time.Minute)),
+		"idle-in-its-first-second": session("Idle", running(time.Second), func(s *v1alpha1.AgentSession) { // status has the first ping rounded up
+			s.Status.HealthyAt, s.Status.PingStatusSince, s.Status.IdleSince = agoPtr(-time.Second), agoPtr(-time.Second), agoPtr(-time.Second)
+			s.Status.Usage = &v1alpha1.Usage{CountedAt: ago(0)}
+		}, stopsNext(15*time.Minute+time.Second, v1alpha1.StopIdleTimeout)),
+		"idle-since-its-start": session("Idle", running(2*time.Minute), func(s *v1alpha1.AgentSession) { s.Status.IdleSince = s.Status.HealthyAt }, stopsNext(13*time.Minute, v1alpha1.StopIdleTimeout)),
+		"idle-and-due":         session("Idle", running(time.Hour), idleFor(15*time.Minute+8*time.Second)),
+		"idle-and-long-due":    session("Idle", running(time.Hour), idleFor(25*time.Minute)),
 		"idle-and-what-it-reserved": session("Idle", running(time.Hour), idleFor(9*time.Minute), func(s *v1alpha1.AgentSession) {
 			s.Status.Reserved = &v1alpha1.Reserved{
 				MilliCPU: 500, MemoryMiB: 1536, // since 9 minutes: 270 CPU-seconds, 810 GB-seconds

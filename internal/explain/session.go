@@ -68,6 +68,15 @@ func Session(now time.Time, k Known) Story {
 	}
 }
 
+// began is from when on a session that lives is in its state: not before its first ping. Status
+// has the one rounded down to the second, and the other up.
+func began(s *v1alpha1.AgentSessionStatus) time.Time {
+	if s.HealthyAt != nil && s.HealthyAt.After(s.Usage.CountedAt.Time) {
+		return s.HealthyAt.Time
+	}
+	return s.Usage.CountedAt.Time
+}
+
 // since is from when on a session is in its state; zero if nobody wrote it.
 func since(session *v1alpha1.AgentSession) time.Time {
 	s := &session.Status
@@ -81,7 +90,7 @@ func since(session *v1alpha1.AgentSession) time.Time {
 		}
 	case v1alpha1.StateActive, v1alpha1.StateIdle:
 		if s.Usage != nil {
-			return s.Usage.CountedAt.Time
+			return began(s)
 		}
 	case v1alpha1.StateStopping:
 		if s.LastTermination != nil && s.LastTermination.DueAt != nil {

@@ -56,7 +56,17 @@ func clock(now, at time.Time) string {
 
 // past says when something was.
 func past(now, at time.Time) string {
-	return fmt.Sprintf("%s (%s ago)", clock(now, at), span(max(now.Sub(at), 0)))
+	at = happened(now, at)
+	return fmt.Sprintf("%s (%s ago)", clock(now, at), span(now.Sub(at)))
+}
+
+// happened is when something was: not later than now, though status has some moments rounded
+// up to the second.
+func happened(now, at time.Time) time.Time {
+	if at.After(now) {
+		return now
+	}
+	return at
 }
 
 // future says when something will be. What should have been is an operator's to do.

@@ -135,7 +135,7 @@ func removeIf(path string, must func(os.FileInfo) error) error {
 
 // removeStale removes the file of a run that was killed, and no other.
 func removeStale(ctx context.Context, path string) error {
-	anothers := fmt.Errorf("%s is there, and it is not replaced: agentsession local has not written it", path)
+	anothers := fmt.Errorf("%s is there, and it is not replaced: agentsession local has not written it. Name another file, or delete it if nobody needs it", path)
 	err := removeIf(path, func(held os.FileInfo) error {
 		if !held.Mode().IsRegular() {
 			return anothers
@@ -145,7 +145,7 @@ func removeStale(ctx context.Context, path string) error {
 			return anothers
 		}
 		if cluster := config.Clusters[kubeapi.ContextName]; mayLive(ctx, cluster) {
-			return fmt.Errorf("%s is there, and it is not replaced: the agentsession local that has written it still runs at %s", path, cluster.Server)
+			return fmt.Errorf("%s is there, and it is not replaced: the agentsession local that has written it still runs at %s. End that one, or name another file", path, cluster.Server)
 		}
 		return nil
 	})

@@ -61,7 +61,7 @@ func TestAKubeconfigThatIsLeft(t *testing.T) {
 	g.Expect(first.writeKubeconfig(t.Context())).To(Succeed())
 	second, endSecond := run()
 	defer endSecond()
-	g.Expect(second.writeKubeconfig(t.Context())).To(MatchError(ContainSubstring("still runs at " + first.api.Config().Host)))
+	g.Expect(second.writeKubeconfig(t.Context())).To(MatchError(ContainSubstring("still runs at " + first.api.Config().Host + ". End that one, or name another file")))
 	end() // and its file is left
 	g.Expect(second.writeKubeconfig(t.Context())).To(Succeed())
 	g.Expect(server()).To(Equal(second.api.Config().Host))
@@ -85,7 +85,7 @@ func TestAKubeconfigThatIsLeft(t *testing.T) {
 	defer endFourth()
 	for _, other := range [][]byte{text, []byte("mine"), nil} {
 		g.Expect(os.WriteFile(file, other, 0o600)).To(Succeed())
-		g.Expect(fourth.writeKubeconfig(t.Context())).To(MatchError(ContainSubstring("agentsession local has not written it")))
+		g.Expect(fourth.writeKubeconfig(t.Context())).To(MatchError(ContainSubstring("agentsession local has not written it. Name another file, or delete it")))
 		g.Expect(os.ReadFile(file)).To(HaveLen(len(other)))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -133,6 +134,9 @@ func Run(ctx context.Context, o Options) (err error) {
 
 func (p *platform) listen(ctx context.Context) (err error) {
 	if p.at, err = (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", p.Port)); err != nil {
+		if errors.Is(err, unix.EADDRINUSE) {
+			return fmt.Errorf("--port is %d: another program listens there. End it, or give --port another number; 0 is any that is free", p.Port)
+		}
 		return fmt.Errorf("listen on --port: %w", err)
 	}
 	if p.pageAt, err = (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
