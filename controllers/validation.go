@@ -130,10 +130,12 @@ func newTrial(agent *v1alpha1.AgentRuntime) *v1alpha1.AgentSession {
 	if agent.Spec.HooksConfiguration != nil { // nobody calls it while it is warmed up
 		spec.LifecycleConfiguration = &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 2 * int32(lifecycle.WarmupTimeout.Seconds())}
 	}
+	labels := lifecycle.SessionLabels(agent)
+	labels[v1alpha1.LabelTrial] = strconv.FormatInt(version, 10)
 	return &v1alpha1.AgentSession{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: agent.Namespace, Name: lifecycle.TrialName(agent.Name, string(agent.UID), version),
-			Labels: map[string]string{v1alpha1.LabelRuntime: agent.Name, v1alpha1.LabelTrial: strconv.FormatInt(version, 10)},
+			Labels: labels,
 			OwnerReferences: []metav1.OwnerReference{
 				*metav1.NewControllerRef(agent, v1alpha1.GroupVersion.WithKind("AgentRuntime")),
 			},

@@ -21,6 +21,7 @@ import (
 // tried has a runtime's versions tried, by sessions whose agents may take their time.
 func tried(agent *v1alpha1.AgentRuntime) {
 	agent.Spec.Validation, agent.Spec.ProvisioningTimeoutSeconds = v1alpha1.ValidationStart, 7200
+	agent.Labels = map[string]string{"shard": "a"}
 }
 
 // pendingPods keeps the pods of a version from starting.
@@ -108,6 +109,7 @@ var _ = Describe("The versions of a runtime with spec.validation", func() {
 		second := updateRuntime(ctx, agent, pendingPods("second"))
 		trial := trialIn(ctx, agent, second)
 		Expect(imageOf(ctx, trial)).To(Equal("second"))
+		Expect(trial.Labels).To(HaveKeyWithValue("shard", "a"), "or no operator that selects by it would start it")
 		Expect(verdict(ctx, agent)()).To(judged(metav1.ConditionUnknown, v1alpha1.ReasonTrying, ContainSubstring(trial.Name)))
 		Expect(imageOf(ctx, starting(ctx, agent, "tried-meanwhile"))).To(Equal("first"))
 
