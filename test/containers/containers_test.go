@@ -223,7 +223,7 @@ func TestWhatAContainerGets(t *testing.T) {
 		ContainSubstring(dir), ContainSubstring(`"Destination":"/data"`), ContainSubstring(`"RW":false`)))
 }
 
-// asks asks for an operation of AgentCore's control plane.
+// asks has an operation of AgentCore's control plane done, and returns its status.
 func (l *laptop) asks(ctx context.Context, method, path string, members, answer any) int {
 	raw, err := json.Marshal(members)
 	l.Expect(err).NotTo(HaveOccurred())
