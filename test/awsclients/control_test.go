@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 	kube "sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -36,6 +37,7 @@ type maker struct {
 func newMaker(t *testing.T, images string) *maker {
 	t.Helper()
 	g := NewWithT(t)
+	ctrl.SetLogger(logr.Discard())
 	plane, err := front.Start("../../config/crd/bases", logr.Discard())
 	t.Cleanup(func() { _ = plane.Stop() })
 	g.Expect(err).NotTo(HaveOccurred())
