@@ -518,11 +518,6 @@ is in ` + "`internal/lifecycle`" + `, ` + "`controllers`" + ` and ` + "`test/e2e
 row has one. What signers of clients send (JavaScript, Java, Rust, boto3, aws4fetch,
 awscurl, requests-aws4auth, curl) is recorded in ` + "`internal/authn/testdata/signed`" + `.
 
-The control plane is seen by boto3 (` + "`TestControlPlane`" + ` in ` + "`test/awsclients`" + `): runtimes are created, answer, are updated,
-have versions and endpoints pinned, tagged and deleted. Every answer is held against botocore's own model of the
-operation as it comes over the wire: required members, types, bounds, patterns, ISO-8601 times, status codes, and the types of errors.
-Wider than the model are images and ports; a runtime that kubectl made has no role.
-
 Java's client has another name for RuntimeClientError, and does not know what it prints as
 untyped: a BedrockAgentCoreException with that code.
 
@@ -531,6 +526,25 @@ the gateway sends in ` + "`x-amz-retry-after`" + `; they try three times.
 Go's and Java's clients do not retry it, on AgentCore as here; at a gateway with
 ` + "`--conflict=wait`" + ` such calls wait instead. Throttling (429) and 503 are retried by Java's,
 four times in all, after the delay in ` + "`Retry-After`" + `.
+
+## The control plane
+
+Clients for Go (bedrockagentcorecontrol 1.78.1), Python and JavaScript do all of it, with one story (` + "`TestRuntimeStory`" + `): they
+create a runtime, whose agent answers; update it, which the session that is there does not feel and a new one gets; pin the
+old version by an endpoint, and move that; tag, list and delete. All 14 operations are asked for by each. Details of members and
+refusals are seen by boto3 (` + "`TestControlPlane`" + `). The client of AWS's starter toolkit 0.3.14, with ` + "`BEDROCK_AGENTCORE_CP_ENDPOINT`" + `, makes,
+finds, updates, calls and deletes a runtime (` + "`TestToolkit`" + `).
+
+Terraform's calls for ` + "`aws_bedrockagentcore_agent_runtime`" + ` and its endpoint are replayed one by one with Go's client, which its provider
+uses (` + "`TestTerraform`" + `): ` + "`READY`" + ` twice in a row, no state that it does not wait through, and no difference in a second plan. The provider itself
+comes from Terraform's registry, and is not run.
+
+All that is said in these tests is held against botocore's own model of the operation as it comes over the wire:
+required members, types, bounds, patterns, ISO-8601 times, status codes, and the types of errors. What the model forbids is not done, and
+what it allows is refused by name only. A fuzzer (` + "`TestControlPlaneFuzz`" + `) sends 300 valid and invalid requests that are made of the model, or as many as
+` + "`AGENTSESSION_FUZZ`" + ` says, with the seed ` + "`AGENTSESSION_FUZZ_SEED`" + `: there is no 5xx; a valid request is refused only for what
+[control-plane.md](control-plane.md) says; and a runtime gives back what it was given. Wider than the model are images and ports; a runtime that kubectl
+made has no role; ResourceNotFoundException is no error of ListAgentRuntimeEndpoints there.
 `)
 	return b.String()
 }
