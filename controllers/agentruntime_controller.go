@@ -106,10 +106,10 @@ func (r *AgentRuntimeReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	agent.Status.AgentRuntimeID = idOf(&agent)
 	agent.Status.AgentRuntimeArn = fmt.Sprintf("arn:aws:bedrock-agentcore:%s:%s:runtime/%s", cmp.Or(r.Region, DefaultRegion), accountOf(agent.Namespace), agent.Status.AgentRuntimeID)
 	agent.Status.AgentRuntimeVersion = agent.Generation
-	try, warming := false, false
+	try, recheck := false, time.Duration(0)
 	if artifact != nil { // or what was recorded stands
 		agent.Status.Artifact = artifact
-		try, warming = r.validate(ctx, &agent, artifactVersion(old), trials)
+		try, recheck = r.validate(ctx, &agent, artifactVersion(old), trials)
 	}
 	meta.SetStatusCondition(&agent.Status.Conditions, readyRuntime(&agent, versions, refusal))
 	if !equality.Semantic.DeepEqual(old.Status, agent.Status) {
@@ -117,11 +117,7 @@ func (r *AgentRuntimeReconciler) Reconcile(ctx context.Context, req ctrl.Request
 			return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("patch status: %w", err))
 		}
 	}
-	result := ctrl.Result{}
-	if warming {
-		result.RequeueAfter = warmupPoll
-	}
-	return result, errors.Join(recordErr, r.try(ctx, &agent, trials, try))
+	return ctrl.Result{RequeueAfter: recheck}, errors.Join(recordErr, r.try(ctx, &agent, trials, try))
 }
 
 // record keeps the newest version, the first that differs from it in its endpoints only,
@@ -383,7 +379,7 @@ func (r *AgentRuntimeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 }
 
 // countLater has a runtime's sessions counted a while after one of them changed
-// its state. What changes of one that tries a version is looked at at once.
+// its state. One that tries a version is looked at without delay.
 func countLater() handler.Funcs {
 	later := func(object client.Object, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 		after := countAfter

@@ -133,9 +133,7 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	o := outcome{pod: found.compute, started: started, claim: found.claim, now: r.Clock.Now(), blind: r.mode() == blind, askedBy: r.asker(&session), operator: r.operator(&session)}
 	o.refusal = r.track(&session, o.pod, started, seen)
 	o.facts = r.observe(&session, found, o.now)
-	if o.refusal != nil && o.facts.Compute.Phase == lifecycle.ComputePresent {
-		o.facts.Compute.Detail = o.refusal.message
-	}
+	o.noteRefusal()
 	o.verdict = lifecycle.Decide(o.now, o.facts)
 	if r.othersStop(o.verdict) {
 		r.retries.forget(req)

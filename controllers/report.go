@@ -44,6 +44,13 @@ type outcome struct {
 	operator *v1alpha1.Operator
 }
 
+// noteRefusal has a pod whose address is refused say so, as long as it is there.
+func (o *outcome) noteRefusal() {
+	if o.refusal != nil && o.facts.Compute.Phase == lifecycle.ComputePresent {
+		o.facts.Compute.Detail = o.refusal.message
+	}
+}
+
 // report writes the status if it changed, on the version that was decided on,
 // and then sends the events. It returns when to look at the session again.
 func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.AgentSession, o outcome) (time.Time, error) {

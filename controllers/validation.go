@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -18,13 +19,13 @@ import (
 
 // validate writes into a runtime's status which version is tried and what came of it. before
 // is the artifact's version that status had. try tells that the session is to be made, and
-// warming that its agent has yet to answer the warm-up hook.
-func (r *AgentRuntimeReconciler) validate(ctx context.Context, agent *v1alpha1.AgentRuntime, before int64, trials []v1alpha1.AgentSession) (try, warming bool) {
+// recheck when to look whether its agent has answered the warm-up hook; zero if none was sent.
+func (r *AgentRuntimeReconciler) validate(ctx context.Context, agent *v1alpha1.AgentRuntime, before int64, trials []v1alpha1.AgentSession) (try bool, recheck time.Duration) {
 	status, key := &agent.Status, client.ObjectKeyFromObject(agent)
 	if agent.Spec.Validation != v1alpha1.ValidationStart {
 		status.Validation = nil
 		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionValidated)
-		return false, false
+		return false, 0
 	}
 	facts := lifecycle.ValidationFacts{Known: status.Validation, Version: status.Artifact.Version, Before: before}
 	if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionValidated); c != nil {
@@ -48,8 +49,9 @@ func (r *AgentRuntimeReconciler) validate(ctx context.Context, agent *v1alpha1.A
 	}
 	if verdict.Warm {
 		r.warmups.send(ctx, key, facts.Trial, agent.Spec.HooksConfiguration.Build.Warmup.Action.HTTPPost.Path)
+		recheck = warmupPoll
 	}
-	return verdict.Try, verdict.Warm
+	return verdict.Try, recheck
 }
 
 // validated is the condition Validated that an outcome amounts to.

@@ -237,16 +237,28 @@ func (k *checker) leader(ctx context.Context, what, name string) {
 	}
 }
 
-// selected looks whether each session and runtime matches the label selector of one operator.
-func (k *checker) selected(ctx context.Context) {
-	const what = "label selectors"
+// selectors are those of the operators; none if one looks after all, or what is wrong is said
+// already.
+func (k *checker) selectors(ctx context.Context) (selectors []apiserver.Selector) {
 	operators, err := k.operators(ctx)
-	var selectors []apiserver.Selector
+	if err != nil {
+		return nil
+	}
 	for i := range operators {
 		selectors = append(selectors, selectorOf(&operators[i]))
 	}
-	if err != nil || len(selectors) == 0 || len(selectors) == 1 && selectors[0].Selector == nil {
-		return // one looks after all, or what is wrong is said already
+	if len(selectors) == 1 && selectors[0].Selector == nil {
+		return nil
+	}
+	return selectors
+}
+
+// selected looks whether each session and runtime matches the label selector of one operator.
+func (k *checker) selected(ctx context.Context) {
+	const what = "label selectors"
+	selectors := k.selectors(ctx)
+	if len(selectors) == 0 {
+		return
 	}
 	var runtimes v1alpha1.AgentRuntimeList
 	sessions, _, err := k.sessions.list(ctx, nil)
@@ -257,15 +269,10 @@ func (k *checker) selected(ctx context.Context) {
 		k.unseen(what, err)
 		return
 	}
-	var nobodys, several []string
+	byMatches := map[int][]string{} // 2: several
 	sort := func(kind string, o client.Object) {
-		name := kind + " " + cmp.Or(o.GetNamespace(), "default") + "/" + o.GetName()
-		switch n := matching(selectors, o); {
-		case n == 0:
-			nobodys = append(nobodys, name)
-		case n > 1:
-			several = append(several, name)
-		}
+		n := min(matching(selectors, o), 2)
+		byMatches[n] = append(byMatches[n], kind+" "+cmp.Or(o.GetNamespace(), "default")+"/"+o.GetName())
 	}
 	for _, f := range sessions {
 		sort("session", f.AgentSession)
@@ -273,6 +280,7 @@ func (k *checker) selected(ctx context.Context) {
 	for i := range runtimes.Items {
 		sort("runtime", &runtimes.Items[i])
 	}
+	nobodys, several := byMatches[0], byMatches[2]
 	if len(nobodys) > 0 {
 		k.add(warning, what, "nobody looks after what matches none of them: %s. Label it, or add an operator for it", some(nobodys))
 	}

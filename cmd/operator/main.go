@@ -190,13 +190,8 @@ func run(o options) error {
 	}
 	metrics.Registry.MustRegister(append(clusterTime.Series(), access.Series()...)...)
 	reconciler := newReconciler(mgr, o, clusterTime, spans)
-	if election != nil {
-		reconciler.LastLeader = election.predecessorSeen
-		others, err := newLeaders(config, o)
-		if err != nil {
-			return err
-		}
-		reconciler.Leader = others.leader
+	if err := followLeaders(reconciler, election, config, o); err != nil {
+		return err
 	}
 	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the controller: %w", err)
@@ -232,6 +227,20 @@ func newReconciler(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock, sp
 		metrics.Registry.MustRegister(controllers.NewOutageGauge(reconciler.Prober))
 	}
 	return reconciler
+}
+
+// followLeaders tells the controller of those who led before, and of those who lead with other
+// selectors; election is nil if there is none.
+func followLeaders(reconciler *controllers.AgentSessionReconciler, election *lock, config *rest.Config, o options) error {
+	if election == nil {
+		return nil
+	}
+	others, err := newLeaders(config, o)
+	if err != nil {
+		return err
+	}
+	reconciler.LastLeader, reconciler.Leader = election.predecessorSeen, others.leader
+	return nil
 }
 
 // addOthers adds what an operator does that is not for one node only.

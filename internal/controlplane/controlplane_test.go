@@ -285,7 +285,8 @@ func TestTried(t *testing.T) {
 			}
 			v := newest(agent)
 			g.Expect(v.status).To(Equal(row.status))
-			g.Expect(v.failure != "").To(Equal(strings.HasSuffix(row.status, "FAILED")))
+			failed := v.failure != ""
+			g.Expect(failed).To(Equal(strings.HasSuffix(row.status, "FAILED")))
 			endpoint := defaultEndpoint(agent)
 			g.Expect([]string{endpoint.Status, endpoint.Live, endpoint.Target}).To(Equal([]string{row.status, row.live, v.String()}))
 		})

@@ -41,7 +41,7 @@ func refuseCaller(w http.ResponseWriter, err error) {
 	if e, is := errors.AsType[*authn.Error](err); is {
 		why = e.Message
 		switch e.Kind {
-		case authn.Denied, authn.Unauthorized:
+		case authn.Denied, authn.InsufficientScope, authn.Unauthorized:
 			code = http.StatusUnauthorized
 			w.Header().Set("WWW-Authenticate", "Bearer")
 		case authn.Throttled:
