@@ -22,7 +22,7 @@ import (
 // may still work is.
 func TestWhoHasEndedHoldsNoLease(t *testing.T) {
 	g := NewWithT(t)
-	environment := &envtest.Environment{UseExistingCluster: new(false)}
+	environment := &envtest.Environment{UseExistingCluster: new(false), ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: 2 * time.Minute}
 	config, err := environment.Start()
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { g.Expect(environment.Stop()).To(Succeed()) })
@@ -146,7 +146,7 @@ func TestOtherOperators(t *testing.T) {
 	}
 
 	// From an API server, by the name that the other takes its lease with.
-	environment := &envtest.Environment{UseExistingCluster: new(false)}
+	environment := &envtest.Environment{UseExistingCluster: new(false), ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: 2 * time.Minute}
 	config, err := environment.Start()
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { g.Expect(environment.Stop()).To(Succeed()) })
