@@ -199,6 +199,20 @@ func TestCausesWithoutAField(t *testing.T) {
 	NewWithT(t).Expect(f.FieldList).To(HaveExactElements(HaveField("Name", "roleArn")))
 }
 
+// An endpoint that is changed in the second in which it was created is UPDATING, and not CREATING.
+func TestAnEndpointThatIsChangedAtOnce(t *testing.T) {
+	g, now := NewWithT(t), metav1.Now().Rfc3339Copy()
+	agent := &v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Generation: 2}}
+	state := func(n note) string {
+		g.Expect(setNotes(agent, map[string]note{"prod": n})).To(Succeed())
+		view := endpointOf(agent, v1alpha1.RuntimeEndpoint{Name: "prod", Version: 1}, []int64{1, 2})
+		g.Expect(view.UpdatedAt.Time).To(BeTemporally("==", now.Time))
+		return view.Status
+	}
+	g.Expect(state(note{CreatedAt: now, Generation: 2})).To(Equal(creating))
+	g.Expect(state(note{CreatedAt: now, UpdatedAt: now, Generation: 2})).To(Equal(updating))
+}
+
 func TestNewest(t *testing.T) {
 	spec := v1alpha1.AgentRuntimeSpec{ProvisioningTimeoutSeconds: 60}
 	digest, err := lifecycle.Digest(spec)

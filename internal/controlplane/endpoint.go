@@ -28,7 +28,7 @@ const maxEndpoints = 10
 type note struct {
 	Description string            `json:"description,omitempty"`
 	CreatedAt   metav1.Time       `json:"createdAt,omitzero"`
-	UpdatedAt   metav1.Time       `json:"lastUpdatedAt,omitzero"`
+	UpdatedAt   metav1.Time       `json:"lastUpdatedAt,omitzero"` // zero: it was only created, maybe in this very second
 	Tags        map[string]string `json:"tags,omitempty"`
 	Token       string            `json:"clientToken,omitempty"`
 	// Generation of the runtime with which the endpoint got its version.
@@ -101,13 +101,14 @@ func defaultEndpoint(agent *v1alpha1.AgentRuntime) endpointView {
 func endpointOf(agent *v1alpha1.AgentRuntime, e v1alpha1.RuntimeEndpoint, there []int64) endpointView {
 	view := bare(agent, e.Name)
 	view.Target = strconv.FormatInt(e.Version, 10)
-	changed := notesOf(agent)[e.Name].Generation
+	noted := notesOf(agent)[e.Name]
+	changed := noted.Generation
 	switch {
 	case agent.DeletionTimestamp != nil:
 		view.Status = deleting
 	case !slices.Contains(there, e.Version):
 		view.Status, view.Failure = createFailed, lifecycle.NoVersion(e.Version, agent.Generation, there)
-	case agent.Status.AgentRuntimeVersion < changed && view.CreatedAt == view.UpdatedAt:
+	case agent.Status.AgentRuntimeVersion < changed && noted.UpdatedAt.IsZero():
 		view.Status = creating
 	case agent.Status.AgentRuntimeVersion < changed:
 		view.Status = updating
@@ -127,6 +128,9 @@ func bare(agent *v1alpha1.AgentRuntime, name string) endpointView {
 	}
 	if view.CreatedAt.IsZero() { // kubectl has made it, or it is DEFAULT
 		view.CreatedAt, view.UpdatedAt = agent.CreationTimestamp, agent.CreationTimestamp
+	}
+	if view.UpdatedAt.IsZero() {
+		view.UpdatedAt = view.CreatedAt
 	}
 	return view
 }
@@ -240,8 +244,7 @@ func (p *Plane) createEndpoint(ctx context.Context, c *Call) (any, error) {
 			return err
 		}
 		agent.Spec.Endpoints = append(agent.Spec.Endpoints, v1alpha1.RuntimeEndpoint{Name: m.name, Version: number})
-		now := metav1.Now().Rfc3339Copy()
-		notes[m.name] = note{Description: m.description, CreatedAt: now, UpdatedAt: now, Tags: m.tags, Token: m.token, Generation: agent.Generation + 1}
+		notes[m.name] = note{Description: m.description, CreatedAt: metav1.Now().Rfc3339Copy(), Tags: m.tags, Token: m.token, Generation: agent.Generation + 1}
 		return setNotes(agent, notes)
 	})
 	if err != nil {
