@@ -55,7 +55,7 @@ func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.Ag
 	}
 	// A quota may count the last pod until it has gone.
 	if ending := found.ending(o.now); len(ending) > 0 && o.refusal.reason == v1alpha1.ReasonPodRefused {
-		o.refusal, o.verdict.Wait.Message = nil, fmt.Sprintf("%s has not gone yet. %s", where(ending[0]), o.refusal.message)
+		o.refusal, o.verdict.Wait.Message = nil, fmt.Sprintf("%s has not gone yet. %s", podAndNode(ending[0]), o.refusal.message)
 	}
 	return err
 }
@@ -68,7 +68,7 @@ func (r *AgentSessionReconciler) make(ctx context.Context, session *v1alpha1.Age
 	case session.Unreadable != "":
 		return nil, nil, unreadable("AgentSession", session.Name, session.Unreadable)
 	case own.RuntimeRef != nil:
-		if started, err = r.equip(ctx, session, own); err != nil {
+		if started, err = r.applyVersion(ctx, session, own); err != nil {
 			return nil, nil, err
 		}
 	case apiserver.Lacks(&session.Spec.Template):
@@ -165,7 +165,7 @@ func (r *AgentSessionReconciler) adopt(ctx context.Context, session *v1alpha1.Ag
 // askTasks has the agent asked for its tasks if that is the verdict. The answer
 // comes as a request to look again.
 func (r *AgentSessionReconciler) askTasks(ctx context.Context, key client.ObjectKey, pod *corev1.Pod, verdict lifecycle.Verdict) {
-	if verdict.Ask && r.mode() != blind {
+	if verdict.Ask && r.mode() != delegating {
 		r.Prober.AskTasks(ctx, key, pod.UID, lifecycle.AgentToken(pod))
 	}
 }

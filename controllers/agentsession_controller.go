@@ -78,7 +78,7 @@ type AgentSessionReconciler struct {
 	// Concurrency is how many sessions are reconciled at once. Default: 16.
 	Concurrency int
 
-	told     told // of sessions that start
+	reports  reportBudgets // of sessions that start
 	retries  retries
 	moves    moves
 	yields   sync.Once // says that it does
@@ -120,9 +120,9 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if !r.ours(&session, found.compute) {
+	if !r.owns(&session, found.compute) {
 		r.retries.forget(req)
-		return r.leave(&session, found.compute), nil
+		return r.stopAsking(&session, found.compute), nil
 	}
 	own := session.Spec
 	started, err := r.govern(ctx, &session, &found) // from here on the spec as it is in force
@@ -130,7 +130,7 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		return ctrl.Result{}, err
 	}
 
-	o := outcome{pod: found.compute, started: started, claim: found.claim, now: r.Clock.Now(), blind: r.mode() == blind, askedBy: r.asker(&session), operator: r.operator(&session)}
+	o := outcome{pod: found.compute, started: started, claim: found.claim, now: r.Clock.Now(), delegating: r.mode() == delegating, askedBy: r.asker(&session), operator: r.operator(&session)}
 	o.refusal = r.track(&session, o.pod, started, seen)
 	o.facts = r.observe(&session, found, o.now)
 	o.noteRefusal()
@@ -145,7 +145,7 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		return ctrl.Result{}, err
 	}
 	r.askTasks(ctx, req.NamespacedName, o.pod, o.verdict)
-	o.told = r.told.at(req.NamespacedName)
+	o.reportedAt = r.reports.lastReport(req.NamespacedName)
 	lookAgain, err := r.report(ctx, &session, o)
 	if err == nil {
 		err = r.remove(ctx, &session, found, o.verdict)
@@ -153,16 +153,16 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if found.unwatched {
 		lookAgain = earliest(lookAgain, o.now.Add(unwatchedPeriod))
 	}
-	return r.retries.result(req, r.lookAt(lookAgain), err, startErr)
+	return r.retries.result(req, r.requeueAt(lookAgain), err, startErr)
 }
 
-// heeded are the events of sessions that are looked at. What agents do is nothing to an
+// relevantEvents are the events of sessions that are looked at. What agents do is nothing to an
 // operator that asks nobody, and was written by those who ask them.
-func (r *AgentSessionReconciler) heeded() predicate.Predicate {
+func (r *AgentSessionReconciler) relevantEvents() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e crevent.UpdateEvent) bool {
 		old, was := e.ObjectOld.(*v1alpha1.AgentSession)
 		next, is := e.ObjectNew.(*v1alpha1.AgentSession)
-		if r.mode() != blind || !was || !is || old.ResourceVersion == next.ResourceVersion {
+		if r.mode() != delegating || !was || !is || old.ResourceVersion == next.ResourceVersion {
 			return true
 		}
 		status := next.Status
@@ -172,8 +172,8 @@ func (r *AgentSessionReconciler) heeded() predicate.Predicate {
 	}}
 }
 
-// lookAt has a session looked at again at a moment; the zero time is never.
-func (r *AgentSessionReconciler) lookAt(at time.Time) ctrl.Result {
+// requeueAt has a session looked at again at a moment; the zero time is never.
+func (r *AgentSessionReconciler) requeueAt(at time.Time) ctrl.Result {
 	if at.IsZero() {
 		return ctrl.Result{}
 	}
@@ -202,7 +202,7 @@ func (r *AgentSessionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	of := ctrl.NewControllerManagedBy(mgr).
 		Named("agentsession").
-		For(&v1alpha1.AgentSession{}, builder.WithPredicates(r.heeded())).
+		For(&v1alpha1.AgentSession{}, builder.WithPredicates(r.relevantEvents())).
 		Owns(&corev1.Pod{}, builder.WithPredicates(r.ofSelected(mgr.GetCache()))).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency, RateLimiter: newLimiter(errorRetry, errorMost)})
 	if r.mode() != onNode {
@@ -212,7 +212,7 @@ func (r *AgentSessionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		of = of.Watches(&v1alpha1.AgentRuntime{}, handler.EnqueueRequestsFromMapFunc(r.sessionsWaitingFor)).
 			Watches(&v1alpha1.AgentSession{}, r.deletions())
 	}
-	if r.mode() != blind {
+	if r.mode() != delegating {
 		news := make(pings, 1)
 		of = of.WatchesRawSource(news)
 		// The manager waits for it at its end, and starts it once it leads.
@@ -243,7 +243,7 @@ func (r *AgentSessionReconciler) setDefaults() {
 	if r.Concurrency == 0 {
 		r.Concurrency = 16
 	}
-	if r.mode() != blind {
+	if r.mode() != delegating {
 		r.Prober.GoBy(r.Clock.Now)
 	}
 	r.retries = newRetries()

@@ -37,10 +37,10 @@ func TestWhoAsks(t *testing.T) {
 				State: v1alpha1.StateIdle, HealthyAt: healthy, AskedBy: row.askedBy, Pod: &v1alpha1.PodStatus{Node: row.node},
 			}}
 			r := &AgentSessionReconciler{Node: "n"}
-			g.Expect(r.ours(session, pod)).To(Equal(row.ours))
-			g.Expect(r.leave(session, pod)).To(Equal(row.later))
-			g.Expect((&AgentSessionReconciler{Node: "other"}).ours(session, pod)).To(BeFalse())
-			g.Expect((&AgentSessionReconciler{}).ours(session, pod)).To(BeTrue(), "the operator")
+			g.Expect(r.owns(session, pod)).To(Equal(row.ours))
+			g.Expect(r.stopAsking(session, pod)).To(Equal(row.later))
+			g.Expect((&AgentSessionReconciler{Node: "other"}).owns(session, pod)).To(BeFalse())
+			g.Expect((&AgentSessionReconciler{}).owns(session, pod)).To(BeTrue(), "the operator")
 		})
 	}
 }

@@ -38,10 +38,10 @@ func computeOf(pod *corev1.Pod) lifecycle.Compute {
 	case pod.DeletionTimestamp != nil:
 		compute.Phase = lifecycle.ComputeLeaving
 		compute.Detail = "Somebody else deletes the pod"
-		compute.GoneBy, compute.Where, compute.Volume = pod.DeletionTimestamp.Time, where(pod), occupies(pod)
+		compute.GoneBy, compute.Where, compute.Volume = pod.DeletionTimestamp.Time, podAndNode(pod), exclusiveVolume(pod)
 	case pod.Status.Phase == corev1.PodFailed && (disruption != nil || lostReasons[pod.Status.Reason] || failure == "" && shutReasons[pod.Status.Reason]):
 		compute.Phase = lifecycle.ComputeLost
-		compute.Detail = "The pod was ended by the cluster: " + words(pod.Status.Reason, pod.Status.Message)
+		compute.Detail = "The pod was ended by the cluster: " + joinReason(pod.Status.Reason, pod.Status.Message)
 	case failure != "":
 		compute.Phase = lifecycle.ComputeFailed
 		compute.Detail = failure
@@ -53,24 +53,24 @@ func computeOf(pod *corev1.Pod) lifecycle.Compute {
 		return compute
 	}
 	if disruption != nil {
-		compute.Detail += " (" + words(disruption.Reason, disruption.Message) + ")"
+		compute.Detail += " (" + joinReason(disruption.Reason, disruption.Message) + ")"
 	}
 	return compute
 }
 
-// where names a pod and its node for people.
-func where(pod *corev1.Pod) string {
+// podAndNode names a pod and its node for people.
+func podAndNode(pod *corev1.Pod) string {
 	return fmt.Sprintf("The pod %s (node %s)", pod.Name, cmp.Or(pod.Spec.NodeName, "none yet"))
 }
 
-// occupies says which volume of a pod keeps another from running beside it; empty if
+// exclusiveVolume says which volume of a pod keeps another from running beside it; empty if
 // none does.
-func occupies(pod *corev1.Pod) string {
+func exclusiveVolume(pod *corev1.Pod) string {
 	volume := ownVolume(pod)
 	if volume == "" {
 		return ""
 	}
-	return fmt.Sprintf("%s has not gone yet, and no other may use its volume %q beside it", where(pod), volume)
+	return fmt.Sprintf("%s has not gone yet, and no other may use its volume %q beside it", podAndNode(pod), volume)
 }
 
 // ownVolume names a volume that two pods made of one template would share, and might
@@ -127,8 +127,8 @@ func condition(pod *corev1.Pod, kind corev1.PodConditionType) *corev1.PodConditi
 	return nil
 }
 
-// words joins a reason and a message that others wrote.
-func words(reason, message string) string {
+// joinReason joins a reason and a message that others wrote.
+func joinReason(reason, message string) string {
 	switch {
 	case reason == "" && message == "":
 		return "no reason given"

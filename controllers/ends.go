@@ -17,11 +17,11 @@ var notStarted = map[string]bool{"StartError": true, "ContainerCannotRun": true}
 func exitOf(pod *corev1.Pod) string {
 	if status := agentStatus(pod); status != nil && status.State.Terminated != nil {
 		t := status.State.Terminated
-		return fmt.Sprintf("The agent (container %q) exited with code %d: %s", status.Name, t.ExitCode, words(t.Reason, "")) +
+		return fmt.Sprintf("The agent (container %q) exited with code %d: %s", status.Name, t.ExitCode, joinReason(t.Reason, "")) +
 			hint(pod, t) + lastWords(t)
 	}
 	if phase := pod.Status.Phase; phase == corev1.PodFailed || phase == corev1.PodSucceeded {
-		return fmt.Sprintf("The pod is %s: %s", pod.Status.Phase, words(pod.Status.Reason, pod.Status.Message))
+		return fmt.Sprintf("The pod is %s: %s", pod.Status.Phase, joinReason(pod.Status.Reason, pod.Status.Message))
 	}
 	return ""
 }
@@ -31,7 +31,7 @@ func failureOf(pod *corev1.Pod) string {
 	agent := agentStatus(pod)
 	if agent != nil && agent.State.Terminated != nil {
 		if t := agent.State.Terminated; notStarted[t.Reason] {
-			return fmt.Sprintf("The agent (container %q) could not be started: %s", agent.Name, words(t.Reason, lifecycle.LastWords(t.Message))) + architecture(t)
+			return fmt.Sprintf("The agent (container %q) could not be started: %s", agent.Name, joinReason(t.Reason, lifecycle.LastWords(t.Message))) + architecture(t)
 		}
 		return ""
 	}
@@ -41,14 +41,14 @@ func failureOf(pod *corev1.Pod) string {
 	for i := range pod.Status.InitContainerStatuses {
 		init := &pod.Status.InitContainerStatuses[i]
 		if t := init.State.Terminated; t != nil && t.ExitCode != 0 {
-			return fmt.Sprintf("The %s exited with code %d, so the agent never ran: %s", name(pod, init.Name), t.ExitCode, words(t.Reason, "")) +
+			return fmt.Sprintf("The %s exited with code %d, so the agent never ran: %s", name(pod, init.Name), t.ExitCode, joinReason(t.Reason, "")) +
 				architecture(t) + lastWords(t)
 		}
 	}
 	if pod.Status.Reason == "" && pod.Status.Message == "" {
 		return "The pod failed before the agent ran, and does not say why; its Events may"
 	}
-	return "The node's kubelet refused the pod, so the agent never ran: " + words(pod.Status.Reason, pod.Status.Message)
+	return "The node's kubelet refused the pod, so the agent never ran: " + joinReason(pod.Status.Reason, pod.Status.Message)
 }
 
 // hint says what an end of the agent means, where its code does not.

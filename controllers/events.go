@@ -29,7 +29,7 @@ func eventsOf(old, next *v1alpha1.AgentSessionStatus) []event {
 	}
 	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionPingContract, v1alpha1.ConditionStuck} {
 		c := meta.FindStatusCondition(next.Conditions, kind)
-		if worth := worthOf(c); worth != "" && reasonOf(old, kind) != c.Reason {
+		if worth := eventTypeOf(c); worth != "" && reasonOf(old, kind) != c.Reason {
 			list = append(list, event{worth, c.Reason, "Observe", c.Message})
 		}
 	}
@@ -39,10 +39,10 @@ func eventsOf(old, next *v1alpha1.AgentSessionStatus) []event {
 	return list
 }
 
-// worthOf is the type of the event that a condition is worth; empty: none. Not being
+// eventTypeOf is the type of the event that a condition is worth; empty: none. Not being
 // Ready is worth none: the event of the state says it, unless no pod can be had.
 // That an agent sends no time_of_last_update is worth a word and no warning.
-func worthOf(c *metav1.Condition) string {
+func eventTypeOf(c *metav1.Condition) string {
 	warns := c.Status == metav1.ConditionTrue
 	switch c.Type {
 	case v1alpha1.ConditionReady:

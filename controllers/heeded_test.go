@@ -43,8 +43,8 @@ func TestHeeded(t *testing.T) {
 			next.ResourceVersion = "2"
 			row.change(next)
 			e := crevent.UpdateEvent{ObjectOld: old, ObjectNew: next}
-			g.Expect((&AgentSessionReconciler{}).heeded().Update(e)).To(Equal(row.want))
-			g.Expect((&AgentSessionReconciler{Prober: &prober.Prober{}}).heeded().Update(e)).To(BeTrue(), "who asks agents")
+			g.Expect((&AgentSessionReconciler{}).relevantEvents().Update(e)).To(Equal(row.want))
+			g.Expect((&AgentSessionReconciler{Prober: &prober.Prober{}}).relevantEvents().Update(e)).To(BeTrue(), "who asks agents")
 		})
 	}
 }

@@ -6,8 +6,8 @@ type mode int
 const (
 	// central asks all agents, and does all the rest.
 	central mode = iota
-	// blind asks nobody, and does all the rest: processes on the nodes ask.
-	blind
+	// delegating asks nobody, and does all the rest: processes on the nodes ask.
+	delegating
 	// onNode asks the agents of one node, and reports what they say. It creates and
 	// deletes nothing.
 	onNode
@@ -18,7 +18,7 @@ func (r *AgentSessionReconciler) mode() mode {
 	case r.Node != "":
 		return onNode
 	case r.Prober == nil:
-		return blind
+		return delegating
 	}
 	return central
 }

@@ -56,7 +56,7 @@ func (r *NetworkPolicyReconciler) Reconcile(ctx context.Context, request reconci
 	err := r.Client.Get(ctx, request.NamespacedName, policy)
 	switch {
 	case apierrors.IsNotFound(err):
-		return reconcile.Result{}, r.tell(ctx, request.NamespacedName, r.create(ctx, request.NamespacedName, wanted))
+		return reconcile.Result{}, r.recordFailure(ctx, request.NamespacedName, r.create(ctx, request.NamespacedName, wanted))
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("get the network policy of %s: %w", request.Namespace, err)
 	case equality.Semantic.DeepEqual(policy.Spec, wanted):
@@ -64,7 +64,7 @@ func (r *NetworkPolicyReconciler) Reconcile(ctx context.Context, request reconci
 	}
 	policy.Spec = wanted
 	if err := r.Client.Update(ctx, policy); err != nil {
-		return reconcile.Result{}, r.tell(ctx, request.NamespacedName, fmt.Errorf("restore the network policy of %s: %w", request.Namespace, err))
+		return reconcile.Result{}, r.recordFailure(ctx, request.NamespacedName, fmt.Errorf("restore the network policy of %s: %w", request.Namespace, err))
 	}
 	ctrl.LoggerFrom(ctx).Info("Restored the network policy that somebody has changed")
 	return reconcile.Result{}, nil
@@ -107,8 +107,8 @@ func (r *NetworkPolicyReconciler) spec() networkingv1.NetworkPolicySpec {
 	}
 }
 
-// tell has an Event say that agents stand open, unless what failed says no such thing.
-func (r *NetworkPolicyReconciler) tell(ctx context.Context, key types.NamespacedName, err error) error {
+// recordFailure has an Event say that agents stand open, unless what failed says no such thing.
+func (r *NetworkPolicyReconciler) recordFailure(ctx context.Context, key types.NamespacedName, err error) error {
 	if err == nil || ctx.Err() != nil || apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) {
 		return err
 	}

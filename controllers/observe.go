@@ -46,8 +46,8 @@ func (r *AgentSessionReconciler) get(ctx context.Context, key client.ObjectKey, 
 	return err
 }
 
-// ours tells whether the session is this process's to look at.
-func (r *AgentSessionReconciler) ours(session *v1alpha1.AgentSession, pod *corev1.Pod) bool {
+// owns tells whether the session is this process's to look at.
+func (r *AgentSessionReconciler) owns(session *v1alpha1.AgentSession, pod *corev1.Pod) bool {
 	return r.mode() != onNode || pod != nil && lifecycle.NodeAsks(r.Node, &session.Status, pod, startedAt(pod))
 }
 
@@ -57,15 +57,15 @@ func (r *AgentSessionReconciler) asker(session *v1alpha1.AgentSession) v1alpha1.
 	switch r.mode() {
 	case onNode:
 		return session.Status.AskedBy
-	case blind:
+	case delegating:
 		return v1alpha1.AskedByNode
 	case central:
 	}
 	return v1alpha1.AskedByOperator
 }
 
-// leave has the agent of a session that is not ours asked no more, if it was.
-func (r *AgentSessionReconciler) leave(session *v1alpha1.AgentSession, pod *corev1.Pod) ctrl.Result {
+// stopAsking has the agent of a session that is not ours asked no more, if it was.
+func (r *AgentSessionReconciler) stopAsking(session *v1alpha1.AgentSession, pod *corev1.Pod) ctrl.Result {
 	r.forget(client.ObjectKeyFromObject(session))
 	if session.Status.AskedBy == v1alpha1.AskedByOperator {
 		r.yields.Do(func() {
@@ -81,7 +81,7 @@ func (r *AgentSessionReconciler) leave(session *v1alpha1.AgentSession, pod *core
 
 // forget ends the asking of a session's agent.
 func (r *AgentSessionReconciler) forget(key client.ObjectKey) {
-	r.told.forget(key)
+	r.reports.forget(key)
 	if r.Prober != nil {
 		r.Prober.Forget(key)
 	}
@@ -178,10 +178,10 @@ func activationOf(pod *corev1.Pod, session *v1alpha1.AgentSession) int32 {
 
 // observe gathers the facts as they are at now.
 func (r *AgentSessionReconciler) observe(session *v1alpha1.AgentSession, found pods, now time.Time) lifecycle.Facts {
-	return r.Clock.Read(r.gather(session, found, now), now)
+	return r.Clock.Read(r.collectFacts(session, found, now), now)
 }
 
-func (r *AgentSessionReconciler) gather(session *v1alpha1.AgentSession, found pods, now time.Time) lifecycle.Facts {
+func (r *AgentSessionReconciler) collectFacts(session *v1alpha1.AgentSession, found pods, now time.Time) lifecycle.Facts {
 	pod := found.compute
 	status := &session.Status
 	facts := lifecycle.Facts{
@@ -193,9 +193,9 @@ func (r *AgentSessionReconciler) gather(session *v1alpha1.AgentSession, found po
 		Activation: status.Activation,
 		Created:    status.Pod != nil,
 		Compute:    computeOf(pod),
-		Occupied:   occupied(found.earlier),
+		Occupied:   blockingPod(found.earlier),
 		Stored:     status.Storage != nil,
-		Blind:      r.mode() == blind,
+		Blind:      r.mode() == delegating,
 	}
 	facts.Ending = len(found.ending(now))
 	remember(&facts, status)
@@ -210,7 +210,7 @@ func (r *AgentSessionReconciler) gather(session *v1alpha1.AgentSession, found po
 		facts.State, facts.Activation, facts.Created = v1alpha1.StateStarting, activationOf(pod, session), true
 		facts.Announced, facts.Traffic.InUseUntil = time.Time{}, time.Time{} // what was said of the last one
 	}
-	if r.mode() != blind {
+	if r.mode() != delegating {
 		key := client.ObjectKeyFromObject(session)
 		facts.Pulse, facts.Asked = r.Prober.Pulse(key, pod.UID)
 		facts.Work = r.Prober.Work(key, pod.UID)
@@ -224,10 +224,10 @@ func (r *AgentSessionReconciler) gather(session *v1alpha1.AgentSession, found po
 	return facts
 }
 
-// occupied says which of a session's earlier pods keeps the next from running beside it.
-func occupied(earlier []*corev1.Pod) string {
+// blockingPod says which of a session's earlier pods keeps the next from running beside it.
+func blockingPod(earlier []*corev1.Pod) string {
 	for _, pod := range earlier {
-		if by := occupies(pod); by != "" {
+		if by := exclusiveVolume(pod); by != "" {
 			return by
 		}
 	}
@@ -258,7 +258,7 @@ func remember(facts *lifecycle.Facts, status *v1alpha1.AgentSessionStatus) {
 // lives, and tells why it may not be asked. Before, whoever listens on its port is
 // another: an init container or a sidecar. Until seen another operator has asked it.
 func (r *AgentSessionReconciler) track(session *v1alpha1.AgentSession, pod *corev1.Pod, started *v1alpha1.ActivationRuntime, seen time.Time) *refused {
-	if r.mode() == blind {
+	if r.mode() == delegating {
 		return nil
 	}
 	key := client.ObjectKeyFromObject(session)

@@ -31,13 +31,13 @@ type outcome struct {
 	now     time.Time
 	// counted is until when the session's usage was counted.
 	counted time.Time
-	// told is when something was last told of a session that starts; zero if nobody
+	// reportedAt is when something was last told of a session that starts; zero if nobody
 	// knows.
-	told time.Time
+	reportedAt time.Time
 	// flapping: reports of the agent have to wait.
 	flapping bool
 	// blind: this operator asks nobody. What the agent's node reported stands.
-	blind bool
+	delegating bool
 	// askedBy is who asks the agent.
 	askedBy v1alpha1.Asker
 	// operator is who looks after the session, if it has a selector.
@@ -66,16 +66,16 @@ func (r *AgentSessionReconciler) report(ctx context.Context, session *v1alpha1.A
 		}
 	}
 	if equality.Semantic.DeepEqual(old.Status, session.Status) {
-		reserved.know(session)
+		reserved.ensureSeries(session)
 		return lookAgain, nil
 	}
 	if err := r.write(ctx, session, &old.Status); err != nil {
 		return time.Time{}, fmt.Errorf("patch status: %w", err)
 	}
 	key := client.ObjectKeyFromObject(session)
-	r.told.note(key, session.Status.State, o.now)
+	r.reports.note(key, session.Status.State, o.now)
 	if agentOnly(&old.Status, &session.Status) {
-		r.told.pay(key, o.now, o.facts.Policy)
+		r.reports.pay(key, o.now, o.facts.Policy)
 	}
 	reserved.count(session, old.Status.Reserved, session.Status.Reserved)
 	r.traceLife(session, &old.Status, o) //nolint:contextcheck // it begins a trace of its own
@@ -107,7 +107,7 @@ func (r *AgentSessionReconciler) write(ctx context.Context, session *v1alpha1.Ag
 // the agent changed, too often. It returns when the session is to be looked at for that.
 func (r *AgentSessionReconciler) compose(session, old *v1alpha1.AgentSession, o outcome) (due time.Time) {
 	policy := o.facts.Policy
-	left := r.told.budget(client.ObjectKeyFromObject(old), &old.Status, o.now, policy)
+	left := r.reports.budget(client.ObjectKeyFromObject(old), &old.Status, o.now, policy)
 	if o.flapping = left.Hold(o.now, lifecycle.Flapping(&old.Status), policy); o.flapping {
 		due = left.Easy(policy)
 	}
@@ -147,7 +147,7 @@ func (o outcome) coalesceUntil(old *v1alpha1.AgentSessionStatus) time.Time {
 
 // others tells of a session whose node's process reports what its agent says.
 func (o outcome) others(session *v1alpha1.AgentSession) bool {
-	return o.blind && o.pod != nil && lifecycle.NodeReports(&session.Status, o.verdict.State, startedAt(o.pod))
+	return o.delegating && o.pod != nil && lifecycle.NodeReports(&session.Status, o.verdict.State, startedAt(o.pod))
 }
 
 // statusOf is the status that an outcome amounts to.
@@ -376,7 +376,7 @@ func stuck(next *v1alpha1.AgentSessionStatus, session *v1alpha1.AgentSession, o 
 		return *known
 	case known != nil && o.facts.Pulse.Restored:
 		return *known // nobody knows whether it was busy while nobody looked
-	case known != nil && stands(known, next, o):
+	case known != nil && stillStuck(known, next, o):
 		return *known
 	case o.verdict.Stuck != lifecycle.Stuck{}:
 		stuck := o.verdict.Stuck
@@ -386,8 +386,8 @@ func stuck(next *v1alpha1.AgentSessionStatus, session *v1alpha1.AgentSession, o 
 	return c
 }
 
-// stands tells whether a condition Stuck that was reported says it still.
-func stands(known *metav1.Condition, next *v1alpha1.AgentSessionStatus, o outcome) bool {
+// stillStuck tells whether a condition Stuck that was reported says it still.
+func stillStuck(known *metav1.Condition, next *v1alpha1.AgentSessionStatus, o outcome) bool {
 	busy := next.State == v1alpha1.StateActive && o.facts.Pulse.Status == contract.HealthyBusy
 	if busy && known.Reason == v1alpha1.ReasonTaskForgotten && o.facts.Work.ToldAt.IsZero() {
 		return true // since a restart the agent has not told what became of the task

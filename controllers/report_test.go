@@ -31,7 +31,7 @@ func TestReportsAfterTheClockWasSetBack(t *testing.T) {
 	session := &v1alpha1.AgentSession{}
 	wait := func(told, created time.Time, reason string) outcome {
 		return outcome{
-			now: now, told: told, facts: lifecycle.Facts{Policy: policy, Compute: lifecycle.Compute{CreatedAt: created}},
+			now: now, reportedAt: told, facts: lifecycle.Facts{Policy: policy, Compute: lifecycle.Compute{CreatedAt: created}},
 			verdict: lifecycle.Verdict{State: v1alpha1.StateStarting, Activation: 1, Wait: lifecycle.Wait{Reason: reason, Message: "it waits"}},
 		}
 	}
@@ -133,7 +133,7 @@ func TestARefusalInOtherWords(t *testing.T) {
 	session := &v1alpha1.AgentSession{}
 	refuse := func(words string, told time.Time) v1alpha1.AgentSessionStatus {
 		return statusOf(session, outcome{
-			now: now, told: told, refusal: &refused{v1alpha1.ReasonPodRefused, words},
+			now: now, reportedAt: told, refusal: &refused{v1alpha1.ReasonPodRefused, words},
 			facts:   lifecycle.Facts{Policy: lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1)},
 			verdict: lifecycle.Verdict{State: v1alpha1.StateStarting, Activation: 1},
 		}, 1)

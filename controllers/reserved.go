@@ -34,8 +34,8 @@ type reservations struct {
 	cpu, memory          *prometheus.CounterVec
 	namespaces, runtimes int // at most
 
-	mu    sync.Mutex
-	known *lru.Cache // of namespaces, to a set of the runtimes that have series of their own
+	mu     sync.Mutex
+	series *lru.Cache // of namespaces, to a set of the runtimes that have series of their own
 }
 
 func newReservations(namespaces, runtimes int) *reservations {
@@ -51,7 +51,7 @@ func newReservations(namespaces, runtimes int) *reservations {
 			Help: "Memory that computes have reserved, in bytes by seconds, counted when the state of a session changes. State is Active, Idle, or Other while they start and stop.",
 		}, labels),
 	}
-	r.known = lru.NewWithEvictionFunc(namespaces, func(key lru.Key, _ any) {
+	r.series = lru.NewWithEvictionFunc(namespaces, func(key lru.Key, _ any) {
 		of := prometheus.Labels{"namespace": key.(string)} //nolint:forcetypeassert // nothing else is put there
 		r.cpu.DeletePartialMatch(of)
 		r.memory.DeletePartialMatch(of)
@@ -71,11 +71,11 @@ func (r *reservations) runtimeLabel(session *v1alpha1.AgentSession) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var own map[string]bool
-	if known, ok := r.known.Get(session.Namespace); ok {
+	if known, ok := r.series.Get(session.Namespace); ok {
 		own = known.(map[string]bool) //nolint:forcetypeassert // nothing else is put there
 	} else {
 		own = map[string]bool{}
-		r.known.Add(session.Namespace, own)
+		r.series.Add(session.Namespace, own)
 	}
 	ref := session.Spec.RuntimeRef
 	switch {
@@ -88,14 +88,14 @@ func (r *reservations) runtimeLabel(session *v1alpha1.AgentSession) string {
 	return ref.Name
 }
 
-// know has the series of a session that lives be there, at 0, before something is counted: a
+// ensureSeries has the series of a session that lives be there, at 0, before something is counted: a
 // process that has just begun to lead would else begin with all that a state has taken, which a
 // scraper takes for no increase. It takes no place from namespaces that were counted.
-func (r *reservations) know(session *v1alpha1.AgentSession) {
+func (r *reservations) ensureSeries(session *v1alpha1.AgentSession) {
 	if session.Status.Reserved == nil || !lifecycle.Living(session.Status.State) {
 		return
 	}
-	if _, known := r.known.Get(session.Namespace); known || r.known.Len() < r.namespaces {
+	if _, known := r.series.Get(session.Namespace); known || r.series.Len() < r.namespaces {
 		r.count(session, nil, &v1alpha1.Reserved{})
 	}
 }

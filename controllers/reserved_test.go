@@ -52,13 +52,13 @@ func TestReservationsAreCounted(t *testing.T) {
 
 	lives := of("a", "")
 	lives.Status.State, lives.Status.Reserved = v1alpha1.StateActive, first
-	r.know(lives)
+	r.ensureSeries(lives)
 	g.Expect(testutil.CollectAndCount(r.cpu)).To(Equal(6), "one that lived before this process did")
 	g.Expect(cpu("a", "", "Active")).To(BeZero())
 	r.count(of("b", ""), nil, first)
 	other := of("c", "")
 	other.Status = lives.Status
-	r.know(other)
+	r.ensureSeries(other)
 	g.Expect(testutil.CollectAndCount(r.cpu)).To(Equal(9), "there is no place left for it yet")
 
 	r.count(of("a", "echo"), first, first.DeepCopy())

@@ -71,9 +71,9 @@ func (r *AgentSessionReconciler) startedWith(ctx context.Context, session *v1alp
 	return lifecycle.Capture(&v.spec, v.number), nil
 }
 
-// equip gives a session that is to start the version of its runtime that its
+// applyVersion gives a session that is to start the version of its runtime that its
 // endpoint names. own is the session's spec as it was written.
-func (r *AgentSessionReconciler) equip(ctx context.Context, session *v1alpha1.AgentSession, own v1alpha1.AgentSessionSpec) (*v1alpha1.ActivationRuntime, error) {
+func (r *AgentSessionReconciler) applyVersion(ctx context.Context, session *v1alpha1.AgentSession, own v1alpha1.AgentSessionSpec) (*v1alpha1.ActivationRuntime, error) {
 	v, err := r.version(ctx, session, 0)
 	if err != nil {
 		return nil, err

@@ -60,7 +60,7 @@ func unscheduled(pod *corev1.Pod) lifecycle.Wait {
 	case c == nil && pod.Spec.NodeName == "":
 		return lifecycle.Wait{Message: "no scheduler has looked at the pod"}
 	case c != nil && c.Status == corev1.ConditionFalse:
-		return lifecycle.Wait{Reason: v1alpha1.ReasonUnschedulable, Message: "no node takes the pod: " + words(c.Reason, c.Message)}
+		return lifecycle.Wait{Reason: v1alpha1.ReasonUnschedulable, Message: "no node takes the pod: " + joinReason(c.Reason, c.Message)}
 	}
 	return lifecycle.Wait{}
 }
@@ -79,7 +79,7 @@ func waitFor(pod *corev1.Pod, status *corev1.ContainerStatus) lifecycle.Wait {
 	wait := lifecycle.Wait{Container: status.Name}
 	if last := status.LastTerminationState.Terminated; last != nil { // and not by turns: waiting, running, ended
 		wait.Reason = v1alpha1.ReasonContainerCrashing
-		wait.Message = fmt.Sprintf("%s ends again and again, at last with code %d: %s", who, last.ExitCode, words(last.Reason, "")) + architecture(last) + lastWords(last)
+		wait.Message = fmt.Sprintf("%s ends again and again, at last with code %d: %s", who, last.ExitCode, joinReason(last.Reason, "")) + architecture(last) + lastWords(last)
 		return wait
 	}
 	waiting := status.State.Waiting
@@ -87,7 +87,7 @@ func waitFor(pod *corev1.Pod, status *corev1.ContainerStatus) lifecycle.Wait {
 		wait.Message = fmt.Sprintf("%s runs, and has not ended or, if it is a sidecar, not passed its startupProbe", who)
 		return wait
 	}
-	said := words(waiting.Reason, waiting.Message)
+	said := joinReason(waiting.Reason, waiting.Message)
 	switch wait.Reason = waitReasons[waiting.Reason]; wait.Reason {
 	case v1alpha1.ReasonImagePullFailed:
 		wait.Message = fmt.Sprintf("the image %q of %s cannot be had: %s. Look at its name, and at the pull secrets", lifecycle.Printable(status.Image), who, said)

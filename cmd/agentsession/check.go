@@ -27,17 +27,17 @@ const (
 type level string
 
 const (
-	fine    level = "ok"
+	passed  level = "ok"
 	warning level = "warning"
 	missing level = "missing"
 )
 
-var levelColours = map[level]string{fine: green, warning: yellow, missing: red}
+var levelColours = map[level]string{passed: green, warning: yellow, missing: red}
 
 // finding is what was looked at, and what of it is to be done.
 type finding struct {
 	level
-	what, says string
+	what, message string
 }
 
 // checker looks at what AgentSession needs of a cluster, or at what it has there.
@@ -84,7 +84,7 @@ func (t *connection) newCheck() *cobra.Command {
 			for _, look := range looks {
 				look(command.Context())
 			}
-			return k.tell(command.OutOrStdout())
+			return k.print(command.OutOrStdout())
 		},
 	}
 	command.Flags().BoolVar(&pre, "pre", false, "look at what an install needs, before it")
@@ -113,17 +113,17 @@ func (k *checker) unseen(what string, err error) {
 	k.add(warning, what, "cannot be looked at: %v", k.inWords(err))
 }
 
-// tell writes what was found.
-func (k *checker) tell(out io.Writer) error {
+// print writes what was found.
+func (k *checker) print(out io.Writer) error {
 	var rows [][]cell
 	bad := 0
 	for _, f := range k.found {
 		if f.level == missing {
 			bad++
 		}
-		rows = append(rows, append([]cell{{string(f.level), levelColours[f.level]}}, plain(f.what, lifecycle.Line(f.says, maxMessage))...))
+		rows = append(rows, append([]cell{{string(f.level), levelColours[f.level]}}, plain(f.what, lifecycle.Line(f.message, maxMessage))...))
 	}
-	say(out, table(rows, paintFor(out))...)
+	writeLines(out, table(rows, paintFor(out))...)
 	if bad > 0 {
 		return fmt.Errorf("%d of %d are missing", bad, len(k.found))
 	}
@@ -148,7 +148,7 @@ func (k *checker) version() error {
 	case !at.AtLeast(utilversion.MustParseGeneric(leastVersion)):
 		k.add(missing, what, "it is %s, and must be Kubernetes %s at least: upgrade the cluster", info.GitVersion, leastVersion)
 	default:
-		k.add(fine, what, "it is %s", info.GitVersion)
+		k.add(passed, what, "it is %s", info.GitVersion)
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func (k *checker) established(ctx context.Context) {
 		case !same(&there, ours):
 			k.add(warning, ours.Name, "it is another version's than this program: install the same one of both")
 		default:
-			k.add(fine, ours.Name, "it is served, and this version's")
+			k.add(passed, ours.Name, "it is served, and this version's")
 		}
 	}
 }
@@ -111,7 +111,7 @@ func (k *checker) bound(ctx context.Context) {
 	case binding.Spec.PolicyName != policyName || !slices.Contains(binding.Spec.ValidationActions, admissionv1.Deny):
 		k.add(missing, what, "the binding of %s does not deny, so that a template can use any service account of its namespace: `%s`", policyName, k.install(operatorFile))
 	default:
-		k.add(fine, what, "%s is bound, and denies", policyName)
+		k.add(passed, what, "%s is bound, and denies", policyName)
 	}
 }
 
@@ -160,7 +160,7 @@ func (k *checker) gateways(ctx context.Context) {
 	d, err := k.deployment(ctx, gatewayName)
 	switch {
 	case apierrors.IsNotFound(err):
-		k.add(fine, what, "it is not installed: if AWS's clients are to call sessions, `%s`", k.install(gatewayFile))
+		k.add(passed, what, "it is not installed: if AWS's clients are to call sessions, `%s`", k.install(gatewayFile))
 	case err != nil:
 		k.unseen(what, err)
 	default:
@@ -188,7 +188,7 @@ func (k *checker) available(what string, d *appsv1.Deployment) {
 	case ready < wanted:
 		k.add(warning, what, "%d of %s are available: `%s get pods -n %s` shows which is not", ready, countOf(int(wanted), "pod", "pods"), k.tools.Kubectl, d.Namespace)
 	default:
-		k.add(fine, what, "%s available", countOf(int(wanted), "pod is", "pods are"))
+		k.add(passed, what, "%s available", countOf(int(wanted), "pod is", "pods are"))
 	}
 }
 
@@ -233,7 +233,7 @@ func (k *checker) leader(ctx context.Context, what, name string) {
 	case k.now().Sub(renewed.Time) > lasts:
 		k.add(missing, what, "%s holds the lease, and has not renewed it since %s: `%s` says why", holder, micro(k.now().Location(), renewed), logs)
 	default:
-		k.add(fine, what, "%s holds the lease, and renews it", holder)
+		k.add(passed, what, "%s holds the lease, and renews it", holder)
 	}
 }
 
@@ -288,7 +288,7 @@ func (k *checker) selected(ctx context.Context) {
 		k.add(warning, what, "what matches several stays with the first operator that sees it: %s. Have them select one each", some(several))
 	}
 	if len(nobodys)+len(several) == 0 {
-		k.add(fine, what, "each session and runtime matches one of %d", len(selectors))
+		k.add(passed, what, "each session and runtime matches one of %d", len(selectors))
 	}
 }
 
@@ -323,7 +323,7 @@ func (k *checker) stuck(ctx context.Context) {
 		}
 	}
 	if len(names) == 0 {
-		k.add(fine, what, "%s, none of which is stuck", count(len(all)))
+		k.add(passed, what, "%s, none of which is stuck", count(len(all)))
 		return
 	}
 	k.add(warning, what, "%d of %s are Stuck (%s): `%s explain NAME -n NAMESPACE` says why", len(names), count(len(all)), some(names), k.tools.Self)

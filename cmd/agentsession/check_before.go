@@ -44,7 +44,7 @@ func (k *checker) policies(context.Context) {
 		k.add(missing, what, "the API server does not serve it in %s: without, a template could use any service account of its namespace. Turn that API on (--runtime-config)", admissionv1.SchemeGroupVersion)
 		return
 	}
-	k.add(fine, what, "it is served")
+	k.add(passed, what, "it is served")
 }
 
 // kinds looks at CustomResourceDefinitions of our group that are there already.
@@ -63,7 +63,7 @@ func (k *checker) kinds(ctx context.Context) {
 		}
 	}
 	if none {
-		k.add(fine, what, "there are none of %s: the install makes them", v1alpha1.GroupVersion.Group)
+		k.add(passed, what, "there are none of %s: the install makes them", v1alpha1.GroupVersion.Group)
 	}
 }
 
@@ -86,7 +86,7 @@ func (k *checker) kind(there *apiextensionsv1.CustomResourceDefinition) {
 	case !same(there, k.definitions[i]):
 		k.add(warning, there.Name, "it is another version's: the install changes it (docs/operating.md, \"Upgrade\")")
 	default:
-		k.add(fine, there.Name, "it is this version's already")
+		k.add(passed, there.Name, "it is this version's already")
 	}
 }
 
@@ -126,9 +126,9 @@ func (k *checker) otherOperators(ctx context.Context) {
 	case len(others) > 0:
 		k.add(missing, what, "Deployment %s works on all sessions of the cluster, and so would the new one: delete it first", strings.Join(others, ", "))
 	case len(list.Items) > 0:
-		k.add(fine, what, "there is none; that of namespace %s is replaced", platformNamespace)
+		k.add(passed, what, "there is none; that of namespace %s is replaced", platformNamespace)
 	default:
-		k.add(fine, what, "there is none")
+		k.add(passed, what, "there is none")
 	}
 }
 
@@ -140,7 +140,7 @@ func (k *checker) home(ctx context.Context) {
 	const label = "pod-security.kubernetes.io/enforce"
 	switch enforced := namespace.Labels[label]; {
 	case apierrors.IsNotFound(err):
-		k.add(fine, what, "it is not there: the install makes it")
+		k.add(passed, what, "it is not there: the install makes it")
 	case err != nil:
 		k.unseen(what, err)
 	case namespace.DeletionTimestamp != nil:
@@ -148,7 +148,7 @@ func (k *checker) home(ctx context.Context) {
 	case enforced != "restricted":
 		k.add(warning, what, "the install sets its label %s, now %q, to restricted: pods of others there that need more do not start again", label, enforced)
 	default:
-		k.add(fine, what, "it is there, and its Pod Security is restricted, which the platform's pods keep")
+		k.add(passed, what, "it is there, and its Pod Security is restricted, which the platform's pods keep")
 	}
 }
 
@@ -185,7 +185,7 @@ func (k *checker) nodes(ctx context.Context) {
 	case len(able) > 1:
 		k.add(warning, what, "there are %s: build the images for each of these architectures, or pods start on some only", counts)
 	default:
-		k.add(fine, what, "there are %s", counts)
+		k.add(passed, what, "there are %s", counts)
 	}
 }
 
@@ -229,11 +229,11 @@ func (k *checker) storage(ctx context.Context) {
 	slices.Sort(defaults)
 	switch {
 	case len(list.Items) == 0:
-		k.add(fine, what, "there is no StorageClass: sessions of runtimes that have sessionStorage do not start. Others need none")
+		k.add(passed, what, "there is no StorageClass: sessions of runtimes that have sessionStorage do not start. Others need none")
 	case len(defaults) == 0:
-		k.add(fine, what, "no StorageClass is the default: a runtime that has sessionStorage must name one (%s)", strings.Join(names[:min(len(names), maxNamed)], ", "))
+		k.add(passed, what, "no StorageClass is the default: a runtime that has sessionStorage must name one (%s)", strings.Join(names[:min(len(names), maxNamed)], ", "))
 	default:
-		k.add(fine, what, "a claim that names no StorageClass gets %s", defaults[0])
+		k.add(passed, what, "a claim that names no StorageClass gets %s", defaults[0])
 	}
 }
 

@@ -54,7 +54,7 @@ func (k *checker) rights(ctx context.Context) {
 		k.add(missing, what, "you may not create %s: have who may do that install it, or ask for the rights (%s and %s)", strings.Join(denied, ", "), operatorFile, gatewayFile)
 		return
 	}
-	k.add(fine, what, "you may create all that %s and %s have", operatorFile, gatewayFile)
+	k.add(passed, what, "you may create all that %s and %s have", operatorFile, gatewayFile)
 	for _, verb := range []string{"escalate", "bind"} {
 		may, err := k.may(ctx, authorizationv1.ResourceAttributes{Verb: verb, Group: rbacv1.GroupName, Resource: "clusterroles"})
 		if err == nil && !may {

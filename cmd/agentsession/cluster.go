@@ -44,8 +44,8 @@ func newConnection(name string) *connection {
 	return &connection{name: name, rules: clientcmd.NewDefaultClientConfigLoadingRules(), flags: pflag.NewFlagSet("", pflag.ContinueOnError)}
 }
 
-// shown are the flags of a connection that help shows. All of kubectl's are there.
-var shown = map[string]bool{
+// visibleFlags are the flags of a connection that help shows. All of kubectl's are there.
+var visibleFlags = map[string]bool{
 	"kubeconfig": true, clientcmd.FlagContext: true, clientcmd.FlagNamespace: true, clientcmd.FlagImpersonate: true, clientcmd.FlagTimeout: true,
 }
 
@@ -60,7 +60,7 @@ func (t *connection) bind(command *pflag.FlagSet) {
 	names.Timeout.Description = "how long a `duration` the API server may take to answer; 0 is for ever. Watches and logs go on for longer"
 	clientcmd.BindOverrideFlags(&t.overrides, flags, names)
 	flags.VisitAll(func(f *pflag.Flag) {
-		if !shown[f.Name] {
+		if !visibleFlags[f.Name] {
 			hide(f)
 		}
 	})
@@ -73,9 +73,9 @@ func hide(f *pflag.Flag) { f.Hidden = true }
 type cluster struct {
 	client.WithWatch
 	config *rest.Config
-	// own is config as the kubeconfig has it: what it wraps around requests is the user's
+	// unwrapped is config as the kubeconfig has it: what it wraps around requests is the user's
 	// credentials, and nothing of ours.
-	own       *rest.Config
+	unwrapped *rest.Config
 	namespace string
 	host      string
 	// limit is how long an answer may take; 0 is for ever.
@@ -107,7 +107,7 @@ func (t *connection) connect(command *cobra.Command) (*cluster, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read how the cluster is reached: %w", err)
 	}
-	c := &cluster{host: config.Host, limit: limit, own: config, tools: t.tools(), warn: func(text string) { say(command.ErrOrStderr(), "warning: "+text) }}
+	c := &cluster{host: config.Host, limit: limit, unwrapped: config, tools: t.tools(), warn: func(text string) { writeLines(command.ErrOrStderr(), "warning: "+text) }}
 	if c.namespace, _, err = loader.Namespace(); err != nil {
 		return nil, fmt.Errorf("read which namespace is meant: %w", err)
 	}

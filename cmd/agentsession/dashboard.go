@@ -73,9 +73,9 @@ func (f *dashboardFlags) serve(command *cobra.Command, t *connection, c *cluster
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	say(command.OutOrStdout(), "The page is here: "+d.URL())
+	writeLines(command.OutOrStdout(), "The page is here: "+d.URL())
 	for _, url := range d.URLs() {
-		say(command.OutOrStdout(), "Behind a proxy: "+url)
+		writeLines(command.OutOrStdout(), "Behind a proxy: "+url)
 	}
 	return d.Serve(command.Context(), listener)
 }

@@ -28,7 +28,7 @@ func (t *connection) newDescribe() *cobra.Command {
 		Use:               "describe NAME...",
 		Short:             "Show all that is known of a session",
 		Example:           examples(t, "describe research"),
-		Args:              t.named,
+		Args:              t.requireNames,
 		ValidArgsFunction: t.complete,
 		RunE: func(command *cobra.Command, names []string) error {
 			c, err := t.connect(command)
@@ -91,7 +91,7 @@ func describe(out io.Writer, now time.Time, session *v1alpha1.AgentSession, even
 		add("Last stop", fmt.Sprintf("%s%s: %s", l.Reason, at(" at ", zone, l.At), lifecycle.Line(l.Message, maxMessage)))
 	}
 	p := paintFor(out)
-	say(out, table(rows, p)...)
+	writeLines(out, table(rows, p)...)
 	section(out, p, "Conditions", "TYPE STATUS REASON SINCE MESSAGE", conditions(now, s.Conditions))
 	section(out, p, "History", "ACTIVATION REASON FROM UNTIL ACTIVE IDLE MESSAGE", history(zone, s.History))
 	section(out, p, "Events", "TIME TYPE REASON MESSAGE", eventRows(zone, events))
@@ -99,12 +99,12 @@ func describe(out io.Writer, now time.Time, session *v1alpha1.AgentSession, even
 
 func section(out io.Writer, p paint, name, head string, rows [][]cell) {
 	if len(rows) == 0 {
-		say(out, "", p(bold, name+":")+" none")
+		writeLines(out, "", p(bold, name+":")+" none")
 		return
 	}
-	say(out, "", p(bold, name+":"))
+	writeLines(out, "", p(bold, name+":"))
 	for _, line := range table(append([][]cell{plain(strings.Fields(head)...)}, rows...), p) {
-		say(out, "  "+line)
+		writeLines(out, "  "+line)
 	}
 }
 

@@ -15,10 +15,10 @@ import (
 func (e *explainer) events(ctx context.Context, kind, name string, uid types.UID) []corev1.Event {
 	all, more, err := apiserver.Events(ctx, e, e.namespace, kind, name, uid)
 	if err != nil {
-		say(e.err, fmt.Sprintf("warning: its Events cannot be read, so less is told: %v", e.inWords(err)))
+		writeLines(e.err, fmt.Sprintf("warning: its Events cannot be read, so less is told: %v", e.inWords(err)))
 	}
 	if more {
-		say(e.err, fmt.Sprintf("warning: it has more than %d Events, of which some were not read", apiserver.MaxEventPages*page))
+		writeLines(e.err, fmt.Sprintf("warning: it has more than %d Events, of which some were not read", apiserver.MaxEventPages*page))
 	}
 	return all
 }

@@ -26,7 +26,7 @@ func (t *connection) newExplain() *cobra.Command {
 			"what would change that, what AgentCore would do differently, and what to type next. Of a session that is gone its Events tell; " +
 			"of a runtime whether its sessions start, and why the last ones ended.",
 		Example:           examples(t, "explain research", "explain runtime/echo -n team-a"),
-		Args:              t.named,
+		Args:              t.requireNames,
 		ValidArgsFunction: t.complete,
 		RunE: func(command *cobra.Command, names []string) error {
 			c, err := t.connect(command)
@@ -39,8 +39,8 @@ func (t *connection) newExplain() *cobra.Command {
 	}
 }
 
-// named wants a name at least.
-func (t *connection) named(_ *cobra.Command, names []string) error {
+// requireNames wants a name at least.
+func (t *connection) requireNames(_ *cobra.Command, names []string) error {
 	if len(names) == 0 {
 		return fmt.Errorf("a name is missing: `%s list` shows those that are there", t.tools().Self)
 	}
@@ -56,7 +56,7 @@ type explainer struct {
 // next begins a text about another object.
 func (e *explainer) next() {
 	if e.wrote {
-		say(e.out, "")
+		writeLines(e.out, "")
 	}
 	e.wrote = true
 }
@@ -75,7 +75,7 @@ func (e *explainer) explain(ctx context.Context, given string) error {
 	return fmt.Errorf("%q is neither of what is explained: session/NAME (or NAME alone) and runtime/NAME", given)
 }
 
-func (e *explainer) tell(s explain.Story) {
+func (e *explainer) print(s explain.Story) {
 	e.next()
 	p := paintFor(e.out)
 	_, _ = io.WriteString(e.out, s.Text(func(heading string) string { return p(bold, heading) })) // as say
@@ -84,7 +84,7 @@ func (e *explainer) tell(s explain.Story) {
 func (e *explainer) session(ctx context.Context, name string) error {
 	f, err := e.get(ctx, name)
 	if apierrors.IsNotFound(err) {
-		return e.gone(ctx, name, err)
+		return e.explainDeleted(ctx, name, err)
 	} else if err != nil {
 		return e.inWords(err)
 	}
@@ -95,13 +95,13 @@ func (e *explainer) session(ctx context.Context, name string) error {
 			k.Pod = nil // it is gone, or not for this user to see
 		}
 	}
-	e.tell(explain.Session(e.now(), k))
+	e.print(explain.Session(e.now(), k))
 	return nil
 }
 
-// gone tells what the Events of a session tell that is not there. If there are none, it
+// explainDeleted tells what the Events of a session tell that is not there. If there are none, it
 // may never have been.
-func (e *explainer) gone(ctx context.Context, name string, err error) error {
+func (e *explainer) explainDeleted(ctx context.Context, name string, err error) error {
 	if words := e.inWords(err); words != err { //nolint:errorlint // the same error, not one like it
 		return words
 	}
@@ -109,7 +109,7 @@ func (e *explainer) gone(ctx context.Context, name string, err error) error {
 	if len(events) == 0 && e.isRuntime(ctx, name) {
 		return e.missing(ctx, name, err)
 	}
-	e.tell(explain.Gone(e.now(), e.namespace, name, events, e.tools))
+	e.print(explain.Gone(e.now(), e.namespace, name, events, e.tools))
 	if len(events) == 0 {
 		return fmt.Errorf("there is no AgentSession %q in namespace %s", lifecycle.Printable(name), e.namespace)
 	}
@@ -129,6 +129,6 @@ func (e *explainer) runtime(ctx context.Context, name string) error {
 		return e.inWords(err)
 	}
 	a.Sessions, a.Events = sessions.Items, e.events(ctx, "AgentRuntime", name, a.Runtime.UID)
-	e.tell(explain.Runtime(e.now(), a))
+	e.print(explain.Runtime(e.now(), a))
 	return nil
 }

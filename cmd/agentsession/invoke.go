@@ -60,7 +60,7 @@ func (t *connection) newInvoke() *cobra.Command {
 			"A pipe or a file gets the bytes of the answer, and nothing else; a terminal what is printable of them, with an end to the last line.",
 		Example: examples(t, `invoke echo --payload '{"hello":"world"}'`, "invoke runtime/echo --session-id a-session-of-my-own-with-33-characters -f question.json",
 			`invoke research --payload '{"seconds":60}' --gateway https://agents.example.com`, "invoke echo - < question.json"),
-		Args:              t.named,
+		Args:              t.requireNames,
 		ValidArgsFunction: t.complete,
 		RunE: func(command *cobra.Command, names []string) (err error) {
 			ctx := command.Context()
@@ -191,14 +191,14 @@ func (v *invocation) callRuntime(ctx context.Context, name, qualifier, sessionID
 	if sessionID != "" {
 		request.Header.Set(contract.HeaderSessionID, sessionID)
 	}
-	answer, err := send(d.way, request)
+	answer, err := send(d.transport, request)
 	if err != nil {
 		return d.inWords(err)
 	}
 	defer answer.Body.Close() //nolint:errcheck // what came of it is known
 	id := answer.Header.Get(contract.HeaderSessionID)
 	if id != "" && sessionID == "" {
-		say(v.err, "session id: "+printable(id))
+		writeLines(v.err, "session id: "+printable(id))
 	}
 	err = v.show("the gateway", answer)
 	if more := v.more(d, name, cmp.Or(sessionID, id), answer.StatusCode); more != "" && err != nil {
@@ -208,7 +208,7 @@ func (v *invocation) callRuntime(ctx context.Context, name, qualifier, sessionID
 }
 
 // more is what helps him whose call of a runtime was answered with a status.
-func (v *invocation) more(d *door, runtime, sessionID string, status int) string {
+func (v *invocation) more(d *gatewayClient, runtime, sessionID string, status int) string {
 	switch {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		return d.notLetIn()
@@ -234,7 +234,7 @@ func (v *invocation) callPod(ctx context.Context, f found) error {
 	if err != nil {
 		return err
 	}
-	say(v.err, "note: straight to its pod. No gateway counts this call: unless its agent says HealthyBusy, the session may be taken for idle meanwhile")
+	writeLines(v.err, "note: straight to its pod. No gateway counts this call: unless its agent says HealthyBusy, the session may be taken for idle meanwhile")
 	request, err := v.request(ctx, "http://"+at.String()+lifecycle.AgentPath(f.AgentSession))
 	if err != nil {
 		return err
@@ -300,7 +300,7 @@ func copyLines(to io.Writer, from io.Reader) error {
 	last := &lastByte{Writer: to}
 	err := copyPrintable(last, from)
 	if last.wrote && last.byte != '\n' {
-		say(to, "")
+		writeLines(to, "")
 	}
 	return err
 }

@@ -78,7 +78,7 @@ func (l *linter) lint(command *cobra.Command, t *connection, targets []string) e
 		return &exitError{notLooked, err}
 	}
 	if terminal(command.ErrOrStderr()) != nil {
-		say(command.ErrOrStderr(), printable(fmt.Sprintf("Looking at %s for %s ...", name, l.options.For)))
+		writeLines(command.ErrOrStderr(), printable(fmt.Sprintf("Looking at %s for %s ...", name, l.options.For)))
 	}
 	target, seen, err := look(command.Context(), t)
 	if err != nil {

@@ -101,7 +101,7 @@ func (l *linter) while(ctx context.Context, look func(lint.Options) error) error
 	if err == nil {
 		err = look(o)
 		if ended := agent.Err(); ended != nil {
-			say(l.err, "note: "+printable(ended.Error()))
+			writeLines(l.err, "note: "+printable(ended.Error()))
 		} else if err == nil {
 			said = &lastLines{}
 		}
@@ -167,6 +167,6 @@ func (l *lastLines) show(out io.Writer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.lines) > 0 {
-		say(out, "The agent wrote:\n  "+strings.Join(l.lines, "\n  "))
+		writeLines(out, "The agent wrote:\n  "+strings.Join(l.lines, "\n  "))
 	}
 }

@@ -43,7 +43,7 @@ func (t *connection) newList() *cobra.Command {
 				return missing
 			}
 			if len(all) == 0 && (output == "" || output == "wide" || output == "name") {
-				say(command.ErrOrStderr(), "No sessions found"+where(c, &s)+".")
+				writeLines(command.ErrOrStderr(), "No sessions found"+podLocation(c, &s)+".")
 				return nil
 			}
 			if err := list(command.OutOrStdout(), output, c.now(), &s, all); err != nil {
@@ -59,7 +59,7 @@ func (t *connection) newList() *cobra.Command {
 
 var outputs = []string{"wide", "json", "yaml", "name"}
 
-func where(c *cluster, s *selection) string {
+func podLocation(c *cluster, s *selection) string {
 	if s.all {
 		return ""
 	}
@@ -71,13 +71,13 @@ func list(out io.Writer, output string, now time.Time, s *selection, all []found
 	switch output {
 	case "name":
 		for _, f := range all {
-			say(out, resource+f.Name)
+			writeLines(out, resource+f.Name)
 		}
 		return nil
 	case "json", "yaml":
 		return raw(out, output, len(s.names) == 1, all)
 	}
-	say(out, table(tableOf(now, s.all, output == "wide", all), paintFor(out))...)
+	writeLines(out, table(tableOf(now, s.all, output == "wide", all), paintFor(out))...)
 	return nil
 }
 
@@ -124,7 +124,7 @@ func tableOf(now time.Time, namespaces, wide bool, all []found) [][]cell {
 	rows := [][]cell{plain(head...)}
 	for _, f := range all {
 		r := explain.RowOf(now, f.AgentSession)
-		row := []cell{{r.Name, ""}, {r.Runtime, ""}, {r.State, colours[f.Status.State]}, {r.Ping, ""}, {r.Since, ""}, {r.Next, ""}, {r.Why, alarm(&r)}}
+		row := []cell{{r.Name, ""}, {r.Runtime, ""}, {r.State, colours[f.Status.State]}, {r.Ping, ""}, {r.Since, ""}, {r.Next, ""}, {r.Why, alarmColour(&r)}}
 		if namespaces {
 			row = append(plain(r.Namespace), row...)
 		}
@@ -140,8 +140,8 @@ var colours = map[v1alpha1.SessionState]string{
 	v1alpha1.StateStarting: yellow, v1alpha1.StateActive: green, v1alpha1.StateStopping: yellow, v1alpha1.StateStopped: dim,
 }
 
-// alarm is the colour of what somebody should look at.
-func alarm(r *explain.Row) string {
+// alarmColour is the colour of what somebody should look at.
+func alarmColour(r *explain.Row) string {
 	if r.Alarming {
 		return red
 	}

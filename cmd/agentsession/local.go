@@ -65,7 +65,7 @@ func newLocal() *cobra.Command {
 				return err
 			}
 			for _, note := range notes {
-				say(command.ErrOrStderr(), "note: "+printable(note))
+				writeLines(command.ErrOrStderr(), "note: "+printable(note))
 			}
 			o.Out, o.Err, o.Terminal = command.OutOrStdout(), command.ErrOrStderr(), terminal(command.ErrOrStderr()) != nil
 			o.Kill = secondSignal()

@@ -307,7 +307,7 @@ func TestTopOnALaptop(t *testing.T) {
 	c.SetOut(&out)
 	c.SetErr(&said)
 	l.Expect(c.Execute()).To(Succeed())
-	var b bill
+	var b usageTable
 	l.Expect(json.Unmarshal(out.Bytes(), &b)).To(Succeed())
 	l.Expect(b.Items).To(HaveLen(1))
 	l.Expect(b.Items[0].Name).To(Equal(l.name("one")))

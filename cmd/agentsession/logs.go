@@ -35,7 +35,7 @@ func (t *connection) newLogs() *cobra.Command {
 		Long: "Show what a session's agent writes, of the compute that is there. The log of one that was taken away went with its pod; " +
 			"of one that failed the end is in the reason of its stop, which is shown then.",
 		Example:           examples(t, "logs research", "logs research --tail 50 -f"),
-		Args:              t.named,
+		Args:              t.requireNames,
 		ValidArgsFunction: t.complete,
 		RunE: func(command *cobra.Command, names []string) (err error) {
 			if len(names) > 1 {

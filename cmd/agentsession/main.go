@@ -69,12 +69,12 @@ func (t *connection) command() *cobra.Command {
 	}
 	t.bind(root.PersistentFlags())
 	root.Version = buildinfo.Version()
-	root.AddCommand(alone(newVersion()), alone(newLocal()), t.newList(), t.newDescribe(), t.newExplain(), t.newWatch(), t.newLogs(), t.newLint(), t.newInvoke(), t.newTasks(), t.newTop(), t.newStop(), t.newWake(), t.newCheck(), t.newReport(), t.newDashboard())
+	root.AddCommand(withoutCluster(newVersion()), withoutCluster(newLocal()), t.newList(), t.newDescribe(), t.newExplain(), t.newWatch(), t.newLogs(), t.newLint(), t.newInvoke(), t.newTasks(), t.newTop(), t.newStop(), t.newWake(), t.newCheck(), t.newReport(), t.newDashboard())
 	return root
 }
 
-// alone is a command that talks to no cluster: its help leaves out how one is reached.
-func alone(command *cobra.Command) *cobra.Command {
+// withoutCluster is a command that talks to no cluster: its help leaves out how one is reached.
+func withoutCluster(command *cobra.Command) *cobra.Command {
 	command.SetHelpFunc(func(c *cobra.Command, args []string) {
 		c.InheritedFlags().VisitAll(hide)
 		c.Root().HelpFunc()(c, args)

@@ -16,8 +16,8 @@ import (
 // minSessionID is how long a runtimeSessionId is at least.
 const minSessionID = 33
 
-// means tells whether a session is meant by a name that a user gave.
-func means(given string, session *v1alpha1.AgentSession) bool {
+// matchesName tells whether a session is meant by a name that a user gave.
+func matchesName(given string, session *v1alpha1.AgentSession) bool {
 	return given == session.Name || given == session.Spec.RuntimeSessionID && given != ""
 }
 

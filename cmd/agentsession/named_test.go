@@ -46,7 +46,7 @@ func TestBySessionID(t *testing.T) {
 	d.Expect(d.session("busy").Spec.DesiredState).To(Equal(v1alpha1.DesiredRunning))
 
 	w := newWatcher(&cluster{namespace: "default"}, &selection{names: []string{busy}}, nil, nil)
-	w.known["u"] = &v1alpha1.AgentSession{ObjectMeta: metav1.ObjectMeta{Name: "busy"}, Spec: v1alpha1.AgentSessionSpec{RuntimeSessionID: busy}}
+	w.candidates["u"] = &v1alpha1.AgentSession{ObjectMeta: metav1.ObjectMeta{Name: "busy"}, Spec: v1alpha1.AgentSessionSpec{RuntimeSessionID: busy}}
 	d.Expect(w.missing()).To(BeEmpty(), "it is watched by its id, too")
 }
 

@@ -77,7 +77,7 @@ func (t *connection) newReport() *cobra.Command {
 			if err := r.write(command.Context(), output); err != nil {
 				return err
 			}
-			say(command.OutOrStdout(), r.bundle.contents(output)...)
+			writeLines(command.OutOrStdout(), r.bundle.contents(output)...)
 			return nil
 		},
 	}
@@ -100,7 +100,7 @@ func (r *reporter) write(ctx context.Context, path string) (err error) {
 			err = errors.Join(err, os.Remove(path))
 		}
 	}()
-	if err := r.gather(ctx); err != nil {
+	if err := r.collect(ctx); err != nil {
 		return err
 	}
 	if err := r.bundle.write(file, r.now()); err != nil {
@@ -109,8 +109,8 @@ func (r *reporter) write(ctx context.Context, path string) (err error) {
 	return nil
 }
 
-// gather reads all that can be read.
-func (r *reporter) gather(ctx context.Context) error {
+// collect reads all that can be read.
+func (r *reporter) collect(ctx context.Context) error {
 	if err := r.versions(); err != nil {
 		return err
 	}
@@ -166,8 +166,8 @@ func (r *reporter) explained(ctx context.Context) {
 	}
 }
 
-// named are the names of a kind that the user gave: those of sessions may be without one.
-func (r *reporter) named(kinds []string, bare bool) (names []string) {
+// namesOf are the names of a kind that the user gave: those of sessions may be without one.
+func (r *reporter) namesOf(kinds []string, bare bool) (names []string) {
 	for _, given := range r.names {
 		kind, name, typed := strings.Cut(given, "/")
 		switch {

@@ -42,7 +42,7 @@ type scope struct {
 func (r *reporter) scopes(ctx context.Context) (all []*scope) {
 	var sessions, runtimes []unstructured.Unstructured
 	if len(r.names) > 0 {
-		sessions, runtimes = r.get(ctx, sessionKind, r.named(sessionKinds, true)), r.get(ctx, runtimeKind, r.named(runtimeKinds, false))
+		sessions, runtimes = r.get(ctx, sessionKind, r.namesOf(sessionKinds, true)), r.get(ctx, runtimeKind, r.namesOf(runtimeKinds, false))
 	} else {
 		var in []client.ListOption
 		if !r.all {
@@ -127,7 +127,7 @@ func (r *reporter) scope(ctx context.Context, s *scope) {
 // concerns tells which Events are of what is reported: of what has gone, too, and of its pods,
 // which have the session's name and a number.
 func (r *reporter) concerns(s *scope) func(*corev1.Event) bool {
-	sessions, runtimes := r.named(sessionKinds, true), r.named(runtimeKinds, false)
+	sessions, runtimes := r.namesOf(sessionKinds, true), r.namesOf(runtimeKinds, false)
 	for i := range s.sessions {
 		sessions = append(sessions, s.sessions[i].GetName())
 	}

@@ -57,7 +57,7 @@ func (w *watcher) screen(width, height int) []string {
 		all = append(all, found{AgentSession: session})
 	}
 	p := paintFor(w.out)
-	lines := []string{fmt.Sprintf("%s  %s%s", w.now().Format(time.TimeOnly), count(len(all)), where(w.cluster, w.selection))}
+	lines := []string{fmt.Sprintf("%s  %s%s", w.now().Format(time.TimeOnly), count(len(all)), podLocation(w.cluster, w.selection))}
 	for _, note := range w.notes() {
 		lines = append(lines, p(yellow, fitting(note, width)))
 	}

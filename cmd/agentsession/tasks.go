@@ -32,7 +32,7 @@ func (t *connection) newTasks() *cobra.Command {
 		Long: "Show what an agent works on in the background: the names of its tasks, and for how long each has run. The agent is asked itself, " +
 			"at its pod and with its token, so you need the rights to read pods and to forward ports. Agents of agent-runtime tell with Options.Introspection; those of AWS's SDKs have nothing that could be asked.",
 		Example:           examples(t, "tasks research", "tasks -n team-a research"),
-		Args:              t.named,
+		Args:              t.requireNames,
 		ValidArgsFunction: t.complete,
 		RunE: func(command *cobra.Command, names []string) error {
 			c, err := t.connect(command)
@@ -66,14 +66,14 @@ func (k *tasker) show(ctx context.Context, given string) error {
 	case tasks.ActiveCount < 0:
 		return fmt.Errorf("the agent of AgentSession %q says that it has %d tasks", f.Name, tasks.ActiveCount)
 	case unnamed > 0:
-		say(k.err, fmt.Sprintf("AgentSession %q has %d tasks that its agent does not name.", f.Name, unnamed))
+		writeLines(k.err, fmt.Sprintf("AgentSession %q has %d tasks that its agent does not name.", f.Name, unnamed))
 	case len(tasks.RunningJobs) == 0:
-		say(k.err, fmt.Sprintf("No tasks run in AgentSession %q.", f.Name))
+		writeLines(k.err, fmt.Sprintf("No tasks run in AgentSession %q.", f.Name))
 	}
 	if len(tasks.RunningJobs) == 0 {
 		return nil
 	}
-	say(k.out, table(taskRows(f.Name, tasks.RunningJobs), paintFor(k.out))...)
+	writeLines(k.out, table(taskRows(f.Name, tasks.RunningJobs), paintFor(k.out))...)
 	return nil
 }
 

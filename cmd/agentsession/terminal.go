@@ -116,8 +116,8 @@ func count(n int) string {
 	return fmt.Sprintf("%d sessions", n)
 }
 
-// say writes lines. Who closed the terminal reads nothing.
-func say(out io.Writer, lines ...string) {
+// writeLines writes lines. Who closed the terminal reads nothing.
+func writeLines(out io.Writer, lines ...string) {
 	for _, line := range lines {
 		_, _ = fmt.Fprintln(out, line)
 	}

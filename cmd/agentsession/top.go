@@ -84,17 +84,17 @@ func (p *topper) run(ctx context.Context) error {
 	}
 	tables := p.output == "" || p.output == "wide"
 	if len(all) == 0 && (tables || p.output == "name") {
-		say(p.err, "No sessions found"+where(p.cluster, &p.selection)+".")
+		writeLines(p.err, "No sessions found"+podLocation(p.cluster, &p.selection)+".")
 		return missing
 	}
 	known, unknown := p.usage(ctx, &p.selection)
-	b := billOf(p.now(), p.prices, p.by, all, known)
+	b := usageTableOf(p.now(), p.prices, p.by, all, known)
 	b.UsageUnknown = unknown
 	if err := b.write(p.out, p.output, p.all); err != nil {
 		return err
 	}
 	if tables {
-		say(p.err, b.notes()...)
+		writeLines(p.err, b.notes()...)
 	}
 	return missing
 }

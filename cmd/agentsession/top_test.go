@@ -62,13 +62,13 @@ func TestTopIsGolden(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			b := billOf(night, row.prices, row.by, reserving(t), row.known)
+			b := usageTableOf(night, row.prices, row.by, reserving(t), row.known)
 			if row.known == nil {
 				b.UsageUnknown = "nobody knows"
 			}
 			NewWithT(t).Expect(b.write(&out, row.output, row.namespaces)).To(Succeed())
 			if row.output == "" || row.output == "wide" {
-				say(&out, b.notes()...)
+				writeLines(&out, b.notes()...)
 			}
 			expectGolden(t, name, out.String())
 		})

@@ -199,7 +199,7 @@ func TestListIsGolden(t *testing.T) {
 		})
 	}
 	var colours bytes.Buffer
-	say(&colours, table(tableOf(night, false, false, samples(t)), coloured)...)
+	writeLines(&colours, table(tableOf(night, false, false, samples(t)), coloured)...)
 	expectGolden(t, "list-coloured", colours.String())
 }
 
@@ -208,7 +208,7 @@ func TestDescribeIsGolden(t *testing.T) {
 	for i, f := range samples(t) {
 		events := []corev1.Event{{Type: "Normal", Reason: "Idle", Message: "The session has no work", EventTime: metav1.NewMicroTime(night)}}
 		describe(&out, night, f.AgentSession, events[:i%2])
-		say(&out, "---")
+		writeLines(&out, "---")
 	}
 	expectGolden(t, "describe", out.String())
 }

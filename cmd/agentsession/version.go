@@ -12,7 +12,7 @@ func newVersion() *cobra.Command {
 		Short: "Tell which version this is",
 		Args:  cobra.NoArgs,
 		Run: func(command *cobra.Command, _ []string) {
-			say(command.OutOrStdout(), program+" version "+buildinfo.Version())
+			writeLines(command.OutOrStdout(), program+" version "+buildinfo.Version())
 		},
 	}
 }

@@ -62,10 +62,10 @@ type watcher struct {
 	out, err io.Writer
 	// size of the terminal, its width first; nil if there is none.
 	size func() (int, int, error)
-	// known are all that could be meant, and shown those that are.
-	known, shown map[types.UID]*v1alpha1.AgentSession
-	said         map[types.UID]string
-	drawn        bool
+	// candidates are all that could be meant, and shown those that are.
+	candidates, shown map[types.UID]*v1alpha1.AgentSession
+	printed           map[types.UID]string
+	drawn             bool
 	// listed tells that it has seen what is there.
 	listed bool
 	// broke is when the last watch ended, and away why there is no new one; empty if there is.
@@ -76,13 +76,13 @@ type watcher struct {
 func newWatcher(c *cluster, s *selection, out, err io.Writer) *watcher {
 	return &watcher{
 		cluster: c, selection: s, out: out, err: err,
-		known: map[types.UID]*v1alpha1.AgentSession{}, shown: map[types.UID]*v1alpha1.AgentSession{}, said: map[types.UID]string{},
+		candidates: map[types.UID]*v1alpha1.AgentSession{}, shown: map[types.UID]*v1alpha1.AgentSession{}, printed: map[types.UID]string{},
 	}
 }
 
-// news is what the API server says: all that there is, a change, or that a watch has ended,
+// watchUpdate is what the API server says: all that there is, a change, or that a watch has ended,
 // with the error of the one that could not be had.
-type news struct {
+type watchUpdate struct {
 	all    []found
 	change *watch.Event
 	err    error
@@ -95,7 +95,7 @@ func (w *watcher) run(ctx context.Context) error {
 	var reading sync.WaitGroup
 	defer reading.Wait()
 	defer cancel()
-	heard := make(chan news)
+	heard := make(chan watchUpdate)
 	reading.Go(func() { w.read(ctx, heard) })
 	beats := time.NewTicker(beat)
 	defer beats.Stop()
@@ -104,7 +104,7 @@ func (w *watcher) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case n := <-heard:
-			if err := w.hear(n); err != nil && ctx.Err() == nil {
+			if err := w.apply(n); err != nil && ctx.Err() == nil {
 				return err
 			}
 		case <-beats.C:
@@ -115,15 +115,15 @@ func (w *watcher) run(ctx context.Context) error {
 }
 
 // read tells what there is and what changes, again and again, until ctx ends.
-func (w *watcher) read(ctx context.Context, to chan<- news) {
-	tell := func(n news) {
+func (w *watcher) read(ctx context.Context, to chan<- watchUpdate) {
+	tell := func(n watchUpdate) {
 		select {
 		case to <- n:
 		case <-ctx.Done():
 		}
 	}
 	for ctx.Err() == nil {
-		tell(news{err: w.readOnce(ctx, tell)})
+		tell(watchUpdate{err: w.readOnce(ctx, tell)})
 		select {
 		case <-ctx.Done():
 		case <-time.After(beat):
@@ -132,12 +132,12 @@ func (w *watcher) read(ctx context.Context, to chan<- news) {
 }
 
 // readOnce returns nil where a watch has ended that was had.
-func (w *watcher) readOnce(ctx context.Context, tell func(news)) error {
+func (w *watcher) readOnce(ctx context.Context, tell func(watchUpdate)) error {
 	all, version, err := w.list(ctx, w.options(w.cluster))
 	if err != nil {
 		return err
 	}
-	tell(news{all: append([]found{}, all...)})
+	tell(watchUpdate{all: append([]found{}, all...)})
 	options := append(w.options(w.cluster), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: version}})
 	changes, err := w.Watch(ctx, &v1alpha1.AgentSessionList{}, options...)
 	if err != nil {
@@ -148,13 +148,13 @@ func (w *watcher) readOnce(ctx context.Context, tell func(news)) error {
 		if change.Type == watch.Error {
 			return nil
 		}
-		tell(news{change: &change})
+		tell(watchUpdate{change: &change})
 	}
 	return nil
 }
 
-// hear takes news in.
-func (w *watcher) hear(n news) error {
+// apply takes news in.
+func (w *watcher) apply(n watchUpdate) error {
 	switch {
 	case n.all != nil:
 		w.takeAll(n.all)
@@ -190,7 +190,7 @@ func (w *watcher) takeAll(all []found) {
 	for _, f := range all {
 		here[f.UID] = true
 	}
-	for uid, session := range w.known {
+	for uid, session := range w.candidates {
 		if !here[uid] {
 			w.take(watch.Deleted, session)
 		}
@@ -213,8 +213,8 @@ func (w *watcher) takeAll(all []found) {
 // missing are the names that no session has.
 func (w *watcher) missing() []string {
 	names := slices.Clone(w.names)
-	for _, session := range w.known {
-		names = slices.DeleteFunc(names, func(name string) bool { return means(name, session) })
+	for _, session := range w.candidates {
+		names = slices.DeleteFunc(names, func(name string) bool { return matchesName(name, session) })
 	}
 	return names
 }
@@ -225,20 +225,20 @@ func (w *watcher) none(name string) string {
 
 // take takes a change in.
 func (w *watcher) take(kind watch.EventType, session *v1alpha1.AgentSession) {
-	meant := func(name string) bool { return means(name, session) }
+	meant := func(name string) bool { return matchesName(name, session) }
 	if len(w.names) > 0 && !slices.ContainsFunc(w.names, meant) {
 		return
 	}
 	if kind != watch.Deleted {
-		w.known[session.UID] = session
+		w.candidates[session.UID] = session
 		w.show(session)
 		return
 	}
 	_, was := w.shown[session.UID]
-	delete(w.known, session.UID)
+	delete(w.candidates, session.UID)
 	w.hide(session)
 	if was {
-		w.tell(session, "deleted")
+		w.printLine(session, "deleted")
 	}
 }
 
@@ -247,7 +247,7 @@ func (w *watcher) choose() {
 	if w.busyFor == 0 {
 		return
 	}
-	for _, session := range w.known {
+	for _, session := range w.candidates {
 		w.show(session)
 	}
 }
@@ -259,19 +259,19 @@ func (w *watcher) show(session *v1alpha1.AgentSession) {
 		return
 	}
 	w.shown[session.UID] = session
-	if line := explain.Sentence(session, w.now().Location()); line != "" && line != w.said[session.UID] {
-		w.said[session.UID] = line
-		w.tell(session, line)
+	if line := explain.Sentence(session, w.now().Location()); line != "" && line != w.printed[session.UID] {
+		w.printed[session.UID] = line
+		w.printLine(session, line)
 	}
 }
 
 func (w *watcher) hide(session *v1alpha1.AgentSession) {
 	delete(w.shown, session.UID)
-	delete(w.said, session.UID)
+	delete(w.printed, session.UID)
 }
 
-// tell writes a line where no table is drawn.
-func (w *watcher) tell(session *v1alpha1.AgentSession, what string) {
+// printLine writes a line where no table is drawn.
+func (w *watcher) printLine(session *v1alpha1.AgentSession, what string) {
 	if w.size != nil {
 		return
 	}
@@ -279,12 +279,12 @@ func (w *watcher) tell(session *v1alpha1.AgentSession, what string) {
 	if w.all {
 		name = session.Namespace + "/" + name
 	}
-	say(w.out, fmt.Sprintf("%s  %s  %s", w.now().Format(time.DateTime), name, what))
+	writeLines(w.out, fmt.Sprintf("%s  %s  %s", w.now().Format(time.DateTime), name, what))
 }
 
 // note says what is no change of a session, where no table is drawn that has a line for it.
 func (w *watcher) note(text string) {
 	if w.size == nil {
-		say(w.err, text)
+		writeLines(w.err, text)
 	}
 }

@@ -126,19 +126,19 @@ func TestWhatATableTells(t *testing.T) {
 	g, out := NewWithT(t), &bytes.Buffer{}
 	w := newWatcher(&cluster{namespace: "default", now: func() time.Time { return night }}, &selection{labels: labels.Everything(), names: []string{"busy", "later"}}, out, io.Discard)
 	w.size = func() (int, int, error) { return 60, 24, nil }
-	g.Expect(w.hear(news{err: errors.New("x")})).NotTo(Succeed(), "the first must be had")
+	g.Expect(w.apply(watchUpdate{err: errors.New("x")})).NotTo(Succeed(), "the first must be had")
 	all := samples(t)
 	for _, f := range all {
 		f.UID = types.UID(f.Name)
 	}
-	g.Expect(w.hear(news{all: all})).To(Succeed())
+	g.Expect(w.apply(watchUpdate{all: all})).To(Succeed())
 	g.Expect(w.screen(60, 24)).To(HaveExactElements(
 		"03:00:00  1 session in default namespace", `there is no AgentSession "later" in namespace default yet: w`, "", HavePrefix("NAME"), HavePrefix("busy")))
-	g.Expect(w.hear(news{})).To(Succeed())
+	g.Expect(w.apply(watchUpdate{})).To(Succeed())
 	g.Expect(w.screen(60, 24)).NotTo(ContainElement(ContainSubstring("not connected")), "a watch ends now and then")
-	g.Expect(w.hear(news{err: &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("refused\x1b[2J")}})).To(Succeed())
+	g.Expect(w.apply(watchUpdate{err: &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("refused\x1b[2J")}})).To(Succeed())
 	g.Expect(w.screen(60, 24)).To(ContainElement("not connected since 03:00:00: dial tcp: refused?[2J"))
-	g.Expect(w.hear(news{all: []found{}})).To(Succeed())
+	g.Expect(w.apply(watchUpdate{all: []found{}})).To(Succeed())
 	g.Expect(w.screen(60, 24)).To(HaveExactElements("03:00:00  0 sessions in default namespace", ContainSubstring(`"busy"`), ContainSubstring(`"later"`), "", HavePrefix("NAME")))
 	g.Expect(out.String()).To(BeEmpty())
 }

@@ -21,11 +21,11 @@ type Clock struct {
 	log     logr.Logger
 	made    time.Time // with the reading that Since goes by
 
-	mu    sync.RWMutex
-	known lifecycle.Clock
-	skew  time.Duration // of the machine's clock
-	said  time.Duration // what of it was said
-	steps int
+	mu       sync.RWMutex
+	measured lifecycle.Clock
+	skew     time.Duration // of the machine's clock
+	logged   time.Duration // what of it was said
+	steps    int
 }
 
 // tolerance is how far the machine's clock may be off before that is said.
@@ -36,14 +36,14 @@ func NewClock(machine clock.PassiveClock, log logr.Logger) *Clock {
 	return &Clock{machine: machine, log: log, made: machine.Now()}
 }
 
-// own is the process's own count: it is never set.
-func (c *Clock) own() time.Time { return c.made.Round(0).Add(c.machine.Since(c.made)) }
+// monotonic is the process's own count: it is never set.
+func (c *Clock) monotonic() time.Time { return c.made.Round(0).Add(c.machine.Since(c.made)) }
 
 // Now is the time.
 func (c *Clock) Now() time.Time {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.known.At(c.own())
+	return c.measured.At(c.monotonic())
 }
 
 // Heard tells whether the API server has said what time it is: until then, and where all its
@@ -51,21 +51,21 @@ func (c *Clock) Now() time.Time {
 func (c *Clock) Heard() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.known.Heard()
+	return c.measured.Heard()
 }
 
 // Read returns facts as they are at a moment by this clock.
 func (c *Clock) Read(f lifecycle.Facts, now time.Time) lifecycle.Facts {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.known.Read(f, now)
+	return c.measured.Read(f, now)
 }
 
 // Past is a moment that somebody wrote, as long ago as has passed since.
 func (c *Clock) Past(t time.Time) time.Time {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.known.Past(t)
+	return c.measured.Past(t)
 }
 
 // Skew is by how much the machine's clock is ahead, as of the API server's last answer.
@@ -109,38 +109,38 @@ type listening struct {
 }
 
 func (l *listening) RoundTrip(r *http.Request) (*http.Response, error) {
-	sent := l.clock.own()
+	sent := l.clock.monotonic()
 	answer, err := l.RoundTripper.RoundTrip(r)
 	if err != nil || answer.StatusCode >= http.StatusInternalServerError { // which a proxy may say in its place
 		return answer, err
 	}
 	if said, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
-		l.clock.hear(said, sent)
+		l.clock.observe(said, sent)
 	}
 	return answer, nil
 }
 
-func (c *Clock) hear(said, sent time.Time) {
+func (c *Clock) observe(said, sent time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	received := c.own()
-	next, by := c.known.Hear(said, sent, received)
-	c.known, c.skew = next, c.machine.Now().Sub(next.At(received))
+	received := c.monotonic()
+	next, by := c.measured.Hear(said, sent, received)
+	c.measured, c.skew = next, c.machine.Now().Sub(next.At(received))
 	if by != 0 {
 		c.steps++
 		c.log.Info("The API server's clock was set, or this machine stood still: what was before counts as long ago as has passed here", "by", by)
 	}
-	c.say()
+	c.logSkew()
 }
 
-// say says how far the machine's clock is off, once for each change.
-func (c *Clock) say() {
+// logSkew says how far the machine's clock is off, once for each change.
+func (c *Clock) logSkew() {
 	switch off := c.skew.Abs() > tolerance; {
-	case off && (c.skew-c.said).Abs() > tolerance:
-		c.said = c.skew
+	case off && (c.skew-c.logged).Abs() > tolerance:
+		c.logged = c.skew
 		c.log.Info("The clock of this machine is not the API server's, by which the rules go", "ahead", c.skew.Round(time.Second).String())
-	case !off && c.said != 0:
-		c.said = 0
+	case !off && c.logged != 0:
+		c.logged = 0
 		c.log.Info("The clock of this machine is the API server's again")
 	}
 }

@@ -26,10 +26,10 @@ func Slim(object any) (any, error) {
 	}
 	switch o := object.(type) {
 	case *v1alpha1.AgentSession:
-		o.Annotations = ours(o.Annotations)
+		o.Annotations = ownMetadata(o.Annotations)
 		slim(&o.Spec.Template)
 	case *v1alpha1.AgentRuntime:
-		o.Annotations = ours(o.Annotations)
+		o.Annotations = ownMetadata(o.Annotations)
 		slim(&o.Spec.Template)
 	case *appsv1.ControllerRevision:
 		if len(o.Data.Raw) > small {
@@ -39,7 +39,7 @@ func Slim(object any) (any, error) {
 	return object, nil
 }
 
-func ours(annotations map[string]string) map[string]string {
+func ownMetadata(annotations map[string]string) map[string]string {
 	maps.DeleteFunc(annotations, func(key, _ string) bool { return !strings.HasPrefix(key, v1alpha1.GroupVersion.Group+"/") })
 	return annotations
 }

@@ -25,7 +25,7 @@ func BearerIn(ctx context.Context) string {
 // AsBearer is a configuration for clients that have no right of their own: each request is one
 // of the bearer in its context, and fails without one.
 func AsBearer(config *rest.Config) *rest.Config {
-	config = apart(rest.AnonymousClientConfig(config))
+	config = separateConfig(rest.AnonymousClientConfig(config))
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return asBearer{next} })
 	return config
 }

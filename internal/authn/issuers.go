@@ -37,7 +37,7 @@ const (
 // where tenants say, so it is asked for with care.
 type Issuers struct {
 	transport http.RoundTripper
-	known     *lru.Cache // by the URL of their discovery
+	byURL     *lru.Cache // by the URL of their discovery
 }
 
 // NewIssuers makes those of a gateway. Without a transport they are asked as they should
@@ -66,31 +66,31 @@ type discovery struct {
 	at       time.Time
 }
 
-// stands is false if it is time to ask again.
-func (d *discovery) stands() bool {
+// isFresh is false if it is time to ask again.
+func (d *discovery) isFresh() bool {
 	return d != nil && (d.err == nil || time.Since(d.at) < issuerPause)
 }
 
 func (i *Issuers) at(url string) *issuer {
-	if known, ok := i.known.Get(url); ok {
+	if known, ok := i.byURL.Get(url); ok {
 		return known.(*issuer) //nolint:forcetypeassert // nothing else is put there
 	}
 	one := &issuer{url: url, client: &http.Client{
-		Transport:     &sparing{i.transport, rate.NewLimiter(rate.Every(time.Second), 5)},
+		Transport:     &limitedTransport{i.transport, rate.NewLimiter(rate.Every(time.Second), 5)},
 		Timeout:       issuerTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("an issuer must not redirect") },
 	}}
-	i.known.Add(url, one)
+	i.byURL.Add(url, one)
 	return one
 }
 
-// sparing asks seldom, over https, and takes little.
-type sparing struct {
+// limitedTransport asks seldom, over https, and takes little.
+type limitedTransport struct {
 	next  http.RoundTripper
 	limit *rate.Limiter
 }
 
-func (s *sparing) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s *limitedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" {
 		return nil, errors.New("an issuer must be asked over https")
 	}
@@ -132,11 +132,11 @@ func (i *issuer) verify(ctx context.Context, token string) (claims *oidc.IDToken
 // discover returns what verifies the issuer's tokens. All who need it at once wait
 // for one answer, each for as long as he likes.
 func (i *issuer) discover(ctx context.Context) (*discovery, error) {
-	if last := i.last.Load(); last.stands() {
+	if last := i.last.Load(); last.isFresh() {
 		return last, last.err
 	}
 	done := i.asking.DoChan("", func() (any, error) {
-		if !i.last.Load().stands() {
+		if !i.last.Load().isFresh() {
 			i.last.Store(i.ask(context.WithoutCancel(ctx)))
 		}
 		return nil, nil
@@ -268,11 +268,11 @@ const early = 5 * time.Minute
 // get another token with them.
 func refusal(a *v1alpha1.CustomJWTAuthorizer, issuer string, token *oidc.IDToken, now time.Time) (Kind, string) {
 	var claims struct {
-		ClientID  string  `json:"client_id"`
-		Party     string  `json:"azp"`
-		Scope     words   `json:"scope"`
-		Scp       words   `json:"scp"` // Entra's and Okta's name of it
-		NotBefore float64 `json:"nbf"`
+		ClientID  string     `json:"client_id"`
+		Party     string     `json:"azp"`
+		Scope     stringList `json:"scope"`
+		Scp       stringList `json:"scp"` // Entra's and Okta's name of it
+		NotBefore float64    `json:"nbf"`
 	}
 	if token.Claims(&claims) != nil {
 		return Unauthorized, "one of its claims client_id, azp, scope, scp and nbf is of another type than it should be"
@@ -343,11 +343,11 @@ func refusalByClaim(rule *v1alpha1.CustomClaim, claim json.RawMessage) string {
 	return refusalByList(rule.InboundTokenClaimName, allowed, has)
 }
 
-// words are a list, or a text with spaces.
-type words []string
+// stringList are a list, or a text with spaces.
+type stringList []string
 
 // UnmarshalJSON reads either.
-func (w *words) UnmarshalJSON(raw []byte) error {
+func (w *stringList) UnmarshalJSON(raw []byte) error {
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
 		*w = strings.Fields(text)

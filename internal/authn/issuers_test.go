@@ -32,7 +32,7 @@ func TestIssuersAreAskedWithCare(t *testing.T) {
 	}
 	g.Expect(get(&http.Client{Transport: newOutward(http.ProxyFromEnvironment, false)}, server.URL)).To(MatchError(ContainSubstring("it is not called")))
 	g.Expect(get(&http.Client{Transport: newOutward(http.ProxyFromEnvironment, false)}, "https://169.254.169.254/")).To(MatchError(ContainSubstring("it is not called")))
-	sparingly := &http.Client{Transport: &sparing{server.Client().Transport, rate.NewLimiter(rate.Every(time.Hour), 2)}, Timeout: time.Minute}
+	sparingly := &http.Client{Transport: &limitedTransport{server.Client().Transport, rate.NewLimiter(rate.Every(time.Hour), 2)}, Timeout: time.Minute}
 	g.Expect(get(sparingly, "http://127.0.0.1/")).To(MatchError(ContainSubstring("over https")))
 	for range 2 {
 		g.Expect(get(sparingly, server.URL)).To(Succeed())

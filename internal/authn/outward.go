@@ -32,11 +32,11 @@ func newOutward(proxy func(*http.Request) (*url.URL, error), allowLoopback bool)
 		guarded.Control = nil
 	}
 	free := &net.Dialer{Timeout: dialTimeout}
-	return &outward{proxy: proxy, direct: frugal(guarded, nil), proxied: frugal(free, proxy), anywhere: allowLoopback}
+	return &outward{proxy: proxy, direct: newLimitedTransport(guarded, nil), proxied: newLimitedTransport(free, proxy), anywhere: allowLoopback}
 }
 
-// frugal is a transport of which no issuer, and no number of them, takes much.
-func frugal(dialer *net.Dialer, proxy func(*http.Request) (*url.URL, error)) *http.Transport {
+// newLimitedTransport is a transport of which no issuer, and no number of them, takes much.
+func newLimitedTransport(dialer *net.Dialer, proxy func(*http.Request) (*url.URL, error)) *http.Transport {
 	return &http.Transport{
 		DialContext: dialer.DialContext, Proxy: proxy, TLSHandshakeTimeout: issuerTimeout,
 		IdleConnTimeout: 30 * time.Second, MaxIdleConns: 100, MaxResponseHeaderBytes: 64 << 10,

@@ -74,19 +74,19 @@ type tokens struct {
 	timeout time.Duration // of a review
 	issuer  string        // of the gateway's own token; empty if it has none
 
-	asking         singleflight.Group
-	known, refused *lru.Cache // by the token's hash
-	likely, others *budget
+	asking          singleflight.Group
+	cached, refused *lru.Cache // by the token's hash
+	likely, others  *budget
 }
 
-// known is whose a token was when the API server was asked last.
-type known struct {
+// cachedUser is whose a token was when the API server was asked last.
+type cachedUser struct {
 	user *user.DefaultInfo
 	at   time.Time
 }
 
 func newTokens(config *rest.Config) (*tokens, error) {
-	config = apart(config)
+	config = separateConfig(config)
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("make connections for reviews: %w", err)
@@ -107,14 +107,14 @@ func newTokens(config *rest.Config) (*tokens, error) {
 	}
 	return &tokens{
 		reviews: reviews.TokenReviews(), access: authorize, timeout: reviewTimeout, issuer: issuerIn(config.BearerToken),
-		known: lru.New(maxKnown), refused: lru.New(maxRefused), likely: newBudget(50, 200, 50), others: newBudget(10, 50, 10),
+		cached: lru.New(maxKnown), refused: lru.New(maxRefused), likely: newBudget(50, 200, 50), others: newBudget(10, 50, 10),
 	}, nil
 }
 
-// apart is a configuration whose clients share no connection and no rate with others:
+// separateConfig is a configuration whose clients share no connection and no rate with others:
 // what invented tokens cost must not stand before leases and wakes. client-go shares
 // connections between all that dial in the same way.
-func apart(config *rest.Config) *rest.Config {
+func separateConfig(config *rest.Config) *rest.Config {
 	config = rest.CopyConfig(config)
 	config.QPS = -1 // the budgets bound it
 	if config.Dial == nil {
@@ -152,7 +152,7 @@ func (t *tokens) authenticate(ctx context.Context, r *http.Request) (Proof, erro
 	if !mayBeToken(token) {
 		return nil, notOfThisCluster(nil)
 	}
-	who, err := t.who(ctx, token)
+	who, err := t.userOf(ctx, token)
 	if err != nil {
 		return nil, err
 	}
@@ -205,9 +205,9 @@ func issuerIn(token string) string {
 	return says.Issuer
 }
 
-// who tells whose a token is. All who show one at once wait for one answer, each for as
+// userOf tells whose a token is. All who show one at once wait for one answer, each for as
 // long as he likes.
-func (t *tokens) who(ctx context.Context, token string) (user.Info, error) {
+func (t *tokens) userOf(ctx context.Context, token string) (user.Info, error) {
 	key := hashed(token)
 	last, good := t.last(key)
 	if good && time.Since(last.at) < knownTTL {
@@ -240,11 +240,11 @@ func (t *tokens) who(ctx context.Context, token string) (user.Info, error) {
 // hashed is as what a token is remembered: the memory of the process holds none.
 func hashed(token string) [sha256.Size]byte { return sha256.Sum256([]byte(token)) }
 
-func (t *tokens) last(key [sha256.Size]byte) (known, bool) {
-	if last, ok := t.known.Get(key); ok {
-		return last.(known), true //nolint:forcetypeassert // nothing else is put there
+func (t *tokens) last(key [sha256.Size]byte) (cachedUser, bool) {
+	if last, ok := t.cached.Get(key); ok {
+		return last.(cachedUser), true //nolint:forcetypeassert // nothing else is put there
 	}
-	return known{}, false
+	return cachedUser{}, false
 }
 
 // budgetOf is what a token's review is taken from. Most good tokens are of the issuer
@@ -272,15 +272,15 @@ func (t *tokens) review(ctx context.Context, key [sha256.Size]byte, token string
 	case err != nil:
 		return nil, &Error{Kind: Unknown, Message: "It cannot be found out at the moment whose the token is", Cause: err}
 	case !answer.Status.Authenticated:
-		t.known.Remove(key)
+		t.cached.Remove(key)
 		t.refused.Add(key, time.Now())
 		return nil, notOfThisCluster(errors.New(lifecycle.Printable(answer.Status.Error)))
 	}
 	said := &answer.Status.User
-	last := known{&user.DefaultInfo{Name: said.Username, UID: said.UID, Groups: said.Groups, Extra: map[string][]string{}}, asked}
+	last := cachedUser{&user.DefaultInfo{Name: said.Username, UID: said.UID, Groups: said.Groups, Extra: map[string][]string{}}, asked}
 	for name, values := range said.Extra {
 		last.user.Extra[name] = values
 	}
-	t.known.Add(key, last)
+	t.cached.Add(key, last)
 	return last.user, nil
 }

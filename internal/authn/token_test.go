@@ -134,7 +134,7 @@ func TestATokenOfTheClusterIsAskedAboutOnce(t *testing.T) {
 		g.Expect(all.kindOf(t.Context(), "invented")).To(Equal(Unauthorized))
 	}
 	g.Expect(server.reviews.Load()).To(BeEquivalentTo(2))
-	all.change(g, "good", func(k *known) { k.at = k.at.Add(-knownTTL) })
+	all.change(g, "good", func(k *cachedUser) { k.at = k.at.Add(-knownTTL) })
 	server.good = func(string) bool { return false }
 	g.Expect(all.kindOf(t.Context(), "good")).To(Equal(Unauthorized), "it was revoked")
 	_, good := all.last(hashed("good"))
@@ -142,12 +142,12 @@ func TestATokenOfTheClusterIsAskedAboutOnce(t *testing.T) {
 }
 
 // change changes what is remembered of a good token.
-func (t *tokens) change(g *WithT, token string, change func(*known)) {
+func (t *tokens) change(g *WithT, token string, change func(*cachedUser)) {
 	key := hashed(token)
 	last, ok := t.last(key)
 	g.Expect(ok).To(BeTrue())
 	change(&last)
-	t.known.Add(key, last)
+	t.cached.Add(key, last)
 }
 
 func TestWhatCanBeNoTokenIsNotAskedAbout(t *testing.T) {
@@ -200,7 +200,7 @@ func TestInventedTokensCostLittle(t *testing.T) {
 	reviews := server.reviews.Load()
 	g.Expect(all.kindOf(t.Context(), "good-1")).To(BeZero(), "it is remembered")
 	g.Expect(server.reviews.Load()).To(Equal(reviews))
-	all.change(g, "good-2", func(k *known) { k.at = k.at.Add(-knownTTL) })
+	all.change(g, "good-2", func(k *cachedUser) { k.at = k.at.Add(-knownTTL) })
 	g.Expect(all.kindOf(t.Context(), "good-2")).To(BeZero(), "it is asked about again all the same")
 	g.Expect(server.reviews.Load()).To(Equal(reviews + 1))
 	server.good = func(string) bool { return true }
@@ -220,9 +220,9 @@ func TestGoodTokensAreRememberedWhateverElseIs(t *testing.T) {
 	g.Expect(server.reviews.Load()).To(BeEquivalentTo(1))
 	g.Expect(all.refused.Len()).To(Equal(maxRefused))
 	for n := range maxKnown {
-		all.known.Add(hashed(fmt.Sprint(n)), known{&user.DefaultInfo{}, time.Now()})
+		all.cached.Add(hashed(fmt.Sprint(n)), cachedUser{&user.DefaultInfo{}, time.Now()})
 	}
-	g.Expect(all.known.Len()).To(Equal(maxKnown))
+	g.Expect(all.cached.Len()).To(Equal(maxKnown))
 }
 
 // An API server that takes its time is asked about a few at once only.

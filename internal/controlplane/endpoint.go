@@ -82,7 +82,7 @@ func (p *Plane) endpointsOf(ctx context.Context, agent *v1alpha1.AgentRuntime) (
 // defaultEndpoint follows the newest version.
 func defaultEndpoint(agent *v1alpha1.AgentRuntime) endpointView {
 	now := newest(agent)
-	view := bare(agent, v1alpha1.DefaultQualifier)
+	view := readyEndpoint(agent, v1alpha1.DefaultQualifier)
 	view.UpdatedAt, view.Status, view.Failure = now.updated, now.status, now.failure
 	view.Target = now.String()
 	if known := agent.Status.Artifact; known != nil {
@@ -99,7 +99,7 @@ func defaultEndpoint(agent *v1alpha1.AgentRuntime) endpointView {
 
 // endpointOf is one that pins a version, of those that are there.
 func endpointOf(agent *v1alpha1.AgentRuntime, e v1alpha1.RuntimeEndpoint, there []int64) endpointView {
-	view := bare(agent, e.Name)
+	view := readyEndpoint(agent, e.Name)
 	view.Target = strconv.FormatInt(e.Version, 10)
 	noted := notesOf(agent)[e.Name]
 	changed := noted.Generation
@@ -118,8 +118,8 @@ func endpointOf(agent *v1alpha1.AgentRuntime, e v1alpha1.RuntimeEndpoint, there 
 	return view
 }
 
-// bare is an endpoint that is ready, without its versions.
-func bare(agent *v1alpha1.AgentRuntime, name string) endpointView {
+// readyEndpoint is an endpoint that is ready, without its versions.
+func readyEndpoint(agent *v1alpha1.AgentRuntime, name string) endpointView {
 	_, own, _ := strings.Cut(agent.Status.AgentRuntimeID, "-")
 	noted := notesOf(agent)[name]
 	view := endpointView{

@@ -169,9 +169,9 @@ func goesOn(last, rest string) bool {
 	return rest[0] == '/' || rest[0] == '@'
 }
 
-// named waits until the operator has given a runtime its ARN. The cache may still have the one
+// awaitARN waits until the operator has given a runtime its ARN. The cache may still have the one
 // that had its name before.
-func (p *Plane) named(ctx context.Context, made *v1alpha1.AgentRuntime) (*v1alpha1.AgentRuntime, error) {
+func (p *Plane) awaitARN(ctx context.Context, made *v1alpha1.AgentRuntime) (*v1alpha1.AgentRuntime, error) {
 	key := client.ObjectKeyFromObject(made)
 	ctx, cancel := context.WithTimeout(ctx, namingPatience)
 	defer cancel()

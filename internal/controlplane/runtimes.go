@@ -68,7 +68,7 @@ func (p *Plane) create(ctx context.Context, c *Call) (any, error) {
 	case err != nil:
 		return nil, fmt.Errorf("create AgentRuntime %s: %w", key, err)
 	}
-	if agent, err = p.named(ctx, agent); err != nil {
+	if agent, err = p.awaitARN(ctx, agent); err != nil {
 		return nil, err
 	}
 	return madeOf(agent, newest(agent)), nil

@@ -130,7 +130,7 @@ func (p *passage) pass(from *http.Response) error {
 
 // Write writes through to the page.
 func (p *passage) Write(text []byte) (int, error) {
-	_ = p.control.SetWriteDeadline(time.Now().Add(stalled))
+	_ = p.control.SetWriteDeadline(time.Now().Add(writeTimeout))
 	n, err := p.w.Write(text)
 	if err == nil {
 		err = p.control.Flush()

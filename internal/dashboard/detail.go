@@ -95,7 +95,7 @@ func (d *Dashboard) serveSession(w http.ResponseWriter, r *http.Request) {
 	known.Events, detail.EventsError = d.events(ctx, "AgentSession", session)
 	now := d.Now()
 	detail.Row = rowOf(now, session, d.feed.lineOf(session))
-	detail.Story = d.tell(explain.Session(now, known))
+	detail.Story = d.storyFor(explain.Session(now, known))
 	detail.Events, detail.History = eventsOf(known.Events), historyOf(session)
 	<-asked
 	answer(w, http.StatusOK, detail)
@@ -190,8 +190,8 @@ func tasksOf(all []contract.RunningTask) []task {
 	return list
 }
 
-// tell is a story for the page.
-func (d *Dashboard) tell(s explain.Story) story {
+// storyFor is a story for the page.
+func (d *Dashboard) storyFor(s explain.Story) story {
 	told := story{Title: s.Title, Chapters: []chapter{}}
 	for _, c := range s.Chapters {
 		one := chapter{Heading: c.Heading, Lines: append([]string{}, c.Lines...), Commands: []command{}}
@@ -258,12 +258,12 @@ func (d *Dashboard) serveRuntime(w http.ResponseWriter, r *http.Request) {
 	known := explain.Agent{Runtime: runtime, Tools: d.Tools}
 	var detail runtimeDetail
 	known.Events, detail.EventsError = d.events(r.Context(), "AgentRuntime", runtime)
-	sight, err := d.lookAt(r.Context(), runtime.Namespace)
+	sight, err := d.mayListSessions(r.Context(), runtime.Namespace)
 	if err != nil {
 		d.refuseFor(w, err)
 		return
 	}
 	known.Sessions, detail.Runtime, detail.Versions = d.feed.ofRuntime(runtime, sight)
-	detail.Story = d.tell(explain.Runtime(d.Now(), known))
+	detail.Story = d.storyFor(explain.Runtime(d.Now(), known))
 	answer(w, http.StatusOK, detail)
 }

@@ -270,7 +270,7 @@ func (f *feed) lineOf(session *v1alpha1.AgentSession) []turn {
 }
 
 // ofRuntime is what is known of a runtime's sessions, to who may see those.
-func (f *feed) ofRuntime(runtime *v1alpha1.AgentRuntime, s *sight) (sessions []v1alpha1.AgentSession, a agent, versions []version) {
+func (f *feed) ofRuntime(runtime *v1alpha1.AgentRuntime, s *visibility) (sessions []v1alpha1.AgentSession, a agent, versions []version) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !s.seesSessions(runtime.Namespace) {

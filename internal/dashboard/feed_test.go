@@ -333,7 +333,7 @@ func BenchmarkFirstSight(b *testing.B) {
 		s := &sink{}
 		r := f.join(nil)
 		(&stream{reader: r, w: s, control: http.NewResponseController(s)}).first(b.Context())
-		r.leave()
+		r.close()
 		sent = s.bytes
 	}
 	b.ReportMetric(float64(sent), "bytes/page")

@@ -15,8 +15,8 @@ type reader struct {
 	feed *feed
 	// pending are the items that are to be sent, the oldest change first.
 	pending *list.List
-	// sight is what its page may be sent.
-	sight   *sight
+	// visible is what its page may be sent.
+	visible *visibility
 	waiting map[item]*list.Element
 	sent    map[item]bool
 	woken   chan struct{}
@@ -38,10 +38,10 @@ func (m *message) empty() bool {
 }
 
 // join makes a reader that was sent nothing yet.
-func (f *feed) join(s *sight) *reader {
+func (f *feed) join(s *visibility) *reader {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	r := &reader{feed: f, sight: s, pending: list.New(), waiting: map[item]*list.Element{}, sent: map[item]bool{}, woken: make(chan struct{}, 1)}
+	r := &reader{feed: f, visible: s, pending: list.New(), waiting: map[item]*list.Element{}, sent: map[item]bool{}, woken: make(chan struct{}, 1)}
 	for _, i := range f.all() {
 		r.add(i)
 	}
@@ -50,11 +50,11 @@ func (f *feed) join(s *sight) *reader {
 }
 
 // grant has a reader see more.
-func (r *reader) grant(now *sight) {
+func (r *reader) grant(now *visibility) {
 	r.feed.mu.Lock()
 	defer r.feed.mu.Unlock()
-	before := r.sight
-	r.sight = now
+	before := r.visible
+	r.visible = now
 	for _, i := range r.feed.all() {
 		if !before.sees(i) || i.runtime && !before.seesSessions(i.namespace()) {
 			r.add(i)
@@ -85,7 +85,7 @@ func (f *feed) all() []item {
 	return all
 }
 
-func (r *reader) leave() {
+func (r *reader) close() {
 	r.feed.mu.Lock()
 	defer r.feed.mu.Unlock()
 	delete(r.feed.readers, r)
@@ -94,7 +94,7 @@ func (r *reader) leave() {
 // add has an item be sent, if its page may see it. One that waits already keeps its place, and
 // is sent as it is then.
 func (r *reader) add(i item) {
-	if !r.sight.sees(i) {
+	if !r.visible.sees(i) {
 		return
 	}
 	at := r.waiting[i]
@@ -155,7 +155,7 @@ func (m *message) put(r *reader, i item) int {
 		return len(i.key)
 	case i.runtime:
 		var t *tally // which tells of sessions
-		if r.sight.seesSessions(i.namespace()) {
+		if r.visible.seesSessions(i.namespace()) {
 			t = f.tallies[i.key]
 		}
 		text, _ := json.Marshal(agentOf(f.runtimes[i.key], t)) // of these types it does not fail

@@ -20,8 +20,8 @@ const (
 	chunk = 500
 	// pingEvery is how often a stream without news says that it is there.
 	pingEvery = 15 * time.Second
-	// stalled is how long a page may take to read a message.
-	stalled = 30 * time.Second
+	// writeTimeout is how long a page may take to read a message.
+	writeTimeout = 30 * time.Second
 )
 
 // serveStream sends what there is, and then what changes.
@@ -34,7 +34,7 @@ func (d *Dashboard) serveStream(w http.ResponseWriter, r *http.Request) {
 	}
 	defer done()
 	looked := time.Now()
-	sight, err := d.look(r.Context(), nil)
+	sight, err := d.visibleTo(r.Context(), nil)
 	switch {
 	case err != nil:
 		d.refuseFor(w, err)
@@ -46,10 +46,10 @@ func (d *Dashboard) serveStream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold it back
 	reader := d.feed.join(sight)
-	defer reader.leave()
+	defer reader.close()
 	s := &stream{reader: reader, w: w, control: http.NewResponseController(w), looked: looked}
 	if d.Callers != nil {
-		s.look = d.look
+		s.look = d.visibleTo
 	}
 	namespaces := "all"
 	if d.Namespace != "" {
@@ -64,24 +64,24 @@ func (d *Dashboard) serveStream(w http.ResponseWriter, r *http.Request) {
 
 // stream is one page that is open.
 type stream struct {
-	reader  *reader
-	w       http.ResponseWriter
-	control *http.ResponseController
-	look    func(context.Context, *sight) (*sight, error) // nil: it may see everything
-	looked  time.Time                                     // when it was asked last what its page may see
-	told    string                                        // what trouble it was sent
-	err     error                                         // why nothing can be sent any more
+	reader      *reader
+	w           http.ResponseWriter
+	control     *http.ResponseController
+	look        func(context.Context, *visibility) (*visibility, error) // nil: it may see everything
+	looked      time.Time                                               // when it was asked last what its page may see
+	sentTrouble string                                                  // what trouble it was sent
+	err         error                                                   // why nothing can be sent any more
 }
 
 // allowed tells whether the page may still see all that it saw, and has it see more if it may.
 // If that is not known the answer is no.
 func (s *stream) allowed(ctx context.Context) bool {
-	if s.look == nil || time.Since(s.looked) < lookAgain {
+	if s.look == nil || time.Since(s.looked) < reviewPeriod {
 		return true
 	}
 	s.looked = time.Now()
-	now, err := s.look(ctx, s.reader.sight)
-	if err != nil || !s.reader.sight.within(now) {
+	now, err := s.look(ctx, s.reader.visible)
+	if err != nil || !s.reader.visible.within(now) {
 		return false
 	}
 	s.reader.grant(now)
@@ -152,8 +152,8 @@ func (s *stream) first(ctx context.Context) bool {
 
 // trouble sends what is in the way if that has changed.
 func (s *stream) trouble() {
-	if _, text := s.reader.state(); text != s.told {
-		s.told = text
+	if _, text := s.reader.state(); text != s.sentTrouble {
+		s.sentTrouble = text
 		s.send("trouble", map[string]any{"now": ms(s.reader.feed.now()), "text": text})
 	}
 }
@@ -175,7 +175,7 @@ func (s *stream) write(text []byte) {
 	if s.err != nil {
 		return
 	}
-	_ = s.control.SetWriteDeadline(time.Now().Add(stalled)) // a recorder has none
+	_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout)) // a recorder has none
 	if _, s.err = s.w.Write(text); s.err == nil {
 		s.err = s.control.Flush()
 	}

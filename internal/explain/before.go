@@ -69,7 +69,7 @@ func (l *life) toldOf(p *v1alpha1.PastActivation) bool {
 
 // ofPast are the begin and the end of an activation, of which the message may be told already.
 func ofPast(p *v1alpha1.PastActivation, told bool) []moment {
-	end := fmt.Sprintf("Activation %d ended: %s. %s", p.Activation, p.Reason, said(p.Message))
+	end := fmt.Sprintf("Activation %d ended: %s. %s", p.Activation, p.Reason, asSentence(p.Message))
 	if told {
 		end = fmt.Sprintf("Activation %d ended: %s, as said above.", p.Activation, p.Reason)
 	}
@@ -145,7 +145,7 @@ func above(message string, others []string) bool {
 
 // ofEvent is what an Event tells.
 func ofEvent(now time.Time, e *corev1.Event) moment {
-	m := moment{at: e.EventTime.Time, what: fmt.Sprintf("%s: %s", lifecycle.Printable(e.Reason), said(lifecycle.Line(e.Message, maxShort)))}
+	m := moment{at: e.EventTime.Time, what: fmt.Sprintf("%s: %s", lifecycle.Printable(e.Reason), asSentence(lifecycle.Line(e.Message, maxShort)))}
 	if m.at.IsZero() {
 		m.at = e.FirstTimestamp.Time
 	}

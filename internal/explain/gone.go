@@ -22,7 +22,7 @@ func Gone(now time.Time, namespace, name string, events []corev1.Event, tools To
 	if len(events) == 0 {
 		is.Lines = append(is.Lines, "Nothing tells of it: either it never was, or its Events are gone, which Kubernetes keeps for an hour.")
 	} else {
-		is.Lines = append(is.Lines, "It was there: these are its Events, which Kubernetes keeps for an hour."+howItEnded(events))
+		is.Lines = append(is.Lines, "It was there: these are its Events, which Kubernetes keeps for an hour."+lastStopOf(events))
 		is.Lines = append(is.Lines, "A session goes when somebody deletes it, ttlSecondsAfterStopped after its stop, or with the runtime that a gateway made it for.")
 	}
 	moments := make([]moment, 0, len(events))
@@ -58,11 +58,11 @@ func shortly(message string, events []corev1.Event) string {
 	return gone + " is gone"
 }
 
-// howItEnded names the last stop that Events tell of.
-func howItEnded(events []corev1.Event) string {
+// lastStopOf names the last stop that Events tell of.
+func lastStopOf(events []corev1.Event) string {
 	var last moment
 	for i := range events {
-		if law, known := laws[v1alpha1.StopReason(events[i].Reason)]; known {
+		if law, known := stopRules[v1alpha1.StopReason(events[i].Reason)]; known {
 			if m := ofEvent(time.Time{}, &events[i]); !m.at.Before(last.at) {
 				last = moment{m.at, fmt.Sprintf(" Its last stop was %s. The rule: %s", events[i].Reason, law.rule)}
 			}
@@ -121,10 +121,10 @@ func (a *Agent) is() (lines []string) {
 	}
 	for i := range s.Conditions {
 		c := &s.Conditions[i]
-		lines = append(lines, fmt.Sprintf("%s is %s (%s): %s", c.Type, c.Status, c.Reason, said(c.Message)))
+		lines = append(lines, fmt.Sprintf("%s is %s (%s): %s", c.Type, c.Status, c.Reason, asSentence(c.Message)))
 	}
 	if a.Runtime.Unreadable != "" {
-		lines = append(lines, "Not all of it can be read: "+said(a.Runtime.Unreadable))
+		lines = append(lines, "Not all of it can be read: "+asSentence(a.Runtime.Unreadable))
 	}
 	return append(lines, a.counts())
 }
@@ -161,7 +161,7 @@ func (a *Agent) ends(now time.Time) []string {
 		s := &a.Sessions[i]
 		for j := range s.Status.History {
 			p := &s.Status.History[j]
-			end := fmt.Sprintf("%s, activation %d: %s. %s", s.Name, p.Activation, p.Reason, said(lifecycle.Line(p.Message, maxShort)))
+			end := fmt.Sprintf("%s, activation %d: %s. %s", s.Name, p.Activation, p.Reason, asSentence(lifecycle.Line(p.Message, maxShort)))
 			if above(p.Message, a.messages()) {
 				end = fmt.Sprintf("%s, activation %d: %s, as said above.", s.Name, p.Activation, p.Reason)
 			}
@@ -189,9 +189,9 @@ func (a *Agent) next() []string {
 func (a *Agent) changes() (lines []string) {
 	for i := range a.Runtime.Status.Conditions {
 		c := &a.Runtime.Status.Conditions[i]
-		cure := cmp.Or(a.Tools.cure(c.Reason), a.Tools.mend(v1alpha1.StopReason(c.Reason)))
+		cure := cmp.Or(a.Tools.remedyFor(c.Reason), a.Tools.remedyOfStop(v1alpha1.StopReason(c.Reason)))
 		if c.Type == v1alpha1.ConditionValidated && c.Status == metav1.ConditionFalse && c.Reason != v1alpha1.ReasonWarmupFailed {
-			cure = a.Tools.cure(v1alpha1.ReasonTrialRefused) // nothing is tried again by itself, as a start is
+			cure = a.Tools.remedyFor(v1alpha1.ReasonTrialRefused) // nothing is tried again by itself, as a start is
 		}
 		if cure != "" {
 			lines = append(lines, "- "+cure)

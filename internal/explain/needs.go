@@ -49,7 +49,7 @@ func stuckOf(s *v1alpha1.AgentSessionStatus) string {
 	if !lifecycle.Living(s.State) || !stuck(s) {
 		return ""
 	}
-	return because(find(s.Conditions, v1alpha1.ConditionStuck))
+	return becauseOf(find(s.Conditions, v1alpha1.ConditionStuck))
 }
 
 func breachOf(session *v1alpha1.AgentSession) string {
@@ -67,28 +67,28 @@ func troubleOf(s *v1alpha1.AgentSessionStatus) Need {
 	case c == nil || s.State == v1alpha1.StateStopping:
 		return Need{}
 	case c.Reason == v1alpha1.ReasonFlapping:
-		return Need{NeedPingContract, because(c)}
+		return Need{NeedPingContract, becauseOf(c)}
 	case s.State == v1alpha1.StateActive || s.State == v1alpha1.StateIdle:
-		return Need{NeedUnhealthy, because(c)}
+		return Need{NeedUnhealthy, becauseOf(c)}
 	}
-	return Need{NeedStartRefused, because(c)}
+	return Need{NeedStartRefused, becauseOf(c)}
 }
 
 func unhealthyOf(s *v1alpha1.AgentSessionStatus) string {
 	if last := s.LastTermination; !lifecycle.Living(s.State) && last != nil && last.Reason == v1alpha1.StopUnhealthy {
-		return said(last.Message)
+		return asSentence(last.Message)
 	}
 	return ""
 }
 
-func because(c *metav1.Condition) string { return c.Reason + ": " + said(c.Message) }
+func becauseOf(c *metav1.Condition) string { return c.Reason + ": " + asSentence(c.Message) }
 
 // crashLoop says that the agent fails each time; empty if it does not.
 func crashLoop(now time.Time, s *v1alpha1.AgentSessionStatus) string {
 	if !lifecycle.CrashLoops(now, s) {
 		return ""
 	}
-	return fmt.Sprintf("Its last activations all failed, the last one by %s: %s", s.History[0].Reason, said(s.History[0].Message))
+	return fmt.Sprintf("Its last activations all failed, the last one by %s: %s", s.History[0].Reason, asSentence(s.History[0].Message))
 }
 
 // lateStop says that a stop was due and has not come; empty if none was.
@@ -103,7 +103,7 @@ func lateStop(now time.Time, s *v1alpha1.AgentSessionStatus) string {
 func RuntimeNeeds(runtime *v1alpha1.AgentRuntime) (needs []Need) {
 	for i := range runtime.Status.Conditions {
 		if c := &runtime.Status.Conditions[i]; c.Status == metav1.ConditionFalse {
-			needs = append(needs, Need{NeedStartRefused, because(c)})
+			needs = append(needs, Need{NeedStartRefused, becauseOf(c)})
 		}
 	}
 	return needs

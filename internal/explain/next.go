@@ -114,7 +114,7 @@ func (l *life) nextOfStopped() (lines []string) {
 	if l.phase == lifecycle.PhaseStarting {
 		lines = append(lines, "Its next activation starts.")
 		if c := find(l.status.Conditions, v1alpha1.ConditionReady); c != nil && strings.Contains(c.Message, "waits") {
-			lines = append(lines, said(c.Message))
+			lines = append(lines, asSentence(c.Message))
 		}
 		return lines
 	}
@@ -150,7 +150,7 @@ func (l *life) changes() (lines []string) {
 		return l.changesOfAsked()
 	}
 	if c := troubled(l.status); c != nil {
-		if cure := l.Tools.cure(c.Reason); cure != "" {
+		if cure := l.Tools.remedyFor(c.Reason); cure != "" {
 			lines = append(lines, "- "+cure)
 		}
 	}
@@ -208,7 +208,7 @@ func (l *life) changesByHand() []string {
 
 func (l *life) changesOfStopped() (lines []string) {
 	if last := l.status.LastTermination; last != nil {
-		if mend := l.Tools.mend(last.Reason); mend != "" {
+		if mend := l.Tools.remedyOfStop(last.Reason); mend != "" {
 			lines = append(lines, "- "+mend)
 		}
 	}
@@ -232,9 +232,9 @@ func desired(session *v1alpha1.AgentSession, hand lifecycle.Hand) string {
 	return ""
 }
 
-func (l *life) lawOfLast() law {
+func (l *life) ruleOfLast() stopRule {
 	if l.status.LastTermination == nil {
-		return law{}
+		return stopRule{}
 	}
-	return laws[l.status.LastTermination.Reason]
+	return stopRules[l.status.LastTermination.Reason]
 }

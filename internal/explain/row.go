@@ -32,11 +32,11 @@ func RowOf(now time.Time, session *v1alpha1.AgentSession) Row {
 	row := Row{
 		Namespace: session.Namespace, Name: session.Name, Runtime: none, State: cmp.Or(string(s.State), none),
 		Ping: cmp.Or(lifecycle.Printable(s.PingStatus), none), SinceAt: since(session), Why: whyOf(session),
-		Activation: strconv.Itoa(int(s.Activation)), Pod: none, Node: none, Age: brief(now.Sub(session.CreationTimestamp.Time)), CPUSeconds: none, GBSeconds: none,
+		Activation: strconv.Itoa(int(s.Activation)), Pod: none, Node: none, Age: briefStop(now.Sub(session.CreationTimestamp.Time)), CPUSeconds: none, GBSeconds: none,
 		SessionID: cmp.Or(lifecycle.Line(cmp.Or(session.Spec.RuntimeSessionID, s.RuntimeSessionID), maxShort), none),
 	}
 	row.Alarming = alarming(session, row.Why)
-	row.Since = brief(now.Sub(row.SinceAt))
+	row.Since = briefStop(now.Sub(row.SinceAt))
 	row.NextAt, row.NextWhat = nextOf(now, session)
 	row.Next = countdown(now, row.NextAt, row.NextWhat)
 	if ref := session.Spec.RuntimeRef; ref != nil {
@@ -67,7 +67,7 @@ func nextOf(now time.Time, session *v1alpha1.AgentSession) (at time.Time, what s
 		return s.LastTermination.At.Add(seconds(int64(*ttl)) / time.Duration(max(s.TimeScale, 1))), "deletion"
 	case s.NextStop == nil:
 		return time.Time{}, ""
-	case goesWell(now, session):
+	case startsNormally(now, session):
 		return readyBy(session), "must be ready"
 	}
 	return s.NextStop.At.Time, string(s.NextStop.Reason)
@@ -81,7 +81,7 @@ func countdown(now, at time.Time, what string) string {
 	case at.IsZero():
 		return what
 	case left > 0:
-		return what + " in " + brief(left)
+		return what + " in " + briefStop(left)
 	}
 	return what + " is due"
 }
@@ -115,7 +115,7 @@ func whyOf(session *v1alpha1.AgentSession) string {
 }
 
 func alarming(session *v1alpha1.AgentSession, why string) bool {
-	law, stopped := laws[v1alpha1.StopReason(why)]
+	law, stopped := stopRules[v1alpha1.StopReason(why)]
 	advances := session.Status.State == v1alpha1.StateIdle && why == v1alpha1.ReasonTimestampAdvances
 	return troubled(&session.Status) != nil || stuck(&session.Status) && !stopped || advances || stopped && law.fault
 }

@@ -27,7 +27,7 @@ func Sentence(session *v1alpha1.AgentSession, zone *time.Location) string {
 	case v1alpha1.StateActive:
 		return "Active: " + working(s)
 	case v1alpha1.StateIdle:
-		return "Idle" + comes(session, zone)
+		return "Idle" + nextStopText(session, zone)
 	case v1alpha1.StateStopping:
 		return "Stopping" + lastWhy(s)
 	case v1alpha1.StateStopped:
@@ -51,9 +51,9 @@ func working(s *v1alpha1.AgentSessionStatus) string {
 	return "it was called"
 }
 
-// comes says which stop comes next. That of a session with work would change with each
+// nextStopText says which stop comes next. That of a session with work would change with each
 // call.
-func comes(session *v1alpha1.AgentSession, zone *time.Location) string {
+func nextStopText(session *v1alpha1.AgentSession, zone *time.Location) string {
 	stop := session.Status.NextStop
 	if stop == nil {
 		return ""
@@ -93,7 +93,7 @@ func Breach(session *v1alpha1.AgentSession) (reason, sentence string) {
 	if c == nil || c.Status != metav1.ConditionFalse {
 		return "", ""
 	}
-	return c.Reason, said(c.Message)
+	return c.Reason, asSentence(c.Message)
 }
 
 func find(conditions []metav1.Condition, kind string) *metav1.Condition {

@@ -62,7 +62,7 @@ func Session(now time.Time, k Known) Story {
 			{Heading: "What happened", Lines: l.before()},
 			{Heading: "What comes next", Lines: l.next()},
 			{Heading: "What would change that", Lines: l.changes()},
-			{Heading: "On AgentCore", Lines: l.there()},
+			{Heading: "On AgentCore", Lines: l.onAgentCore()},
 			{Heading: "What to type next", Lines: l.output(), Commands: l.commands()},
 		},
 	}
@@ -124,7 +124,7 @@ func (l *life) is() (lines []string) {
 		lines = append(lines, "It is being deleted: it goes with its compute.")
 	}
 	if l.Session.Unreadable != "" {
-		lines = append(lines, "Not all of it can be read: "+said(l.Session.Unreadable))
+		lines = append(lines, "Not all of it can be read: "+asSentence(l.Session.Unreadable))
 	}
 	return slices.Concat(lines, l.compute(), l.storage(), l.cost())
 }
@@ -148,7 +148,7 @@ func (l *life) active() (lines []string) {
 	}
 	if stuck(s) {
 		c := find(s.Conditions, v1alpha1.ConditionStuck)
-		lines = append(lines, fmt.Sprintf("It seems to be stuck (%s): %s", c.Reason, said(c.Message)))
+		lines = append(lines, fmt.Sprintf("It seems to be stuck (%s): %s", c.Reason, asSentence(c.Message)))
 	}
 	return append(lines, l.trouble()...)
 }
@@ -186,7 +186,7 @@ func (l *life) idleFrom() string {
 
 func (l *life) trouble() []string {
 	if c := troubled(l.status); c != nil {
-		return []string{fmt.Sprintf("%s: %s", c.Reason, said(c.Message))}
+		return []string{fmt.Sprintf("%s: %s", c.Reason, asSentence(c.Message))}
 	}
 	return nil
 }
@@ -197,8 +197,8 @@ func (l *life) ended(begin string) []string {
 	if last == nil {
 		return []string{begin + "."}
 	}
-	lines := []string{fmt.Sprintf("%s: %s. %s", begin, last.Reason, said(last.Message))}
-	if law, known := laws[last.Reason]; known && !lifecycle.GivenUp(l.status) {
+	lines := []string{fmt.Sprintf("%s: %s. %s", begin, last.Reason, asSentence(last.Message))}
+	if law, known := stopRules[last.Reason]; known && !lifecycle.GivenUp(l.status) {
 		if last.Reason == v1alpha1.StopStartTimeout {
 			law.rule = startRule(l.policy.StartTimeout)
 		}
@@ -210,7 +210,7 @@ func (l *life) ended(begin string) []string {
 // leaving says how long a compute may take to go.
 func (l *life) leaving() []string {
 	if c := find(l.status.Conditions, v1alpha1.ConditionReady); c != nil && l.phase == lifecycle.PhaseStarting {
-		return []string{said(c.Message)}
+		return []string{asSentence(c.Message)}
 	}
 	if l.Pod != nil && l.Pod.DeletionTimestamp != nil {
 		return []string{fmt.Sprintf("Its pod was told to end, and has until %s for it.", clock(l.now, l.Pod.DeletionTimestamp.Time))}

@@ -18,15 +18,15 @@ func (l *life) starting() []string {
 	case c == nil:
 		return []string{first}
 	case lifecycle.Hinders(c.Reason):
-		return []string{first, fmt.Sprintf("It cannot start (%s): %s", c.Reason, said(c.Message))}
+		return []string{first, fmt.Sprintf("It cannot start (%s): %s", c.Reason, asSentence(c.Message))}
 	case troubled(l.status) != nil:
-		return []string{first, fmt.Sprintf("Something keeps it (%s): %s", c.Reason, said(c.Message))}
+		return []string{first, fmt.Sprintf("Something keeps it (%s): %s", c.Reason, asSentence(c.Message))}
 	case !started.IsZero(): // which status does not say before it is worth a word
 		return []string{first, fmt.Sprintf("Its agent's container runs since %s.", past(l.now, started))}
 	case l.unscheduled():
 		return []string{first, "No scheduler has looked at its pod. See whether one runs, and whether the template's schedulerName is its."}
 	}
-	return []string{first, said(c.Message)}
+	return []string{first, asSentence(c.Message)}
 }
 
 func (l *life) nextOfStart() []string {
@@ -43,15 +43,15 @@ func (l *life) nextOfStart() []string {
 		return []string{"The operator makes its pod."}
 	}
 	lines := []string{"It is Idle, or Active, as soon as its agent answers a ping."}
-	if goesWell(l.now, l.Session) {
+	if startsNormally(l.now, l.Session) {
 		return append(lines, l.limit())
 	}
 	return append(lines, "If it does not: "+l.foreseen())
 }
 
-// goesWell tells whether a session starts as all do: nothing is known that keeps it, and its
+// startsNormally tells whether a session starts as all do: nothing is known that keeps it, and its
 // time is not over.
-func goesWell(now time.Time, session *v1alpha1.AgentSession) bool {
+func startsNormally(now time.Time, session *v1alpha1.AgentSession) bool {
 	s := &session.Status
 	return s.State == v1alpha1.StateStarting && lifecycle.PhaseOf(session) == lifecycle.PhaseStarting && troubled(s) == nil &&
 		s.NextStop != nil && now.Before(s.NextStop.At.Time)

@@ -51,7 +51,7 @@ func (s Story) Text(mark func(string) string) string {
 		}
 		b.WriteString("\n" + mark(chapter.Heading) + "\n")
 		for _, line := range chapter.Lines {
-			b.WriteString(wrap(shown(line)))
+			b.WriteString(wrap(printable(line)))
 		}
 		for _, command := range chapter.Commands {
 			b.WriteString(wrap(upper(command.Does)+":") + "    " + command.Line + "\n")
@@ -60,8 +60,8 @@ func (s Story) Text(mark func(string) string) string {
 	return b.String()
 }
 
-// shown is a text without what a terminal would obey, of whoever wrote it.
-func shown(text string) string {
+// printable is a text without what a terminal would obey, of whoever wrote it.
+func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
@@ -103,8 +103,8 @@ func wrap(line string) string {
 // column is between a moment and what happened at it.
 const column = "  "
 
-// said is a message as a whole sentence.
-func said(message string) string {
+// asSentence is a message as a whole sentence.
+func asSentence(message string) string {
 	message = strings.TrimSpace(lifecycle.Line(message, maxLine))
 	if strings.HasSuffix(message, "..") && !strings.HasSuffix(message, "...") { // of a message within another
 		message = message[:len(message)-1]
@@ -116,7 +116,7 @@ func said(message string) string {
 }
 
 // bare is a message that others follow: its end, as of what an agent wrote last, may say most.
-func bare(message string) string { return strings.TrimSuffix(said(message), ".") }
+func bare(message string) string { return strings.TrimSuffix(asSentence(message), ".") }
 
 func upper(sentence string) string {
 	if sentence == "" {

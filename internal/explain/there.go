@@ -9,8 +9,8 @@ import (
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
-// there says what AgentCore would do differently.
-func (l *life) there() (lines []string) {
+// onAgentCore says what AgentCore would do differently.
+func (l *life) onAgentCore() (lines []string) {
 	if scale := l.status.TimeScale; scale > 1 {
 		lines = append(lines, fmt.Sprintf("- Durations are longer there, most of them %d times: this operator runs with --time-scale.", scale))
 	}
@@ -18,13 +18,13 @@ func (l *life) there() (lines []string) {
 	switch l.status.State {
 	case v1alpha1.StateStarting:
 		if l.isNext(v1alpha1.StopStartFailed) && l.agentStarted().IsZero() {
-			lines = append(lines, "- "+laws[v1alpha1.StopStartFailed].there)
+			lines = append(lines, "- "+stopRules[v1alpha1.StopStartFailed].onAgentCore)
 		}
 	case v1alpha1.StateActive, v1alpha1.StateIdle:
 		lines = append(lines, l.thereOfLiving()...)
 	case v1alpha1.StateStopping, v1alpha1.StateStopped:
-		if law := l.lawOfLast(); law.there != "" {
-			lines = append(lines, "- "+law.there)
+		if law := l.ruleOfLast(); law.onAgentCore != "" {
+			lines = append(lines, "- "+law.onAgentCore)
 		}
 		if l.status.LastTermination != nil {
 			lines = append(lines, "- AgentCore keeps no history and tells nobody why a session was stopped.")
@@ -35,7 +35,7 @@ func (l *life) there() (lines []string) {
 
 func (l *life) thereOfLiving() (lines []string) {
 	if !l.stuckAt().IsZero() {
-		lines = append(lines, "- "+laws[v1alpha1.StopStuckBusy].there)
+		lines = append(lines, "- "+stopRules[v1alpha1.StopStuckBusy].onAgentCore)
 	}
 	switch c := troubled(l.status); {
 	case c == nil:
@@ -51,7 +51,7 @@ func (l *life) thereOfLiving() (lines []string) {
 func (l *life) thereOfPings() (lines []string) {
 	c := find(l.status.Conditions, v1alpha1.ConditionPingContract)
 	if c != nil && (c.Status == metav1.ConditionFalse || l.missesStamp(c)) {
-		lines = append(lines, fmt.Sprintf("- %s: %s", c.Reason, said(c.Message)))
+		lines = append(lines, fmt.Sprintf("- %s: %s", c.Reason, asSentence(c.Message)))
 	}
 	switch l.policy.IdleClock {
 	case v1alpha1.IdleClockAgentCoreStrict:

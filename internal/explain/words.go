@@ -13,14 +13,14 @@ func span(d time.Duration) string {
 	case d < time.Minute:
 		return fmt.Sprintf("%d s", int(d.Seconds()))
 	case d < time.Hour:
-		return two(d, time.Minute, "min", time.Second, "s")
+		return twoUnits(d, time.Minute, "min", time.Second, "s")
 	case d < day:
-		return two(d, time.Hour, "h", time.Minute, "min")
+		return twoUnits(d, time.Hour, "h", time.Minute, "min")
 	}
-	return two(d, day, "d", time.Hour, "h")
+	return twoUnits(d, day, "d", time.Hour, "h")
 }
 
-func two(d, large time.Duration, largeName string, small time.Duration, smallName string) string {
+func twoUnits(d, large time.Duration, largeName string, small time.Duration, smallName string) string {
 	text := fmt.Sprintf("%d %s", d/large, largeName)
 	if rest := d % large / small; rest > 0 {
 		text += fmt.Sprintf(" %d %s", rest, smallName)
@@ -28,8 +28,8 @@ func two(d, large time.Duration, largeName string, small time.Duration, smallNam
 	return text
 }
 
-// brief says it as a column of a table has it.
-func brief(d time.Duration) string {
+// briefStop says it as a column of a table has it.
+func briefStop(d time.Duration) string {
 	const day = 24 * time.Hour
 	d = max(d, 0)
 	switch {

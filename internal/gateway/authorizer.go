@@ -109,7 +109,7 @@ const metadataPath = "/.well-known/oauth-protected-resource"
 
 // metadata is GetRuntimeProtectedResourceMetadata, for everybody.
 func (g *Gateway) metadata(w http.ResponseWriter, r *http.Request, c *call) error {
-	found, err := g.named(r, c)
+	found, err := g.candidates(r, c)
 	if err != nil {
 		return err
 	}
@@ -133,8 +133,8 @@ func (g *Gateway) metadata(w http.ResponseWriter, r *http.Request, c *call) erro
 	})
 }
 
-// named are the runtimes that a call may mean.
-func (g *Gateway) named(r *http.Request, c *call) ([]v1alpha1.AgentRuntime, error) {
+// candidates are the runtimes that a call may mean.
+func (g *Gateway) candidates(r *http.Request, c *call) ([]v1alpha1.AgentRuntime, error) {
 	if !c.op.ofRuntime() {
 		return nil, nil
 	}

@@ -27,7 +27,7 @@ func mendCard(answer *http.Response, pod *v1alpha1.PodStatus, to string) error {
 	}
 	rest := answer.Body
 	if len(raw) <= maxCard {
-		raw = mended(raw, pod, to)
+		raw = withGatewayURL(raw, pod, to)
 		answer.ContentLength = int64(len(raw))
 		answer.Header.Set("Content-Length", strconv.Itoa(len(raw)))
 	}
@@ -38,7 +38,7 @@ func mendCard(answer *http.Response, pod *v1alpha1.PodStatus, to string) error {
 	return nil
 }
 
-func mended(raw []byte, pod *v1alpha1.PodStatus, to string) []byte {
+func withGatewayURL(raw []byte, pod *v1alpha1.PodStatus, to string) []byte {
 	var card map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()

@@ -36,7 +36,7 @@ func (c *changes) next(key types.NamespacedName) <-chan struct{} {
 	return s.waiting
 }
 
-func (c *changes) tell(key types.NamespacedName) {
+func (c *changes) notify(key types.NamespacedName) {
 	s := c.of(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -291,5 +291,5 @@ func (e *commandEvents) stop(ctx context.Context, err error) error {
 	if unsent := e.send(commandChunk{Stop: &end}); unsent != nil || err == nil {
 		return errors.Join(unsent, err)
 	}
-	return told{err}
+	return answeredError{err}
 }

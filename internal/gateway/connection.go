@@ -66,8 +66,8 @@ func (c *connection) serve(ctx context.Context, end time.Time) (why error) {
 	defer cancel()
 	within, leave := context.WithCancelCause(bounded)
 	defer leave(nil)
-	own, again := c.shell.sit(leave)
-	defer c.shell.rise(own)
+	own, again := c.shell.attach(leave)
+	defer c.shell.detach(own)
 	c.conn.SetReadLimit(maxFrame)
 	var all sync.WaitGroup
 	for _, part := range []func() error{
@@ -104,7 +104,7 @@ func closing(why error) (websocket.StatusCode, string) {
 }
 
 // send tells the caller which shell he has, all that it writes, and how it ends.
-func (c *connection) send(ctx context.Context, own *seat, again bool) error {
+func (c *connection) send(ctx context.Context, own *attachment, again bool) error {
 	hello := newShellStatus("Success")
 	hello.Metadata = shellMetadata{c.id, c.session, &again}
 	if err := c.write(ctx, channelStatus, marshal(hello)); err != nil {

@@ -21,7 +21,7 @@ func TestAnAnswerThatFailsInTheMiddleDoesNotLookWhole(t *testing.T) {
 		want OmegaMatcher
 	}{
 		"in the middle":                    {errors.New("the second is not to be had"), MatchError(io.ErrUnexpectedEOF)},
-		"of which the answer itself tells": {told{errors.New("the command was killed")}, Succeed()},
+		"of which the answer itself tells": {answeredError{errors.New("the command was killed")}, Succeed()},
 	} {
 		t.Run(name, func(t *testing.T) { failInTheMiddle(t, row.err, row.want) })
 	}

@@ -35,8 +35,8 @@ func typeOf(err error) string {
 	return internalError
 }
 
-// told is an error that an answer has told its caller of.
-type told struct{ error }
+// answeredError is an error that an answer has told its caller of.
+type answeredError struct{ error }
 
 // The types of AgentCore's data plane that its other plane has too.
 var (

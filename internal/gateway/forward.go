@@ -120,7 +120,7 @@ func (a agents) RoundTrip(r *http.Request) (*http.Response, error) {
 	bare := *answer // the trailers come with the body's end, and go to the answer that net/http made
 	bare.Trailer = nil
 	if endsWithConnection(answer) {
-		bare.Body = &untilClosed{answer.Body, textOf(answer.Header.Get("Content-Type")), func() bool { return a.there(r) }}
+		bare.Body = &untilClosed{answer.Body, textOf(answer.Header.Get("Content-Type")), func() bool { return a.isAlive(r) }}
 	}
 	return &bare, nil
 }
@@ -214,14 +214,14 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, sessi
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
 	}
-	proxy.ServeHTTP(&unheard{ResponseWriter: w, hangup: hangup}, r)
+	proxy.ServeHTTP(&detachableWriter{ResponseWriter: w, hangup: hangup}, r)
 	_, answered := errors.AsType[*failure](failed)
 	if answered || failed == nil {
-		g.traffic.heard(computeOf(session))
+		g.traffic.noteAnswer(computeOf(session))
 	}
 	switch {
 	case failed == nil && hangup.end():
-		return told{errHungUp}
+		return answeredError{errHungUp}
 	case answered, failed == nil:
 		return failed
 	}

@@ -105,9 +105,9 @@ type Gateway struct {
 	// finishing are calls whose callers have hung up.
 	finishing finishing
 	shells    shells
-	lines     lines // of calls for any free session
+	queues    waitQueues // of calls for any free session
 	// starting are those of calls that start a session of a runtime with maxSessions.
-	starting   lines
+	starting   waitQueues
 	beginnings beginnings
 	roster     roster
 	looks      *looks[client.ObjectKey, *v1alpha1.AgentSession]
@@ -266,7 +266,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, c *call) (err er
 
 // admit finds out who calls, what for, and whether he may.
 func (g *Gateway) admit(w http.ResponseWriter, r *http.Request, c *call) error {
-	found, err := g.named(r, c)
+	found, err := g.candidates(r, c)
 	if err != nil {
 		return err
 	}
@@ -318,7 +318,7 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request, c *call) error 
 // fail answers with an error. What is not meant for callers is said as little of
 // as AgentCore says.
 func (g *Gateway) fail(w *recorder, r *http.Request, c call, err error) {
-	if _, is := errors.AsType[told](err); is {
+	if _, is := errors.AsType[answeredError](err); is {
 		return
 	}
 	if w.code != 0 {

@@ -28,8 +28,8 @@ type finishing struct {
 	each map[compute]int
 }
 
-// take is false if there is no place for one more.
-func (f *finishing) take(of compute) bool {
+// acquire is false if there is no place for one more.
+func (f *finishing) acquire(of compute) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.all >= maxFinishing || f.each[of] >= maxFinishingEach {
@@ -43,7 +43,7 @@ func (f *finishing) take(of compute) bool {
 	return true
 }
 
-func (f *finishing) leave(of compute) {
+func (f *finishing) release(of compute) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.all--
@@ -70,11 +70,11 @@ type hangup struct {
 func (g *Gateway) onHangup(caller context.Context, c *call, of compute, cancel context.CancelCauseFunc) *hangup {
 	h := &hangup{places: &g.finishing, of: of, cancel: cancel}
 	h.finishes = c.op == opInvoke && c.runtime.Spec.OnDisconnect != v1alpha1.OnDisconnectCancel
-	h.stop = context.AfterFunc(caller, h.leave)
+	h.stop = context.AfterFunc(caller, h.onCancel)
 	return h
 }
 
-func (h *hangup) leave() {
+func (h *hangup) onCancel() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.over {
@@ -82,7 +82,7 @@ func (h *hangup) leave() {
 	}
 	h.left = true
 	if h.finishes {
-		h.placed = h.places.take(h.of)
+		h.placed = h.places.acquire(h.of)
 		h.finishes = h.placed
 	}
 	if !h.finishes {
@@ -105,7 +105,7 @@ func (h *hangup) end() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.placed && !h.over {
-		h.places.leave(h.of)
+		h.places.release(h.of)
 	}
 	h.over = true
 	return h.left
@@ -118,27 +118,27 @@ func (h *hangup) drops() bool {
 	return h.finishes
 }
 
-// unheard writes an answer to a caller who may have gone: then the rest is read, so
+// detachableWriter writes an answer to a caller who may have gone: then the rest is read, so
 // that the agent comes to its end, and dropped.
-type unheard struct {
+type detachableWriter struct {
 	http.ResponseWriter
-	hangup *hangup
-	gone   bool
+	hangup       *hangup
+	disconnected bool
 }
 
-func (w *unheard) Write(b []byte) (int, error) {
-	if !w.gone {
+func (w *detachableWriter) Write(b []byte) (int, error) {
+	if !w.disconnected {
 		n, err := w.ResponseWriter.Write(b)
 		if err == nil || !w.hangup.drops() {
 			return n, err
 		}
-		w.gone = true
+		w.disconnected = true
 	}
 	return len(b), nil
 }
 
 // Unwrap lets http.ResponseController flush.
-func (w *unheard) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *detachableWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // heardAsItComes tells whether an answer is for somebody who listens: a stream, by its
 // length or by what it says it is.

@@ -19,18 +19,18 @@ func TestPlacesOfThoseWhoHangUp(t *testing.T) {
 	var places finishing
 	of := func(n int) compute { return compute{pod: types.UID(rune('a' + n))} }
 	for n := range maxFinishing {
-		g.Expect(places.take(of(n / maxFinishingEach))).To(BeTrue())
+		g.Expect(places.acquire(of(n / maxFinishingEach))).To(BeTrue())
 		if n == maxFinishingEach-1 {
-			g.Expect(places.take(of(0))).To(BeFalse(), "one compute's are full")
+			g.Expect(places.acquire(of(0))).To(BeFalse(), "one compute's are full")
 		}
 	}
 	other := of(maxFinishing)
-	g.Expect(places.take(other)).To(BeFalse(), "all are full")
-	places.leave(of(0))
-	g.Expect(places.take(other)).To(BeTrue())
-	places.leave(other)
+	g.Expect(places.acquire(other)).To(BeFalse(), "all are full")
+	places.release(of(0))
+	g.Expect(places.acquire(other)).To(BeTrue())
+	places.release(other)
 	for n := 1; n < maxFinishing; n++ {
-		places.leave(of(n / maxFinishingEach))
+		places.release(of(n / maxFinishingEach))
 	}
 	g.Expect(places.all).To(BeZero())
 	g.Expect(places.each).To(BeEmpty())
@@ -60,7 +60,7 @@ func TestWhoeverHangsUp(t *testing.T) {
 				g := NewWithT(t)
 				one, of := New(Options{}), compute{pod: "a"}
 				for range maxFinishingEach - row.left {
-					one.finishing.take(of)
+					one.finishing.acquire(of)
 				}
 				caller, leave := context.WithCancel(t.Context())
 				work, cancel := context.WithCancelCause(t.Context())
@@ -93,12 +93,12 @@ func (failing) Write([]byte) (int, error) { return 0, errors.New("broken pipe") 
 func TestWhatNobodyHearsIsReadToItsEnd(t *testing.T) {
 	g := NewWithT(t)
 	for _, finishes := range []bool{true, false} {
-		w := &unheard{ResponseWriter: failing{httptest.NewRecorder()}, hangup: &hangup{finishes: finishes}}
+		w := &detachableWriter{ResponseWriter: failing{httptest.NewRecorder()}, hangup: &hangup{finishes: finishes}}
 		n, err := w.Write([]byte("half"))
 		g.Expect(err == nil && n == 4).To(Equal(finishes))
 	}
 	heard := httptest.NewRecorder()
-	w := &unheard{ResponseWriter: heard, hangup: &hangup{finishes: true}}
+	w := &detachableWriter{ResponseWriter: heard, hangup: &hangup{finishes: true}}
 	_, err := w.Write([]byte(strings.Repeat("x", 5)))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(heard.Body.Len()).To(Equal(5), "one who has closed his side only may still read")

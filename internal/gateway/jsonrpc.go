@@ -149,7 +149,7 @@ const gone = `{"jsonrpc":"2.0","error":{"code":-32001,"message":"Session not fou
 // is a 404. Whether a caller may call is not the agent's to say, and what else it says
 // is not for him.
 func (c *call) refused(answer *http.Response, activation int32) error {
-	if answer.StatusCode == http.StatusBadRequest && c.mcp.lost(activation) {
+	if answer.StatusCode == http.StatusBadRequest && c.mcp.isLost(activation) {
 		answer.StatusCode, answer.Status = http.StatusNotFound, ""
 	}
 	code := answer.StatusCode

@@ -95,7 +95,7 @@ func (c *call) ended(ctx context.Context, err error, while string) error {
 // waitedFor says what a call without a session waited for.
 func (g *Gateway) waitedFor(ctx context.Context, c *call) string {
 	if c.session != "" {
-		_, phase, err := g.look(context.WithoutCancel(ctx), c, false)
+		_, phase, err := g.readPhase(context.WithoutCancel(ctx), c, false)
 		switch {
 		case err != nil:
 		case phase == lifecycle.PhaseStarting:

@@ -117,15 +117,15 @@ func (g *Gateway) readKnown(ctx context.Context, key client.ObjectKey) (*v1alpha
 }
 
 func (g *Gateway) readLive(ctx context.Context, key client.ObjectKey) (*v1alpha1.AgentSession, error) {
-	was := g.roster.at(key)
+	was := g.roster.get(key)
 	session := &v1alpha1.AgentSession{}
 	if err := g.Live.Get(ctx, key, session); err != nil {
 		if apierrors.IsNotFound(err) { // the watch may never say so, of what it never showed
-			g.roster.lost(key, was)
+			g.roster.deleteMissing(key, was)
 		}
 		return session, err
 	}
-	g.roster.told(session.DeepCopy())
+	g.roster.updateLive(session.DeepCopy())
 	return session, nil
 }
 

@@ -98,7 +98,7 @@ func TestAQuotaIsCountedBeforeItRefuses(t *testing.T) {
 		Spec:       v1alpha1.AgentRuntimeSpec{MaxSessions: new(int32(1))},
 	}
 	there := sessionNo(1)
-	one.roster.saw(there)
+	one.roster.update(there)
 	another := func() *call {
 		return &call{runtime: runtime, qualifier: v1alpha1.DefaultQualifier, session: "another", came: time.Now()}
 	}
@@ -155,10 +155,10 @@ func TestWhatIsReadOfASession(t *testing.T) {
 			one, session := New(Options{Client: cached, Live: cached}), sessionNo(1)
 			if row.known != "" {
 				session.ResourceVersion = "1"
-				one.roster.saw(session)
+				one.roster.update(session)
 				session = session.DeepCopy()
 				session.ResourceVersion = row.known
-				one.roster.told(session)
+				one.roster.updateLive(session)
 			}
 			read, err := one.read(t.Context(), client.ObjectKeyFromObject(session), false)
 			switch {

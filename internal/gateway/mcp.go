@@ -49,9 +49,9 @@ func splitMCP(id string) (session string, state mcpState) {
 	return id[:at], mcpState{string(own), int32(activation)}
 }
 
-// lost tells whether the compute that kept it is not the one of this activation. Servers
+// isLost tells whether the compute that kept it is not the one of this activation. Servers
 // keep sessions in memory.
-func (s mcpState) lost(activation int32) bool {
+func (s mcpState) isLost(activation int32) bool {
 	return s.id != "" && s.activation != 0 && s.activation != activation
 }
 

@@ -30,8 +30,8 @@ func TestMCPSessions(t *testing.T) {
 
 func TestLostMCPState(t *testing.T) {
 	g := NewWithT(t)
-	g.Expect(mcpState{"an-id", 1}.lost(2)).To(BeTrue())
+	g.Expect(mcpState{"an-id", 1}.isLost(2)).To(BeTrue())
 	for _, kept := range []mcpState{{"an-id", 2}, {"an-id", 0}, {"", 1}} {
-		g.Expect(kept.lost(2)).To(BeFalse())
+		g.Expect(kept.isLost(2)).To(BeFalse())
 	}
 }

@@ -51,7 +51,7 @@ func (g *Gateway) preflight(w http.ResponseWriter, r *http.Request, c *call) (do
 	if err != nil || !op.ofRuntime() || !httpguts.ValidHeaderFieldName(meant.Method) {
 		return false
 	}
-	found, err := g.named(meant, &call{op: op, label: label})
+	found, err := g.candidates(meant, &call{op: op, label: label})
 	agent := withAuthorizer(found)
 	if err != nil || !mayCall(agent, r.Header.Get("Origin")) {
 		return false

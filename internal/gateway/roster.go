@@ -17,8 +17,8 @@ import (
 // roster answers what calls ask of all the sessions of a runtime, and never looks at
 // all of them: the cache's events and this gateway's own writes keep it.
 type roster struct {
-	mu    sync.Mutex
-	known map[client.ObjectKey]*listed
+	mu     sync.Mutex
+	byName map[client.ObjectKey]*listed
 	// computes are those with a compute, by their runtime.
 	computes map[client.ObjectKey]map[client.ObjectKey]bool
 	pools    map[endpoint]*pool
@@ -85,77 +85,77 @@ func (q *queue) Pop() any {
 	return last
 }
 
-// saw takes up what a session is now.
-func (r *roster) saw(session *v1alpha1.AgentSession) {
+// update takes up what a session is now.
+func (r *roster) update(session *v1alpha1.AgentSession) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.take(session, false)
 }
 
-// told takes up what the API server said of a session, when this gateway wrote it or
+// updateLive takes up what the API server said of a session, when this gateway wrote it or
 // read it past the cache, unless the session has gone since.
-func (r *roster) told(session *v1alpha1.AgentSession) {
+func (r *roster) updateLive(session *v1alpha1.AgentSession) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.known[client.ObjectKeyFromObject(session)] != nil {
+	if r.byName[client.ObjectKeyFromObject(session)] != nil {
 		r.take(session, true)
 	}
 }
 
-// ahead is a session as told took it up, as long as no event has shown that; else nil.
+// ahead is a session as updateLive took it up, as long as no event has shown that; else nil.
 func (r *roster) ahead(key client.ObjectKey) *v1alpha1.AgentSession {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if entry := r.known[key]; entry != nil && entry.ahead {
+	if entry := r.byName[key]; entry != nil && entry.ahead {
 		return entry.session
 	}
 	return nil
 }
 
-// makes counts a session that is about to be made among those with a compute.
-func (r *roster) makes(key, runtime client.ObjectKey) {
+// reserve counts a session that is about to be made among those with a compute.
+func (r *roster) reserve(key, runtime client.ObjectKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.known[key] == nil {
+	if r.byName[key] == nil {
 		r.add(key, &listed{runtime: runtime}, true)
 	}
 }
 
-// madeNot takes that back.
-func (r *roster) madeNot(key client.ObjectKey) {
+// unreserve takes that back.
+func (r *roster) unreserve(key client.ObjectKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if entry := r.known[key]; entry != nil && entry.session == nil {
+	if entry := r.byName[key]; entry != nil && entry.session == nil {
 		r.remove(key)
 	}
 }
 
-// gone takes a session off that was deleted, and not one that has its name since.
-func (r *roster) gone(session *v1alpha1.AgentSession) {
+// delete takes a session off that was deleted, and not one that has its name since.
+func (r *roster) delete(session *v1alpha1.AgentSession) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := client.ObjectKeyFromObject(session)
-	if entry := r.known[key]; entry != nil && (entry.session == nil || entry.session.UID == session.UID) {
+	if entry := r.byName[key]; entry != nil && (entry.session == nil || entry.session.UID == session.UID) {
 		r.remove(key)
 	}
 }
 
-// at is a session as it is known; nil if it is not.
-func (r *roster) at(key client.ObjectKey) *v1alpha1.AgentSession {
+// get is a session as it is known; nil if it is not.
+func (r *roster) get(key client.ObjectKey) *v1alpha1.AgentSession {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if entry := r.known[key]; entry != nil {
+	if entry := r.byName[key]; entry != nil {
 		return entry.session
 	}
 	return nil
 }
 
-// lost takes a session off that the API server does not have, unless more is known of it
+// deleteMissing takes a session off that the API server does not have, unless more is known of it
 // than was before he was asked.
-func (r *roster) lost(key client.ObjectKey, was *v1alpha1.AgentSession) {
+func (r *roster) deleteMissing(key client.ObjectKey, was *v1alpha1.AgentSession) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if entry := r.known[key]; was != nil && entry != nil && entry.session == was {
+	if entry := r.byName[key]; was != nil && entry != nil && entry.session == was {
 		r.remove(key)
 	}
 }
@@ -165,7 +165,7 @@ func (r *roster) allAhead(namespace string) map[client.ObjectKey]*v1alpha1.Agent
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := map[client.ObjectKey]*v1alpha1.AgentSession{}
-	for key, entry := range r.known {
+	for key, entry := range r.byName {
 		if entry.ahead && (namespace == "" || key.Namespace == namespace) {
 			all[key] = entry.session
 		}
@@ -175,7 +175,7 @@ func (r *roster) allAhead(namespace string) map[client.ObjectKey]*v1alpha1.Agent
 
 func (r *roster) take(session *v1alpha1.AgentSession, ahead bool) {
 	key := client.ObjectKeyFromObject(session)
-	if r.known[key].stays(session, ahead) {
+	if r.byName[key].stays(session, ahead) {
 		return
 	}
 	given := r.remove(key)
@@ -204,10 +204,10 @@ func (r *roster) take(session *v1alpha1.AgentSession, ahead bool) {
 }
 
 func (r *roster) add(key client.ObjectKey, entry *listed, compute bool) {
-	if r.known == nil {
-		r.known, r.computes, r.pools = map[client.ObjectKey]*listed{}, map[client.ObjectKey]map[client.ObjectKey]bool{}, map[endpoint]*pool{}
+	if r.byName == nil {
+		r.byName, r.computes, r.pools = map[client.ObjectKey]*listed{}, map[client.ObjectKey]map[client.ObjectKey]bool{}, map[endpoint]*pool{}
 	}
-	r.known[key] = entry
+	r.byName[key] = entry
 	if !compute {
 		return
 	}
@@ -219,11 +219,11 @@ func (r *roster) add(key client.ObjectKey, entry *listed, compute bool) {
 
 // remove takes a session off, and tells since when its lease is about to be given back.
 func (r *roster) remove(key client.ObjectKey) (given time.Time) {
-	entry := r.known[key]
+	entry := r.byName[key]
 	if entry == nil {
 		return time.Time{}
 	}
-	delete(r.known, key)
+	delete(r.byName, key)
 	if delete(r.computes[entry.runtime], key); len(r.computes[entry.runtime]) == 0 {
 		delete(r.computes, entry.runtime)
 	}
@@ -323,11 +323,11 @@ func (r *roster) stopped(at endpoint) *v1alpha1.AgentSession {
 	return nil
 }
 
-// gives notes that the call which had a session for itself has ended.
-func (r *roster) gives(key client.ObjectKey, now time.Time) {
+// release notes that the call which had a session for itself has ended.
+func (r *roster) release(key client.ObjectKey, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	entry := r.known[key]
+	entry := r.byName[key]
 	if entry == nil {
 		return
 	}

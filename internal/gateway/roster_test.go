@@ -78,13 +78,13 @@ func TestTheRosterSaysWhatTheSessionsSay(t *testing.T) {
 			key := client.ObjectKeyFromObject(session)
 			switch rapid.IntRange(0, 5).Draw(t, "how") {
 			case 0:
-				r.gone(session)
+				r.delete(session)
 				delete(all, key)
 			case 1:
 				now = now.Add(30 * time.Second)
 			default:
-				r.saw(session)
-				r.saw(sessionNo(0, version(1))) // of long ago, unless there is none
+				r.update(session)
+				r.update(sessionNo(0, version(1))) // of long ago, unless there is none
 				all[key] = session
 				if zero := sessionNo(0, version(1)); all[client.ObjectKeyFromObject(zero)] == nil {
 					all[client.ObjectKeyFromObject(zero)] = zero
@@ -127,9 +127,9 @@ func TestAFreeSessionOfManyIsFoundAsFastAsOneOfFew(t *testing.T) {
 	work := func(sessions int) (looked, compared int) {
 		r := &roster{}
 		for n := range sessions {
-			r.saw(sessionNo(3*n, leasedUntil(noon.Add(time.Hour))))
-			r.saw(sessionNo(3*n+1, isStopped))
-			r.saw(sessionNo(3*n + 2))
+			r.update(sessionNo(3*n, leasedUntil(noon.Add(time.Hour))))
+			r.update(sessionNo(3*n+1, isStopped))
+			r.update(sessionNo(3*n + 2))
 		}
 		for _, q := range []*queue{r.pools[counter].free, r.pools[counter].leased} {
 			before := q.before
@@ -161,20 +161,20 @@ func TestASessionThatIsGivenBackIsWorthWaitingFor(t *testing.T) {
 		g.Expect(free).To(BeNil())
 		return soon
 	}
-	r.saw(leased)
+	r.update(leased)
 	g.Expect(soon(noon)).To(BeFalse(), "somebody has it")
-	r.gives(key, noon)
+	r.release(key, noon)
 	g.Expect(soon(noon)).To(BeTrue())
-	r.saw(sessionNo(1, version(2), leasedUntil(noon.Add(time.Hour))))
+	r.update(sessionNo(1, version(2), leasedUntil(noon.Add(time.Hour))))
 	g.Expect(soon(noon)).To(BeTrue(), "it is another change of it")
 	g.Expect(soon(noon.Add(writeTimeout+1))).To(BeFalse(), "it could not be written")
-	r.gives(key, noon)
-	r.told(sessionNo(1, version(3)))
+	r.release(key, noon)
+	r.updateLive(sessionNo(1, version(3)))
 	free, waits := r.free(counter, noon, every)
 	g.Expect(free).NotTo(BeNil())
 	g.Expect(waits).To(BeFalse())
-	r.gives(key, noon)
-	r.saw(sessionNo(1, version(4), isBusy))
+	r.release(key, noon)
+	r.update(sessionNo(1, version(4), isBusy))
 	g.Expect(soon(noon)).To(BeFalse(), "its agent works on")
 }
 
@@ -182,23 +182,23 @@ func TestASessionThatIsBeingMadeCounts(t *testing.T) {
 	g, r := NewWithT(t), &roster{}
 	one := sessionNo(1, isStarting)
 	key := client.ObjectKeyFromObject(one)
-	r.makes(key, shop)
+	r.reserve(key, shop)
 	g.Expect(r.used(shop, client.ObjectKey{})).To(Equal(1))
 	g.Expect(r.used(shop, key)).To(Equal(0))
-	r.madeNot(key)
+	r.unreserve(key)
 	g.Expect(r.used(shop, client.ObjectKey{})).To(Equal(0))
-	r.makes(key, shop)
-	r.saw(one)
-	r.madeNot(key)
+	r.reserve(key, shop)
+	r.update(one)
+	r.unreserve(key)
 	g.Expect(r.used(shop, client.ObjectKey{})).To(Equal(1), "it is there")
 	other := one.DeepCopy()
 	other.UID = "of the one before"
-	r.gone(other)
+	r.delete(other)
 	g.Expect(r.used(shop, client.ObjectKey{})).To(Equal(1), "another had its name")
-	r.gone(one)
-	r.told(one)
+	r.delete(one)
+	r.updateLive(one)
 	g.Expect(r.used(shop, client.ObjectKey{})).To(Equal(0), "it was deleted before its maker had the answer")
-	g.Expect(r.known).To(BeEmpty())
+	g.Expect(r.byName).To(BeEmpty())
 	g.Expect(r.computes).To(BeEmpty())
 	g.Expect(r.pools).To(BeEmpty())
 }
@@ -208,18 +208,18 @@ func TestASessionThatIsNotFoundIsLost(t *testing.T) {
 	g, r := NewWithT(t), &roster{}
 	one := sessionNo(1, isStarting)
 	key := client.ObjectKeyFromObject(one)
-	r.makes(key, shop)
-	r.lost(key, r.at(key))
+	r.reserve(key, shop)
+	r.deleteMissing(key, r.get(key))
 	g.Expect(r.used(shop, client.ObjectKey{})).To(Equal(1), "it is being made")
-	r.told(one)
+	r.updateLive(one)
 	g.Expect(r.allAhead(one.Namespace)).To(HaveKeyWithValue(key, one))
 	g.Expect(r.allAhead("another")).To(BeEmpty())
-	was := r.at(key)
-	r.told(sessionNo(1, version(2)))
-	r.lost(key, was)
-	g.Expect(r.at(key)).NotTo(BeNil(), "more is known since")
-	r.lost(key, r.at(key))
-	g.Expect(r.known).To(BeEmpty())
+	was := r.get(key)
+	r.updateLive(sessionNo(1, version(2)))
+	r.deleteMissing(key, was)
+	g.Expect(r.get(key)).NotTo(BeNil(), "more is known since")
+	r.deleteMissing(key, r.get(key))
+	g.Expect(r.byName).To(BeEmpty())
 	g.Expect(r.computes).To(BeEmpty())
 }
 
@@ -228,7 +228,7 @@ func BenchmarkFree(b *testing.B) {
 		b.Run(strconv.Itoa(sessions), func(b *testing.B) {
 			r := &roster{}
 			for n := range sessions {
-				r.saw(sessionNo(n))
+				r.update(sessionNo(n))
 			}
 			for b.Loop() {
 				r.free(counter, noon, every)
@@ -244,13 +244,13 @@ func TestTrialsAreNotTheRosters(t *testing.T) {
 		s.Name = lifecycle.TrialName(shop.Name, string(counter.runtime), 7)
 		s.Labels[v1alpha1.LabelTrial] = "7"
 	})
-	r.saw(trial)
+	r.update(trial)
 	g.Expect(r.used(shop, client.ObjectKey{})).To(BeZero())
 	all, err := (&selection{}).match()
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(all(trial)).To(BeFalse())
 	ours := sessionNo(1)
-	r.saw(ours)
+	r.update(ours)
 	g.Expect(r.used(shop, client.ObjectKey{})).To(Equal(1))
 	g.Expect(all(ours)).To(BeTrue())
 }

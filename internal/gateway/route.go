@@ -68,25 +68,25 @@ var operations = map[string]ofRuntime{
 	"/invocations" + metadataPath:              {http.MethodGet, opMetadata},
 }
 
-// own is an operation that is not AgentCore's.
-type own struct {
+// extension is an operation that is not AgentCore's.
+type extension struct {
 	method string
 	op     operation
 	label  string
 }
 
-func owned(path string) (o own, is bool) {
+func extensionOf(path string) (o extension, is bool) {
 	switch path {
 	case "/sessions":
-		return own{http.MethodGet, opList, ""}, true
+		return extension{http.MethodGet, opList, ""}, true
 	case "/sessions/stop":
-		return own{http.MethodPost, opStopMany, ""}, true
+		return extension{http.MethodPost, opStopMany, ""}, true
 	case "/openapi.yaml":
-		return own{http.MethodGet, opOpenAPI, ""}, true
+		return extension{http.MethodGet, opOpenAPI, ""}, true
 	}
 	label, is := strings.CutPrefix(path, "/sessions/")
 	namespace, name, whole := strings.Cut(label, "/")
-	return own{http.MethodGet, opDescribe, label}, is && whole && namespace != "" && isName(name)
+	return extension{http.MethodGet, opDescribe, label}, is && whole && namespace != "" && isName(name)
 }
 
 // isName tells whether a part of a path could be the name of an object.
@@ -98,7 +98,7 @@ func isName(part string) bool { return part != "" && !strings.ContainsAny(part, 
 // an id.
 func route(r *http.Request) (op operation, runtime string, err error) {
 	path := r.URL.EscapedPath()
-	if own, is := owned(path); is {
+	if own, is := extensionOf(path); is {
 		return own.op, own.label, allowsOnly(own.method, r)
 	}
 	below, is := strings.CutPrefix(path, "/runtimes/")

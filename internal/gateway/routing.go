@@ -42,11 +42,11 @@ func routes(r *http.Request, op operation) (bool, error) {
 	return true, nil
 }
 
-// lines are those of calls that wait for their turn: one for each endpoint of each
+// waitQueues are those of calls that wait for their turn: one for each endpoint of each
 // runtime while somebody waits.
-type lines struct {
-	mu   sync.Mutex
-	open map[endpoint]*line
+type waitQueues struct {
+	mu         sync.Mutex
+	byEndpoint map[endpoint]*waitQueue
 }
 
 type endpoint struct {
@@ -54,8 +54,8 @@ type endpoint struct {
 	qualifier string
 }
 
-// line lets one call at a time go on, in the order in which they came.
-type line struct {
+// waitQueue lets one call at a time go on, in the order in which they came.
+type waitQueue struct {
 	length int
 	turn   chan struct{}
 }
@@ -63,15 +63,15 @@ type line struct {
 var errThrottled = throttled("No session is free, the runtime has as many as it may, and the call has waited for as long as it may, or as many as may wait do")
 
 // wait returns when it is the call's turn. done must be called then.
-func (l *lines) wait(ctx context.Context, at endpoint, longest int) (done func(), err error) {
+func (l *waitQueues) wait(ctx context.Context, at endpoint, longest int) (done func(), err error) {
 	l.mu.Lock()
-	if l.open == nil {
-		l.open = map[endpoint]*line{}
+	if l.byEndpoint == nil {
+		l.byEndpoint = map[endpoint]*waitQueue{}
 	}
-	in := l.open[at]
+	in := l.byEndpoint[at]
 	if in == nil {
-		in = &line{turn: make(chan struct{}, 1)}
-		l.open[at] = in
+		in = &waitQueue{turn: make(chan struct{}, 1)}
+		l.byEndpoint[at] = in
 	}
 	if in.length > longest { // one of them has its turn
 		l.mu.Unlock()
@@ -83,7 +83,7 @@ func (l *lines) wait(ctx context.Context, at endpoint, longest int) (done func()
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if in.length--; in.length == 0 {
-			delete(l.open, at)
+			delete(l.byEndpoint, at)
 		}
 	}
 	select {
@@ -111,7 +111,7 @@ func (g *Gateway) acquireAny(ctx context.Context, c *call) (session *v1alpha1.Ag
 		case err == nil:
 			key, end := c.key(), release
 			return session, func() {
-				g.roster.gives(key, g.Clock.Now())
+				g.roster.release(key, g.Clock.Now())
 				end()
 			}, nil
 		case !errors.Is(err, errTaken):
@@ -127,7 +127,7 @@ func (g *Gateway) takeOrBegin(ctx context.Context, c *call) (session *v1alpha1.A
 	defer cancel()
 	queued.Inc()
 	defer queued.Dec()
-	done, err := g.lines.wait(ctx, c.endpoint(), g.QueueLength)
+	done, err := g.queues.wait(ctx, c.endpoint(), g.QueueLength)
 	if err != nil {
 		return nil, nil, err
 	}

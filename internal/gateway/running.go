@@ -38,7 +38,7 @@ func (g *Gateway) run(ctx context.Context, session *v1alpha1.AgentSession, cut f
 	// What was seen before that is in the cache, unless that is late: then it comes.
 	var now v1alpha1.AgentSession
 	if err := g.Client.Get(ctx, key, &now); err == nil {
-		g.running.saw(&now)
+		g.running.update(&now)
 	}
 	return func() { g.running.remove(key, one) }
 }
@@ -65,8 +65,8 @@ func (r *running) remove(session types.NamespacedName, one *run) {
 	}
 }
 
-// saw cuts the calls to a compute that a session has no more, or will not.
-func (r *running) saw(session *v1alpha1.AgentSession) {
+// update cuts the calls to a compute that a session has no more, or will not.
+func (r *running) update(session *v1alpha1.AgentSession) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for one := range r.calls[client.ObjectKeyFromObject(session)] {
@@ -80,9 +80,9 @@ func (r *running) saw(session *v1alpha1.AgentSession) {
 	}
 }
 
-// gone cuts the calls of a session that was deleted, and not those of one that has its
+// delete cuts the calls of a session that was deleted, and not those of one that has its
 // name since.
-func (r *running) gone(session *v1alpha1.AgentSession) {
+func (r *running) delete(session *v1alpha1.AgentSession) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for one := range r.calls[client.ObjectKeyFromObject(session)] {

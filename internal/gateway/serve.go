@@ -41,16 +41,16 @@ func (g *Gateway) Watch(c cache.Cache) error {
 		return fmt.Errorf("watch the sessions: %w", err)
 	}
 	handler, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(object any) { g.saw(object) },
-		UpdateFunc: func(_, object any) { g.saw(object) },
+		AddFunc:    func(object any) { g.update(object) },
+		UpdateFunc: func(_, object any) { g.update(object) },
 		DeleteFunc: func(object any) {
 			if last, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
 				object = last.Obj
 			}
-			g.saw(object)
+			g.update(object)
 			if session, ok := object.(*v1alpha1.AgentSession); ok {
-				g.running.gone(session)
-				g.roster.gone(session)
+				g.running.delete(session)
+				g.roster.delete(session)
 			}
 		},
 	})
@@ -61,14 +61,14 @@ func (g *Gateway) Watch(c cache.Cache) error {
 	return nil
 }
 
-func (g *Gateway) saw(object any) {
+func (g *Gateway) update(object any) {
 	if session, ok := object.(*v1alpha1.AgentSession); ok {
-		g.traffic.saw(session)
-		g.running.saw(session)
-		g.roster.saw(session)
-		g.changes.tell(client.ObjectKeyFromObject(session))
+		g.traffic.update(session)
+		g.running.update(session)
+		g.roster.update(session)
+		g.changes.notify(client.ObjectKeyFromObject(session))
 		if ref := session.Spec.RuntimeRef; ref != nil { // for those who wait for any of its sessions
-			g.changes.tell(client.ObjectKey{Namespace: session.Namespace, Name: ref.Name})
+			g.changes.notify(client.ObjectKey{Namespace: session.Namespace, Name: ref.Name})
 		}
 	}
 }

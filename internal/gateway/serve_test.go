@@ -193,7 +193,7 @@ func TestADeletionCutsItsOwnCalls(t *testing.T) {
 	for _, session := range []*v1alpha1.AgentSession{old, present} {
 		r.add(client.ObjectKeyFromObject(session), &run{uid: session.UID, cut: func(why error) { cut[session.UID] = why }})
 	}
-	r.gone(old)
+	r.delete(old)
 	g.Expect(cut).To(HaveLen(1))
 	g.Expect(cut).To(HaveKey(old.UID))
 }

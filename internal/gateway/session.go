@@ -52,9 +52,9 @@ func (c *call) key() client.ObjectKey {
 
 func (c *call) endpoint() endpoint { return endpoint{c.runtime.UID, c.qualifier} }
 
-// means tells whether a session by the right name is the call's: whoever may make
+// matches tells whether a session by the right name is the call's: whoever may make
 // sessions may give one that name, with an agent of his own.
-func (c *call) means(session *v1alpha1.AgentSession) bool {
+func (c *call) matches(session *v1alpha1.AgentSession) bool {
 	ref := session.Spec.RuntimeRef
 	return ref != nil && ref.Name == c.runtime.Name && cmp.Or(ref.Qualifier, v1alpha1.DefaultQualifier) == c.qualifier &&
 		session.Spec.RuntimeSessionID == c.session
@@ -66,10 +66,10 @@ func (c *call) means(session *v1alpha1.AgentSession) bool {
 func (g *Gateway) acquire(ctx context.Context, c *call, started bool) (session *v1alpha1.AgentSession, release func(), err error) {
 	for live, late := false, false; ; {
 		changed := g.changes.next(c.key())
-		session, phase, err := g.look(ctx, c, live)
+		session, phase, err := g.readPhase(ctx, c, live)
 		if err != nil && late { // what the cache shows is enough to wait on
 			live = false
-			session, phase, err = g.look(ctx, c, live)
+			session, phase, err = g.readPhase(ctx, c, live)
 		}
 		if err == nil && phase == lifecycle.PhaseReady {
 			if release, err = g.use(ctx, session, c.any); !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
@@ -80,15 +80,15 @@ func (g *Gateway) acquire(ctx context.Context, c *call, started bool) (session *
 		} else if err == nil {
 			started, err = g.advance(ctx, c, changed, session, phase, started, live)
 		}
-		if live, late, err = again(err, live); err != nil {
+		if live, late, err = nextRead(err, live); err != nil {
 			return nil, nil, err
 		}
 	}
 }
 
-// again tells how a session is looked at next: what the cache shows is enough to let a
+// nextRead tells how a session is looked at next: what the cache shows is enough to let a
 // call through, and not to refuse it. late: it has shown nothing new.
-func again(err error, live bool) (past, late bool, _ error) {
+func nextRead(err error, live bool) (past, late bool, _ error) {
 	if late = errors.Is(err, errUnchanged); late || refuses(err) && !live {
 		return true, late, nil
 	}
@@ -117,16 +117,16 @@ func refuses(err error) bool {
 	return is
 }
 
-// look reads a session, past the cache if it is to be live. One that is not there is
+// readPhase reads a session, past the cache if it is to be live. One that is not there is
 // stopped, and has no UID.
-func (g *Gateway) look(ctx context.Context, c *call, live bool) (session *v1alpha1.AgentSession, phase lifecycle.Phase, err error) {
+func (g *Gateway) readPhase(ctx context.Context, c *call, live bool) (session *v1alpha1.AgentSession, phase lifecycle.Phase, err error) {
 	session, err = g.read(ctx, c.key(), live)
 	switch {
 	case err != nil:
 		return nil, "", err
 	case session.UID == "":
 		return session, lifecycle.PhaseStopped, nil
-	case !c.means(session):
+	case !c.matches(session):
 		return nil, "", &failure{
 			Code: http.StatusConflict, Type: "ConflictException",
 			Message: "An AgentSession of another runtime or session id stands where this session's belongs",
@@ -212,7 +212,7 @@ func (g *Gateway) begin(ctx context.Context, c *call, session *v1alpha1.AgentSes
 		}
 		g.beginnings.end(c.key(), shared)
 		if first { // the roster shows it
-			g.changes.tell(c.key())
+			g.changes.notify(c.key())
 		}
 	}()
 	first, wrote, err = g.beginAlone(ctx, c, session)
@@ -263,19 +263,19 @@ func (g *Gateway) awaitShown(ctx context.Context, key client.ObjectKey) {
 func (g *Gateway) create(ctx context.Context, c *call) (first bool, err error) {
 	session := newSession(c)
 	traces.Mark(ctx, session, 1)
-	g.roster.makes(c.key(), client.ObjectKeyFromObject(c.runtime))
+	g.roster.reserve(c.key(), client.ObjectKeyFromObject(c.runtime))
 	within, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	err = g.Client.Create(within, session)
 	switch {
 	case err == nil:
-		g.roster.told(session)
+		g.roster.updateLive(session)
 		startsTotal.WithLabelValues("created").Inc()
 		return true, nil
 	case apierrors.IsAlreadyExists(err): // the cache will show it
 		return false, nil
 	}
-	g.roster.madeNot(c.key())
+	g.roster.unreserve(c.key())
 	switch {
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return false, errors.Join(notFound("The namespace of the runtime is being deleted, and takes no more sessions"), err)
@@ -316,7 +316,7 @@ func (g *Gateway) patchSpec(ctx context.Context, session, base *v1alpha1.AgentSe
 	if err := g.Client.Patch(ctx, session, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})); err != nil {
 		return err
 	}
-	g.roster.told(session)
+	g.roster.updateLive(session)
 	return nil
 }
 

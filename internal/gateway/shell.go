@@ -79,9 +79,9 @@ func (g *Gateway) shell(w http.ResponseWriter, r *http.Request, c *call) error {
 	// Who may call is told by what he shows, and not by where his page is from.
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {
-		return told{fmt.Errorf("open the WebSocket of a shell: %w", err)}
+		return answeredError{fmt.Errorf("open the WebSocket of a shell: %w", err)}
 	}
-	return told{(&connection{conn, one, id, c.session}).serve(context.WithoutCancel(r.Context()), end)}
+	return answeredError{(&connection{conn, one, id, c.session}).serve(context.WithoutCancel(r.Context()), end)}
 }
 
 // openShell is the shell with an id, which is started if it is not there.
@@ -177,27 +177,27 @@ func (g *Gateway) guardShell(ctx context.Context, session *v1alpha1.AgentSession
 	}
 	exec, err := g.executor(ctx, session, &corev1.PodExecOptions{Command: []string{"/bin/sh", "-c", shellGuard, "sh", strconv.Itoa(pid)}, Stdin: true, Stdout: true})
 	if err == nil {
-		err = stream(ctx, exec, remotecommand.StreamOptions{Stdin: &farewell{exited, ctx.Done(), false}, Stdout: stands})
+		err = stream(ctx, exec, remotecommand.StreamOptions{Stdin: &guardInput{exited, ctx.Done(), false}, Stdout: stands})
 	}
 	if err != nil && ctx.Err() == nil {
 		one.finish(fmt.Errorf("guard the shell: %w", err))
 	}
 }
 
-// farewell is what a guard hears: a line when its shell has exited, the end if it is to
+// guardInput is what a guard hears: a line when its shell has exited, the end if it is to
 // be ended.
-type farewell struct {
+type guardInput struct {
 	exited, killed <-chan struct{}
-	said           bool
+	sent           bool
 }
 
-func (f *farewell) Read(b []byte) (int, error) {
+func (f *guardInput) Read(b []byte) (int, error) {
 	select {
 	case <-f.exited:
-		if f.said {
+		if f.sent {
 			return 0, io.EOF
 		}
-		f.said = true
+		f.sent = true
 		return copy(b, "\n"), nil
 	case <-f.killed:
 		return 0, io.EOF

@@ -42,7 +42,7 @@ func clientTokenOf(p *Payload) (string, error) {
 // stopSession asks the operator to take the session's compute away.
 func (g *Gateway) stopSession(ctx context.Context, c *call, token string) error {
 	return g.askToStop(ctx, c.key(), token, func(session *v1alpha1.AgentSession) (bool, error) {
-		if token != "" && c.means(session) && session.Annotations[AnnotationStopToken] == token {
+		if token != "" && c.matches(session) && session.Annotations[AnnotationStopToken] == token {
 			return true, nil
 		}
 		return false, stoppable(c, session)
@@ -83,7 +83,7 @@ func (g *Gateway) askToStop(ctx context.Context, key client.ObjectKey, token str
 
 // stoppable is an error if there is no compute to be stopped, or not yet.
 func stoppable(c *call, session *v1alpha1.AgentSession) error {
-	if !c.means(session) { // as one that is not there
+	if !c.matches(session) { // as one that is not there
 		return notFound(sessionGone)
 	}
 	switch lifecycle.PhaseOf(session) {

@@ -38,22 +38,22 @@ type shell struct {
 	done   chan struct{} // closed when it is to end, or has
 	over   chan struct{} // closed when nothing of it is left here
 
-	mu      sync.Mutex
-	pid     int    // in its container; zero until it has told it
-	told    []byte // of its first line, which tells that
-	kept    []byte // the end of its output
-	written int64  // of output, in all
-	changed chan struct{}
-	on      *seat // of who is connected; nil: nobody
-	seen    bool  // somebody was
-	leftAt  time.Time
-	ended   error // why done is closed
+	mu          sync.Mutex
+	pid         int    // in its container; zero until it has told it
+	firstLine   []byte // of its first line, which tells that
+	kept        []byte // the end of its output
+	written     int64  // of output, in all
+	changed     chan struct{}
+	attached    *attachment // of who is connected; nil: nobody
+	wasAttached bool        // somebody was
+	leftAt      time.Time
+	ended       error // why done is closed
 }
 
-// seat is that of one connection: there is one at a time.
-type seat struct {
-	at    int64 // what it has been given of the output
-	leave context.CancelCauseFunc
+// attachment is that of one connection: there is one at a time.
+type attachment struct {
+	at     int64 // what it has been given of the output
+	cancel context.CancelCauseFunc
 }
 
 func newShell(window time.Duration, forget func()) *shell {
@@ -70,7 +70,7 @@ func (s *shell) left() {
 	s.leftAt = time.Now()
 	time.AfterFunc(s.window, func() {
 		s.mu.Lock()
-		over := s.on == nil && time.Since(s.leftAt) >= s.window
+		over := s.attached == nil && time.Since(s.leftAt) >= s.window
 		s.mu.Unlock()
 		if over {
 			s.finish(errForgotten)
@@ -91,42 +91,42 @@ func (s *shell) finish(why error) {
 	if s.pid == 0 {
 		close(s.begun)
 	}
-	s.tell()
+	s.notify()
 }
 
-// tell wakes all who wait for a change.
-func (s *shell) tell() {
+// notify wakes all who wait for a change.
+func (s *shell) notify() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
-// sit connects somebody, in the place of whoever was. He is given what is kept.
-func (s *shell) sit(leave context.CancelCauseFunc) (own *seat, again bool) {
+// attach connects somebody, in the place of whoever was. He is given what is kept.
+func (s *shell) attach(leave context.CancelCauseFunc) (own *attachment, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.on != nil {
-		s.on.leave(errReplaced)
+	if s.attached != nil {
+		s.attached.cancel(errReplaced)
 	}
-	again, s.seen = s.seen, true
-	s.on = &seat{s.written - int64(min(len(s.kept), maxReplay)), leave}
-	s.tell()
-	return s.on, again
+	again, s.wasAttached = s.wasAttached, true
+	s.attached = &attachment{s.written - int64(min(len(s.kept), maxReplay)), leave}
+	s.notify()
+	return s.attached, again
 }
 
-// rise ends what sit began.
-func (s *shell) rise(own *seat) {
+// detach ends what attach began.
+func (s *shell) detach(own *attachment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.on == own {
-		s.on = nil
+	if s.attached == own {
+		s.attached = nil
 		s.left()
-		s.tell()
+		s.notify()
 	}
 }
 
 // next waits for output that a connection was not given, of most bytes. When all is
 // given it tells why the shell has ended.
-func (s *shell) next(ctx context.Context, own *seat, most int) (output []byte, err error) {
+func (s *shell) next(ctx context.Context, own *attachment, most int) (output []byte, err error) {
 	for {
 		s.mu.Lock()
 		behind := int(s.written - own.at)
@@ -134,7 +134,7 @@ func (s *shell) next(ctx context.Context, own *seat, most int) (output []byte, e
 			from := s.kept[len(s.kept)-behind:]
 			output = bytes.Clone(from[:min(most, behind)])
 			own.at += int64(len(output))
-			s.tell()
+			s.notify()
 			s.mu.Unlock()
 			return output, nil
 		}
@@ -159,8 +159,8 @@ func (s *shell) Write(b []byte) (int, error) {
 	for len(b) > 0 {
 		s.mu.Lock()
 		room := maxReplay
-		if s.on != nil {
-			room -= int(s.written - s.on.at)
+		if s.attached != nil {
+			room -= int(s.written - s.attached.at)
 		}
 		part := b[:min(room, len(b))]
 		s.keep(part)
@@ -190,7 +190,7 @@ func (s *shell) keep(part []byte) {
 		s.kept = s.kept[:copy(s.kept, s.kept[len(s.kept)-maxReplay:])]
 	}
 	s.kept = append(s.kept, part...)
-	s.tell()
+	s.notify()
 }
 
 // process is the shell's id in its container; zero if it has told none.
@@ -211,7 +211,7 @@ func (s *shell) reason() error {
 func (s *shell) abandoned() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.on == nil
+	return s.attached == nil
 }
 
 // maxFirstLine is how long the line with a process id may be.
@@ -225,13 +225,13 @@ func (s *shell) begin(b []byte) (rest []byte) {
 		return b
 	}
 	line, rest, whole := bytes.Cut(b, []byte("\n"))
-	s.told = append(s.told, line[:min(len(line), maxFirstLine+1)]...)
-	if !whole && len(s.told) <= maxFirstLine {
+	s.firstLine = append(s.firstLine, line[:min(len(line), maxFirstLine+1)]...)
+	if !whole && len(s.firstLine) <= maxFirstLine {
 		s.mu.Unlock()
 		return nil
 	}
-	pid, err := strconv.Atoi(string(bytes.TrimRight(s.told, "\r")))
-	runs := err == nil && pid > 0 && len(s.told) <= maxFirstLine
+	pid, err := strconv.Atoi(string(bytes.TrimRight(s.firstLine, "\r")))
+	runs := err == nil && pid > 0 && len(s.firstLine) <= maxFirstLine
 	if runs {
 		s.pid = pid
 		close(s.begun)

@@ -62,10 +62,10 @@ func TestAShellKeepsTheEndOfItsOutput(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(len(s.kept)).To(BeNumerically("<=", 2*maxReplay))
 	}
-	first, again := s.sit(func(error) {})
+	first, again := s.attach(func(error) {})
 	g.Expect(again).To(BeFalse())
 	var got bytes.Buffer
-	read := func(own *seat, n int) {
+	read := func(own *attachment, n int) {
 		t.Helper()
 		for got.Len() < n {
 			output, err := s.next(t.Context(), own, 1000)
@@ -75,8 +75,8 @@ func TestAShellKeepsTheEndOfItsOutput(t *testing.T) {
 	}
 	read(first, maxReplay)
 	g.Expect(got.Bytes()).To(Equal(all.Bytes()[all.Len()-maxReplay:]))
-	s.rise(first)
-	second, again := s.sit(func(error) {})
+	s.detach(first)
+	second, again := s.attach(func(error) {})
 	g.Expect(again).To(BeTrue())
 	got.Reset()
 	read(second, maxReplay)
@@ -87,7 +87,7 @@ func TestAShellKeepsTheEndOfItsOutput(t *testing.T) {
 func TestAShellWaitsForItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, s := NewWithT(t), runningShell(t)
-		own, _ := s.sit(func(error) {})
+		own, _ := s.attach(func(error) {})
 		wrote := make(chan struct{})
 		go func() {
 			defer close(wrote)
@@ -108,7 +108,7 @@ func TestAShellWaitsForItsCaller(t *testing.T) {
 		}()
 		synctest.Wait()
 		g.Expect(more).NotTo(BeClosed())
-		s.rise(own)
+		s.detach(own)
 		synctest.Wait()
 		g.Expect(more).To(BeClosed(), "nobody is waited for")
 	})
@@ -117,13 +117,13 @@ func TestAShellWaitsForItsCaller(t *testing.T) {
 func TestAShellHasOneCallerAtATime(t *testing.T) {
 	g, s := NewWithT(t), runningShell(t)
 	ctx, leave := context.WithCancelCause(t.Context())
-	first, _ := s.sit(leave)
-	second, _ := s.sit(func(error) {})
+	first, _ := s.attach(leave)
+	second, _ := s.attach(func(error) {})
 	_, err := s.next(ctx, first, 1)
 	g.Expect(err).To(MatchError(errReplaced))
-	s.rise(first)
+	s.detach(first)
 	g.Expect(s.abandoned()).To(BeFalse(), "the second is there")
-	s.rise(second)
+	s.detach(second)
 	g.Expect(s.abandoned()).To(BeTrue())
 }
 
@@ -136,11 +136,11 @@ func TestAShellIsWaitedFor(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(made).To(BeTrue())
 		time.Sleep(59 * time.Second)
-		own, _ := s.sit(func(error) {})
+		own, _ := s.attach(func(error) {})
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		g.Expect(s.reason()).NotTo(HaveOccurred(), "somebody is there")
-		s.rise(own)
+		s.detach(own)
 		time.Sleep(59 * time.Second)
 		synctest.Wait()
 		g.Expect(s.reason()).NotTo(HaveOccurred())

@@ -29,7 +29,7 @@ const (
 
 // traffic is what this gateway knows of the sessions that it uses.
 type traffic struct {
-	write func(compute, lifecycle.Use) (sight, time.Time, error)
+	write func(compute, lifecycle.Use) (observedStatus, time.Time, error)
 	now   func() time.Time
 
 	mu   sync.Mutex
@@ -46,36 +46,36 @@ func computeOf(session *v1alpha1.AgentSession) compute {
 	return compute{client.ObjectKeyFromObject(session), session.Status.Pod.UID}
 }
 
-// sight is what a session's status says at a version of it.
-type sight struct {
+// observedStatus is what a session's status says at a version of it.
+type observedStatus struct {
 	lifecycle.Seen
 	version string
 }
 
-func sightOf(session *v1alpha1.AgentSession) sight {
-	return sight{lifecycle.SeenOf(session), session.ResourceVersion}
+func observedStatusOf(session *v1alpha1.AgentSession) observedStatus {
+	return observedStatus{lifecycle.SeenOf(session), session.ResourceVersion}
 }
 
 // use is what is known of one compute.
 type use struct {
 	lifecycle.Use
-	seen    sight
-	timer   *time.Timer
-	writing chan struct{} // closed when the write on its way is over; nil: there is none
+	observed observedStatus
+	timer    *time.Timer
+	writing  chan struct{} // closed when the write on its way is over; nil: there is none
 }
 
 // learn takes up what a status says, unless what is known is later.
-func (u *use) learn(seen sight) {
-	if order, err := resourceversion.CompareResourceVersion(seen.version, u.seen.version); err != nil || order > 0 {
-		u.seen = seen
+func (u *use) learn(seen observedStatus) {
+	if order, err := resourceversion.CompareResourceVersion(seen.version, u.observed.version); err != nil || order > 0 {
+		u.observed = seen
 	}
 }
 
 // wrote takes up what was written. The lease that stands may be another's by now: that
 // of a claim, which is the gateway's own too, or of another gateway.
-func (u *use) wrote(now time.Time, seen sight, held time.Time) {
+func (u *use) wrote(now time.Time, seen observedStatus, held time.Time) {
 	u.learn(seen)
-	if u.Use = u.Pay(now, seen.Seen); !u.Held.Equal(u.seen.Traffic.InUseUntil) {
+	if u.Use = u.Pay(now, seen.Seen); !u.Held.Equal(u.observed.Traffic.InUseUntil) {
 		u.Held = held
 	}
 }
@@ -83,7 +83,7 @@ func (u *use) wrote(now time.Time, seen sight, held time.Time) {
 // use notes that an invocation of a session begins. Near its idle stop, or to have
 // it alone, it writes so first; a conflict means that somebody else was first.
 func (g *Gateway) use(ctx context.Context, session *v1alpha1.AgentSession, alone bool) (release func(), err error) {
-	of, seen, now := computeOf(session), sightOf(session), g.Clock.Now()
+	of, seen, now := computeOf(session), observedStatusOf(session), g.Clock.Now()
 	if alone && (seen.InUse(now) || g.traffic.busy(of)) {
 		return nil, errTaken
 	}
@@ -103,7 +103,7 @@ func (g *Gateway) use(ctx context.Context, session *v1alpha1.AgentSession, alone
 }
 
 // begin counts an invocation in, until the function that it returns is called.
-func (t *traffic) begin(of compute, seen sight, now time.Time, alone bool) (end func()) {
+func (t *traffic) begin(of compute, seen observedStatus, now time.Time, alone bool) (end func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.uses == nil {
@@ -115,7 +115,7 @@ func (t *traffic) begin(of compute, seen sight, now time.Time, alone bool) (end 
 		t.uses[of] = u
 	}
 	u.learn(seen)
-	if u.Use = u.Begin(now, u.seen.Seen); u.InFlight == 1 {
+	if u.Use = u.Begin(now, u.observed.Seen); u.InFlight == 1 {
 		u.Alone = alone
 	}
 	t.plan(of, u)
@@ -127,8 +127,8 @@ func (t *traffic) begin(of compute, seen sight, now time.Time, alone bool) (end 
 	}
 }
 
-// heard notes that the agent of a compute has answered an invocation.
-func (t *traffic) heard(of compute) {
+// noteAnswer notes that the agent of a compute has answered an invocation.
+func (t *traffic) noteAnswer(of compute) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if u := t.uses[of]; u != nil {
@@ -144,21 +144,21 @@ func (t *traffic) busy(of compute) bool {
 	return u != nil && u.InFlight > 0
 }
 
-// saw takes up what a session's status says now.
-func (t *traffic) saw(session *v1alpha1.AgentSession) {
+// update takes up what a session's status says now.
+func (t *traffic) update(session *v1alpha1.AgentSession) {
 	if session.Status.Pod == nil {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if u := t.uses[computeOf(session)]; u != nil {
-		u.learn(sightOf(session))
+		u.learn(observedStatusOf(session))
 		t.plan(computeOf(session), u)
 	}
 }
 
 // wrote takes up what a call wrote.
-func (t *traffic) wrote(of compute, seen sight, held time.Time) {
+func (t *traffic) wrote(of compute, seen observedStatus, held time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if u := t.uses[of]; u != nil {
@@ -180,10 +180,10 @@ func (t *traffic) plan(of compute, u *use) {
 	if u.BeganAt.After(now) {
 		u.BeganAt = now // the clock was set
 	}
-	at := u.WriteAt(u.seen.Seen)
+	at := u.WriteAt(u.observed.Seen)
 	switch unpaid := u.PaidAt.Sub(now); {
 	case !at.IsZero():
-		u.timer = time.AfterFunc(at.Sub(now), func() { t.tell(of, u) })
+		u.timer = time.AfterFunc(at.Sub(now), func() { t.flushOne(of, u) })
 	case unpaid > 0:
 		u.timer = time.AfterFunc(unpaid, func() { t.forget(of, u) })
 	default:
@@ -198,8 +198,8 @@ func (t *traffic) forget(of compute, u *use) {
 	t.plan(of, u)
 }
 
-// tell writes what is known of a compute, unless a write of it is on its way.
-func (t *traffic) tell(of compute, u *use) (written bool) {
+// flushOne writes what is known of a compute, unless a write of it is on its way.
+func (t *traffic) flushOne(of compute, u *use) (written bool) {
 	t.mu.Lock()
 	if u.writing != nil || t.uses[of] != u {
 		t.mu.Unlock()
@@ -219,7 +219,7 @@ func (t *traffic) tell(of compute, u *use) (written bool) {
 	case apierrors.IsNotFound(err):
 		delete(t.uses, of) // the compute is gone
 	case err != nil:
-		u.timer = time.AfterFunc(retryAfter, func() { t.tell(of, u) })
+		u.timer = time.AfterFunc(retryAfter, func() { t.flushOne(of, u) })
 	default:
 		u.wrote(t.now(), seen, held)
 		t.plan(of, u)
@@ -230,7 +230,7 @@ func (t *traffic) tell(of compute, u *use) (written bool) {
 // writeTraffic writes what is known of a compute onto the newest version of its
 // session, and tells what stands there then, and the lease that is held. It is an
 // error "not found" if the compute is going or gone.
-func (g *Gateway) writeTraffic(of compute, u lifecycle.Use) (seen sight, held time.Time, err error) {
+func (g *Gateway) writeTraffic(of compute, u lifecycle.Use) (seen observedStatus, held time.Time, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
 	// A cache that lags is no reason to wait: what it holds is good enough or refused.
@@ -253,7 +253,7 @@ func (g *Gateway) writeTraffic(of compute, u lifecycle.Use) (seen sight, held ti
 }
 
 // patchTraffic writes onto exactly this version of a session.
-func (g *Gateway) patchTraffic(ctx context.Context, session *v1alpha1.AgentSession, u lifecycle.Use) (seen sight, held time.Time, err error) {
+func (g *Gateway) patchTraffic(ctx context.Context, session *v1alpha1.AgentSession, u lifecycle.Use) (seen observedStatus, held time.Time, err error) {
 	next, held := u.Record(g.Clock.Now(), lifecycle.SeenOf(session))
 	base := session.DeepCopy()
 	session.Status.Traffic = &v1alpha1.Traffic{LastInvocationAt: microTime(next.EndedAt), InUseUntil: microTime(next.InUseUntil)}
@@ -262,8 +262,8 @@ func (g *Gateway) patchTraffic(ctx context.Context, session *v1alpha1.AgentSessi
 		return seen, time.Time{}, fmt.Errorf("write the traffic of session %s: %w", client.ObjectKeyFromObject(session), err)
 	}
 	trafficWritesTotal.Inc()
-	g.roster.told(session)
-	return sightOf(session), held, nil
+	g.roster.updateLive(session)
+	return observedStatusOf(session), held, nil
 }
 
 func microTime(t time.Time) *metav1.MicroTime {
@@ -308,7 +308,7 @@ func (t *traffic) flush() {
 func (t *traffic) finish(of compute, u *use, silence <-chan struct{}) bool {
 	for tried := false; ; {
 		t.mu.Lock()
-		onItsWay, untold := u.writing, t.uses[of] == u && !u.WriteAt(u.seen.Seen).IsZero()
+		onItsWay, untold := u.writing, t.uses[of] == u && !u.WriteAt(u.observed.Seen).IsZero()
 		t.mu.Unlock()
 		switch {
 		case onItsWay != nil:
@@ -322,7 +322,7 @@ func (t *traffic) finish(of compute, u *use, silence <-chan struct{}) bool {
 		case tried || isClosed(silence):
 			return false
 		default:
-			if tried = t.tell(of, u); !tried {
+			if tried = t.flushOne(of, u); !tried {
 				select {
 				case <-time.After(retryAfter):
 				case <-silence:

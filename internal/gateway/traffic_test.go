@@ -23,12 +23,12 @@ import (
 func unused(s *v1alpha1.AgentSession) { s.Status.Traffic = nil }
 
 // written is an API server that takes what a gateway writes of one session.
-func written(of *v1alpha1.AgentSession, u lifecycle.Use) (sight, time.Time, error) {
+func written(of *v1alpha1.AgentSession, u lifecycle.Use) (observedStatus, time.Time, error) {
 	next, held := u.Record(time.Now(), lifecycle.SeenOf(of))
 	of.Status.Traffic = &v1alpha1.Traffic{LastInvocationAt: microTime(next.EndedAt), InUseUntil: microTime(next.InUseUntil)}
 	before, err := strconv.Atoi(of.ResourceVersion)
 	version(before + 1)(of)
-	return sightOf(of), held, err
+	return observedStatusOf(of), held, err
 }
 
 // The answer to a write may come later than the event of what was written after it.
@@ -37,16 +37,16 @@ func TestAnEventThatOvertakesAnAnswerStands(t *testing.T) {
 		g, session := NewWithT(t), sessionNo(1, unused)
 		leases := 0
 		var tr *traffic
-		tr = &traffic{now: time.Now, write: func(_ compute, u lifecycle.Use) (sight, time.Time, error) {
+		tr = &traffic{now: time.Now, write: func(_ compute, u lifecycle.Use) (observedStatus, time.Time, error) {
 			seen, held, err := written(session, u)
 			if leases++; leases == 1 { // another gateway takes a longer one at once
 				version(7)(session)
 				leasedUntil(seen.Traffic.InUseUntil.Add(time.Hour))(session)
-				tr.saw(session.DeepCopy())
+				tr.update(session.DeepCopy())
 			}
 			return seen, held, err
 		}}
-		end := tr.begin(computeOf(session), sightOf(session), time.Now(), false)
+		end := tr.begin(computeOf(session), observedStatusOf(session), time.Now(), false)
 		time.Sleep(45 * time.Minute)
 		synctest.Wait()
 		g.Expect(leases).To(Equal(1), "the other's lease stands, and is enough")
@@ -63,12 +63,12 @@ func TestALeaseThatAClaimTookIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, session := NewWithT(t), sessionNo(1, unused)
 		answers := make(chan struct{})
-		tr := &traffic{now: time.Now, write: func(_ compute, u lifecycle.Use) (sight, time.Time, error) {
+		tr := &traffic{now: time.Now, write: func(_ compute, u lifecycle.Use) (observedStatus, time.Time, error) {
 			seen, held, err := written(session, u)
 			<-answers
 			return seen, held, err
 		}}
-		first := tr.begin(computeOf(session), sightOf(session), time.Now(), false)
+		first := tr.begin(computeOf(session), observedStatusOf(session), time.Now(), false)
 		time.Sleep(time.Minute) // it has taken a lease, and has no answer yet
 		synctest.Wait()
 		now := time.Now()
@@ -90,12 +90,12 @@ func TestFlushWaitsForTheWriteOnItsWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, session := NewWithT(t), sessionNo(1, unused)
 		writes := 0
-		tr := &traffic{now: time.Now, write: func(_ compute, u lifecycle.Use) (sight, time.Time, error) {
+		tr := &traffic{now: time.Now, write: func(_ compute, u lifecycle.Use) (observedStatus, time.Time, error) {
 			writes++
 			time.Sleep(5 * time.Second)
 			return written(session, u)
 		}}
-		end := tr.begin(computeOf(session), sightOf(session), time.Now(), false)
+		end := tr.begin(computeOf(session), observedStatusOf(session), time.Now(), false)
 		time.Sleep(time.Minute) // that is a lease
 		end()
 		time.Sleep(11 * time.Second) // and that is on its way back
@@ -126,17 +126,17 @@ func TestFlushEndsWithTheAPIServersSilence(t *testing.T) {
 				g := NewWithT(t)
 				var mu sync.Mutex
 				told, refused := 0, 0
-				tr := &traffic{now: time.Now, write: func(_ compute, u lifecycle.Use) (sight, time.Time, error) {
+				tr := &traffic{now: time.Now, write: func(_ compute, u lifecycle.Use) (observedStatus, time.Time, error) {
 					ctx, cancel := context.WithTimeout(t.Context(), writeTimeout)
 					defer cancel()
 					if row.answers == 0 {
 						<-ctx.Done()
-						return sight{}, time.Time{}, ctx.Err()
+						return observedStatus{}, time.Time{}, ctx.Err()
 					}
 					mu.Lock()
 					if refused++; refused <= row.refuses {
 						mu.Unlock()
-						return sight{}, time.Time{}, errors.New("refused")
+						return observedStatus{}, time.Time{}, errors.New("refused")
 					}
 					mu.Unlock()
 					time.Sleep(row.answers)
@@ -147,7 +147,7 @@ func TestFlushEndsWithTheAPIServersSilence(t *testing.T) {
 				}}
 				for n := range sessions {
 					of := computeOf(sessionNo(n))
-					tr.begin(of, sightOf(sessionNo(n, unused)), time.Now(), false)()
+					tr.begin(of, observedStatusOf(sessionNo(n, unused)), time.Now(), false)()
 				}
 				began := time.Now()
 				tr.flush()
@@ -183,31 +183,31 @@ func TestAReadKnowsWhatWasWritten(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		return session.ResourceVersion
 	}
-	one.roster.told(sessionNo(1, version(4)))
+	one.roster.updateLive(sessionNo(1, version(4)))
 	g.Expect(read()).To(Equal("5"), "nobody knows of it: it may be gone")
-	one.roster.saw(was)
+	one.roster.update(was)
 	g.Expect(read()).To(Equal("5"))
-	one.roster.told(sessionNo(1, version(7)))
+	one.roster.updateLive(sessionNo(1, version(7)))
 	g.Expect(read()).To(Equal("7"), "the cache stands still")
-	one.roster.saw(sessionNo(1, version(6)))
+	one.roster.update(sessionNo(1, version(6)))
 	g.Expect(read()).To(Equal("7"), "the cache is late")
 	shown = sessionNo(1, version(8))
 	g.Expect(read()).To(Equal("8"), "its event has not come yet")
 	shown = sessionNo(1, version(7))
-	one.roster.saw(shown)
-	one.roster.told(sessionNo(1, version(7)))
+	one.roster.update(shown)
+	one.roster.updateLive(sessionNo(1, version(7)))
 	shown = sessionNo(1, version(9))
 	g.Expect(one.roster.ahead(key)).To(BeNil(), "the cache has shown it")
-	one.roster.told(sessionNo(1, version(10)))
+	one.roster.updateLive(sessionNo(1, version(10)))
 	fails = errors.New("no informer")
 	_, err := one.read(t.Context(), key, false)
 	g.Expect(err).To(MatchError(fails))
-	one.roster.gone(was)
+	one.roster.delete(was)
 	fails = nil
 	g.Expect(read()).To(Equal("9"), "it is deleted, and what was written is gone with it")
 
-	one.roster.saw(shown)
-	one.roster.told(sessionNo(1, version(11)))
+	one.roster.update(shown)
+	one.roster.updateLive(sessionNo(1, version(11)))
 	g.Expect(one.withAhead([]v1alpha1.AgentSession{*shown}, "")).To(HaveExactElements(HaveField("ResourceVersion", "11")))
 	g.Expect(one.withAhead(nil, was.Namespace)).To(HaveExactElements(HaveField("ResourceVersion", "11")), "the cache does not have it yet")
 	shown = sessionNo(1, version(12))

@@ -118,7 +118,7 @@ func TestWriteTraffic(t *testing.T) {
 			g, session := NewWithT(t), sessionNo(1)
 			one := atNoon(t, session)
 			of := computeOf(session)
-			one.roster.saw(session.DeepCopy()) // as the cache shows it
+			one.roster.update(session.DeepCopy()) // as the cache shows it
 			row.change(session)
 			g.Expect(one.Client.Status().Update(t.Context(), session)).To(Succeed())
 			seen, held, err := one.writeTraffic(of, lifecycle.Use{InFlight: 1, BeganAt: noon})
@@ -146,11 +146,11 @@ func TestUseIsHeardOf(t *testing.T) {
 	g, session := NewWithT(t), sessionNo(1)
 	one := atNoon(t, session)
 	of := computeOf(session)
-	one.traffic.heard(of)
+	one.traffic.noteAnswer(of)
 	g.Expect(one.traffic.uses).To(BeEmpty())
 	end, err := one.use(t.Context(), session, false)
 	g.Expect(err).NotTo(HaveOccurred())
-	one.traffic.heard(of)
+	one.traffic.noteAnswer(of)
 	g.Expect(one.traffic.uses[of].HeardAt).To(Equal(noon))
 	end()
 	one.traffic.flush()

@@ -21,7 +21,7 @@ type untilClosed struct {
 	io.ReadCloser
 
 	text  text
-	there func() bool // the agent still is
+	alive func() bool // the agent still is
 }
 
 // endsWithConnection tells whether nothing else says where an answer ends.
@@ -32,15 +32,15 @@ func endsWithConnection(answer *http.Response) bool {
 func (b *untilClosed) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.text.add(p[:n])
-	if err == io.EOF && (b.text.open() || !b.there()) {
+	if err == io.EOF && (b.text.open() || !b.alive()) {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err
 }
 
-// there tells whether the agent that a request was for takes connections. Of a process
+// isAlive tells whether the agent that a request was for takes connections. Of a process
 // that has died the port is closed before the connections that were opened after it.
-func (a agents) there(r *http.Request) bool {
+func (a agents) isAlive(r *http.Request) bool {
 	ctx := context.WithValue(r.Context(), reachBy{}, time.Now().Add(thereTimeout))
 	conn, err := a.DialContext(ctx, "tcp", r.URL.Host)
 	if err != nil { // one that is only busy takes none in time

@@ -82,7 +82,7 @@ func TestAnAgentIsThereAfterTheTimeToReachIt(t *testing.T) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, agent.URL, nil)
 	g := NewWithT(t)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(toAgents(true).there(r)).To(BeTrue())
+	g.Expect(toAgents(true).isAlive(r)).To(BeTrue())
 }
 
 // No part of a JSON object ends well but the whole of it, however it comes.

@@ -11,8 +11,8 @@ import (
 // foresees, or none.
 type due struct {
 	Stop
-	// words make the message of a stop that has come; nil if it has one. Most looks need none.
-	words func(time.Time, Facts) string
+	// message makes the message of a stop that has come; nil if it has one. Most looks need none.
+	message func(time.Time, Facts) string
 	// unproven is a stop whose moment may have come and for which the evidence is
 	// missing: it waits for a fresh answer.
 	unproven bool
@@ -22,8 +22,8 @@ type due struct {
 
 // come is the stop of a moment that has come.
 func (d due) come(now time.Time, f Facts) Stop {
-	if d.words != nil {
-		d.Message = d.words(now, f)
+	if d.message != nil {
+		d.Message = d.message(now, f)
 	}
 	return d.Stop
 }
@@ -83,7 +83,7 @@ func computeLost(now time.Time, f Facts) due {
 }
 
 func maxLifetime(_ time.Time, f Facts) due {
-	return due{Stop: Stop{At: f.Compute.CreatedAt.Add(f.Policy.Max), Reason: v1alpha1.StopMaxLifetime}, words: livedLong}
+	return due{Stop: Stop{At: f.Compute.CreatedAt.Add(f.Policy.Max), Reason: v1alpha1.StopMaxLifetime}, message: livedLong}
 }
 
 func livedLong(_ time.Time, f Facts) string {
@@ -152,7 +152,7 @@ func stuckBusy(now time.Time, f Facts) due {
 	if stuck := f.forgotten(now); stuck != (Stuck{}) && f.Work.Answered() {
 		at = stuck.At
 	}
-	return due{Stop: Stop{At: at, Reason: v1alpha1.StopStuckBusy}, words: whyStuck, unproven: !f.Pulse.Fresh(now, f.Policy.Period)}
+	return due{Stop: Stop{At: at, Reason: v1alpha1.StopStuckBusy}, message: whyStuck, unproven: !f.Pulse.Fresh(now, f.Policy.Period)}
 }
 
 func whyStuck(now time.Time, f Facts) string {
@@ -173,7 +173,7 @@ func idleTimeout(now time.Time, f Facts) due {
 	at := since.Add(f.Policy.Idle)
 	return due{
 		Stop:     Stop{At: f.announced(now, at), Reason: v1alpha1.StopIdleTimeout},
-		words:    noWork,
+		message:  noWork,
 		unproven: !f.Pulse.Fresh(now, f.Policy.Period),
 		hidden:   f.advancing() && now.Before(at), // by a clock that is late it may be due all the same
 	}

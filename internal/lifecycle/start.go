@@ -64,10 +64,10 @@ func startTimeout(now time.Time, f Facts) due {
 	}
 	started := f.startedAt(now)
 	if started.IsZero() {
-		return due{Stop: Stop{At: f.Compute.CreatedAt.Add(f.Policy.Provisioning), Reason: v1alpha1.StopStartFailed}, words: notStarted}
+		return due{Stop: Stop{At: f.Compute.CreatedAt.Add(f.Policy.Provisioning), Reason: v1alpha1.StopStartFailed}, message: notStarted}
 	}
 	return due{
-		Stop: Stop{At: started.Add(f.Policy.StartTimeout), Reason: v1alpha1.StopStartTimeout}, words: notHealthy,
+		Stop: Stop{At: started.Add(f.Policy.StartTimeout), Reason: v1alpha1.StopStartTimeout}, message: notHealthy,
 		unproven: f.Asked && f.Pulse.Failures == 0,
 	}
 }

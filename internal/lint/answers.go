@@ -30,7 +30,7 @@ func lookRefused(o *Observation) outcome {
 
 func lookNotHTTP(o *Observation) outcome {
 	if o.TLS {
-		return saw("it speaks TLS, and takes no plain HTTP")
+		return seenOutcome("it speaks TLS, and takes no plain HTTP")
 	}
 	return failures(isNotHTTP)(o)
 }
@@ -109,7 +109,7 @@ func failures(is kind) func(*Observation) outcome {
 		if len(those) == 0 || o.Question.MCP != "" && those[0].Answer.Failure == lifecycle.FailureStatusCode {
 			return outcome{}
 		}
-		return saw("%s", among(those, o.Pings))
+		return seenOutcome("%s", among(those, o.Pings))
 	}
 }
 
@@ -121,7 +121,7 @@ func lookMCP(o *Observation) outcome {
 	if len(those) == 0 {
 		return outcome{}
 	}
-	return saw("%s", among(those, o.Pings))
+	return seenOutcome("%s", among(those, o.Pings))
 }
 
 // odd looks for answers of a kind that are alive all the same.
@@ -156,7 +156,7 @@ func lookSlow(o *Observation) outcome {
 	if len(slow) == 0 {
 		return outcome{}
 	}
-	found := saw("%d of %d pings, %s", len(slow), len(o.Pings), slowest(o, slow))
+	found := seenOutcome("%d of %d pings, %s", len(slow), len(o.Pings), slowest(o, slow))
 	if len(slow) == 1 && len(o.Pings) > 2 && slow[0].Answer.Failure == "" {
 		return found.as(Warning) // once, as at a start
 	}
@@ -179,7 +179,7 @@ func lookBlocked(o *Observation) outcome {
 	if len(slow) == 0 {
 		return outcome{}
 	}
-	return saw("%d of %d pings, all during a call, %s", len(slow), len(o.Pings), slowest(o, slow))
+	return seenOutcome("%d of %d pings, all during a call, %s", len(slow), len(o.Pings), slowest(o, slow))
 }
 
 func slowest(o *Observation, pings []Ping) string {
@@ -207,13 +207,13 @@ func lookStatus(o *Observation) outcome {
 		for _, p := range those {
 			said, _ := contract.ParsePing(p.Body) // the error is why it is here
 			if meansBusy(string(said.Status)) {
-				return saw("%d of %d pings: %s", len(those), len(o.Pings), p.Answer.Detail).as(Error)
+				return seenOutcome("%d of %d pings: %s", len(those), len(o.Pings), p.Answer.Detail).as(Error)
 			}
 		}
 		if len(those) == 0 {
 			return outcome{}
 		}
-		return saw("%s", among(those, o.Pings))
+		return seenOutcome("%s", among(those, o.Pings))
 	})(o)
 }
 
@@ -234,7 +234,7 @@ func lookContentType(o *Observation) outcome {
 		if len(those) == 0 {
 			return outcome{}
 		}
-		return saw("%d of %d pings: %s", len(those), len(o.Pings), cmp.Or(those[0].ContentType, "no Content-Type"))
+		return seenOutcome("%d of %d pings: %s", len(those), len(o.Pings), cmp.Or(those[0].ContentType, "no Content-Type"))
 	})(o)
 }
 

@@ -47,7 +47,7 @@ func lookBusy(o *Observation) outcome {
 		case !rested:
 			return unchecked("it was HealthyBusy before it was called")
 		default:
-			return saw("%s after the last call was answered, in %d of %d answers since", rounded(since[len(since)-1].Asked.Sub(last.ended())), len(working), len(since))
+			return seenOutcome("%s after the last call was answered, in %d of %d answers since", rounded(since[len(since)-1].Asked.Sub(last.ended())), len(working), len(since))
 		}
 	}))(o)
 }
@@ -55,7 +55,7 @@ func lookBusy(o *Observation) outcome {
 func lookCallMissing(o *Observation) outcome {
 	return called(func(o *Observation) outcome {
 		if c := o.Calls[0]; missing(c.Code) {
-			return saw("POST was answered with %d", c.Code)
+			return seenOutcome("POST was answered with %d", c.Code)
 		}
 		return outcome{}
 	})(o)
@@ -70,13 +70,13 @@ func lookCallFails(o *Observation) outcome {
 				return unchecked("a call was not answered within the time of the watch (--for)")
 			case c.answered(), missing(c.Code), missesSession(c):
 			case c.Err != "":
-				return saw("%s", c.Err)
+				return seenOutcome("%s", c.Err)
 			case !o.OwnPayload:
 				return unchecked("the payload {} was answered with %d: say with --payload what the agent takes", c.Code)
 			case c.Code < 500:
-				return saw("a call was answered with %d: %s", c.Code, beginning(c.Body)).as(Warning)
+				return seenOutcome("a call was answered with %d: %s", c.Code, beginning(c.Body)).as(Warning)
 			default:
-				return saw("a call was answered with %d: %s", c.Code, beginning(c.Body))
+				return seenOutcome("a call was answered with %d: %s", c.Code, beginning(c.Body))
 			}
 		}
 		return outcome{}
@@ -101,9 +101,9 @@ func lookSession(o *Observation) outcome {
 		tell, misses := sessionsSeen(o.Calls)
 		switch {
 		case len(misses) > 0 && len(tell) > 0:
-			return saw("spelled %s it is seen, and spelled %s it is not", tell[0].SessionHeader, misses[0].SessionHeader)
+			return seenOutcome("spelled %s it is seen, and spelled %s it is not", tell[0].SessionHeader, misses[0].SessionHeader)
 		case len(misses) > 0:
-			return saw("the answer to a call with %s: %s", misses[0].SessionHeader, beginning(misses[0].Body))
+			return seenOutcome("the answer to a call with %s: %s", misses[0].SessionHeader, beginning(misses[0].Body))
 		case len(tell) == 0:
 			return unchecked("the agent's answers do not tell which session it saw")
 		}
@@ -157,9 +157,9 @@ func lookStream(o *Observation) outcome {
 			case events < 2:
 				why = "the stream has fewer than two events"
 			case c.Length >= 0:
-				return saw("%s, with a Content-Length of %d: it was known before the first was sent", eventsIn(events, c), c.Length)
+				return seenOutcome("%s, with a Content-Length of %d: it was known before the first was sent", eventsIn(events, c), c.Length)
 			case c.First >= thought && c.Took-c.First < c.First/10:
-				return saw("%s, the first after %s", eventsIn(events, c), rounded(c.First))
+				return seenOutcome("%s, the first after %s", eventsIn(events, c), rounded(c.First))
 			case c.Took < thought:
 				why = "the stream was over within a second"
 			default:
@@ -175,9 +175,9 @@ func eventsIn(n int, c Call) string { return fmt.Sprintf("%d events in %s", n, r
 func lookListens(o *Observation) outcome {
 	switch o.Listens {
 	case ListensLoopback:
-		return saw("on this machine it answers on loopback, and on no other address (or what forwards to it does)")
+		return seenOutcome("on this machine it answers on loopback, and on no other address (or what forwards to it does)")
 	case ListensNotToPod:
-		return saw("it answers within its pod, and never did at the pod's address").as(Error)
+		return seenOutcome("it answers within its pod, and never did at the pod's address").as(Error)
 	case ListensWide:
 		return outcome{}
 	case ListensUnknown:

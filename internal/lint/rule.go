@@ -47,7 +47,9 @@ type outcome struct {
 	unchecked string   // why nothing can be said
 }
 
-func saw(format string, args ...any) outcome { return outcome{seen: fmt.Sprintf(format, args...)} }
+func seenOutcome(format string, args ...any) outcome {
+	return outcome{seen: fmt.Sprintf(format, args...)}
+}
 
 func unchecked(format string, args ...any) outcome {
 	return outcome{unchecked: fmt.Sprintf(format, args...)}

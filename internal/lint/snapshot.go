@@ -33,12 +33,12 @@ func lookMadeAtStart(o *Observation) outcome {
 	begun, next := a.and(c).without(b), b.and(d).without(a)
 	switch shared := made.random(); {
 	case len(shared) > 0:
-		return saw("%s: the same for two sessions of one start, and another after the next start", named(shared))
+		return seenOutcome("%s: the same for two sessions of one start, and another after the next start", nameValues(shared))
 	case len(begun.random()) > 0 && len(next.random()) > 0:
-		return saw("%s: the same in the first answers of two starts, and so are the next: the random numbers begin alike", named(begun.random()))
+		return seenOutcome("%s: the same in the first answers of two starts, and so are the next: the random numbers begin alike", nameValues(begun.random()))
 	}
 	if times := madeTimes(made, remade, one, two); len(times) > 0 {
-		return saw("%s: a time that is taken at the start, and is the same for all sessions of it", named(times)).as(Note)
+		return seenOutcome("%s: a time that is taken at the start, and is the same for all sessions of it", nameValues(times)).as(Note)
 	}
 	if len(a)+len(b)+len(c)+len(d) == 0 {
 		return unchecked("the answers have no value that looks random, and no time")
@@ -181,8 +181,8 @@ func madeTimes(made, remade values, one, two Start) (all []value) {
 	return sorted(all)
 }
 
-// named names some values, without telling what may be a secret.
-func named(all []value) string {
+// nameValues names some values, without telling what may be a secret.
+func nameValues(all []value) string {
 	const most = 3
 	var names []string
 	for _, one := range all[:min(most, len(all))] {

@@ -30,7 +30,7 @@ func stamps(is kind) func(*Observation) outcome {
 		if len(those) == 0 {
 			return outcome{}
 		}
-		return saw("%d of %d pings: %s", len(those), len(o.Pings), lifecycle.Printable(string(those[0].Body)))
+		return seenOutcome("%d of %d pings: %s", len(those), len(o.Pings), lifecycle.Printable(string(those[0].Body)))
 	})
 }
 
@@ -54,7 +54,7 @@ func lookAdvances(o *Observation) outcome {
 			for _, pulse := range o.pulses(part) {
 				if pulse.Advancing() {
 					first, last := usable[0], usable[len(usable)-1]
-					return saw("%d times in %s, from %s to %s", moves(usable), rounded(last.Asked.Sub(first.Asked)), clock(first.Answer.Ping.UpdatedAt), clock(last.Answer.Ping.UpdatedAt))
+					return seenOutcome("%d times in %s, from %s to %s", moves(usable), rounded(last.Asked.Sub(first.Asked)), clock(first.Answer.Ping.UpdatedAt), clock(last.Answer.Ping.UpdatedAt))
 				}
 			}
 			stamped := some(part, isStamped)
@@ -83,7 +83,7 @@ func lookFrozen(o *Observation) outcome {
 		for i, pulse := range o.pulses(o.Pings) {
 			if pulse.Frozen() {
 				p := o.Pings[i].Answer.Ping
-				return saw("the status became %s at %s, with the stamp %s", p.Status, clock(o.Pings[i].Asked), clock(p.UpdatedAt))
+				return seenOutcome("the status became %s at %s, with the stamp %s", p.Status, clock(o.Pings[i].Asked), clock(p.UpdatedAt))
 			}
 		}
 		if !changes(usable) {
@@ -107,7 +107,7 @@ func lookGoesBack(o *Observation) outcome {
 		for i := 1; i < len(usable); i++ {
 			before, now := usable[i-1].Answer.Ping.UpdatedAt, usable[i].Answer.Ping.UpdatedAt
 			if now.Before(before) {
-				return saw("from %s to %s", clock(before), clock(now))
+				return seenOutcome("from %s to %s", clock(before), clock(now))
 			}
 		}
 		return outcome{}
@@ -121,7 +121,7 @@ func lookFuture(o *Observation) outcome {
 			return outcome{}
 		}
 		ahead := those[0].Answer.Ping.UpdatedAt.Sub(those[0].Asked)
-		return saw("%d of %d pings, by %s", len(those), len(o.Pings), ahead.Round(time.Second))
+		return seenOutcome("%d of %d pings, by %s", len(those), len(o.Pings), ahead.Round(time.Second))
 	})(o)
 }
 
@@ -134,13 +134,13 @@ func lookMissingStamp(o *Observation) outcome {
 		busy := some(those, Ping.busy)
 		switch {
 		case len(busy) > 0 && (o.Protocol == v1alpha1.ProtocolA2A || o.Protocol == v1alpha1.ProtocolAGUI):
-			return saw("%d of %d pings, HealthyBusy in %d of them", len(those), len(o.Pings), len(busy)).as(Warning)
+			return seenOutcome("%d of %d pings, HealthyBusy in %d of them", len(those), len(o.Pings), len(busy)).as(Warning)
 		case len(busy) > 0:
-			return saw("%d of %d pings, HealthyBusy in %d of them", len(those), len(o.Pings), len(busy)).as(Error)
+			return seenOutcome("%d of %d pings, HealthyBusy in %d of them", len(those), len(o.Pings), len(busy)).as(Error)
 		case len(those) == 0 || isLate(good):
 			return outcome{}
 		}
-		return saw("%d of %d pings", len(those), len(o.Pings))
+		return seenOutcome("%d of %d pings", len(those), len(o.Pings))
 	})(o)
 }
 
@@ -161,7 +161,7 @@ func lookLateStamp(o *Observation) outcome {
 		case len(good) == 0 || isStamped(good[0]):
 			return outcome{}
 		case isLate(good):
-			return saw("none in the first answers, and one when the status had changed")
+			return seenOutcome("none in the first answers, and one when the status had changed")
 		case !changes(good):
 			return unchecked("the status did not change: --invoke with a payload that has it work in the background")
 		}

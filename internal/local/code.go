@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// look is how often it is looked whether another folder is in the place of one.
-	look = time.Second
+	// rescanPeriod is how often it is looked whether another folder is in the place of one.
+	rescanPeriod = time.Second
 	// mostFolders are watched: each takes a watch of the kernel.
 	mostFolders = 5000
 	// mostNotes are told: the rest would say the same.
@@ -194,7 +194,7 @@ func (c *code) run(ctx context.Context, changed func(names []string) error, note
 	b := burst{clock: c.clock, timer: c.clock.NewTimer(quiet)}
 	defer b.timer.Stop()
 	b.timer.Stop()
-	ticker := c.clock.NewTicker(look)
+	ticker := c.clock.NewTicker(rescanPeriod)
 	defer ticker.Stop()
 	for {
 		for _, text := range c.notes {

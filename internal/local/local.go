@@ -33,8 +33,8 @@ import (
 	"github.com/agentsession/agentsession/internal/prober"
 )
 
-// leaving is how long the other parts have to end after the last process.
-const leaving = 3 * time.Second
+// shutdownTimeout is how long the other parts have to end after the last process.
+const shutdownTimeout = 3 * time.Second
 
 // Options of a platform.
 type Options struct {
@@ -73,19 +73,19 @@ type Options struct {
 // platform is what runs.
 type platform struct {
 	Options
-	teller *teller
-	code   *code // nil if none is watched
-	key    authn.AccessKey
-	api    *kubeapi.Server
-	client client.WithWatch
-	mgr    ctrl.Manager
-	node   *node.Node
-	door   *gateway.Gateway
-	at     net.Listener
-	page   *dashboard.Dashboard
-	pageAt net.Listener
-	wrote  os.FileInfo   // the kubeconfig; nil if there is none
-	ready  chan struct{} // closed when it has been told where everything is
+	teller  *teller
+	code    *code // nil if none is watched
+	key     authn.AccessKey
+	api     *kubeapi.Server
+	client  client.WithWatch
+	mgr     ctrl.Manager
+	node    *node.Node
+	gateway *gateway.Gateway
+	at      net.Listener
+	page    *dashboard.Dashboard
+	pageAt  net.Listener
+	wrote   os.FileInfo   // the kubeconfig; nil if there is none
+	ready   chan struct{} // closed when it has been told where everything is
 }
 
 // Run runs a platform until ctx ends, and ends all that it started. What cannot be had,
@@ -200,11 +200,11 @@ func (p *platform) setGateway(config *rest.Config, clusterTime *apiserver.Clock)
 		p.key = authn.NewAccessKey()
 		authenticate = p.key.Authenticate
 	}
-	p.door = gateway.New(gateway.Options{
+	p.gateway = gateway.New(gateway.Options{
 		Client: reads, Live: p.mgr.GetAPIReader(), Clock: clusterTime, Cluster: config, AllowLoopback: true, PublicURL: p.url(), Authenticate: authenticate, Log: p.Log.WithName("gateway"),
 		Control: controlplane.New(controlplane.Options{Client: reads, Live: p.mgr.GetAPIReader(), AllowedImages: []string{"*"}, CheckImage: node.HasImage}),
 	})
-	return p.door.Watch(p.mgr.GetCache())
+	return p.gateway.Watch(p.mgr.GetCache())
 }
 
 func (p *platform) url() string { return "http://" + p.at.Addr().String() }
@@ -227,7 +227,7 @@ func (p *platform) run(ctx context.Context) error {
 		go func() { ended <- part(ctx) }()
 	}
 	var late <-chan time.Time
-	kill, most := p.Kill, leaving
+	kill, most := p.Kill, shutdownTimeout
 	for left := len(parts); left > 0; {
 		select {
 		case one := <-ended:
@@ -267,7 +267,7 @@ func (p *platform) parts(gone chan<- struct{}) []func(context.Context) error {
 			return p.node.Run(ctx)
 		},
 		func(ctx context.Context) error { return apiserver.Start(ctx, p.mgr) },
-		func(ctx context.Context) error { return p.door.Serve(ctx, p.at) },
+		func(ctx context.Context) error { return p.gateway.Serve(ctx, p.at) },
 		func(ctx context.Context) error { return p.page.Serve(ctx, p.pageAt) },
 		p.begin,
 	}

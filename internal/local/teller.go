@@ -104,7 +104,7 @@ func (t *teller) tell(e Event) {
 	defer t.mu.Unlock()
 	switch {
 	case t.json:
-		_, _ = t.out.Write(line(e))
+		_, _ = t.out.Write(jsonLine(e))
 	case e.Event == EventReady:
 		_, _ = io.WriteString(t.out, beginning(e))
 	case e.Event == EventOutput:
@@ -115,13 +115,13 @@ func (t *teller) tell(e Event) {
 		if e.Cut > 0 {
 			text += fmt.Sprintf(" [cut: %d bytes more]", e.Cut)
 		}
-		_, _ = fmt.Fprintf(t.err, "%s | %s\n", shown(cmp.Or(e.Name, e.Session)), text)
+		_, _ = fmt.Fprintf(t.err, "%s | %s\n", printableLine(cmp.Or(e.Name, e.Session)), text)
 	case e.Event == EventNote:
-		_, _ = fmt.Fprintf(t.err, "note: %s\n", shown(e.Message))
+		_, _ = fmt.Fprintf(t.err, "note: %s\n", printableLine(e.Message))
 	case e.Event == EventStopping:
 		_, _ = fmt.Fprintf(t.err, "%s\n", e.Message)
 	default:
-		_, _ = fmt.Fprintf(t.out, "%s  %s  %s\n", e.Time.Local().Format(time.TimeOnly), shown(t.of(e)), shown(e.Message))
+		_, _ = fmt.Fprintf(t.out, "%s  %s  %s\n", e.Time.Local().Format(time.TimeOnly), printableLine(t.of(e)), printableLine(e.Message))
 	}
 }
 
@@ -185,7 +185,7 @@ func beginning(e Event) string {
 		fmt.Fprintf(&b, "page: %s\n", e.Page)
 	}
 	if e.Kubeconfig != "" {
-		fmt.Fprintf(&b, "kubeconfig: %s\n", shown(e.Kubeconfig))
+		fmt.Fprintf(&b, "kubeconfig: %s\n", printableLine(e.Kubeconfig))
 	}
 	b.WriteString("\n")
 	return b.String()
@@ -212,9 +212,9 @@ func sessionEvent(session *v1alpha1.AgentSession, kind, message string) Event {
 	return e
 }
 
-// line is an event as JSON, of which a terminal obeys nothing: encoding/json leaves DEL and
+// jsonLine is an event as JSON, of which a terminal obeys nothing: encoding/json leaves DEL and
 // the controls of ISO 8859-1 as they are, and marks that turn the direction of writing.
-func line(e Event) []byte {
+func jsonLine(e Event) []byte {
 	var text, safe bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
@@ -235,8 +235,8 @@ func line(e Event) []byte {
 	return safe.Bytes()
 }
 
-// shown is a text as one line that a terminal obeys nothing of.
-func shown(text string) string {
+// printableLine is a text as one line that a terminal obeys nothing of.
+func printableLine(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):

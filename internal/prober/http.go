@@ -145,7 +145,7 @@ func (l *httpLine) dial(ctx context.Context) (lifecycle.Answer, error) {
 	// another agent.
 	conn, err := dialer.DialContext(ctx, "tcp", l.addr.String())
 	if err != nil {
-		if ours(err) {
+		if isLocalError(err) {
 			return lifecycle.Answer{}, fmt.Errorf("connect: %w", err)
 		}
 		return lifecycle.Answer{Failure: lifecycle.FailureConnect, Detail: connectDetail(err)}, nil
@@ -165,8 +165,8 @@ func notAPod(ip netip.Addr) lifecycle.Answer {
 	return failed(lifecycle.FailureConnect, "not an address of a pod: "+ip.Unmap().String())
 }
 
-// ours tells whether a connection failed for want of something on this side.
-func ours(err error) bool {
+// isLocalError tells whether a connection failed for want of something on this side.
+func isLocalError(err error) bool {
 	for _, want := range []syscall.Errno{
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ENOSPC, syscall.EADDRNOTAVAIL,
 	} {

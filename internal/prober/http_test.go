@@ -317,8 +317,8 @@ func TestConnectTimeout(t *testing.T) {
 
 func TestOwnLacks(t *testing.T) {
 	g := NewWithT(t)
-	g.Expect(ours(&net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)})).To(BeTrue())
-	g.Expect(ours(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)})).To(BeFalse())
+	g.Expect(isLocalError(&net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)})).To(BeTrue())
+	g.Expect(isLocalError(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)})).To(BeFalse())
 }
 
 func TestCancelEndsAPing(t *testing.T) {

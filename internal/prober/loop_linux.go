@@ -252,7 +252,7 @@ func sockaddr(addr netip.AddrPort) (family int, to unix.Sockaddr) {
 
 // unconnected ends a ping for which there is no connection.
 func (c *conn) unconnected(err error) {
-	if ours(err) {
+	if isLocalError(err) {
 		c.finish(lifecycle.Answer{}, fmt.Errorf("connect: %w", err), false)
 		return
 	}
@@ -297,13 +297,13 @@ func (c *conn) send() {
 		return // it is not made yet
 	}
 	if c.state = stateAsked; err != nil || n < len(request) {
-		c.lost()
+		c.isLost()
 	}
 }
 
-// lost is a connection that brought not one byte: if it was kept from before,
+// isLost is a connection that brought not one byte: if it was kept from before,
 // the agent may have closed it at any time, and is asked on another.
-func (c *conn) lost() {
+func (c *conn) isLost() {
 	if !c.first {
 		c.hangUp()
 		c.connect()

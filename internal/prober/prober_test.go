@@ -180,7 +180,7 @@ func TestOwnFaultIsMissed(t *testing.T) {
 		},
 		"noticed the deadline much too late": func(ctx context.Context, _ Target) (lifecycle.Answer, error) {
 			<-ctx.Done()
-			time.Sleep(starved + time.Millisecond)
+			time.Sleep(stalledFor + time.Millisecond)
 			return lifecycle.Answer{Failure: lifecycle.FailureTimeout}, nil
 		},
 	} {

@@ -50,7 +50,7 @@ func (c *conn) read(hungUp bool) {
 func (c *conn) readEnd(b []byte, err error) {
 	switch {
 	case len(b) == 0:
-		c.lost()
+		c.isLost()
 	case err != nil:
 		c.finish(c.cut(b, cutOff(err)), nil, false)
 	default:

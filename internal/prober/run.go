@@ -10,10 +10,10 @@ import (
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
-// starved is how long after its deadline a ping may end: beyond that it was this
+// stalledFor is how long after its deadline a ping may end: beyond that it was this
 // process that was late, and perhaps not the agent. A good answer that lay in the
 // socket meanwhile says what was, and perhaps is no more.
-const starved = 500 * time.Millisecond
+const stalledFor = 500 * time.Millisecond
 
 // Start asks the agents until ctx ends, waits for the pings that are out,
 // closes all connections and returns nil. It works once. notify is called with
@@ -127,7 +127,7 @@ func (p *Prober) answered(e *entry, answer lifecycle.Answer, err error, due, beg
 	took, now := time.Since(begun), p.now()
 	cancelled := errors.Is(err, context.Canceled)
 	answer.Took = max(took, wallNow().Sub(begun.Round(0))) // the machine may have slept
-	missed := err != nil || answer.Took > p.opts.Timeout+starved
+	missed := err != nil || answer.Took > p.opts.Timeout+stalledFor
 
 	p.mu.Lock()
 	p.inFlight--

@@ -79,7 +79,7 @@ func Start(ctx context.Context) (*Server, error) {
 		return nil, errors.Join(err, listener.Close())
 	}
 	s.mux = mux
-	s.http.Handler = s.door(filters.WithWarningRecorder(mux))
+	s.http.Handler = s.authenticate(filters.WithWarningRecorder(mux))
 	_, err = namespaces.Create(request.WithNamespace(ctx, metav1.NamespaceNone), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Namespace}}, rest.ValidateAllObjectFunc, &metav1.CreateOptions{})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make the namespace: %w", err), listener.Close())
@@ -140,8 +140,8 @@ func (s *Server) Kubeconfig() ([]byte, error) {
 	return text, nil
 }
 
-// door lets in who has the token, and not too many at a time.
-func (s *Server) door(next http.Handler) http.Handler {
+// authenticate lets in who has the token, and not too many at a time.
+func (s *Server) authenticate(next http.Handler) http.Handler {
 	infos := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
 	owner := &user.DefaultInfo{Name: "local", Groups: []string{user.SystemPrivilegedGroup}}
 	slots := make(chan struct{}, maxPending)

@@ -61,7 +61,7 @@ func (w *watcher) run(ctx context.Context) {
 	defer close(w.results)
 	defer w.stop()
 	for _, r := range w.initial {
-		if !w.tell(ctx, change{revision: r.revision, after: r.data}) {
+		if !w.deliver(ctx, change{revision: r.revision, after: r.data}) {
 			return
 		}
 	}
@@ -98,7 +98,7 @@ func (w *watcher) catchUp(ctx context.Context) (grown <-chan struct{}, ok bool) 
 		return nil, w.fail(ctx, apierrors.NewResourceExpired("too old resource version: what happened since is no longer kept"))
 	}
 	for _, c := range changes {
-		if covers(w.key, w.opts.Recursive, c.key) && !w.tell(ctx, c) {
+		if covers(w.key, w.opts.Recursive, c.key) && !w.deliver(ctx, c) {
 			return nil, false
 		}
 	}
@@ -138,9 +138,9 @@ func (w *watcher) bookmark(ctx context.Context, annotate func(runtime.Object) er
 	return w.send(ctx, watch.Event{Type: watch.Bookmark, Object: object})
 }
 
-// tell sends a change as those see it who watch only objects that match: one that begins
+// deliver sends a change as those see it who watch only objects that match: one that begins
 // to is new to them, one that ceases to is gone, as it was before.
-func (w *watcher) tell(ctx context.Context, c change) bool {
+func (w *watcher) deliver(ctx context.Context, c change) bool {
 	before, err := w.matching(c.before, c.revision)
 	if err != nil {
 		return w.fail(ctx, err)

@@ -18,14 +18,14 @@ import (
 
 // addresses gives each pod a loopback address of its own, where there are several.
 type addresses struct {
-	mu      sync.Mutex
-	held    map[netip.Addr]bool
-	insists map[uint16]netip.Addr // whose agent listens at the contract's port itself
-	told    map[uint16]netip.Addr // where agents were told to listen
+	mu       sync.Mutex
+	held     map[netip.Addr]bool
+	insists  map[uint16]netip.Addr // whose agent listens at the contract's port itself
+	assigned map[uint16]netip.Addr // where agents were told to listen
 }
 
 func newAddresses() *addresses {
-	return &addresses{held: map[netip.Addr]bool{}, insists: map[uint16]netip.Addr{}, told: map[uint16]netip.Addr{}}
+	return &addresses{held: map[netip.Addr]bool{}, insists: map[uint16]netip.Addr{}, assigned: map[uint16]netip.Addr{}}
 }
 
 // tries is how many addresses are looked at before all count as taken.
@@ -71,8 +71,8 @@ func (a *addresses) claim(pod netip.Addr, port uint16) error {
 	return nil
 }
 
-// look is an error if the agent of another pod listens at the contract's port itself.
-func (a *addresses) look(pod netip.Addr, port uint16) error {
+// checkListeners is an error if the agent of another pod listens at the contract's port itself.
+func (a *addresses) checkListeners(pod netip.Addr, port uint16) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.anothers(pod, port) {
@@ -106,12 +106,12 @@ func (a *addresses) release(addr netip.Addr) {
 	delete(a.held, addr)
 	its := func(_ uint16, one netip.Addr) bool { return one == addr }
 	maps.DeleteFunc(a.insists, its)
-	maps.DeleteFunc(a.told, its)
+	maps.DeleteFunc(a.assigned, its)
 }
 
-// tell returns a port of 127.0.0.1 for a pod's agent to listen at: nobody does, and no
+// assign returns a port of 127.0.0.1 for a pod's agent to listen at: nobody does, and no
 // other agent was told to.
-func (a *addresses) tell(ctx context.Context, pod netip.Addr) (uint16, error) {
+func (a *addresses) assign(ctx context.Context, pod netip.Addr) (uint16, error) {
 	for range tries {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
@@ -120,9 +120,9 @@ func (a *addresses) tell(ctx context.Context, pod netip.Addr) (uint16, error) {
 		port := netip.MustParseAddrPort(listener.Addr().String()).Port()
 		_ = listener.Close() // nothing was sent
 		a.mu.Lock()
-		_, told := a.told[port]
+		_, told := a.assigned[port]
 		if !told {
-			a.told[port] = pod
+			a.assigned[port] = pod
 		}
 		a.mu.Unlock()
 		if !told {

@@ -19,7 +19,7 @@ import (
 // command is the agent's, with what it is to know.
 func (p *process) command(ctx context.Context) (*exec.Cmd, uint16, error) {
 	agent := lifecycle.AgentContainer(p.pod)
-	port, err := p.node.addresses.tell(ctx, p.addr)
+	port, err := p.node.addresses.assign(ctx, p.addr)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -44,7 +44,7 @@ func pathsOf(ctx context.Context, pod netip.Addr, reserved *reservation, port, f
 	for _, one := range []uint16{port, fixed} {
 		for _, addr := range loopback {
 			if at := netip.AddrPortFrom(addr, one); one > 0 && isFree(ctx, at) {
-				p.places = append(p.places, &place{at: at, told: one == port})
+				p.places = append(p.places, &place{at: at, exclusive: one == port})
 			}
 		}
 	}
@@ -89,13 +89,13 @@ func (p paths) find(ctx context.Context, among *addresses, agents group) (*place
 		switch {
 		case err != nil:
 			return nil, err
-		case its && at.told:
+		case its && at.exclusive:
 			return at, nil
 		case its:
 			return at, among.claim(p.pod, at.at.Port())
 		}
 		// Another program may listen at the contract's port: the agent has one of its own.
-		if err := among.look(p.pod, at.at.Port()); err != nil {
+		if err := among.checkListeners(p.pod, at.at.Port()); err != nil {
 			return nil, err
 		}
 	}

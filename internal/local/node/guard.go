@@ -135,8 +135,8 @@ func (g *guard) replace(ended *exec.Cmd, notBefore time.Time) {
 	}
 }
 
-// tell tells the watchdog, or another if it has gone.
-func (g *guard) tell(op string, group int) error {
+// send tells the watchdog, or another if it has gone.
+func (g *guard) send(op string, group int) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if op == "+" {
@@ -163,14 +163,14 @@ func (g *guard) start(command *exec.Cmd) (group, error) {
 		return group{}, errors.Join(fmt.Errorf("start its group: %w", err), input.Close())
 	}
 	started := group{id: holder.Process.Pid, holder: holder}
-	if err = g.tell("+", started.id); err == nil {
+	if err = g.send("+", started.id); err == nil {
 		command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: started.id}
 		err = command.Start()
 	}
 	_ = input.Close()
 	if err == nil {
 		started.first = command.Process.Pid
-		if err = g.tell("+", started.first); err != nil {
+		if err = g.send("+", started.first); err != nil {
 			err = errors.Join(err, command.Process.Kill(), command.Wait())
 		}
 	}
@@ -186,7 +186,7 @@ func (g *guard) ended(all group) {
 	all.signal(syscall.SIGKILL)
 	_ = all.holder.Wait() // it has nothing to say
 	for _, id := range all.ids() {
-		_ = g.tell("-", id) // a watchdog that is gone needs to know nothing
+		_ = g.send("-", id) // a watchdog that is gone needs to know nothing
 	}
 }
 

@@ -10,22 +10,22 @@ import (
 const (
 	// queued is how many lines wait for who reads slowly.
 	queued = 1000
-	// stalled is how long an agent waits for who reads nothing.
-	stalled = time.Second
+	// stallTimeout is how long an agent waits for who reads nothing.
+	stallTimeout = time.Second
 )
 
-// lines takes the lines of all processes. An agent waits while the queue is full and lines are
+// lineQueue takes the lines of all processes. An agent waits while the queue is full and lines are
 // taken, however slowly. Who takes none for a while gets no more of them until there is room
 // again, and is told then how many those were: an agent must not wait for somebody who has
 // stopped a terminal.
-type lines struct {
-	queue chan queuedLine
-	say   func(Line)
-	keep  bool          // agents wait for as long as they live
-	said  atomic.Int64  // how many were taken
-	full  atomic.Bool   // nobody waits for room
-	ended chan struct{} // closed when nothing that matters comes any more
-	done  chan struct{}
+type lineQueue struct {
+	queue   chan queuedLine
+	print   func(Line)
+	keep    bool          // agents wait for as long as they live
+	printed atomic.Int64  // how many were taken
+	full    atomic.Bool   // nobody waits for room
+	ended   chan struct{} // closed when nothing that matters comes any more
+	done    chan struct{}
 
 	mu     sync.Mutex
 	missed map[Line]int // lines of each session that were dropped
@@ -36,23 +36,23 @@ type queuedLine struct {
 	missed int // of its session before
 }
 
-func newLines(say func(Line), keep bool) *lines {
-	l := &lines{
-		queue: make(chan queuedLine, queued), say: say, keep: keep,
+func newLines(say func(Line), keep bool) *lineQueue {
+	l := &lineQueue{
+		queue: make(chan queuedLine, queued), print: say, keep: keep,
 		ended: make(chan struct{}), done: make(chan struct{}), missed: map[Line]int{},
 	}
 	go l.run()
 	return l
 }
 
-func (l *lines) run() {
+func (l *lineQueue) run() {
 	defer close(l.done)
 	for {
 		select {
 		case line := <-l.queue:
 			l.sayMissed(line.of(), line.missed)
-			l.say(line.Line)
-			l.said.Add(1)
+			l.print(line.Line)
+			l.printed.Add(1)
 			if len(l.queue) == 0 {
 				l.sayAllMissed()
 			}
@@ -65,7 +65,7 @@ func (l *lines) run() {
 	}
 }
 
-func (l *lines) sayMissed(of Line, n int) {
+func (l *lineQueue) sayMissed(of Line, n int) {
 	text := "%d lines of %s were not shown: they were not read in time"
 	switch n {
 	case 0:
@@ -74,10 +74,10 @@ func (l *lines) sayMissed(of Line, n int) {
 		text = "%d line of %s was not shown: it was not read in time"
 	}
 	of.Stream, of.Text = Note, fmt.Sprintf(text, n, of.Name)
-	l.say(of)
+	l.print(of)
 }
 
-func (l *lines) sayAllMissed() {
+func (l *lineQueue) sayAllMissed() {
 	l.mu.Lock()
 	missed := l.missed
 	l.missed = map[Line]int{}
@@ -91,7 +91,7 @@ func (l *lines) sayAllMissed() {
 func (l Line) of() Line { return Line{Session: l.Session, Name: l.Name} }
 
 // put queues a line. over tells whether its process has ended, which must not wait.
-func (l *lines) put(line Line, over func() bool) {
+func (l *lineQueue) put(line Line, over func() bool) {
 	l.mu.Lock()
 	of := line.of()
 	missed := l.missed[of]
@@ -106,7 +106,7 @@ func (l *lines) put(line Line, over func() bool) {
 }
 
 // offer queues a line, or tells that nobody takes any.
-func (l *lines) offer(line queuedLine, over func() bool) bool {
+func (l *lineQueue) offer(line queuedLine, over func() bool) bool {
 	select {
 	case l.queue <- line:
 		l.full.Store(false)
@@ -116,34 +116,34 @@ func (l *lines) offer(line queuedLine, over func() bool) bool {
 	if l.full.Load() {
 		return false
 	}
-	timer := time.NewTimer(stalled)
+	timer := time.NewTimer(stallTimeout)
 	defer timer.Stop()
-	for before := l.said.Load(); ; {
+	for before := l.printed.Load(); ; {
 		select {
 		case l.queue <- line:
 			return true
 		case <-timer.C:
 		}
-		now := l.said.Load()
+		now := l.printed.Load()
 		if now == before && (!l.keep || over()) {
 			l.full.Store(true)
 			return false
 		}
 		before = now
-		timer.Reset(stalled)
+		timer.Reset(stallTimeout)
 	}
 }
 
 // end waits for what is queued, as long as some of it is taken.
-func (l *lines) end() {
+func (l *lineQueue) end() {
 	close(l.ended)
-	for before := l.said.Load(); ; {
+	for before := l.printed.Load(); ; {
 		select {
 		case <-l.done:
 			return
-		case <-time.After(stalled):
+		case <-time.After(stallTimeout):
 		}
-		now := l.said.Load()
+		now := l.printed.Load()
 		if now == before {
 			return
 		}

@@ -18,7 +18,7 @@ func TestASlowReader(t *testing.T) {
 		g := NewWithT(t)
 		var said []string
 		l := newLines(func(line Line) {
-			time.Sleep(stalled - time.Millisecond)
+			time.Sleep(stallTimeout - time.Millisecond)
 			said = append(said, line.Text)
 		}, false)
 		var want []string
@@ -48,7 +48,7 @@ func TestAReaderThatStops(t *testing.T) {
 			l.put(Line{Session: "one-id", Name: "one", Text: strconv.Itoa(n)}, never)
 		}
 		l.put(Line{Session: "other-id", Name: "other", Text: "x"}, never)
-		g.Expect(time.Since(begun)).To(Equal(stalled))
+		g.Expect(time.Since(begun)).To(Equal(stallTimeout))
 		close(again)
 		synctest.Wait()
 		g.Expect(said).To(HaveLen(1 + queued + 2))

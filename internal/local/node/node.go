@@ -26,7 +26,7 @@ const AgentPort = "agent"
 // Node runs pods as processes.
 type Node struct {
 	client    client.WithWatch
-	out       *lines
+	out       *lineQueue
 	guard     *guard
 	addresses *addresses
 

@@ -46,14 +46,14 @@ type Line struct {
 // output is what a process writes: the lines of its streams, and the last of all.
 type output struct {
 	of             Line // with its session, and nothing else
-	to             *lines
+	to             *lineQueue
 	stdout, stderr *stream
 
 	mu   sync.Mutex
 	last []byte
 }
 
-func newOutput(of Line, to *lines) *output {
+func newOutput(of Line, to *lineQueue) *output {
 	o := &output{of: of, to: to}
 	o.stdout, o.stderr = newStream(o, Stdout), newStream(o, Stderr)
 	return o

@@ -19,8 +19,8 @@ import (
 
 // place is where an agent may listen.
 type place struct {
-	at   netip.AddrPort
-	told bool // nobody else was told to listen there
+	at        netip.AddrPort
+	exclusive bool // nobody else was told to listen there
 
 	mu    sync.Mutex
 	last  []listening // that were looked at
@@ -62,7 +62,7 @@ func (p *place) judge(sockets []listening, agents *family) (bool, error) {
 	if agents.has(sockets) {
 		return true, nil
 	}
-	if !p.told {
+	if !p.exclusive {
 		return false, nil
 	}
 	stranger := func(s listening) bool { return !agents.owns(s) && s.uid != 0 && s.uid != uint64(os.Geteuid()) } //nolint:gosec // never negative here

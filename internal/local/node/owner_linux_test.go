@@ -60,7 +60,7 @@ func TestWhoseAnAgentIs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			p := &place{at: netip.MustParseAddrPort("127.0.0.1:9"), told: one.told}
+			p := &place{at: netip.MustParseAddrPort("127.0.0.1:9"), exclusive: one.told}
 			its, err := p.judge([]listening{one.socket}, agents)
 			g.Expect(its).To(Equal(one.its))
 			if one.says == "" {

@@ -51,7 +51,7 @@ func (n *Node) Usage(ctx context.Context) (all []Usage, err error) {
 		u := Usage{Pod: p.pod}
 		for pid, stat := range now {
 			if isOf(pid, p.group, now) {
-				u.CPU += spent(before[pid], stat)
+				u.CPU += cpuTime(before[pid], stat)
 				u.Memory += int64(stat.ResidentMemory())
 			}
 		}
@@ -60,8 +60,8 @@ func (n *Node) Usage(ctx context.Context) (all []Usage, err error) {
 	return all, nil
 }
 
-// spent is the time of processors that a process took since it was looked at, or since its start.
-func spent(before, now procfs.ProcStat) time.Duration {
+// cpuTime is the time of processors that a process took since it was looked at, or since its start.
+func cpuTime(before, now procfs.ProcStat) time.Duration {
 	ticks := now.CPUTime()
 	if before.Starttime == now.Starttime {
 		ticks -= before.CPUTime()

@@ -60,14 +60,14 @@ func TestACallerIsSentWhatHeMaySee(t *testing.T) {
 		put(f, "b", "x")
 		put(f, "c", "x")
 		f.setListed(kindSessions)
-		var allowed atomic.Pointer[sight]
+		var allowed atomic.Pointer[visibility]
 		var looks atomic.Int32
-		allowed.Store(&sight{sessions: in("a"), runtimes: in("a", "b")})
+		allowed.Store(&visibility{sessions: in("a"), runtimes: in("a", "b")})
 		s := newScreen()
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			(&stream{reader: f.join(allowed.Load()), w: s, control: http.NewResponseController(s), looked: time.Now(), look: func(_ context.Context, before *sight) (*sight, error) {
+			(&stream{reader: f.join(allowed.Load()), w: s, control: http.NewResponseController(s), looked: time.Now(), look: func(_ context.Context, before *visibility) (*visibility, error) {
 				looks.Add(1)
 				g.Expect(before).NotTo(BeNil())
 				return allowed.Load(), nil
@@ -91,20 +91,20 @@ func TestACallerIsSentWhatHeMaySee(t *testing.T) {
 		g.Expect(now.bytes).To(BeNumerically(">", before))
 		g.Expect(looks.Load()).To(BeZero())
 
-		allowed.Store(&sight{sessions: in("a", "b"), runtimes: in("a", "b")})
-		pass(lookAgain)
+		allowed.Store(&visibility{sessions: in("a", "b"), runtimes: in("a", "b")})
+		pass(reviewPeriod)
 		g.Expect(looks.Load()).To(BeEquivalentTo(1))
 		now = s.shows()
 		g.Expect(now.rows).To(Equal([]string{"a/x", "a/y", "b/x", "b/y"}))
 		g.Expect(now.runtimes).To(Equal(map[string]int{"a/agent": 2, "b/agent": 2}))
 		g.Expect(now.resets).To(Equal(1))
 
-		allowed.Store(&sight{sessions: scope{all: true}, runtimes: in("a", "b")})
-		pass(lookAgain)
+		allowed.Store(&visibility{sessions: scope{all: true}, runtimes: in("a", "b")})
+		pass(reviewPeriod)
 		g.Expect(s.shows().rows).To(Equal([]string{"a/x", "a/y", "b/x", "b/y", "c/y"}))
 
-		allowed.Store(&sight{sessions: in("a", "b", "c"), runtimes: in("a", "b")})
-		pass(lookAgain + time.Second)
+		allowed.Store(&visibility{sessions: in("a", "b", "c"), runtimes: in("a", "b")})
+		pass(reviewPeriod + time.Second)
 		g.Expect(ended).To(BeClosed(), "who saw all sees less")
 	})
 }
@@ -112,12 +112,12 @@ func TestACallerIsSentWhatHeMaySee(t *testing.T) {
 // TestAStreamEndsWithItsRight: within 30 s, and also if it cannot be found out.
 func TestAStreamEndsWithItsRight(t *testing.T) {
 	for name, row := range map[string]struct {
-		now *sight
+		now *visibility
 		err error
 	}{
-		"the sessions of a namespace": {now: &sight{sessions: in("b"), runtimes: in("a")}},
-		"the runtimes of a namespace": {now: &sight{sessions: in("a", "b"), runtimes: in("b")}},
-		"everything":                  {now: &sight{}},
+		"the sessions of a namespace": {now: &visibility{sessions: in("b"), runtimes: in("a")}},
+		"the runtimes of a namespace": {now: &visibility{sessions: in("a", "b"), runtimes: in("b")}},
+		"everything":                  {now: &visibility{}},
 		"it is not known":             {err: errors.New("the API server is away")},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -131,11 +131,11 @@ func TestAStreamEndsWithItsRight(t *testing.T) {
 				go func() {
 					defer close(ended)
 					(&stream{
-						reader: f.join(&sight{sessions: in("a", "b"), runtimes: in("a")}), w: s, control: http.NewResponseController(s), looked: time.Now(),
-						look: func(context.Context, *sight) (*sight, error) { return row.now, row.err },
+						reader: f.join(&visibility{sessions: in("a", "b"), runtimes: in("a")}), w: s, control: http.NewResponseController(s), looked: time.Now(),
+						look: func(context.Context, *visibility) (*visibility, error) { return row.now, row.err },
 					}).run(t.Context())
 				}()
-				pass(lookAgain - time.Second)
+				pass(reviewPeriod - time.Second)
 				g.Expect(ended).NotTo(BeClosed())
 				pass(2 * time.Second)
 				g.Expect(ended).To(BeClosed())

@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	// lookAgain is after how long it is asked again what a caller may see, and lookTimeout how
+	// reviewPeriod is after how long it is asked again what a caller may see, and reviewTimeout how
 	// long that may take.
-	lookAgain   = 30 * time.Second
-	lookTimeout = 15 * time.Second
+	reviewPeriod  = 30 * time.Second
+	reviewTimeout = 15 * time.Second
 )
 
-// sight is what a caller may see. Nil is everything.
-type sight struct{ sessions, runtimes scope }
+// visibility is what a caller may see. Nil is everything.
+type visibility struct{ sessions, runtimes scope }
 
 // scope is the namespaces of a kind: all, or some.
 type scope struct {
@@ -44,7 +44,7 @@ func (s scope) within(other scope) bool {
 	return true
 }
 
-func (s *sight) sees(i item) bool {
+func (s *visibility) sees(i item) bool {
 	switch {
 	case s == nil:
 		return true
@@ -54,14 +54,16 @@ func (s *sight) sees(i item) bool {
 	return s.seesSessions(i.namespace())
 }
 
-func (s *sight) seesSessions(namespace string) bool { return s == nil || s.sessions.has(namespace) }
+func (s *visibility) seesSessions(namespace string) bool {
+	return s == nil || s.sessions.has(namespace)
+}
 
-func (s *sight) empty() bool {
+func (s *visibility) empty() bool {
 	return s != nil && !s.sessions.all && !s.runtimes.all && len(s.sessions.in)+len(s.runtimes.in) == 0
 }
 
 // within tells whether another sight has all that s has.
-func (s *sight) within(other *sight) bool {
+func (s *visibility) within(other *visibility) bool {
 	return s == nil && other == nil || s.sessions.within(other.sessions) && s.runtimes.within(other.runtimes)
 }
 
@@ -70,19 +72,19 @@ func (i item) namespace() string {
 	return namespace
 }
 
-// look asks the API server what the caller of ctx may list: whatever there is, or what is in
+// visibleTo asks the API server what the caller of ctx may list: whatever there is, or what is in
 // the namespaces that have something to show, and in those that he saw before.
-func (d *Dashboard) look(ctx context.Context, before *sight) (*sight, error) {
+func (d *Dashboard) visibleTo(ctx context.Context, before *visibility) (*visibility, error) {
 	if d.Callers == nil {
 		return nil, nil
 	}
 	if before == nil {
-		before = &sight{}
+		before = &visibility{}
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
 	defer cancel()
 	sessions, runtimes := d.feed.namespaces()
-	now, err := &sight{}, error(nil)
+	now, err := &visibility{}, error(nil)
 	if now.sessions, err = d.scopeOf(ctx, "agentsessions", sessions, before.sessions); err != nil {
 		return nil, err
 	}
@@ -109,13 +111,13 @@ func (d *Dashboard) scopeOf(ctx context.Context, resource string, namespaces map
 	return now, nil
 }
 
-// lookAt asks whether the caller of ctx may list the sessions of a namespace.
-func (d *Dashboard) lookAt(ctx context.Context, namespace string) (*sight, error) {
+// mayListSessions asks whether the caller of ctx may list the sessions of a namespace.
+func (d *Dashboard) mayListSessions(ctx context.Context, namespace string) (*visibility, error) {
 	if d.Callers == nil {
 		return nil, nil
 	}
 	may, err := d.mayList(ctx, "agentsessions", namespace)
-	return &sight{sessions: scope{in: map[string]bool{namespace: may}}}, err
+	return &visibility{sessions: scope{in: map[string]bool{namespace: may}}}, err
 }
 
 // mayList asks with the caller's own token, and so too whether that is still good.

@@ -12,21 +12,21 @@ import (
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
-// told remembers when a report of a session that starts was last written, and what one
+// reportBudgets remembers when a report of a session that starts was last written, and what one
 // that lives has left for reports. A pod, or an agent, may say another thing every second.
-type told struct {
+type reportBudgets struct {
 	mu      sync.Mutex
 	reports map[types.NamespacedName]time.Time
 	budgets map[types.NamespacedName]lifecycle.Reports
 }
 
-func (t *told) at(key types.NamespacedName) time.Time {
+func (t *reportBudgets) lastReport(key types.NamespacedName) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.reports[key]
 }
 
-func (t *told) note(key types.NamespacedName, state v1alpha1.SessionState, now time.Time) {
+func (t *reportBudgets) note(key types.NamespacedName, state v1alpha1.SessionState, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if state != v1alpha1.StateStarting {
@@ -39,7 +39,7 @@ func (t *told) note(key types.NamespacedName, state v1alpha1.SessionState, now t
 	t.reports[key] = now
 }
 
-func (t *told) forget(key types.NamespacedName) {
+func (t *reportBudgets) forget(key types.NamespacedName) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.reports, key)
@@ -48,7 +48,7 @@ func (t *told) forget(key types.NamespacedName) {
 
 // budget is what a session has left for reports of its agent. Status says of one that had
 // nothing left when another operator wrote it: it has one left, no more.
-func (t *told) budget(key types.NamespacedName, old *v1alpha1.AgentSessionStatus, now time.Time, p lifecycle.Policy) lifecycle.Reports {
+func (t *reportBudgets) budget(key types.NamespacedName, old *v1alpha1.AgentSessionStatus, now time.Time, p lifecycle.Policy) lifecycle.Reports {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	left, known := t.budgets[key]
@@ -56,18 +56,18 @@ func (t *told) budget(key types.NamespacedName, old *v1alpha1.AgentSessionStatus
 		left = lifecycle.RestoreReports(now, old, p)
 	}
 	if known || left != (lifecycle.Reports{}) {
-		t.leave(key, left)
+		t.setBudget(key, left)
 	}
 	return left
 }
 
-func (t *told) pay(key types.NamespacedName, now time.Time, p lifecycle.Policy) {
+func (t *reportBudgets) pay(key types.NamespacedName, now time.Time, p lifecycle.Policy) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.leave(key, t.budgets[key].Pay(now, p))
+	t.setBudget(key, t.budgets[key].Pay(now, p))
 }
 
-func (t *told) leave(key types.NamespacedName, left lifecycle.Reports) {
+func (t *reportBudgets) setBudget(key types.NamespacedName, left lifecycle.Reports) {
 	if t.budgets == nil {
 		t.budgets = map[types.NamespacedName]lifecycle.Reports{}
 	}
@@ -89,7 +89,7 @@ func agentOnly(old, next *v1alpha1.AgentSessionStatus) bool {
 
 // progress is what the rules of a start's reports go by.
 func (o outcome) progress(old *v1alpha1.AgentSessionStatus) lifecycle.StartProgress {
-	p := lifecycle.StartProgress{Old: old, ReportedAt: o.told, Facts: o.facts, Verdict: o.verdict}
+	p := lifecycle.StartProgress{Old: old, ReportedAt: o.reportedAt, Facts: o.facts, Verdict: o.verdict}
 	if o.refusal != nil {
 		p.Refusal = o.refusal.reason
 	}

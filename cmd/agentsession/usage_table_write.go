@@ -12,7 +12,7 @@ import (
 )
 
 // write writes a bill in a format.
-func (b *bill) write(out io.Writer, output string, namespaces bool) error {
+func (b *usageTable) write(out io.Writer, output string, namespaces bool) error {
 	switch output {
 	case "name":
 		b.writeNames(out)
@@ -20,23 +20,23 @@ func (b *bill) write(out io.Writer, output string, namespaces bool) error {
 	case "json", "yaml":
 		return encode(out, output, b)
 	}
-	say(out, table(b.rows(namespaces, output == "wide"), paintFor(out))...)
+	writeLines(out, table(b.rows(namespaces, output == "wide"), paintFor(out))...)
 	return nil
 }
 
-func (b *bill) writeNames(out io.Writer) {
+func (b *usageTable) writeNames(out io.Writer) {
 	for i := range b.Items {
 		switch s := &b.Items[i]; {
 		case b.by == bySession:
-			say(out, resource+s.Name)
+			writeLines(out, resource+s.Name)
 		case s.Runtime != "":
-			say(out, runtimeResource+s.Runtime)
+			writeLines(out, runtimeResource+s.Runtime)
 		}
 	}
 }
 
 // rows are a table with its head, and with a sum where there is one to be made.
-func (b *bill) rows(namespaces, wide bool) [][]cell {
+func (b *usageTable) rows(namespaces, wide bool) [][]cell {
 	head := []string{"NAME", "RUNTIME", "STATE"}
 	if b.by == byRuntime {
 		head = []string{"RUNTIME", "SESSIONS", "COMPUTES"}
@@ -73,7 +73,7 @@ func (b *bill) rows(namespaces, wide bool) [][]cell {
 
 const nothing = "-"
 
-func (b *bill) row(s *share, namespaces, wide bool) []cell {
+func (b *usageTable) row(s *share, namespaces, wide bool) []cell {
 	orNone := func(text string) string { return cmp.Or(lifecycle.Printable(text), nothing) }
 	state := cell{orNone(string(s.State)), colours[s.State]}
 	row := append(plain(orNone(s.Name), orNone(s.Runtime)), state)
@@ -107,7 +107,7 @@ func (b *bill) row(s *share, namespaces, wide bool) []cell {
 func money(amount float64) string { return strconv.FormatFloat(amount, 'f', 4, 64) }
 
 // notes say what the figures of a table are, and what they are not.
-func (b *bill) notes() (lines []string) {
+func (b *usageTable) notes() (lines []string) {
 	if b.UsageUnknown != "" {
 		lines = append(lines, "CPU and MEMORY are not known: "+b.UsageUnknown+".")
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
-// bill is what sessions take and cost. Names and meanings of its fields stay.
-type bill struct {
+// usageTable is what sessions take and cost. Names and meanings of its fields stay.
+type usageTable struct {
 	Prices explain.Prices `json:"prices"`
 	// UsageUnknown says why nothing is known of what is consumed now; empty if something is.
 	UsageUnknown string  `json:"usageUnknown,omitempty"`
@@ -48,9 +48,9 @@ type cost struct {
 	Total  float64 `json:"total"`
 }
 
-// billOf is the bill of sessions, by session or by runtime. What costs most comes first.
-func billOf(now time.Time, prices explain.Prices, by string, all []found, known usage) *bill {
-	b := &bill{Prices: prices, by: by, Items: []share{}}
+// usageTableOf is the table of sessions, by session or by runtime. What costs most comes first.
+func usageTableOf(now time.Time, prices explain.Prices, by string, all []found, known usage) *usageTable {
+	b := &usageTable{Prices: prices, by: by, Items: []share{}}
 	for _, f := range all {
 		s := shareOf(now, f.AgentSession, known)
 		if s.Reserved == nil {

@@ -8,63 +8,63 @@ import (
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
-// law is what people have to know of a reason of a stop.
-type law struct {
+// stopRule is what people have to know of a reason of a stop.
+type stopRule struct {
 	// rule that it goes by.
 	rule string
-	// mend says how to have fewer of them; empty if that is how a session ends.
-	mend string
-	// there says what AgentCore does differently; empty if it does the same.
-	there string
+	// remedy says how to have fewer of them; empty if that is how a session ends.
+	remedy string
+	// onAgentCore says what AgentCore does differently; empty if it does the same.
+	onAgentCore string
 	// fault of somebody: it is no end that was meant.
 	fault bool
 }
 
-var laws = map[v1alpha1.StopReason]law{
+var stopRules = map[v1alpha1.StopReason]stopRule{
 	v1alpha1.StopIdleTimeout: {
 		rule: "A session is stopped when its agent has had no work for idleRuntimeSessionTimeout: no call in flight, and no HealthyBusy.",
 	},
 	v1alpha1.StopMaxLifetime: {
-		rule: "A compute is stopped when it has lived for maxLifetime. Nothing extends that: neither a call in flight nor HealthyBusy.",
-		mend: "Continue work that takes longer in the next activation, and keep its state outside of the compute.",
+		rule:   "A compute is stopped when it has lived for maxLifetime. Nothing extends that: neither a call in flight nor HealthyBusy.",
+		remedy: "Continue work that takes longer in the next activation, and keep its state outside of the compute.",
 	},
 	v1alpha1.StopRequested: {
 		rule: "A session is stopped when somebody asks for it: by spec.desiredState, by a higher spec.activation, by its deletion, or by StopRuntimeSession through the gateway.",
 	},
 	v1alpha1.StopUnhealthy: {
-		fault: true,
-		rule:  "A compute is stopped when ping.failureThreshold pings in a row have failed.",
-		mend:  "Look at what the agent wrote before. Have an agent that blocks while it works say HealthyBusy first, or call it through the gateway.",
-		there: "AgentCore stops an unhealthy compute too, but does not say after how many failed pings.",
+		fault:       true,
+		rule:        "A compute is stopped when ping.failureThreshold pings in a row have failed.",
+		remedy:      "Look at what the agent wrote before. Have an agent that blocks while it works say HealthyBusy first, or call it through the gateway.",
+		onAgentCore: "AgentCore stops an unhealthy compute too, but does not say after how many failed pings.",
 	},
 	v1alpha1.StopStartTimeout: {
-		fault: true,
-		rule:  startRule(lifecycle.StartTimeout),
-		mend:  "Have the agent listen on the port that is asked, on all addresses, and answer before it loads what takes long.",
+		fault:  true,
+		rule:   startRule(lifecycle.StartTimeout),
+		remedy: "Have the agent listen on the port that is asked, on all addresses, and answer before it loads what takes long.",
 	},
 	v1alpha1.StopStartFailed: {
-		fault: true,
-		rule:  "The agent's container must start within provisioningTimeoutSeconds of the creation of its pod, and must be able to run.",
-		mend:  "Fix what was missing, which is named above, and wake the session.",
-		there: "AgentCore has no limit for a pod and its image: it has pulled the image before any session starts.",
+		fault:       true,
+		rule:        "The agent's container must start within provisioningTimeoutSeconds of the creation of its pod, and must be able to run.",
+		remedy:      "Fix what was missing, which is named above, and wake the session.",
+		onAgentCore: "AgentCore has no limit for a pod and its image: it has pulled the image before any session starts.",
 	},
 	v1alpha1.StopStuckBusy: {
-		fault: true,
-		rule:  "With stuckDetection.action Stop, a session is stopped when its agent has said HealthyBusy for stuckDetection.afterSeconds.",
-		mend:  "Look for a task of the agent that is never completed. If its work does take that long, raise stuckDetection.afterSeconds.",
-		there: "AgentCore has no such rule: this session would live, and cost, until maxLifetime.",
+		fault:       true,
+		rule:        "With stuckDetection.action Stop, a session is stopped when its agent has said HealthyBusy for stuckDetection.afterSeconds.",
+		remedy:      "Look for a task of the agent that is never completed. If its work does take that long, raise stuckDetection.afterSeconds.",
+		onAgentCore: "AgentCore has no such rule: this session would live, and cost, until maxLifetime.",
 	},
 	v1alpha1.StopAgentExited: {
-		fault: true,
-		rule:  "A compute ends with its agent's process. It is not started again by itself, since the agent's memory is lost.",
-		mend:  "Fix what made the agent exit: its code and its last words are above.",
-		there: "AgentCore deems such a compute unhealthy and stops it, and tells neither exit code nor last words.",
+		fault:       true,
+		rule:        "A compute ends with its agent's process. It is not started again by itself, since the agent's memory is lost.",
+		remedy:      "Fix what made the agent exit: its code and its last words are above.",
+		onAgentCore: "AgentCore deems such a compute unhealthy and stops it, and tells neither exit code nor last words.",
 	},
 	v1alpha1.StopComputeLost: {
-		fault: true,
-		rule:  "A session is stopped when somebody or something else takes its pod away: an eviction, a drain, a deletion, or a node that died.",
-		mend:  "Look at who deletes pods: drains, preemption, autoscalers. docs/operating.md tells how to drain nodes.",
-		there: "On AgentCore you see no nodes: a compute that is lost there ends without a reason.",
+		fault:       true,
+		rule:        "A session is stopped when somebody or something else takes its pod away: an eviction, a drain, a deletion, or a node that died.",
+		remedy:      "Look at who deletes pods: drains, preemption, autoscalers. docs/operating.md tells how to drain nodes.",
+		onAgentCore: "On AgentCore you see no nodes: a compute that is lost there ends without a reason.",
 	},
 }
 
@@ -73,8 +73,8 @@ func startRule(most time.Duration) string {
 	return fmt.Sprintf("An agent must answer its first ping with 200 within %d s of the start of its container.", int(most.Seconds()))
 }
 
-// cures say of what troubles a session, or a runtime, what would change that.
-var cures = map[string]string{
+// remedies say of what troubles a session, or a runtime, what would change that.
+var remedies = map[string]string{
 	v1alpha1.ReasonPodRefused:           "Change what refuses the pod: the quota, the Pod Security level, the admission policy or the template. It is tried again by itself.",
 	v1alpha1.ReasonPodNotMade:           "It is tried again every 15 s at least, and may come right by itself: a webhook is down, or the API server has too much to do.",
 	v1alpha1.ReasonPodNameTaken:         "Delete the pod by that name if nobody needs it: it is not the session's, so it is left alone. The start is tried again by itself.",
@@ -103,18 +103,18 @@ var cures = map[string]string{
 // listensHere is where an agent must listen that agentsession local runs.
 const listensHere = "at the port that PORT in its environment names or, in a container, at the contract's port on all addresses of it"
 
-// mend is a law's, as it is true where the session is.
-func (t Tools) mend(reason v1alpha1.StopReason) string {
+// remedyOfStop is that of its rule, as it is true where the session is.
+func (t Tools) remedyOfStop(reason v1alpha1.StopReason) string {
 	if t.Laptop && reason == v1alpha1.StopStartTimeout {
 		return "The agent must listen " + listensHere + ", and answer before it loads what takes long."
 	}
-	return laws[reason].mend
+	return stopRules[reason].remedy
 }
 
-// cure is what would change what troubles a session, or a runtime; empty if nobody knows.
-func (t Tools) cure(reason string) string {
+// remedyFor is what would change what troubles a session, or a runtime; empty if nobody knows.
+func (t Tools) remedyFor(reason string) string {
 	if t.Laptop && reason == v1alpha1.ReasonNoGoodAnswer {
 		return "Have the agent answer 200 " + listensHere + "."
 	}
-	return cures[reason]
+	return remedies[reason]
 }

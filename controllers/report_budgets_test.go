@@ -20,7 +20,7 @@ func TestTheBudgetAfterTheClockWasSetBack(t *testing.T) {
 	policy := lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1)
 	facts := lifecycle.Facts{Policy: policy}
 	key := types.NamespacedName{Name: "a"}
-	var told told
+	var told reportBudgets
 	for range 30 {
 		told.pay(key, now, policy)
 	}
@@ -42,7 +42,7 @@ func TestTheBudgetOfTheNextOperator(t *testing.T) {
 	facts := lifecycle.Facts{Policy: policy}
 	key := types.NamespacedName{Name: "a"}
 	status := &v1alpha1.AgentSessionStatus{Conditions: []metav1.Condition{{Type: v1alpha1.ConditionReady, Reason: v1alpha1.ReasonFlapping}}}
-	var told told
+	var told reportBudgets
 	due := func() time.Time { return told.budget(key, status, now, policy).Due(facts, lifecycle.Verdict{}) }
 	g.Expect(due()).To(Equal(now))
 	told.pay(key, now, policy)
@@ -80,9 +80,9 @@ func TestFlappingOutlastsWhatElseIsSaid(t *testing.T) {
 			if row.was == v1alpha1.ReasonMassFailure {
 				session.Status.Conditions[0].Status = metav1.ConditionFalse
 			}
-			r.told.leave(types.NamespacedName{}, lifecycle.Reports{})
+			r.reports.setBudget(types.NamespacedName{}, lifecycle.Reports{})
 			for range row.paid {
-				r.told.pay(types.NamespacedName{}, now, policy)
+				r.reports.pay(types.NamespacedName{}, now, policy)
 			}
 			r.compose(session, session.DeepCopy(), outcome{
 				now: now.Add(row.waited), facts: lifecycle.Facts{Policy: policy, Pulse: lifecycle.Pulse{Status: contract.HealthyBusy, HealthyAt: now}},

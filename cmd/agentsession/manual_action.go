@@ -19,8 +19,8 @@ import (
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
-// hand stops or wakes sessions.
-type hand struct {
+// manualAction stops or wakes sessions.
+type manualAction struct {
 	*cluster
 	selection
 	// verb and past name what is done, and warning what it costs.
@@ -32,12 +32,12 @@ type hand struct {
 	out, err            io.Writer
 }
 
-func stopping() *hand {
-	return &hand{verb: "stop", past: "asked to stop", warning: "Their agents lose their memory.", rule: lifecycle.StopByHand}
+func stopping() *manualAction {
+	return &manualAction{verb: "stop", past: "asked to stop", warning: "Their agents lose their memory.", rule: lifecycle.StopByHand}
 }
 
-func waking() *hand {
-	return &hand{verb: "wake", past: "asked to start", warning: "Each starts a pod.", rule: lifecycle.WakeByHand}
+func waking() *manualAction {
+	return &manualAction{verb: "wake", past: "asked to start", warning: "Each starts a pod.", rule: lifecycle.WakeByHand}
 }
 
 func (t *connection) newStop() *cobra.Command {
@@ -58,7 +58,7 @@ func (t *connection) newWake() *cobra.Command {
 	})
 }
 
-func (t *connection) newHand(h *hand, command *cobra.Command) *cobra.Command {
+func (t *connection) newHand(h *manualAction, command *cobra.Command) *cobra.Command {
 	command.Use = h.verb + " NAME... | FLAGS"
 	command.ValidArgsFunction = t.complete
 	command.RunE = func(command *cobra.Command, names []string) (err error) {
@@ -103,7 +103,7 @@ func notEmpty(flags *pflag.FlagSet) (err error) {
 }
 
 // run does it, and says of each session what was done and what was not.
-func (h *hand) run(ctx context.Context) error {
+func (h *manualAction) run(ctx context.Context) error {
 	all, missing := h.find(ctx, &h.selection)
 	if missing != nil && len(all) == 0 {
 		return missing
@@ -111,18 +111,18 @@ func (h *hand) run(ctx context.Context) error {
 	var due []found
 	for _, f := range all {
 		if not := h.rule(f.AgentSession).Not; not != "" {
-			h.tell(f, fmt.Sprintf("not asked to %s: %s", h.verb, not))
+			h.printResult(f, fmt.Sprintf("not asked to %s: %s", h.verb, not))
 			continue
 		}
 		due = append(due, f)
 	}
 	if len(due) == 0 {
-		say(h.err, fmt.Sprintf("No session to %s%s.", h.verb, where(h.cluster, &h.selection)))
+		writeLines(h.err, fmt.Sprintf("No session to %s%s.", h.verb, podLocation(h.cluster, &h.selection)))
 		return missing
 	}
 	if h.dryRun == "client" {
 		for _, f := range due {
-			h.tell(f, fmt.Sprintf("would be %s (%s)", h.past, brief(h.cluster, f)))
+			h.printResult(f, fmt.Sprintf("would be %s (%s)", h.past, summaryOf(h.cluster, f)))
 		}
 		return missing
 	}
@@ -136,22 +136,22 @@ func (h *hand) run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// brief is what a session is, in few words.
-func brief(c *cluster, f found) string {
+// summaryOf is what a session is, in few words.
+func summaryOf(c *cluster, f found) string {
 	r := explain.RowOf(c.now(), f.AgentSession)
 	return fmt.Sprintf("%s for %s, %s", r.State, r.Since, r.Why)
 }
 
-func (h *hand) tell(f found, what string) {
+func (h *manualAction) printResult(f found, what string) {
 	name := f.Name
 	if h.all {
 		name = f.Namespace + "/" + name
 	}
-	say(h.out, "agentsession/"+name+" "+what)
+	writeLines(h.out, "agentsession/"+name+" "+what)
 }
 
 // confirmed asks whether it is to be done.
-func (h *hand) confirmed(ctx context.Context, due []found) (bool, error) {
+func (h *manualAction) confirmed(ctx context.Context, due []found) (bool, error) {
 	if h.yes || h.dryRun == "server" {
 		return true, nil
 	}
@@ -159,7 +159,7 @@ func (h *hand) confirmed(ctx context.Context, due []found) (bool, error) {
 		return false, fmt.Errorf("%s would be %s, and nobody can be asked here: give --yes, or see with --dry-run what would be done", count(len(due)), h.past)
 	}
 	for _, f := range due {
-		say(h.err, fmt.Sprintf("  %s/%s  %s", f.Namespace, f.Name, brief(h.cluster, f)))
+		writeLines(h.err, fmt.Sprintf("  %s/%s  %s", f.Namespace, f.Name, summaryOf(h.cluster, f)))
 	}
 	_, _ = fmt.Fprintf(h.err, "%s%s %s? %s [y/N] ", strings.ToUpper(h.verb[:1]), h.verb[1:], count(len(due)), h.warning) // as say
 	answers := make(chan string, 1)
@@ -169,7 +169,7 @@ func (h *hand) confirmed(ctx context.Context, due []found) (bool, error) {
 	}()
 	select {
 	case <-ctx.Done():
-		say(h.err, "")
+		writeLines(h.err, "")
 		return false, errors.New("nothing was done")
 	case answer := <-answers:
 		switch strings.ToLower(strings.TrimSpace(answer)) {
@@ -177,13 +177,13 @@ func (h *hand) confirmed(ctx context.Context, due []found) (bool, error) {
 			return true, nil
 		}
 	}
-	say(h.err, "Nothing was done.")
+	writeLines(h.err, "Nothing was done.")
 	return false, nil
 }
 
 // do writes onto the version of a session that was looked at. One that changed meanwhile
 // is looked at anew, and left alone where it is none of those that are meant any more.
-func (h *hand) do(ctx context.Context, f found) error {
+func (h *manualAction) do(ctx context.Context, f found) error {
 	var to client.Client = h
 	done := h.past
 	if h.dryRun == "server" {
@@ -192,7 +192,7 @@ func (h *hand) do(ctx context.Context, f found) error {
 	not, err := byhand.Write(ctx, to, f.AgentSession, func(session *v1alpha1.AgentSession) lifecycle.Hand {
 		rule := h.rule(session)
 		if session != f.AgentSession && (rule.Not != "" || !h.has(h.now(), session)) {
-			rule.Not = fmt.Sprintf("it has changed meanwhile (%s)", brief(h.cluster, found{AgentSession: session}))
+			rule.Not = fmt.Sprintf("it has changed meanwhile (%s)", summaryOf(h.cluster, found{AgentSession: session}))
 		}
 		return rule
 	})
@@ -202,6 +202,6 @@ func (h *hand) do(ctx context.Context, f found) error {
 	case not != "":
 		done = fmt.Sprintf("not asked to %s: %s", h.verb, not)
 	}
-	h.tell(f, done)
+	h.printResult(f, done)
 	return nil
 }

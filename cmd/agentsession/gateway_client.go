@@ -30,11 +30,11 @@ var gatewayLabels = client.MatchingLabels{"app.kubernetes.io/name": "agentsessio
 // gatewayPort is the name of the port of its container.
 const gatewayPort = "http"
 
-// door is a gateway that is reached.
-type door struct {
+// gatewayClient is a gateway that is reached.
+type gatewayClient struct {
 	url string
-	// way has the user's credentials.
-	way http.RoundTripper
+	// transport has the user's credentials.
+	transport http.RoundTripper
 	// laptop tells that it is that of agentsession local, which knows nobody by a token.
 	laptop bool
 	// key is the access key of the environment.
@@ -46,10 +46,10 @@ type door struct {
 
 // open reaches the cluster's gateway: the one that is given, the one that the kubeconfig
 // names, or one of its pods.
-func (c *cluster) open(ctx context.Context, given string) (*door, error) {
-	d := &door{url: cmp.Or(given, c.gateway), key: accessKey()}
+func (c *cluster) open(ctx context.Context, given string) (*gatewayClient, error) {
+	d := &gatewayClient{url: cmp.Or(given, c.gateway), key: accessKey()}
 	d.laptop = c.tools.Laptop && d.url == c.gateway
-	if user := c.own.Impersonate.UserName; user != "" {
+	if user := c.unwrapped.Impersonate.UserName; user != "" {
 		return nil, fmt.Errorf("--as is %q: a gateway knows its callers by their own tokens; give that of the user by --token", user)
 	}
 	if d.url == "" {
@@ -72,7 +72,7 @@ func (c *cluster) open(ctx context.Context, given string) (*door, error) {
 		return transport.RoundTrip(r)
 	})
 	var err error
-	if d.way, err = rest.HTTPWrappersForConfig(c.own, bare); err != nil {
+	if d.transport, err = rest.HTTPWrappersForConfig(c.unwrapped, bare); err != nil {
 		return nil, fmt.Errorf("take your credentials from the kubeconfig: %w", err)
 	}
 	return d, nil
@@ -80,7 +80,7 @@ func (c *cluster) open(ctx context.Context, given string) (*door, error) {
 
 // identify has a request say who calls: by the token that it has, or by a signature with the
 // access key. The key goes before the token where it is meant for this gateway.
-func (d *door) identify(r *http.Request) (*http.Request, error) {
+func (d *gatewayClient) identify(r *http.Request) (*http.Request, error) {
 	d.known = r.Header.Get("Authorization") != ""
 	d.signed = missingKey(d.key) == "" && (!d.known || d.laptop || d.url == os.Getenv(envEndpoint))
 	what := "token"
@@ -97,7 +97,7 @@ func (d *door) identify(r *http.Request) (*http.Request, error) {
 }
 
 // notLetIn says what to do of a call that the gateway did not let in; empty if nobody knows.
-func (d *door) notLetIn() string {
+func (d *gatewayClient) notLetIn() string {
 	lacks := missingKey(d.key)
 	switch {
 	case d.signed:
@@ -148,7 +148,7 @@ func (c *cluster) findGateway(ctx context.Context) (netip.AddrPort, error) {
 }
 
 // inWords says of an error on the way to the gateway what to do.
-func (d *door) inWords(err error) error {
+func (d *gatewayClient) inWords(err error) error {
 	if dial, is := errors.AsType[*net.OpError](err); is && dial.Op == "dial" {
 		return fmt.Errorf("the gateway at %s cannot be reached: see whether it runs (%w)", d.url, dial)
 	}
