@@ -152,7 +152,7 @@ func membersOf(body []byte, creates bool) (m members, err error) {
 	if creates && !isName.MatchString(m.name) {
 		return m, broken("agentRuntimeName", m.name, "Member must satisfy regular expression pattern: [a-zA-Z][a-zA-Z0-9_]{0,47}")
 	}
-	for _, check := range []func(members) error{checkArtifact, checkKept, checkEnvironment, checkResources, checkFilesystems} {
+	for _, check := range []func(members) error{checkArtifact, checkKept, checkProtocol, checkEnvironment, checkResources, checkFilesystems} {
 		if err := check(m); err != nil {
 			return m, err
 		}
@@ -187,6 +187,13 @@ func checkKept(m members) error {
 		return broken("platformVersion", m.platform, "Member must have 1 to 128 characters without spaces")
 	}
 	return checkToken(m.token)
+}
+
+func checkProtocol(m members) error {
+	if m.protocol != nil && m.protocol.ServerProtocol == "" {
+		return missing("protocolConfiguration.serverProtocol")
+	}
+	return nil
 }
 
 func checkToken(token string) error {

@@ -126,9 +126,9 @@ guarded = control.create_agent_runtime(agentRuntimeName="guarded", agentRuntimeA
 shown = ready(guarded)
 assert shown["authorizerConfiguration"] == authorizer and shown["allowedPorts"] == ports, shown
 control.delete_agent_runtime(agentRuntimeId=guarded)
+
 # A version that is tried before it is ready, and one whose agent is not at its port.
 strict = boto3.client("bedrock-agentcore-control", **(where | {"endpoint_url": trying}))
-strict.meta.events.register("after-call.bedrock-agentcore-control", answered)
 hook = {"build": {"warmup": {"action": {"httpPost": {"path": "/invocations", "port": int(port)}}}}}
 made = strict.create_agent_runtime(agentRuntimeName="tried", agentRuntimeArtifact=artifact("1"), roleArn=ROLE, protocolConfiguration=SPOKEN, hooksConfiguration=hook)
 assert made["status"] == "CREATING", made

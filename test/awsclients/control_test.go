@@ -29,6 +29,7 @@ type maker struct {
 	*place
 	recorder  *recorder
 	trying    string // the URL of a gateway that has versions be tried
+	trier     *recorder
 	namespace string
 	kubectls  *v1alpha1.AgentRuntime // which kubectl has made there
 }
@@ -53,8 +54,9 @@ func newMaker(t *testing.T, images string) *maker {
 	}
 	url, trying := open(false), open(true)
 
-	m := &maker{place: &place{api: plane.API, port: plane.Port}, trying: trying, namespace: "agents"}
+	m := &maker{place: &place{api: plane.API, port: plane.Port}, namespace: "agents"}
 	m.recorder, url = record(t, url)
+	m.trier, m.trying = record(t, trying)
 	m.door = door{url, "AKIDMAKER", "secret"}
 	ctx := t.Context()
 	g.Expect(plane.API.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: m.namespace}})).To(Succeed())
@@ -94,6 +96,7 @@ func TestControlPlane(t *testing.T) {
 		strconv.Itoa(int(m.port)), m.kubectls.Status.AgentRuntimeArn).CombinedOutput()
 	g.Expect(err).NotTo(HaveOccurred(), "%s", out)
 	m.recorder.judged(t)
+	m.trier.judged(t)
 
 	var made v1alpha1.AgentRuntimeList
 	g.Expect(m.api.List(t.Context(), &made, kube.InNamespace(m.namespace))).To(Succeed())

@@ -48,8 +48,8 @@ SAMPLES = {
 }
 # These are refused whatever is in them, and so are seldom among what is valid.
 RARE = {
-    "hooksConfiguration", "allowedPorts", "capacityProviderConfiguration", "codeConfiguration", "s3FilesAccessPoint", "efsAccessPoint",
-    "capacityProviderVolume", "requireServiceS3Endpoint", "advertisedScopeMapping", "customClaims", "privateEndpoint", "privateEndpointOverrides",
+    "hooksConfiguration", "capacityProviderConfiguration", "codeConfiguration", "s3FilesAccessPoint", "efsAccessPoint",
+    "capacityProviderVolume", "requireServiceS3Endpoint", "privateEndpoint", "privateEndpointOverrides",
     "certificateConfigurations", "allowedWorkloadConfiguration",
 }
 
@@ -224,9 +224,33 @@ def bare(value):
     return {name: bare(one) for name, one in value.items() if one is not None} if isinstance(value, dict) else value
 
 
+def refuses_list(words):
+    return len(set(words)) < len(words) or len(words) > 50 or not all(0 < len(word) < 256 for word in words)
+
+
+def refuses_claim(claim):
+    match = claim["authorizingClaimMatchValue"]
+    operator, value = match["claimMatchOperator"], match["claimMatchValue"]
+    return ((claim["inboundTokenClaimValueType"] == "STRING") != (operator == "EQUALS") or (operator == "CONTAINS_ANY") != ("matchValueStringList" in value)
+            or refuses_list(value.get("matchValueStringList", [])))
+
+
+def refuses_authorizer(jwt):
+    lists, claims = {"allowedAudience", "allowedClients", "allowedScopes"}, jwt.get("customClaims", [])
+    return (set(jwt) - lists - {"discoveryUrl", "customClaims", "advertisedScopeMapping"} or not set(jwt) & (lists | {"customClaims"})
+            or len(jwt["discoveryUrl"]) > 2048 or not jwt["discoveryUrl"].startswith("https://") or any(refuses_list(jwt[one]) for one in lists & set(jwt))
+            or len(claims) > 50 or any(map(refuses_claim, claims)) or set(jwt.get("advertisedScopeMapping", {})) - set(jwt.get("allowedScopes", [])))
+
+
+def refuses_ports(allowed):
+    ranges = sorted((one["port"], one["port"]) if "port" in one else (one["portRange"]["from"], one["portRange"]["to"]) for one in allowed)
+    return ({"port": 8443} in allowed or any(first > last for first, last in ranges)
+            or any(following[0] <= one[1] for one, following in zip(ranges, ranges[1:])))
+
+
 def narrower(name, members):
     """Returns the members of a valid request that are refused all the same, as docs/control-plane.md has it."""
-    found = {one for one in ("hooksConfiguration", "allowedPorts", "capacityProviderConfiguration", "policy") if members.get(one) is not None}
+    found = {one for one in ("hooksConfiguration", "capacityProviderConfiguration", "policy") if members.get(one) is not None}
     found |= {"resourceArn"} if "resourceArn" in members and ":runtime/" not in members["resourceArn"] else set()
     if "codeConfiguration" in members.get("agentRuntimeArtifact", {}):
         found.add("agentRuntimeArtifact")
@@ -235,11 +259,11 @@ def narrower(name, members):
         found.add("filesystemConfigurations")
     if "requireServiceS3Endpoint" in ((members.get("networkConfiguration") or {}).get("networkModeConfig") or {}):
         found.add("networkConfiguration")
-    jwt = (members.get("authorizerConfiguration") or {}).get("customJWTAuthorizer") or {}
-    lists = {"allowedAudience", "allowedClients", "allowedScopes"}
-    if jwt and (set(jwt) - lists - {"discoveryUrl"} or not set(jwt) & lists or not re.fullmatch(r"https://\S+/openid-configuration", jwt["discoveryUrl"])
-                or any(len(set(jwt[one])) < len(jwt[one]) or len(jwt[one]) > 50 or not all(0 < len(word) < 256 for word in jwt[one]) for one in lists & set(jwt))):
+    jwt = bare((members.get("authorizerConfiguration") or {}).get("customJWTAuthorizer") or {})
+    if jwt and refuses_authorizer(jwt):
         found.add("authorizerConfiguration")
+    if refuses_ports(members.get("allowedPorts") or []):
+        found.add("allowedPorts")
     clocks = members.get("lifecycleConfiguration") or {}
     idle, most = clocks.get("idleRuntimeSessionTimeout") or 0, clocks.get("maxLifetime") or 28800
     if most > 28800 or idle > most:

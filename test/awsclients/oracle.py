@@ -111,7 +111,10 @@ def asked(method, path, query, body):
             members[name] = int(values[0]) if shape.type_name == "integer" and re.fullmatch(r"-?\d+", values[0]) else values[0]
     if body.strip() and any(not shape.serialization.get("location") for shape in model.input_shape.members.values()):
         try:
-            members |= json.loads(body)
+            read = json.loads(body)
+            if not isinstance(read, dict):
+                raise TypeError(read)
+            members |= read
         except (ValueError, TypeError, RecursionError):
             unread = "the body is no JSON object"
     return model, members, unread
