@@ -130,7 +130,7 @@ mutants: ## Break the code in one place at a time, and see that a test notices. 
 conformance: ## The container contract beside AWS's SDK for Python, and AWS's clients against the gateway.
 	@go run ./test/conformance
 	@assets=$$($(CLUSTER) assets) && python=$$(go run ./test/conformance python) && cd test/awsclients && \
-	  KUBEBUILDER_ASSETS=$$assets AGENTSESSION_PYTHON=$$python go test -count=1 -v -timeout=20m ./... | grep -v '^=== RUN'
+	  KUBEBUILDER_ASSETS=$$assets AGENTSESSION_PYTHON=$$python go test -count=1 -v -timeout=40m ./... | grep -v '^=== RUN'
 
 .PHONY: browser
 browser: ## The page in chromium. Pictures of it go to $$AGENTSESSION_SCREENSHOTS; BROWSER_ARGS=-docs makes those of the docs anew.
