@@ -56,7 +56,7 @@ func (c *call) addressEndpoint(r *http.Request) error {
 	if lifecycle.VersionAt(c.runtime.Spec.Endpoints, e.qualifier, c.runtime.Generation) == 0 {
 		return unknownRuntime()
 	}
-	if !slices.ContainsFunc(c.runtime.Spec.AllowedPorts, func(some v1alpha1.AllowedPort) bool { return some.Has(e.port) }) {
+	if !lifecycle.AllowsPort(c.runtime.Spec.AllowedPorts, e.port) {
 		return denied(fmt.Sprintf("The port %d is none of the runtime's allowedPorts", e.port))
 	}
 	c.qualifier, c.session = e.qualifier, e.session

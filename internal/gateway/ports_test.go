@@ -46,14 +46,6 @@ func TestTheAgentsOwnPortIsNotReached(t *testing.T) {
 	g.Expect(reach("8080")).To(Succeed(), "the agent is at 9999")
 }
 
-func TestAllowedPorts(t *testing.T) {
-	g := NewWithT(t)
-	one, some := v1alpha1.AllowedPort{Port: 9000}, v1alpha1.AllowedPort{PortRange: &v1alpha1.PortRange{From: 8400, To: 8500}}
-	for port, has := range map[int32][2]bool{8399: {}, 8400: {false, true}, 8443: {}, 8500: {false, true}, 8501: {}, 9000: {true, false}, 0: {}} {
-		g.Expect([2]bool{one.Has(port), some.Has(port)}).To(Equal(has), "%d", port)
-	}
-}
-
 func TestASignatureGoesNoFurther(t *testing.T) {
 	g := NewWithT(t)
 	for query, want := range map[string]string{

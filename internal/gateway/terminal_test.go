@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// running is a shell that has told its process id.
+// runningShell is a shell that has told its process id.
 func runningShell(t *testing.T) *shell {
 	t.Helper()
 	s := newShell(time.Minute, func() {})

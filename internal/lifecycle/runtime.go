@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -147,6 +148,16 @@ func EndpointURL(base, runtime, qualifier string) string {
 // of the runtime's id, since AgentCore's model gives such a URL 128 characters.
 func SessionEndpointURL(base, runtimeID, qualifier, session string) string {
 	return strings.TrimSuffix(base, "/") + "/runtimes/" + runtimeID + "/sessions/" + cmp.Or(qualifier, v1alpha1.DefaultQualifier) + "/" + url.PathEscape(session)
+}
+
+// reservedPort is AgentCore's, in no range of allowed ports.
+const reservedPort = 8443
+
+// AllowsPort tells whether a port of a session's pod is one of those that callers reach.
+func AllowsPort(allowed []v1alpha1.AllowedPort, port int32) bool {
+	return port != reservedPort && slices.ContainsFunc(allowed, func(a v1alpha1.AllowedPort) bool {
+		return a.PortRange == nil && port == a.Port || a.PortRange != nil && a.PortRange.From <= port && port <= a.PortRange.To
+	})
 }
 
 // CallLimits bound a call.

@@ -26,6 +26,14 @@ func TestProtocolOf(t *testing.T) {
 	}
 }
 
+func TestAllowsPort(t *testing.T) {
+	g := NewWithT(t)
+	one, some := []v1alpha1.AllowedPort{{Port: 9000}}, []v1alpha1.AllowedPort{{PortRange: &v1alpha1.PortRange{From: 8400, To: 8500}}}
+	for port, has := range map[int32][2]bool{8399: {}, 8400: {false, true}, 8443: {}, 8500: {false, true}, 8501: {}, 9000: {true, false}, 0: {}} {
+		g.Expect([2]bool{lifecycle.AllowsPort(one, port), lifecycle.AllowsPort(some, port)}).To(Equal(has), "%d", port)
+	}
+}
+
 func TestSessionlessOf(t *testing.T) {
 	for name, row := range map[string]struct {
 		protocol    v1alpha1.ServerProtocol
