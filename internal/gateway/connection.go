@@ -26,14 +26,9 @@ const (
 	channelClose     = 255
 )
 
-// AgentCore's bounds of a shell's WebSocket.
 const (
-	maxFrame  = 64 << 10
-	frameRate = 250 // a second
-	maxTexts  = 5   // in a row
-)
-
-const (
+	// maxTexts is AgentCore's bound of text frames in a row.
+	maxTexts = 5
 	// outputFrame is how much output a frame has, and frameTimeout how long its caller may
 	// take for it: until then the shell waits with more than maxReplay.
 	outputFrame  = 16 << 10
@@ -46,7 +41,6 @@ const (
 
 var (
 	errTooOld   = errors.New("the connection has lasted as long as it may: come back to the shell by its shellId")
-	errTooFast  = fmt.Errorf("more than %d frames came in a second", frameRate)
 	errText     = errors.New("frames must be binary")
 	errResize   = errors.New(`a RESIZE frame must be {"width":COLUMNS,"height":ROWS}, each from 1 to 65535`)
 	errSaidEnd  = errors.New("the caller has closed the shell")

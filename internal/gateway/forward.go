@@ -214,6 +214,9 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, sessi
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
 	}
+	if c.op == opSocket {
+		w = boundedSocket{w}
+	}
 	proxy.ServeHTTP(&detachableWriter{ResponseWriter: w, hangup: hangup}, r)
 	_, answered := errors.AsType[*failure](failed)
 	if answered || failed == nil {

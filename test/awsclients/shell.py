@@ -49,6 +49,13 @@ async def main():
     if echoes == "true":
         async with websockets.connect(client.generate_presigned_url(arn, session_id=session)) as socket:
             assert await socket.recv() == session
+            await socket.send(b"#" * (64 * 1024 + 1))
+            try:
+                await socket.recv()
+            except websockets.ConnectionClosedError as closed:
+                assert closed.rcvd.code == 1009, closed
+            else:
+                raise AssertionError("a frame of more than 64 KiB went through")
     await shells(client, PresignedAuth(expires=60))
     await shells(client, "sigv4")
     print("all")

@@ -155,6 +155,7 @@ func (e *Agent) talk(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer socket.CloseNow() //nolint:errcheck // closed already, or nothing to be done
+	socket.SetReadLimit(-1) // the gateway's limits are those to see
 	err = socket.Write(r.Context(), websocket.MessageText, []byte(r.Header.Get(contract.HeaderSessionID)))
 	for err == nil {
 		var kind websocket.MessageType

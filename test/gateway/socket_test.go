@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -58,6 +59,30 @@ func dial(ctx context.Context, url string, o *websocket.DialOptions) (*websocket
 }
 
 var _ = Describe("A WebSocket", func() {
+	It("ends with a frame of more than 64 KiB, and its caller is told", func(ctx context.Context) {
+		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx)), id()
+		socket, _, refusal := dial(ctx, "ws"+strings.TrimPrefix(d.url, "http")+path(agent, "ws"), &websocket.DialOptions{HTTPHeader: http.Header{sessionHeader: {session}}})
+		Expect(refusal).To(BeEmpty())
+		socket.SetReadLimit(64 << 10)
+		says := func() string {
+			GinkgoHelper()
+			_, message, err := socket.Read(ctx)
+			Expect(err).NotTo(HaveOccurred())
+			return string(message)
+		}
+		Expect(says()).To(Equal(session))
+		fits := strings.Repeat("#", 64<<10)
+		Expect(socket.Write(ctx, websocket.MessageText, []byte(fits))).To(Succeed())
+		Expect(says()).To(Equal(fits))
+
+		Expect(socket.Write(ctx, websocket.MessageText, []byte(strings.Repeat("#", 1<<20)))).To(Succeed())
+		_, _, err := socket.Read(ctx)
+		closed, _ := errors.AsType[websocket.CloseError](err)
+		Expect(closed).To(Equal(websocket.CloseError{Code: websocket.StatusMessageTooBig, Reason: "a frame has 1048576 bytes, and 65536 are allowed"}))
+		Expect(d.shut()).To(Succeed(), "nothing is in flight")
+		Expect(openDoor().invoke(ctx, agent, session, ask{}).code).To(Equal(http.StatusOK), "the session lives")
+	})
+
 	It("is opened by a presigned URL, to the session that it names", func(ctx context.Context) {
 		namespace := newNamespace(ctx)
 		d, agent, session := openDoor(front.Authenticated), newRuntime(ctx, namespace), id()
