@@ -45,6 +45,13 @@ const MaxPingBytes = 4 << 10
 // MaxPayloadBytes is AgentCore's limit for the payload of an invocation: 100 MB.
 const MaxPayloadBytes = 100_000_000
 
+// AgentCore's limits for a WebSocket: how long the payload of a frame may be (64 KB), and how
+// many frames may come in a second.
+const (
+	MaxFrameBytes = 64 << 10
+	MaxFrameRate  = 250
+)
+
 // What AgentSession's operator sets in an agent's environment. AgentCore does
 // not know them.
 const (

@@ -107,7 +107,7 @@ func (g *Gateway) command(w http.ResponseWriter, r *http.Request, c *call) error
 	events := &commandEvents{kill: kill, w: w, encoder: eventstream.NewEncoder(), left: contract.MaxPayloadBytes}
 	stdout := events.output(func(text string) commandDelta { return commandDelta{Stdout: text} })
 	stderr := events.output(func(text string) commandDelta { return commandDelta{Stderr: text} })
-	err = stream(ctx, exec, remotecommand.StreamOptions{
+	err = exec.StreamWithContext(ctx, remotecommand.StreamOptions{
 		Stdin: io.MultiReader(strings.NewReader(command), silence(ctx.Done())), Stdout: &commandStart{output: stdout, events: events}, Stderr: stderr,
 	})
 	if ctx.Err() == nil { // or it may still be written to
@@ -128,9 +128,11 @@ func (g *Gateway) acquireToRun(w http.ResponseWriter, r *http.Request, c *call) 
 	return session, release, nil
 }
 
-// stream runs it to its end. client-go would log the end of each connection as an error.
-func stream(ctx context.Context, exec remotecommand.Executor, streams remotecommand.StreamOptions) error {
-	return exec.StreamWithContext(klog.NewContext(ctx, logr.Discard()), streams)
+// quietExecutor keeps client-go from logging the end of each connection as an error.
+type quietExecutor struct{ remotecommand.Executor }
+
+func (e quietExecutor) StreamWithContext(ctx context.Context, streams remotecommand.StreamOptions) error {
+	return e.Executor.StreamWithContext(klog.NewContext(ctx, logr.Discard()), streams)
 }
 
 // executor runs what is asked for in the container of a session's agent. The gateway may do so where somebody has bound it the role.
@@ -156,7 +158,7 @@ func (g *Gateway) executor(ctx context.Context, session *v1alpha1.AgentSession, 
 	if err != nil {
 		return nil, fmt.Errorf("prepare the command: %w", err)
 	}
-	return exec, nil
+	return quietExecutor{exec}, nil
 }
 
 // silence is what a command's caller says while it runs.

@@ -12,16 +12,9 @@ import (
 
 	"github.com/coder/websocket"
 	"golang.org/x/time/rate"
-)
 
-// AgentCore's bounds of a WebSocket. Its documentation does not say whether they hold for
-// what an agent sends too: here they hold for callers.
-const (
-	maxFrame  = 64 << 10
-	frameRate = 250 // a second
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 )
-
-var errTooFast = fmt.Errorf("more than %d frames came in a second", frameRate)
 
 // closeHandshake is how long a caller has to answer the frame that closes his WebSocket.
 const closeHandshake = 5 * time.Second
@@ -91,13 +84,14 @@ func (w boundedSocket) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	// The answer's head is no frame: what is buffered goes to the connection itself.
-	return &boundedConn{Conn: conn, pace: rate.NewLimiter(frameRate, frameRate)}, buffered, nil
+	return &boundedConn{Conn: conn, pace: rate.NewLimiter(contract.MaxFrameRate, contract.MaxFrameRate)}, buffered, nil
 }
 
 // Unwrap lets http.ResponseController flush.
 func (w boundedSocket) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// boundedConn is a caller's connection. He is told with which frame he broke a bound, and
+// boundedConn is a caller's connection. AgentCore's documentation does not say whether its
+// bounds hold for what an agent sends too: here they hold for callers. He is told with which frame he broke a bound, and
 // the agent gets what came before it.
 type boundedConn struct {
 	net.Conn
@@ -113,10 +107,10 @@ func (c *boundedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	before, behind, broken := c.in.scan(b[:n], func(_ byte, payload uint64) error {
 		switch {
-		case payload > maxFrame:
-			return websocket.CloseError{Code: websocket.StatusMessageTooBig, Reason: fmt.Sprintf("a frame has %d bytes, and %d are allowed", payload, maxFrame)}
+		case payload > contract.MaxFrameBytes:
+			return websocket.CloseError{Code: websocket.StatusMessageTooBig, Reason: fmt.Sprintf("a frame has %d bytes, and %d are allowed", payload, contract.MaxFrameBytes)}
 		case !c.pace.Allow():
-			return websocket.CloseError{Code: websocket.StatusPolicyViolation, Reason: errTooFast.Error()}
+			return websocket.CloseError{Code: websocket.StatusPolicyViolation, Reason: fmt.Sprintf("more than %d frames came in a second", contract.MaxFrameRate)}
 		}
 		return nil
 	})

@@ -14,6 +14,8 @@ import (
 	"github.com/coder/websocket"
 	. "github.com/onsi/gomega"
 	"golang.org/x/time/rate"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 )
 
 // frameOf is a frame of a caller's, or of an agent's, which has no mask.
@@ -65,7 +67,7 @@ func bounded(t *testing.T) (socket *boundedConn, caller net.Conn) {
 	t.Helper()
 	caller, gateway := net.Pipe()
 	t.Cleanup(func() { _, _ = caller.Close(), gateway.Close() })
-	return &boundedConn{Conn: gateway, pace: rate.NewLimiter(frameRate, frameRate)}, caller
+	return &boundedConn{Conn: gateway, pace: rate.NewLimiter(contract.MaxFrameRate, contract.MaxFrameRate)}, caller
 }
 
 // closes is the code of the frame that closes a WebSocket, which is the next one, and its words.
@@ -88,7 +90,7 @@ func TestAFrameThatIsTooLarge(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := NewWithT(t)
 				socket, caller := bounded(t)
-				fits, tooLarge := frameOf(2, maxFrame, true), frameOf(2, maxFrame+1, true)
+				fits, tooLarge := frameOf(2, contract.MaxFrameBytes, true), frameOf(2, contract.MaxFrameBytes+1, true)
 				go func() {
 					_, _ = caller.Write(append(fits, tooLarge...))
 					if answers {
@@ -129,7 +131,7 @@ func TestFramesThatAreTooMany(t *testing.T) {
 			heard <- len(all)
 		}()
 		small := frameOf(1, 1, true)
-		aSecond := bytes.Repeat(small, frameRate)
+		aSecond := bytes.Repeat(small, contract.MaxFrameRate)
 		for range 10 {
 			_, err := caller.Write(aSecond)
 			g.Expect(err).NotTo(HaveOccurred())
@@ -158,7 +160,7 @@ func TestABoundThatIsBrokenAmidAnAnswer(t *testing.T) {
 		got := make([]byte, len(half))
 		_, err := io.ReadFull(caller, got)
 		g.Expect(err).NotTo(HaveOccurred())
-		go func() { _, _ = caller.Write(frameOf(2, maxFrame+1, true)) }()
+		go func() { _, _ = caller.Write(frameOf(2, contract.MaxFrameBytes+1, true)) }()
 		rest, err := io.ReadAll(caller)
 		g.Expect(rest, err).To(BeEmpty())
 	})

@@ -28,6 +28,7 @@ import (
 	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/internal/controlplane"
 	"github.com/agentsession/agentsession/internal/lifecycle"
+	"github.com/agentsession/agentsession/internal/shell"
 )
 
 // Conflict says what becomes of a call to a session that is starting or stopping
@@ -104,7 +105,7 @@ type Gateway struct {
 	running running
 	// finishing are calls whose callers have hung up.
 	finishing finishing
-	shells    shells
+	shells    shell.Table[compute]
 	queues    waitQueues // of calls for any free session
 	// starting are those of calls that start a session of a runtime with maxSessions.
 	starting   waitQueues
@@ -151,7 +152,7 @@ func New(o Options) *Gateway {
 		Options: o, tracing: tracing, agents: tracing.asking(toAgents(o.AllowLoopback)), files: semaphore.NewWeighted(maxInFiles),
 		issuers: authn.NewIssuers(o.Issuers, o.AllowLoopback), changes: changes{seed: maphash.MakeSeed()},
 		counts: rate.NewLimiter(countsPerSecond, 1), full: lru.New(maxFull),
-		synced: func() bool { return true }, shells: shells{window: shellWindow},
+		synced: func() bool { return true }, shells: shell.Table[compute]{Window: shell.Window},
 	}
 	g.looks = newLooks(rate.NewLimiter(looksPerSecond, looksPerSecond), g.readLive)
 	g.runtimes = newLooks(rate.NewLimiter(runtimeLooksPerSecond, runtimeLooksAtOnce), g.allRuntimes)
@@ -192,7 +193,7 @@ var handlers = map[operation]func(*Gateway, http.ResponseWriter, *http.Request, 
 	opPort:     (*Gateway).invoke,
 	opStop:     (*Gateway).stop,
 	opCommand:  (*Gateway).command,
-	opShell:    (*Gateway).shell,
+	opShell:    (*Gateway).serveShell,
 	opList:     (*Gateway).list,
 	opDescribe: (*Gateway).describe,
 	opStopMany: (*Gateway).stopMany,

@@ -110,7 +110,7 @@ func (g *Gateway) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	err := <-drained
 	g.calls.Wait() // Shutdown does not know of WebSockets
-	g.shells.close()
+	g.shells.Close()
 	g.traffic.flush()
 	return err
 }

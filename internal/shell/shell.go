@@ -1,4 +1,7 @@
-package gateway
+// Package shell has terminals in agents' containers, and the WebSockets to them. On
+// AgentCore a shell is kept in the session's microVM; here its gateway keeps the connection
+// to the kubelet, and the end of the output, for whoever comes back.
+package shell
 
 import (
 	"bytes"
@@ -27,9 +30,9 @@ var (
 	errGatewayEnds = errors.New("the gateway ends")
 )
 
-// shell is one in a session's container, and what it has written. It runs on while
+// Shell is one in a session's container, and what it has written. It runs on while
 // nobody is connected, for a while.
-type shell struct {
+type Shell struct {
 	window time.Duration
 	forget func() // takes it out of those that can be come back to
 	input  chan []byte
@@ -56,8 +59,8 @@ type attachment struct {
 	cancel context.CancelCauseFunc
 }
 
-func newShell(window time.Duration, forget func()) *shell {
-	s := &shell{
+func newShell(window time.Duration, forget func()) *Shell {
+	s := &Shell{
 		window: window, forget: forget, input: make(chan []byte, shellInput), sizes: make(chan remotecommand.TerminalSize, 1),
 		begun: make(chan struct{}), done: make(chan struct{}), over: make(chan struct{}), changed: make(chan struct{}),
 	}
@@ -66,7 +69,7 @@ func newShell(window time.Duration, forget func()) *shell {
 }
 
 // left begins the time in which somebody may come back.
-func (s *shell) left() {
+func (s *Shell) left() {
 	s.leftAt = time.Now()
 	time.AfterFunc(s.window, func() {
 		s.mu.Lock()
@@ -80,7 +83,7 @@ func (s *shell) left() {
 }
 
 // finish ends it, if it has not ended.
-func (s *shell) finish(why error) {
+func (s *Shell) finish(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended != nil {
@@ -95,13 +98,13 @@ func (s *shell) finish(why error) {
 }
 
 // notify wakes all who wait for a change.
-func (s *shell) notify() {
+func (s *Shell) notify() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
 // attach connects somebody, in the place of whoever was. He is given what is kept.
-func (s *shell) attach(leave context.CancelCauseFunc) (own *attachment, again bool) {
+func (s *Shell) attach(leave context.CancelCauseFunc) (own *attachment, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.attached != nil {
@@ -114,7 +117,7 @@ func (s *shell) attach(leave context.CancelCauseFunc) (own *attachment, again bo
 }
 
 // detach ends what attach began.
-func (s *shell) detach(own *attachment) {
+func (s *Shell) detach(own *attachment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.attached == own {
@@ -126,7 +129,7 @@ func (s *shell) detach(own *attachment) {
 
 // next waits for output that a connection was not given, of most bytes. When all is
 // given it tells why the shell has ended.
-func (s *shell) next(ctx context.Context, own *attachment, most int) (output []byte, err error) {
+func (s *Shell) next(ctx context.Context, own *attachment, most int) (output []byte, err error) {
 	for {
 		s.mu.Lock()
 		behind := int(s.written - own.at)
@@ -153,7 +156,7 @@ func (s *shell) next(ctx context.Context, own *attachment, most int) (output []b
 
 // Write takes output of the shell. While somebody is connected it waits until he has
 // room, else the oldest is lost.
-func (s *shell) Write(b []byte) (int, error) {
+func (s *Shell) Write(b []byte) (int, error) {
 	n := len(b)
 	b = s.begin(b)
 	for len(b) > 0 {
@@ -181,7 +184,7 @@ func (s *shell) Write(b []byte) (int, error) {
 
 // keep keeps output: the last maxReplay bytes, and up to as many before them until these
 // are dropped at once.
-func (s *shell) keep(part []byte) {
+func (s *Shell) keep(part []byte) {
 	if len(part) == 0 {
 		return
 	}
@@ -194,21 +197,21 @@ func (s *shell) keep(part []byte) {
 }
 
 // process is the shell's id in its container; zero if it has told none.
-func (s *shell) process() int {
+func (s *Shell) process() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.pid
 }
 
 // reason is why it has ended, or is to; nil if it is not.
-func (s *shell) reason() error {
+func (s *Shell) reason() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ended
 }
 
 // abandoned tells whether nobody is connected.
-func (s *shell) abandoned() bool {
+func (s *Shell) abandoned() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.attached == nil
@@ -218,7 +221,7 @@ func (s *shell) abandoned() bool {
 const maxFirstLine = 16
 
 // begin takes the script's first line off the output. What says anything else is no shell.
-func (s *shell) begin(b []byte) (rest []byte) {
+func (s *Shell) begin(b []byte) (rest []byte) {
 	s.mu.Lock()
 	if s.pid != 0 || s.ended != nil {
 		s.mu.Unlock()
@@ -246,7 +249,7 @@ func (s *shell) begin(b []byte) (rest []byte) {
 
 // typed is what a shell's callers type.
 type typed struct {
-	shell *shell
+	shell *Shell
 	rest  []byte
 }
 
@@ -265,7 +268,7 @@ func (t *typed) Read(b []byte) (int, error) {
 }
 
 // Next is the next size of the terminal, nil when there is none any more.
-func (s *shell) Next() *remotecommand.TerminalSize {
+func (s *Shell) Next() *remotecommand.TerminalSize {
 	select {
 	case size := <-s.sizes:
 		return &size
@@ -275,7 +278,7 @@ func (s *shell) Next() *remotecommand.TerminalSize {
 }
 
 // resize has the terminal get a size. Only the last counts.
-func (s *shell) resize(size remotecommand.TerminalSize) {
+func (s *Shell) resize(size remotecommand.TerminalSize) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {

@@ -1,4 +1,4 @@
-package gateway
+package shell
 
 import (
 	"bytes"
@@ -10,11 +10,10 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // runningShell is a shell that has told its process id.
-func runningShell(t *testing.T) *shell {
+func runningShell(t *testing.T) *Shell {
 	t.Helper()
 	s := newShell(time.Minute, func() {})
 	_, err := s.Write([]byte("17\r\n"))
@@ -131,8 +130,8 @@ func TestAShellHasOneCallerAtATime(t *testing.T) {
 func TestAShellIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
-		all := &shells{window: time.Minute}
-		s, made, err := all.take(compute{}, "a")
+		all := &Table[string]{Window: time.Minute}
+		s, made, err := all.take("0", "a")
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(made).To(BeTrue())
 		time.Sleep(59 * time.Second)
@@ -144,7 +143,7 @@ func TestAShellIsWaitedFor(t *testing.T) {
 		time.Sleep(59 * time.Second)
 		synctest.Wait()
 		g.Expect(s.reason()).NotTo(HaveOccurred())
-		again, made, err := all.take(compute{}, "a")
+		again, made, err := all.take("0", "a")
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(again).To(BeIdenticalTo(s))
 		g.Expect(made).To(BeFalse())
@@ -157,24 +156,24 @@ func TestAShellIsWaitedFor(t *testing.T) {
 }
 
 func TestShellsAreBounded(t *testing.T) {
-	g, all := NewWithT(t), &shells{window: time.Minute}
+	g, all := NewWithT(t), &Table[string]{Window: time.Minute}
 	ids := "abcdefghijk"
-	for i := range maxShells / maxShellsEach {
-		of := compute{pod: types.UID(strconv.Itoa(i))}
-		for _, id := range ids[:maxShellsEach] {
+	for i := range maxAll / MaxEach {
+		of := strconv.Itoa(i)
+		for _, id := range ids[:MaxEach] {
 			_, _, err := all.take(of, string(id))
 			g.Expect(err).NotTo(HaveOccurred())
 		}
-		_, _, err := all.take(of, ids[maxShellsEach:])
-		g.Expect(err).To(MatchError(ContainSubstring("has 10 shells")))
+		_, _, err := all.take(of, ids[MaxEach:])
+		g.Expect(err).To(MatchError(ErrSessionFull))
 	}
-	_, _, err := all.take(compute{pod: "another"}, "a")
-	g.Expect(err).To(MatchError(ContainSubstring("as many shells as it may")))
-	first, _, err := all.take(compute{pod: "0"}, "a")
+	_, _, err := all.take("another", "a")
+	g.Expect(err).To(MatchError(ErrFull))
+	first, _, err := all.take("0", "a")
 	g.Expect(err).NotTo(HaveOccurred())
 	first.forget()
 	first.forget() // once is enough
-	_, made, err := all.take(compute{pod: "another"}, "a")
+	_, made, err := all.take("another", "a")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(made).To(BeTrue())
 }

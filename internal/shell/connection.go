@@ -1,4 +1,4 @@
-package gateway
+package shell
 
 import (
 	"context"
@@ -13,6 +13,8 @@ import (
 	"golang.org/x/time/rate"
 	"k8s.io/client-go/tools/remotecommand"
 	utilexec "k8s.io/client-go/util/exec"
+
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 )
 
 // The channels of a shell's frames, by their first byte: those of v5.channel.k8s.io, and
@@ -41,16 +43,23 @@ const (
 
 var (
 	errTooOld   = errors.New("the connection has lasted as long as it may: come back to the shell by its shellId")
+	errTooFast  = fmt.Errorf("more than %d frames came in a second", contract.MaxFrameRate)
 	errText     = errors.New("frames must be binary")
 	errResize   = errors.New(`a RESIZE frame must be {"width":COLUMNS,"height":ROWS}, each from 1 to 65535`)
 	errSaidEnd  = errors.New("the caller has closed the shell")
 	errNotThere = errors.New("the caller answers no ping")
 )
 
+// Serve serves a caller's connection to a shell with an id, of a session, until end, or
+// until it or the shell ends. It returns why.
+func (s *Shell) Serve(ctx context.Context, conn *websocket.Conn, id, session string, end time.Time) error {
+	return (&connection{conn, s, id, session}).serve(ctx, end)
+}
+
 // connection is a caller's to a shell.
 type connection struct {
 	conn        *websocket.Conn
-	shell       *shell
+	shell       *Shell
 	id, session string
 }
 
@@ -62,7 +71,7 @@ func (c *connection) serve(ctx context.Context, end time.Time) (why error) {
 	defer leave(nil)
 	own, again := c.shell.attach(leave)
 	defer c.shell.detach(own)
-	c.conn.SetReadLimit(maxFrame)
+	c.conn.SetReadLimit(contract.MaxFrameBytes)
 	var all sync.WaitGroup
 	for _, part := range []func() error{
 		func() error { return c.send(within, own, again) },
@@ -91,7 +100,7 @@ func closing(why error) (websocket.StatusCode, string) {
 		return websocket.StatusUnsupportedData, why.Error()
 	case errors.Is(why, errResize):
 		return websocket.StatusInvalidFramePayloadData, why.Error()
-	case exit, refuses(why), errors.Is(why, errExited), errors.Is(why, errForgotten), errors.Is(why, errSaidEnd):
+	case exit, stops(why), errors.Is(why, errExited), errors.Is(why, errForgotten), errors.Is(why, errSaidEnd):
 		return websocket.StatusNormalClosure, ""
 	}
 	return websocket.StatusInternalError, "the shell cannot be reached"
@@ -99,9 +108,9 @@ func closing(why error) (websocket.StatusCode, string) {
 
 // send tells the caller which shell he has, all that it writes, and how it ends.
 func (c *connection) send(ctx context.Context, own *attachment, again bool) error {
-	hello := newShellStatus("Success")
-	hello.Metadata = shellMetadata{c.id, c.session, &again}
-	if err := c.write(ctx, channelStatus, marshal(hello)); err != nil {
+	hello := newStatus("Success")
+	hello.Metadata = metadata{c.id, c.session, &again}
+	if err := c.tell(ctx, hello); err != nil {
 		return err
 	}
 	for {
@@ -124,20 +133,29 @@ func (c *connection) bye(ctx context.Context, why error) error {
 	switch {
 	case errors.Is(why, errSaidEnd):
 		return nil
-	case errors.Is(why, errForgotten), refuses(why): // the platform's doing
+	case errors.Is(why, errForgotten), stops(why): // the platform's doing
 		return c.write(ctx, channelClose, nil)
 	case errors.Is(why, errExited):
-		return c.write(ctx, channelStatus, marshal(newShellStatus("Success")))
+		return c.tell(ctx, newStatus("Success"))
 	}
-	status := newShellStatus("Failure")
+	failed := newStatus("Failure")
 	if exited && exit.Exited() {
 		code := strconv.Itoa(exit.ExitStatus())
-		status.Reason, status.Message = "NonZeroExitCode", "command terminated with exit code "+code
-		status.Details = &shellDetails{[]shellCause{{"ExitCode", code}}}
+		failed.Reason, failed.Message = "NonZeroExitCode", "command terminated with exit code "+code
+		failed.Details = &details{[]cause{{"ExitCode", code}}}
 	} else {
-		status.Reason, status.Message, status.Code = "InternalError", "The shell cannot be reached any more", 500
+		failed.Reason, failed.Message, failed.Code = "InternalError", "The shell cannot be reached any more", 500
 	}
-	return c.write(ctx, channelStatus, marshal(status))
+	return c.tell(ctx, failed)
+}
+
+// tell sends a STATUS frame.
+func (c *connection) tell(ctx context.Context, what status) error {
+	payload, err := json.Marshal(what)
+	if err != nil {
+		return fmt.Errorf("make a status of a shell: %w", err)
+	}
+	return c.write(ctx, channelStatus, payload)
 }
 
 // write sends a frame. A caller who does not take it is cut.
@@ -152,7 +170,7 @@ func (c *connection) write(ctx context.Context, channel byte, payload []byte) er
 
 // receive takes what the caller sends.
 func (c *connection) receive(ctx context.Context) error {
-	pace, texts := rate.NewLimiter(frameRate, frameRate), 0
+	pace, texts := rate.NewLimiter(contract.MaxFrameRate, contract.MaxFrameRate), 0
 	for {
 		kind, frame, err := c.conn.Read(context.WithoutCancel(ctx)) // whose end would close it without a word
 		switch {
@@ -218,34 +236,34 @@ func (c *connection) ping(ctx context.Context) error {
 	}
 }
 
-// shellStatus is a STATUS frame: a Status of Kubernetes.
-type shellStatus struct {
-	Kind     string        `json:"kind"`
-	Version  string        `json:"apiVersion"`
-	Metadata shellMetadata `json:"metadata"`
-	Status   string        `json:"status"`
-	Reason   string        `json:"reason,omitempty"`
-	Message  string        `json:"message,omitempty"`
-	Details  *shellDetails `json:"details,omitempty"`
-	Code     int           `json:"code,omitempty"`
+// status is a STATUS frame: a Status of Kubernetes.
+type status struct {
+	Kind     string   `json:"kind"`
+	Version  string   `json:"apiVersion"`
+	Metadata metadata `json:"metadata"`
+	Status   string   `json:"status"`
+	Reason   string   `json:"reason,omitempty"`
+	Message  string   `json:"message,omitempty"`
+	Details  *details `json:"details,omitempty"`
+	Code     int      `json:"code,omitempty"`
 }
 
-// shellMetadata is in the first one: pages of browsers cannot read the head of the answer.
-type shellMetadata struct {
+// metadata is in the first one: pages of browsers cannot read the head of the answer.
+type metadata struct {
 	ShellID     string `json:"shellId,omitempty"`
 	SessionID   string `json:"sessionId,omitempty"`
 	Reconnected *bool  `json:"reconnected,omitempty"`
 }
 
-type shellDetails struct {
-	Causes []shellCause `json:"causes"`
+type details struct {
+	Causes []cause `json:"causes"`
 }
 
-type shellCause struct {
+type cause struct {
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
 }
 
-func newShellStatus(status string) shellStatus {
-	return shellStatus{Kind: "Status", Version: "v1", Status: status}
+func newStatus(is string) status {
+	return status{Kind: "Status", Version: "v1", Status: is}
 }
