@@ -6,11 +6,13 @@ import (
 	"os"
 )
 
-// meanwhile are the specs of what happens between a decision and its write, and uses the
-// tests of what a gateway writes before it lets a call through.
+// meanwhile are the specs of what happens between a decision and its write, uses the tests
+// of what a gateway writes before it lets a call through, and restored that of what the next
+// operator goes on with.
 var (
 	meanwhile = suite{"controllers", [][]string{{"-ginkgo.fail-on-empty", "-ginkgo.timeout=4m", "-ginkgo.focus=What happens meanwhile"}}}
 	uses      = suite{"internal/gateway", [][]string{{"-test.timeout=1m", "-test.run=^TestUse"}}}
+	restored  = suite{"internal/lifecycle", [][]string{{"-test.timeout=1m", "-test.run=^TestRestore$"}}}
 )
 
 // known are mutants that were alive once, and what notices them since.
@@ -21,8 +23,8 @@ var known = []struct {
 	{"controllers/observe.go", "case pod.UID != recorded.UID:", "case false:", meanwhile},
 	{"controllers/act.go", "options := []client.DeleteOption{client.Preconditions{UID: &pod.UID}}", "options := []client.DeleteOption{}", meanwhile},
 	{"controllers/act.go", "client.Preconditions{UID: &session.UID, ResourceVersion: &session.ResourceVersion}", "client.Preconditions{UID: &session.UID}", meanwhile},
-	{"internal/lifecycle/restore.go", "pulse.Unseen.Total = idle.Sub(pulse.Since)", "_ = idle", meanwhile},
-	{"internal/lifecycle/restore.go", "pulse.AnsweredAt = seen", "_ = seen", meanwhile},
+	{"internal/lifecycle/restore.go", "pulse.Unseen.Total = idle.Sub(pulse.Since)", "_ = idle", restored},
+	{"internal/lifecycle/restore.go", "pulse.AnsweredAt = seen", "_ = seen", restored},
 	{"controllers/report.go", "if pulse.Restored && old.NextStop != nil {", "if false {", meanwhile},
 	{"controllers/act.go", "if pod.Labels[v1alpha1.LabelVersion] != wanted.Labels[v1alpha1.LabelVersion] {", "if false {", meanwhile},
 	{"internal/gateway/traffic.go", "client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})", "client.MergeFrom(base)", uses},

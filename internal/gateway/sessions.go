@@ -38,6 +38,9 @@ const (
 	maxResults     = 1000
 )
 
+// maxReviews is about how many runtimes the API server is asked for one request.
+const maxReviews = 100
+
 // sessionView is a session as the gateway shows it: what AgentCore hides. Only
 // those of runtimes are shown, to those who have the right to that.
 type sessionView struct {
@@ -217,18 +220,41 @@ func (g *Gateway) runtimesFor(ctx context.Context, caller authn.Caller, right au
 	if err := g.Client.List(ctx, &list, client.InNamespace(s.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list runtimes: %w", err)
 	}
+	may, err := mayEach(ctx, caller, right, s.Namespace, len(list.Items))
+	if err != nil {
+		return nil, err
+	}
 	runtimes := map[client.ObjectKey]*v1alpha1.AgentRuntime{}
 	for i := range list.Items {
 		agent := &list.Items[i]
-		may, err := caller.May(ctx, agent, right)
+		allowed, err := may(ctx, agent, right)
 		if err != nil {
 			return nil, fmt.Errorf("find out whether %s may see the sessions of %s: %w", caller.Name, agent.Name, err)
 		}
-		if may {
+		if allowed {
 			runtimes[client.ObjectKeyFromObject(agent)] = agent
 		}
 	}
 	return runtimes, nil
+}
+
+// mayEach tells of each of n runtimes of a namespace, or of all, whether a caller has a right
+// to it. Where the API server has to be asked, it is asked once about all, as kubectl does
+// for a list: a caller of few runtimes would else cost a review of each that there is.
+func mayEach(ctx context.Context, caller authn.Caller, right authn.Right, namespace string, n int) (may func(context.Context, *v1alpha1.AgentRuntime, authn.Right) (bool, error), err error) {
+	if caller.MayAll == nil {
+		return caller.May, nil
+	}
+	all, err := caller.MayAll(ctx, namespace, right)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("find out whether %s may see all sessions: %w", caller.Name, err)
+	case all:
+		return func(context.Context, *v1alpha1.AgentRuntime, authn.Right) (bool, error) { return true, nil }, nil
+	case n > maxReviews:
+		return nil, invalid("agentRuntimeArn", fmt.Sprintf("Value at 'agentRuntimeArn' failed to satisfy constraint: Member must not be null: there are more than %d runtimes, and the caller does not have the right to all. Name one, or a namespace", maxReviews))
+	}
+	return caller.May, nil
 }
 
 func writeJSON(w http.ResponseWriter, answer any) error {
