@@ -429,7 +429,7 @@ func (l *tool) told() (events []local.Event) {
 
 // TestLinesOfJSON: all that is told is one, what agents write too.
 func TestLinesOfJSON(t *testing.T) {
-	l := start(t, "-o", "json", "--time-scale", "20")
+	l := start(t, "-o", "json", "--time-scale", "20", "--lifecycle", "idle=60,max=28800")
 	l.Expect(l.first).To(And(HaveField("Event", local.EventReady), HaveField("Endpoint", HavePrefix("http://127.0.0.1:")), HaveField("Kubeconfig", l.kubeconfig),
 		HaveField("Runtimes", ConsistOf(HaveField("AgentRuntimeArn", HavePrefix("arn:aws:bedrock-agentcore:"))))))
 	l.call("json", "say")
@@ -447,7 +447,7 @@ func TestLinesOfJSON(t *testing.T) {
 
 // TestHeadless: it says where everything is, and no more.
 func TestHeadless(t *testing.T) {
-	l := start(t, "--headless", "--time-scale", "20")
+	l := start(t, "--headless", "--time-scale", "20", "--lifecycle", "idle=60,max=28800")
 	before := l.said()
 	l.call("silent", "say")
 	l.becomes("silent", v1alpha1.StateStopped)
