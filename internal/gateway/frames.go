@@ -91,8 +91,8 @@ func (w boundedSocket) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 func (w boundedSocket) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // boundedConn is a caller's connection. AgentCore's documentation does not say whether its
-// bounds hold for what an agent sends too: here they hold for callers. He is told with which frame he broke a bound, and
-// the agent gets what came before it.
+// bounds hold for what an agent sends too: here they do not. A caller is told which bound he
+// broke, and the agent gets what came before that.
 type boundedConn struct {
 	net.Conn
 	pace *rate.Limiter

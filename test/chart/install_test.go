@@ -20,6 +20,7 @@ const sessionsCRD = "agentsessions.runtime.agentsession.dev"
 // TestInstallUpgradeUninstall: helm makes all objects, upgrades the CustomResourceDefinitions
 // too, and takes all away but those and what is of their kinds, unless it is told to.
 func TestInstallUpgradeUninstall(t *testing.T) {
+	t.Parallel()
 	g, p := NewWithT(t), startPlane(t)
 	categories := func() []string {
 		var crd apiextensionsv1.CustomResourceDefinition
@@ -71,6 +72,7 @@ func TestInstallUpgradeUninstall(t *testing.T) {
 // TestFromInstallFilesToTheChartAndBack: nothing is made anew on the way, and either has
 // its way with the fields.
 func TestFromInstallFilesToTheChartAndBack(t *testing.T) {
+	t.Parallel()
 	for name, apply := range map[string][]string{
 		"applied by the API server": {"apply", "--server-side", "-f", top + "/dist/install.yaml", "-f", top + "/dist/install-gateway.yaml"},
 		"applied by kubectl":        {"apply", "-f", top + "/dist/install.yaml", "-f", top + "/dist/install-gateway.yaml"},

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,6 +44,7 @@ const accessKey, secretKey = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxR
 // token of its own service account and with the flags of its Deployment, serve two of them,
 // and ask for nothing that they may not have.
 func TestWatchNamespaces(t *testing.T) {
+	t.Parallel()
 	g, p := NewWithT(t), startPlane(t, agentsessiontest.CRDs()...)
 	for _, name := range []string{namespace, "team-a", "team-b", "other"} {
 		p.createNamespace(t, name)
@@ -102,6 +104,7 @@ func TestWatchNamespaces(t *testing.T) {
 // operator, node prober and gateway are started anew. They are ready, and serve the other namespace; his is
 // served again when the binding is back.
 func TestANamespaceWithoutItsRole(t *testing.T) {
+	t.Parallel()
 	g, p := NewWithT(t), startPlane(t, agentsessiontest.CRDs()...)
 	for _, name := range []string{namespace, "team-a", "team-b"} {
 		p.createNamespace(t, name)
@@ -198,12 +201,26 @@ func (p *plane) leaveLease(t *testing.T) {
 	})).To(Succeed())
 }
 
-// build builds a command, and returns the path of its binary.
+// builds build a command each, once.
+var builds = map[string]func() (string, error){"operator": buildOf("operator"), "gateway": buildOf("gateway")}
+
+func buildOf(command string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		return gexec.Build("github.com/agentsession/agentsession/cmd/" + command)
+	})
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	gexec.CleanupBuildArtifacts()
+	os.Exit(code)
+}
+
+// build returns the path of a command's binary.
 func build(t *testing.T, command string) string {
 	t.Helper()
-	binary, err := gexec.Build("github.com/agentsession/agentsession/cmd/" + command)
+	binary, err := builds[command]()
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(gexec.CleanupBuildArtifacts)
 	return binary
 }
 

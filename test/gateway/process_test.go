@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -29,12 +30,18 @@ func unused() string {
 	return listener.Addr().String()
 }
 
+// buildGateway builds the gateway's own binary, once.
+var buildGateway = sync.OnceValues(func() (string, error) {
+	return gexec.Build("github.com/agentsession/agentsession/cmd/gateway")
+})
+
+var _ = AfterSuite(gexec.CleanupBuildArtifacts)
+
 // startGateway starts the gateway's own binary, and waits until it is ready.
 func startGateway(environment []string, args ...string) (d *door, ready func() int, process *gexec.Session) {
 	GinkgoHelper()
-	binary, err := gexec.Build("github.com/agentsession/agentsession/cmd/gateway")
+	binary, err := buildGateway()
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(gexec.CleanupBuildArtifacts)
 	kubeconfig := filepath.Join(GinkgoT().TempDir(), "kubeconfig")
 	content, err := plane.Kubeconfig()
 	Expect(err).NotTo(HaveOccurred())
