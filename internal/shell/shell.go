@@ -132,6 +132,10 @@ func (s *Shell) detach(own *attachment) {
 func (s *Shell) next(ctx context.Context, own *attachment, most int) (output []byte, err error) {
 	for {
 		s.mu.Lock()
+		if s.attached != own { // what it was not given may be kept no longer
+			s.mu.Unlock()
+			return nil, errReplaced
+		}
 		behind := int(s.written - own.at)
 		if behind > 0 {
 			from := s.kept[len(s.kept)-behind:]

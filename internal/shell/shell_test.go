@@ -126,6 +126,25 @@ func TestAShellHasOneCallerAtATime(t *testing.T) {
 	g.Expect(s.abandoned()).To(BeTrue())
 }
 
+// Whoever was replaced is given nothing more: what he was not given may be kept no longer.
+func TestAShellWritesPastWhomItHasReplaced(t *testing.T) {
+	g, s := NewWithT(t), runningShell(t)
+	write := func() {
+		_, err := s.Write(make([]byte, maxReplay))
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	write()
+	first, _ := s.attach(func(error) {})
+	second, _ := s.attach(func(error) {})
+	for range 3 {
+		_, err := s.next(t.Context(), second, maxReplay)
+		g.Expect(err).NotTo(HaveOccurred())
+		write()
+	}
+	_, err := s.next(t.Context(), first, 1)
+	g.Expect(err).To(MatchError(errReplaced))
+}
+
 // A shell ends when nobody has come back for its window, and no earlier.
 func TestAShellIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
