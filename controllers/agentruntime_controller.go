@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/base32"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -13,7 +12,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -103,7 +101,7 @@ func (r *AgentRuntimeReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if starts := sessionsStart(lifecycle.LatestStart(sessions)); starts != nil { // or what was known stands
 		meta.SetStatusCondition(&agent.Status.Conditions, *starts)
 	}
-	agent.Status.AgentRuntimeID = idOf(&agent)
+	agent.Status.AgentRuntimeID = lifecycle.RuntimeID(&agent)
 	agent.Status.AgentRuntimeArn = fmt.Sprintf("arn:aws:bedrock-agentcore:%s:%s:runtime/%s", cmp.Or(r.Region, DefaultRegion), accountOf(agent.Namespace), agent.Status.AgentRuntimeID)
 	agent.Status.AgentRuntimeVersion = agent.Generation
 	try, recheck := false, time.Duration(0)
@@ -331,25 +329,6 @@ func readyRuntime(agent *v1alpha1.AgentRuntime, versions map[int64]bool, refusal
 		}
 	}
 	return c
-}
-
-// idOf is the runtime's id by AWS's pattern: [a-zA-Z][a-zA-Z0-9_]{0,47}, a dash,
-// and ten letters and digits, here of its UID.
-func idOf(agent *v1alpha1.AgentRuntime) string {
-	name := strings.Map(func(c rune) rune {
-		if c == '-' || c == '.' {
-			return '_'
-		}
-		return c
-	}, agent.Name)
-	if own := agent.Spec.AgentCore; own != nil && own.AgentRuntimeName != "" {
-		name = own.AgentRuntimeName
-	}
-	if name[0] <= '9' {
-		name = "r" + name
-	}
-	sum := sha256.Sum256([]byte(agent.UID))
-	return name[:min(len(name), 48)] + "-" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:10])
 }
 
 // accountOf are the twelve digits that stand for a namespace.

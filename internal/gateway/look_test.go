@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -181,11 +182,8 @@ func TestARuntimeThatTheCacheDoesNotShowIsLookedFor(t *testing.T) {
 		g := NewWithT(t)
 		scheme := runtime.NewScheme()
 		g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-		const arn, id = "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/shop-abcdefghij", "shop-abcdefghij"
-		there := &v1alpha1.AgentRuntime{
-			ObjectMeta: metav1.ObjectMeta{Namespace: shop.Namespace, Name: shop.Name},
-			Status:     v1alpha1.AgentRuntimeStatus{AgentRuntimeArn: arn, AgentRuntimeID: id},
-		}
+		there := namedRuntime(shop.Namespace)
+		arn, id := there.Status.AgentRuntimeArn, there.Status.AgentRuntimeID
 		var lists atomic.Int64
 		live := fake.NewClientBuilder().WithScheme(scheme).WithObjects(there).WithInterceptorFuncs(interceptor.Funcs{
 			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
@@ -219,6 +217,38 @@ func TestARuntimeThatTheCacheDoesNotShowIsLookedFor(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(found).To(HaveLen(1))
 	})
+}
+
+// namedRuntime is a runtime with the names that the operator gives it.
+func namedRuntime(namespace string) *v1alpha1.AgentRuntime {
+	agent := &v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: shop.Name, UID: types.UID(namespace)}}
+	agent.Status.AgentRuntimeID = lifecycle.RuntimeID(agent)
+	agent.Status.AgentRuntimeArn = "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/" + agent.Status.AgentRuntimeID
+	return agent
+}
+
+// Whoever writes another runtime's names into the status of his own is called by none of them,
+// neither by what the cache shows nor past it.
+func TestARuntimeIsNotCalledByAnothersNames(t *testing.T) {
+	g := NewWithT(t)
+	scheme := runtime.NewScheme()
+	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	theirs := namedRuntime("theirs")
+	mine := namedRuntime("mine")
+	mine.Status = theirs.Status
+	everything := func(agents ...client.Object) client.Client {
+		return fake.NewClientBuilder().WithScheme(scheme).WithIndex(&v1alpha1.AgentRuntime{}, IDIndex, IDOf).WithObjects(agents...).Build()
+	}
+	for name, one := range map[string]*Gateway{
+		"in the cache": New(Options{Client: everything(theirs, mine), Live: everything()}),
+		"past it":      New(Options{Client: everything(), Live: everything(theirs, mine)}),
+	} {
+		for _, label := range []string{theirs.Status.AgentRuntimeArn, theirs.Status.AgentRuntimeID} {
+			found, err := one.runtimesBy(t.Context(), label, "")
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(found).To(ConsistOf(HaveField("Namespace", "theirs")), name)
+		}
+	}
 }
 
 // Of the calls that want one session to begin, one at a time writes that, and what the API

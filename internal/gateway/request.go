@@ -22,7 +22,7 @@ const IDIndex = "status.agentRuntimeId"
 
 // IDOf is the value of IDIndex.
 func IDOf(object client.Object) []string {
-	if agent, ok := object.(*v1alpha1.AgentRuntime); ok && agent.Status.AgentRuntimeID != "" {
+	if agent, ok := object.(*v1alpha1.AgentRuntime); ok && lifecycle.IsNamed(agent, agent.Status.AgentRuntimeID) {
 		return []string{agent.Status.AgentRuntimeID}
 	}
 	return nil
@@ -81,9 +81,7 @@ func (g *Gateway) runtimesBy(ctx context.Context, label, account string) (found 
 func (g *Gateway) runtimesLive(ctx context.Context, label string) (found []v1alpha1.AgentRuntime, err error) {
 	all, err := g.runtimes.at(ctx, struct{}{})
 	for i := range all {
-		if agent := &all[i]; slices.Contains([]string{
-			agent.Namespace + "/" + agent.Name, agent.Status.AgentRuntimeArn, agent.Status.AgentRuntimeID,
-		}, label) {
+		if agent := &all[i]; label == agent.Namespace+"/"+agent.Name || lifecycle.IsNamed(agent, label) {
 			found = append(found, *agent)
 		}
 	}
@@ -104,13 +102,13 @@ func (g *Gateway) runtimeNamed(ctx context.Context, key client.ObjectKey) ([]v1a
 
 // runtimesWithID finds by an ARN or an id.
 func (g *Gateway) runtimesWithID(ctx context.Context, label string) ([]v1alpha1.AgentRuntime, error) {
-	_, id, isARN := strings.Cut(label, ":runtime/")
+	_, id, _ := strings.Cut(label, ":runtime/")
 	var list v1alpha1.AgentRuntimeList
 	if err := g.Client.List(ctx, &list, client.MatchingFields{IDIndex: cmp.Or(id, label)}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(list.Items, func(agent v1alpha1.AgentRuntime) bool {
-		return isARN && agent.Status.AgentRuntimeArn != label
+		return !lifecycle.IsNamed(&agent, label)
 	}), nil
 }
 

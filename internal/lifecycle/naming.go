@@ -19,6 +19,31 @@ func SessionName(runtime, uid, qualifier, id string) string {
 	return strings.TrimRight(prefix, "-.") + "-" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:suffix])
 }
 
+// RuntimeID is a runtime's id by AWS's pattern: [a-zA-Z][a-zA-Z0-9_]{0,47}, a dash, and ten
+// letters and digits, here of its UID.
+func RuntimeID(runtime *v1alpha1.AgentRuntime) string {
+	name := strings.NewReplacer("-", "_", ".", "_").Replace(runtime.Name)
+	if own := runtime.Spec.AgentCore; own != nil && own.AgentRuntimeName != "" {
+		name = own.AgentRuntimeName
+	}
+	if name[0] <= '9' {
+		name = "r" + name
+	}
+	return name[:min(len(name), 48)] + endOfID(runtime)
+}
+
+func endOfID(runtime *v1alpha1.AgentRuntime) string {
+	sum := sha256.Sum256([]byte(runtime.UID))
+	return "-" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:10])
+}
+
+// IsNamed tells whether the status of a runtime names it by an id or an ARN. Others than the
+// operator may be able to write it: an id that does not end as its UID has it is another's.
+func IsNamed(runtime *v1alpha1.AgentRuntime, name string) bool {
+	id, arn := runtime.Status.AgentRuntimeID, runtime.Status.AgentRuntimeArn
+	return strings.HasSuffix(id, endOfID(runtime)) && (name == id || name == arn && strings.HasSuffix(arn, ":runtime/"+id))
+}
+
 // Reachable tells whether a call of a session's own id, endpoint and runtime leads to it: one
 // that somebody made by hand has another name.
 func Reachable(session *v1alpha1.AgentSession) bool {

@@ -37,6 +37,49 @@ func TestSessionNamesAreValid(t *testing.T) {
 	})
 }
 
+// The id is in ARNs that callers keep: it must not change.
+func TestRuntimeID(t *testing.T) {
+	for want, agent := range map[string]*v1alpha1.AgentRuntime{
+		"shop-c63yrjyo5t":      {ObjectMeta: metav1.ObjectMeta{Name: "shop", UID: "uid"}},
+		"my_shop_1-c63yrjyo5t": {ObjectMeta: metav1.ObjectMeta{Name: "my-shop.1", UID: "uid"}},
+		"r1shop-c63yrjyo5t":    {ObjectMeta: metav1.ObjectMeta{Name: "1shop", UID: "uid"}},
+		"MyShop-c63yrjyo5t": {
+			ObjectMeta: metav1.ObjectMeta{Name: "my-shop", UID: "uid"},
+			Spec:       v1alpha1.AgentRuntimeSpec{AgentCore: &v1alpha1.AgentCoreMembers{AgentRuntimeName: "MyShop"}},
+		},
+	} {
+		NewWithT(t).Expect(lifecycle.RuntimeID(agent)).To(Equal(want))
+	}
+}
+
+// Whoever may write the status of a runtime cannot have it called by another's names.
+func TestIsNamed(t *testing.T) {
+	const prefix = "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/"
+	own := lifecycle.RuntimeID(&v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Name: "shop", UID: "uid"}})
+	others := lifecycle.RuntimeID(&v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Name: "shop", UID: "another"}})
+	for name, row := range map[string]struct {
+		id, arn, named string
+		is             bool
+	}{
+		"its id":                          {own, prefix + own, own, true},
+		"its ARN":                         {own, prefix + own, prefix + own, true},
+		"no name yet":                     {"", "", "", false},
+		"another id":                      {own, prefix + own, others, false},
+		"another's id":                    {others, prefix + own, others, false},
+		"another's ARN":                   {own, prefix + others, prefix + others, false},
+		"another's id and ARN":            {others, prefix + others, prefix + others, false},
+		"a namespace and a name for both": {"a/shop", "a/shop", "a/shop", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			agent := &v1alpha1.AgentRuntime{
+				ObjectMeta: metav1.ObjectMeta{Name: "shop", UID: "uid"},
+				Status:     v1alpha1.AgentRuntimeStatus{AgentRuntimeID: row.id, AgentRuntimeArn: row.arn},
+			}
+			NewWithT(t).Expect(lifecycle.IsNamed(agent, row.named)).To(Equal(row.is))
+		})
+	}
+}
+
 func TestReachable(t *testing.T) {
 	const id = "0123456789012345678901234567890123"
 	for name, row := range map[string]struct {
