@@ -71,6 +71,8 @@ func TestAPresignedURL(t *testing.T) {
 		"another token":               {change: set("X-Amz-Security-Token", "x"), says: "does not match"},
 		"another qualifier":           {change: set("qualifier", "TEST"), says: "does not match"},
 		"more in the query":           {change: set("shellId", "x"), says: "does not match"},
+		"more that cannot be read":    {change: func(r *http.Request) { r.URL.RawQuery += "&admin=%zz" }, says: "escaped"},
+		"more behind a semicolon":     {change: func(r *http.Request) { r.URL.RawQuery += "&admin;x" }, says: "escaped"},
 		"another path":                {change: func(r *http.Request) { r.URL.RawPath, r.URL.Path = "", "/runtimes/x/ws" }, says: "does not match"},
 		"another host":                {change: func(r *http.Request) { r.Host = "other.example" }, says: "does not match"},
 		"another signature":           {change: set("X-Amz-Signature", strings.Repeat("0", 64)), says: "does not match"},

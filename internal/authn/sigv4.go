@@ -49,6 +49,9 @@ func parseSignature(r *http.Request, now time.Time) (s signature, err error) {
 	if err != nil {
 		return s, err
 	}
+	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil { // what cannot be read would go on unsigned
+		return s, denied("The query of a signed request must be pairs with & between them, escaped")
+	}
 	scope := strings.Split(parts["Credential"], "/")
 	if len(parts) != 3 || len(scope) != 5 || scope[3] != signingService || scope[4] != signingEnd {
 		return s, denied("The credential must be scoped to a date, a region, the service " + signingService + " and " + signingEnd)
