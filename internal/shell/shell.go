@@ -50,7 +50,8 @@ type Shell struct {
 	attached    *attachment // of who is connected; nil: nobody
 	wasAttached bool        // somebody was
 	leftAt      time.Time
-	ended       error // why done is closed
+	expiry      *time.Timer // of the window; nil when it is forgotten
+	ended       error       // why done is closed
 }
 
 // attachment is that of one connection: there is one at a time.
@@ -64,22 +65,34 @@ func newShell(window time.Duration, forget func()) *Shell {
 		window: window, forget: forget, input: make(chan []byte, shellInput), sizes: make(chan remotecommand.TerminalSize, 1),
 		begun: make(chan struct{}), done: make(chan struct{}), over: make(chan struct{}), changed: make(chan struct{}),
 	}
-	s.left()
+	s.leftAt, s.expiry = time.Now(), time.AfterFunc(window, s.expire)
 	return s
 }
 
 // left begins the time in which somebody may come back.
 func (s *Shell) left() {
-	s.leftAt = time.Now()
-	time.AfterFunc(s.window, func() {
-		s.mu.Lock()
-		over := s.attached == nil && time.Since(s.leftAt) >= s.window
-		s.mu.Unlock()
-		if over {
-			s.finish(errForgotten)
-			s.forget()
-		}
-	})
+	if s.leftAt = time.Now(); s.expiry != nil {
+		s.expiry.Reset(s.window)
+	}
+}
+
+// expire ends it, if nobody has come back.
+func (s *Shell) expire() {
+	s.mu.Lock()
+	over := s.attached == nil && time.Since(s.leftAt) >= s.window
+	s.mu.Unlock()
+	if over {
+		s.finish(errForgotten)
+		s.forget()
+	}
+}
+
+// release ends that time: a timer would keep what it has written.
+func (s *Shell) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expiry.Stop()
+	s.expiry = nil
 }
 
 // finish ends it, if it has not ended.

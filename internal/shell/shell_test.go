@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"runtime"
 	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	. "github.com/onsi/gomega"
 )
@@ -172,6 +174,26 @@ func TestAShellIsWaitedFor(t *testing.T) {
 		g.Expect(all.all).To(BeEmpty())
 		g.Expect(all.n).To(BeZero())
 	})
+}
+
+// Nothing keeps what a shell has written once it is forgotten: it counts among those that there
+// may be no more.
+func TestAForgottenShellIsNotKept(t *testing.T) {
+	g := NewWithT(t)
+	all := &Table[string]{Window: time.Hour}
+	forgotten := func() weak.Pointer[Shell] {
+		s, _, err := all.take("0", "a")
+		g.Expect(err).NotTo(HaveOccurred())
+		own, _ := s.attach(func(error) {})
+		s.finish(errExited)
+		s.forget()
+		s.detach(own)
+		return weak.Make(s)
+	}()
+	g.Eventually(func() bool {
+		runtime.GC()
+		return forgotten.Value() == nil
+	}, time.Minute).Should(BeTrue())
 }
 
 func TestShellsAreBounded(t *testing.T) {

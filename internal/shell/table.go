@@ -95,6 +95,7 @@ func (t *Table[Compute]) drop(of Compute, id string, one *Shell) {
 		delete(t.all, of)
 	}
 	t.n--
+	one.release()
 }
 
 // Close ends all shells, and waits until they are: the gateway ends.
