@@ -93,6 +93,10 @@ func rewriteToPort(p *httputil.ProxyRequest, c *call, session *v1alpha1.AgentSes
 			delete(p.Out.Header, name)
 		}
 	}
+	if !c.opensSocket(p.In) { // ReverseProxy passes any other upgrade on
+		p.Out.Header.Del("Connection")
+		p.Out.Header.Del("Upgrade")
+	}
 	p.Out.Header.Set(contract.HeaderSessionID, c.session)
 	c.sendPayload(p.Out)
 }
@@ -121,7 +125,7 @@ func withoutSignature(query string) string {
 
 // keptBack are headers of a server in a session that do not reach the caller: they would be taken
 // for the gateway's, or are for all that is at its origin.
-var keptBack = []string{"Set-Cookie", "Clear-Site-Data", "Strict-Transport-Security", "Alt-Svc", "Service-Worker-Allowed"}
+var keptBack = []string{"Set-Cookie", "Clear-Site-Data", "Strict-Transport-Security", "Alt-Svc", "Service-Worker-Allowed", "Nel", "Report-To"}
 
 // passOnFromPort lets an answer of a server in a session through as it is.
 func passOnFromPort(answer *http.Response, c *call) error {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -44,6 +45,38 @@ func TestTheAgentsOwnPortIsNotReached(t *testing.T) {
 		g.Expect(reach("8081")).To(Succeed())
 	}
 	g.Expect(reach("8080")).To(Succeed(), "the agent is at 9999")
+}
+
+// A connection becomes a WebSocket or nothing else: what it would become is not the gateway's
+// to bound.
+func TestWhatAConnectionToAPortBecomes(t *testing.T) {
+	for upgrade, want := range map[string]string{"websocket": "websocket", "WebSocket": "WebSocket", "h2c": "", "": ""} {
+		g := NewWithT(t)
+		in := httptest.NewRequest(http.MethodGet, "/runtimes/a/sessions/DEFAULT/id/8081/", nil)
+		in.Header.Set("Upgrade", upgrade)
+		out := in.Clone(t.Context())
+		out.Header.Set("Connection", "Upgrade") // as ReverseProxy does
+		session := &v1alpha1.AgentSession{Status: v1alpha1.AgentSessionStatus{Pod: &v1alpha1.PodStatus{IP: "10.1.2.3"}}}
+		rewriteToPort(&httputil.ProxyRequest{In: in, Out: out}, &call{op: opPort, payload: &Payload{}}, session)
+		g.Expect(out.URL.Host).To(Equal("10.1.2.3:8081"))
+		g.Expect(out.Header.Get("Upgrade")).To(Equal(want), upgrade)
+		g.Expect(out.Header.Get("Connection") != "").To(Equal(want != ""), upgrade)
+	}
+}
+
+// The servers of all sessions are at one origin: none of them says what holds for all.
+func TestWhatIsForAWholeOriginIsKeptBack(t *testing.T) {
+	g := NewWithT(t)
+	answer := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}}
+	for _, name := range []string{
+		"Set-Cookie", "Clear-Site-Data", "Strict-Transport-Security", "Alt-Svc", "Service-Worker-Allowed", "NEL", "Report-To", "Access-Control-Allow-Origin", "X-Amzn-RequestId",
+	} {
+		answer.Header.Set(name, "x")
+	}
+	answer.Header.Set("Content-Type", "text/html")
+	answer.Header.Set("Etag", "x")
+	g.Expect(passOnFromPort(answer, &call{op: opPort})).To(Succeed())
+	g.Expect(answer.Header).To(Equal(http.Header{"Content-Type": {"text/html"}, "Etag": {"x"}}))
 }
 
 func TestASignatureGoesNoFurther(t *testing.T) {
