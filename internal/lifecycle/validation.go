@@ -115,6 +115,9 @@ func TrialOutcomeOf(session *v1alpha1.AgentSession) TrialOutcome {
 	if !Living(status.State) && last != nil {
 		return TrialOutcome{true, string(last.Reason), last.Message}
 	}
+	if status.State == v1alpha1.StateStopped {
+		return TrialOutcome{true, string(v1alpha1.StopRequested), "The session was told to stop before it had a compute."}
+	}
 	i := slices.IndexFunc(status.Conditions, func(c metav1.Condition) bool {
 		return c.Type == v1alpha1.ConditionReady && Refuses(c.Reason) && c.Reason != v1alpha1.ReasonRuntimeNotFound
 	})

@@ -72,6 +72,7 @@ func TestTrialOutcomeOf(t *testing.T) {
 		"never healthy":                {v1alpha1.AgentSessionStatus{State: "Stopping", Pod: &v1alpha1.PodStatus{}, LastTermination: last("StartTimeout", "")}, lifecycle.TrialOutcome{Over: true, Reason: "StartTimeout", Message: "its words"}},
 		"exited":                       {v1alpha1.AgentSessionStatus{State: "Stopped", LastTermination: last("AgentExited", "")}, lifecycle.TrialOutcome{Over: true, Reason: "AgentExited", Message: "its words"}},
 		"its pod was taken":            {v1alpha1.AgentSessionStatus{State: "Stopped", LastTermination: last("ComputeLost", "")}, lifecycle.TrialOutcome{Over: true, Reason: "ComputeLost", Message: "its words"}},
+		"stopped before it had a pod":  {v1alpha1.AgentSessionStatus{State: "Stopped"}, lifecycle.TrialOutcome{Over: true, Reason: "StopRequested", Message: "The session was told to stop before it had a compute."}},
 		"woken after it was not there": {v1alpha1.AgentSessionStatus{State: "Starting", Pod: &v1alpha1.PodStatus{}, LastTermination: last("ComputeLost", "")}, pending},
 	} {
 		NewWithT(t).Expect(lifecycle.TrialOutcomeOf(trialOf("1", holding(row.status)))).To(Equal(row.want), what)
