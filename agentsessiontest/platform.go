@@ -182,7 +182,7 @@ func setOperator(mgr ctrl.Manager, dates *Clock, clusterTime *apiserver.Clock, o
 	if err := sessions.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the operator: %w", err)
 	}
-	runtimes := &controllers.AgentRuntimeReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Region: controllers.DefaultRegion}
+	runtimes := &controllers.AgentRuntimeReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Region: controllers.DefaultRegion, AllowLoopback: true}
 	if err := runtimes.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the operator: %w", err)
 	}

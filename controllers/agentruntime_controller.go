@@ -62,6 +62,8 @@ type AgentRuntimeReconciler struct {
 	// Selector, if set, chooses the runtimes whose versions this operator keeps; others keep
 	// those of the rest. Of their sessions it counts those that it chooses. Default: all.
 	Selector labels.Selector
+	// AllowLoopback is as that of AgentSessionReconciler.
+	AllowLoopback bool
 
 	edits   edits
 	warmups warmups

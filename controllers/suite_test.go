@@ -162,7 +162,7 @@ func startBy(now *apiserver.Clock, config *rest.Config, opts ctrl.Options, names
 	}
 	Expect(reconciler.SetupWithManager(mgr)).To(Succeed())
 	if reconciler.Node == "" {
-		Expect((&controllers.AgentRuntimeReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Selector: reconciler.Selector}).SetupWithManager(mgr)).To(Succeed())
+		Expect((&controllers.AgentRuntimeReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Selector: reconciler.Selector, AllowLoopback: reconciler.AllowLoopback}).SetupWithManager(mgr)).To(Succeed())
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	o := &operator{prober: reconciler.Prober, stop: stop, ended: make(chan struct{})}

@@ -48,7 +48,7 @@ func (r *AgentRuntimeReconciler) validate(ctx context.Context, agent *v1alpha1.A
 		meta.SetStatusCondition(&status.Conditions, validated(agent, verdict.Outcome))
 	}
 	if verdict.Warm {
-		r.warmups.send(ctx, key, facts.Trial, agent.Spec.HooksConfiguration.Build.Warmup.Action.HTTPPost.Path)
+		r.warm(ctx, key, facts.Trial, agent.Spec.HooksConfiguration.Build.Warmup.Action.HTTPPost.Path)
 		recheck = warmupPoll
 	}
 	return verdict.Try, recheck

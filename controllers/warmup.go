@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -45,15 +47,31 @@ func (w *warmups) forget(runtime types.NamespacedName) {
 	delete(w.all, runtime)
 }
 
-// send sends the hook to a trial's agent, in the background, unless it was sent.
-func (w *warmups) send(ctx context.Context, runtime types.NamespacedName, trial *v1alpha1.AgentSession, path string) {
+// warm sends the hook to a trial's agent, unless it was sent. An agent that is not reached
+// now is tried again.
+func (r *AgentRuntimeReconciler) warm(ctx context.Context, runtime types.NamespacedName, trial *v1alpha1.AgentSession, path string) {
+	if addr, ok := r.trialAddress(ctx, trial); ok {
+		r.warmups.send(ctx, runtime, trial, addr, path)
+	}
+}
+
+// trialAddress is where a trial's agent is, by its pod. Others may be able to write the session's
+// status, as with agentAddress.
+func (r *AgentRuntimeReconciler) trialAddress(ctx context.Context, trial *v1alpha1.AgentSession) (netip.AddrPort, bool) {
 	if lifecycle.PhaseOf(trial) != lifecycle.PhaseReady {
-		return
+		return netip.AddrPort{}, false
 	}
-	ip, err := netip.ParseAddr(trial.Status.Pod.IP)
-	if err != nil {
-		return // no operator writes that
+	var pod corev1.Pod
+	err := r.Client.Get(ctx, types.NamespacedName{Namespace: trial.Namespace, Name: trial.Status.Pod.Name}, &pod)
+	if err != nil || pod.UID != trial.Status.Pod.UID || !metav1.IsControlledBy(&pod, trial) {
+		return netip.AddrPort{}, false
 	}
+	ip, err := agentAddress(&pod, r.AllowLoopback)
+	return netip.AddrPortFrom(ip, uint16(lifecycle.AgentPort(trial))), err == nil //nolint:gosec // the schema bounds it
+}
+
+// send sends the hook in the background, unless it was sent.
+func (w *warmups) send(ctx context.Context, runtime types.NamespacedName, trial *v1alpha1.AgentSession, addr netip.AddrPort, path string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if sent := w.all[runtime]; sent != nil && sent.trial == trial.UID {
@@ -64,7 +82,6 @@ func (w *warmups) send(ctx context.Context, runtime types.NamespacedName, trial 
 	}
 	sent := &warmup{trial: trial.UID}
 	w.all[runtime] = sent
-	addr := netip.AddrPortFrom(ip, uint16(lifecycle.AgentPort(trial))) //nolint:gosec // the schema bounds it
 	timeout := lifecycle.WarmupTimeout / time.Duration(max(trial.Status.TimeScale, 1))
 	ctrl.LoggerFrom(ctx).Info("Sends the warm-up hook", "session", trial.Name, "path", path)
 	go func() {

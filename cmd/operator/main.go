@@ -245,7 +245,7 @@ func followLeaders(reconciler *controllers.AgentSessionReconciler, election *loc
 
 // addOthers adds what an operator does that is not for one node only.
 func addOthers(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock) error {
-	if err := (&controllers.AgentRuntimeReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Region: o.region, Selector: o.selector.Selector}).SetupWithManager(mgr); err != nil {
+	if err := (&controllers.AgentRuntimeReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Region: o.region, Selector: o.selector.Selector, AllowLoopback: o.allowLoopback}).SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the controller of runtimes: %w", err)
 	}
 	switch {

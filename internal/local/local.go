@@ -181,7 +181,7 @@ func (p *platform) setOperator(clusterTime *apiserver.Clock) error {
 	if err := sessions.SetupWithManager(p.mgr); err != nil {
 		return fmt.Errorf("set up the operator: %w", err)
 	}
-	runtimes := &controllers.AgentRuntimeReconciler{Client: p.mgr.GetClient(), Live: p.mgr.GetAPIReader(), Region: controllers.DefaultRegion}
+	runtimes := &controllers.AgentRuntimeReconciler{Client: p.mgr.GetClient(), Live: p.mgr.GetAPIReader(), Region: controllers.DefaultRegion, AllowLoopback: true}
 	if err := runtimes.SetupWithManager(p.mgr); err != nil {
 		return fmt.Errorf("set up the operator: %w", err)
 	}
