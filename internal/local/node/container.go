@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,21 +108,30 @@ func (p *process) containerCommand(agent *corev1.Container, port uint16, folders
 	return &exec.Cmd{Path: program, Args: words, Env: append(os.Environ(), env.lines...)}, nil
 }
 
+// heeded are names by which an engine finds its files, its server and its helpers, or the
+// machine's loader its libraries, beside those that are in the environment already.
+var heeded = regexp.MustCompile(`^(LD_|DYLD_|GLIBC_|GCONV_|GO|DOCKER_|MOBY_|BUILD|CONTAINER|_CONTAINER|PODMAN|NETAVARK|STORAGE_|REGISTRY_|XDG_|DBUS_|SSH_|SSL_|HOME$|PATH$|TMPDIR$)|(?i:_proxy)$`)
+
 // environment is how a container gets its own: words of the engine's command, and what of
 // them stands in the engine's environment.
 type environment struct{ words, lines []string }
 
 // containerEnv gives a container its environment by a file, since everybody on the machine sees
 // the words of a command, and the engine would heed some names. A value of several lines has
-// no place in the file: the engine takes it from its own environment.
+// no place in the file: the engine takes it from its own environment, but for those names.
+// Whoever may call the control plane chooses both.
 func (p *process) containerEnv(env []corev1.EnvVar) (given environment, err error) {
 	var file strings.Builder
 	for _, v := range env {
-		if strings.ContainsAny(v.Value, "\r\n") {
+		_, has := os.LookupEnv(v.Name)
+		switch {
+		case !strings.ContainsAny(v.Value, "\r\n"):
+			fmt.Fprintf(&file, "%s=%s\n", v.Name, v.Value)
+		case has || heeded.MatchString(v.Name):
+			given.words = append(given.words, "--env", v.Name+"="+v.Value)
+		default:
 			given.words, given.lines = append(given.words, "--env", v.Name), append(given.lines, v.Name+"="+v.Value)
-			continue
 		}
-		fmt.Fprintf(&file, "%s=%s\n", v.Name, v.Value)
 	}
 	path := filepath.Join(p.temp, "env")
 	if err := os.WriteFile(path, []byte(file.String()), 0o600); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -59,4 +60,31 @@ func TestAContainerThatCannotBeRemoved(t *testing.T) {
 			l.Expect(note).To(And(ContainSubstring(row.says), ContainSubstring("`docker rm --force agentsession-local-"), HaveSuffix("-image` removes it")))
 		})
 	}
+}
+
+// What an agent is given never has the engine run otherwise, also where it takes a value from its
+// own environment: who makes a runtime by the control plane chooses names.
+func TestTheEnvironmentOfAContainerIsNotItsEngines(t *testing.T) {
+	g := NewWithT(t)
+	dir := t.TempDir()
+	script := fmt.Sprintf("#!/bin/sh\n[ $1 = run ] || exit 0\nfor word; do printf '%%s\\n' \"$word\"; done >'%s/words'\nenv >'%s/env'\necho >'%s/done'\n", dir, dir, dir)
+	g.Expect(os.WriteFile(filepath.Join(dir, "docker"), []byte(script), 0o700)).To(Succeed())
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	l := startTo(t, func(node.Line) {}, false)
+	pod := l.pod("given", 8080, nil)
+	agent := &pod.Spec.Containers[0]
+	agent.Command, agent.Image = nil, "agent:1"
+	agent.Env = append(agent.Env, corev1.EnvVar{Name: "KEY", Value: "a\nsecret"})
+	for _, name := range []string{"LD_PRELOAD", "DOCKER_CONFIG", "CONTAINER_HOST", "https_proxy", "PATH"} {
+		agent.Env = append(agent.Env, corev1.EnvVar{Name: name, Value: "/of/a/stranger:\n"})
+	}
+	l.Expect(l.client.Create(t.Context(), pod)).To(Succeed())
+	l.Eventually(filepath.Join(dir, "done"), patience).Should(BeAnExistingFile())
+	words, err := os.ReadFile(filepath.Join(dir, "words"))
+	l.Expect(err).NotTo(HaveOccurred())
+	env, err := os.ReadFile(filepath.Join(dir, "env"))
+	l.Expect(err).NotTo(HaveOccurred())
+	l.Expect(string(env)).To(And(ContainSubstring("KEY=a\nsecret"), Not(ContainSubstring("/of/a/stranger"))))
+	l.Expect(string(words)).NotTo(ContainSubstring("secret"))
+	l.Expect(strings.Count(string(words), "=/of/a/stranger:\n")).To(Equal(5))
 }
