@@ -179,6 +179,8 @@ func TestMembersAreExact(t *testing.T) {
 		_, err := membersOf([]byte(`{"agentRuntimeName":"a","roleArn":"arn:aws:iam::123456789012:role/x","agentRuntimeArtifact":{"containerConfiguration":{"containerUri":"a"}},"`+member+`":`+value+`}`), true)
 		NewWithT(t).Expect(err).To(MatchError(ContainSubstring("Value at '"+member+"' cannot be used")), value)
 	}
+	_, err := readObject([]byte(`{"a":{"`+strings.Repeat("x", 100_000)+`":1}}`), map[string]any{"a": &struct{}{}})
+	NewWithT(t).Expect(len(err.Error())).To(BeNumerically("<", 1000), "a name is told as far as it has to")
 }
 
 // An image that cannot be run is refused by the member's name.

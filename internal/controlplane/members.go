@@ -15,6 +15,7 @@ import (
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/awswire"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 // members are those of CreateAgentRuntime and UpdateAgentRuntime.
@@ -74,7 +75,12 @@ var refusals = map[string]string{
 	"capacityProviderConfiguration": "pods run on the cluster's nodes; leave it out",
 }
 
-const maxMemoryMiB = 1 << 20
+const (
+	maxMemoryMiB = 1 << 20
+	// maxWhy is how much of it, in bytes, is told why a member cannot be used: the names in it
+	// are the caller's.
+	maxWhy = 500
+)
 
 func broken(name, value, rule string) *awswire.Failure {
 	return awswire.Invalid(name, fmt.Sprintf("Value %.100q at '%s' failed to satisfy constraint: %s", value, name, rule))
@@ -106,7 +112,8 @@ func readObject(body []byte, into map[string]any) (given []string, err error) {
 		}
 		wrong, err := strictjson.UnmarshalStrict(value, target)
 		if err = errors.Join(append(wrong, err)...); err != nil {
-			return nil, awswire.Invalid(name, fmt.Sprintf("Value at '%s' cannot be used: %s", name, strings.ReplaceAll(err.Error(), "unknown field", "it has a member that is not supported here,")))
+			why := strings.ReplaceAll(err.Error(), "unknown field", "it has a member that is not supported here,")
+			return nil, awswire.Invalid(name, fmt.Sprintf("Value at '%s' cannot be used: %s", name, lifecycle.Cut(why, maxWhy)))
 		}
 		given = append(given, name)
 	}

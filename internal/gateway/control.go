@@ -8,12 +8,13 @@ import (
 
 	"github.com/agentsession/agentsession/internal/authn"
 	"github.com/agentsession/agentsession/internal/controlplane"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 // control serves an operation of the control plane. Its callers are those whom the gateway
 // knows, whatever issuer a runtime has for its own.
 func (g *Gateway) control(w http.ResponseWriter, r *http.Request, c *call, asked *controlplane.Call) error {
-	c.op, c.resource = operation(asked.Operation), asked.Resource
+	c.op, c.resource = operation(asked.Operation), lifecycle.Printable(asked.Resource)
 	if g.Control == nil {
 		return noOperation(" here: the control plane is off (--control-plane of the gateway)")
 	}
