@@ -79,7 +79,8 @@ func TestTheEnvironmentOfAContainerIsNotItsEngines(t *testing.T) {
 		agent.Env = append(agent.Env, corev1.EnvVar{Name: name, Value: "/of/a/stranger:\n"})
 	}
 	l.Expect(l.client.Create(t.Context(), pod)).To(Succeed())
-	l.Eventually(filepath.Join(dir, "done"), patience).Should(BeAnExistingFile())
+	done := filepath.Join(dir, "done")
+	l.Eventually(done, patience).Should(BeAnExistingFile())
 	words, err := os.ReadFile(filepath.Join(dir, "words"))
 	l.Expect(err).NotTo(HaveOccurred())
 	env, err := os.ReadFile(filepath.Join(dir, "env"))
