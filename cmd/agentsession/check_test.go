@@ -20,6 +20,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -89,7 +90,8 @@ func newCheckerOf(d *realDesk) *checker {
 }
 
 func (d *realDesk) admin() client.Client {
-	s := scheme.Scheme
+	s := runtime.NewScheme()
+	d.Expect(scheme.AddToScheme(s)).To(Succeed())
 	d.Expect(apiextensionsv1.AddToScheme(s)).To(Succeed())
 	c, err := client.New(d.config, client.Options{Scheme: s})
 	d.Expect(err).NotTo(HaveOccurred())
@@ -106,6 +108,7 @@ func machine(name, architecture string, ready corev1.ConditionStatus) *corev1.No
 // TestCheckBefore an install: on an API server that has nothing, for who may do nothing, and
 // where something is in the way.
 func TestCheckBefore(t *testing.T) {
+	t.Parallel()
 	d := newRealDesk(t)
 	d.become(admin)
 	c := d.admin()
@@ -244,6 +247,7 @@ func TestCheckOfNoCluster(t *testing.T) {
 
 // TestCheckAfter an install: what dist installs, as its parts come up and go away.
 func TestCheckAfter(t *testing.T) {
+	t.Parallel()
 	d := newRealDesk(t)
 	d.become(admin)
 	c := d.admin()

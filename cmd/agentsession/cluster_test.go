@@ -59,6 +59,7 @@ var admin = envtest.User{Name: "admin", Groups: []string{"system:masters"}}
 
 // TestOnARealAPIServer: without AgentSessions, with them, and for who may do nothing.
 func TestOnARealAPIServer(t *testing.T) {
+	t.Parallel()
 	d := newRealDesk(t)
 	every := func(says string) {
 		t.Helper()

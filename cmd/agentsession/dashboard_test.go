@@ -105,6 +105,7 @@ func TestDashboardsAddress(t *testing.T) {
 
 // TestThePageOfALaptop is where the tool says, and may act; also where calls are to be signed.
 func TestThePageOfALaptop(t *testing.T) {
+	t.Parallel()
 	l := start(t, "--auth", "sigv4", "-o", "json")
 	l.sign = func(r *http.Request, _ []byte) {
 		l.Expect(caller.Sign(r, l.first.AccessKeyID, l.first.SecretAccessKey)).To(Succeed())

@@ -45,6 +45,7 @@ var idLine = regexp.MustCompile(`^session id: (\S{33,})\n$`)
 // TestInvokeOnALaptop: a runtime, a session of it, and a session without one, with real
 // agents, by nothing but the kubeconfig that local writes.
 func TestInvokeOnALaptop(t *testing.T) {
+	t.Parallel()
 	agents := examplesAgents(t)
 	l := startWith(t, []string{agents, "journal", "--addr", "127.0.0.1:{port}"})
 	d := &desk{WithT: NewWithT(t), t: t, kubeconfig: l.kubeconfig}

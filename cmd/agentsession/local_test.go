@@ -274,6 +274,7 @@ func lives(pid int) bool {
 
 // TestALifeOnALaptop: a session is busy, idle, stopped, and woken as another process.
 func TestALifeOnALaptop(t *testing.T) {
+	t.Parallel()
 	l := start(t, "--time-scale", "20", "--lifecycle", "idle=60,max=28800")
 	first := l.call("life", "work")
 	other := l.call("other", "")
@@ -299,6 +300,7 @@ func TestALifeOnALaptop(t *testing.T) {
 
 // TestTopOnALaptop shows what the processes of a session consume.
 func TestTopOnALaptop(t *testing.T) {
+	t.Parallel()
 	l := start(t)
 	l.call("one", "")
 	var out, said bytes.Buffer
@@ -322,6 +324,7 @@ func TestTopOnALaptop(t *testing.T) {
 // TestStorageOfASession: what an agent writes there outlives its process, and goes with its
 // session, or with the tool.
 func TestStorageOfASession(t *testing.T) {
+	t.Parallel()
 	l := start(t, "--time-scale", "20", "--lifecycle", "idle=60,max=28800", "--storage", "/mnt/data")
 	first := l.call("life", "keep")
 	l.Expect(first.Folder).To(BeADirectory())
@@ -358,6 +361,7 @@ func TestAnAgentThatExits(t *testing.T) {
 
 // TestNothingIsLeft: neither of the tool that is told to end, nor of one that is killed.
 func TestNothingIsLeft(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]syscall.Signal{"told": syscall.SIGTERM, "killed": syscall.SIGKILL} {
 		t.Run(name, func(t *testing.T) {
 			l := start(t)
@@ -409,6 +413,7 @@ spec: {template: {spec: {terminationGracePeriodSeconds: 3600, containers: [{name
 // TestACallThatWaits: for an agent that never listens. It is told what is wrong, and keeps
 // nobody from leaving.
 func TestACallThatWaits(t *testing.T) {
+	t.Parallel()
 	l := startWith(t, []string{"sleep", "1000"}, "--time-scale", "20")
 	go func() { _, _, _ = l.try("waits", "") }()
 	l.becomes("waits", v1alpha1.StateStarting)
@@ -429,6 +434,7 @@ func (l *tool) told() (events []local.Event) {
 
 // TestLinesOfJSON: all that is told is one, what agents write too.
 func TestLinesOfJSON(t *testing.T) {
+	t.Parallel()
 	l := start(t, "-o", "json", "--time-scale", "20", "--lifecycle", "idle=60,max=28800")
 	l.Expect(l.first).To(And(HaveField("Event", local.EventReady), HaveField("Endpoint", HavePrefix("http://127.0.0.1:")), HaveField("Kubeconfig", l.kubeconfig),
 		HaveField("Runtimes", ConsistOf(HaveField("AgentRuntimeArn", HavePrefix("arn:aws:bedrock-agentcore:"))))))
@@ -447,6 +453,7 @@ func TestLinesOfJSON(t *testing.T) {
 
 // TestHeadless: it says where everything is, and no more.
 func TestHeadless(t *testing.T) {
+	t.Parallel()
 	l := start(t, "--headless", "--time-scale", "20", "--lifecycle", "idle=60,max=28800")
 	before := l.said()
 	l.call("silent", "say")
@@ -458,6 +465,7 @@ func TestHeadless(t *testing.T) {
 
 // TestAFileOfRuntimes runs each of them, with its environment, in its folder.
 func TestAFileOfRuntimes(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	work, err := filepath.EvalSymlinks(dir)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
@@ -490,6 +498,7 @@ func TestEnvironment(t *testing.T) {
 // TestCodeThatChanges: sessions that are new start with it, and those that live keep theirs
 // until they stop.
 func TestCodeThatChanges(t *testing.T) {
+	t.Parallel()
 	code := t.TempDir()
 	l := start(t, "--watch", code, "--time-scale", "20", "--lifecycle", "idle=60,max=28800")
 	old := l.call("old", "work")

@@ -686,6 +686,7 @@ func as(t *testing.T, name, stdin string, env []string, args ...string) (text st
 
 // TestExitCodes are kubectl's: 0, and 1 for whatever could not be done.
 func TestExitCodes(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.fill()
 	here := []string{"KUBECONFIG=" + d.kubeconfig}
@@ -738,6 +739,7 @@ func TestAReaderThatLeaves(t *testing.T) {
 // TestAsAPlugin: by its name as kubectl's plugin it says how it is called, and it
 // completes names.
 func TestAsAPlugin(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.fill()
 	here := []string{"KUBECONFIG=" + d.kubeconfig}
