@@ -152,7 +152,7 @@ func New(o Options) *Gateway {
 		Options: o, tracing: tracing, agents: tracing.asking(toAgents(o.AllowLoopback)), files: semaphore.NewWeighted(maxInFiles),
 		issuers: authn.NewIssuers(o.Issuers, o.AllowLoopback), changes: changes{seed: maphash.MakeSeed()},
 		counts: rate.NewLimiter(countsPerSecond, 1), full: lru.New(maxFull),
-		synced: func() bool { return true }, shells: shell.Table[compute]{Window: shell.Window},
+		synced: func() bool { return true },
 	}
 	g.looks = newLooks(rate.NewLimiter(looksPerSecond, looksPerSecond), g.readLive)
 	g.runtimes = newLooks(rate.NewLimiter(runtimeLooksPerSecond, runtimeLooksAtOnce), g.allRuntimes)

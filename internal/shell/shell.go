@@ -33,7 +33,6 @@ var (
 // Shell is one in a session's container, and what it has written. It runs on while
 // nobody is connected, for a while.
 type Shell struct {
-	window time.Duration
 	forget func() // takes it out of those that can be come back to
 	input  chan []byte
 	sizes  chan remotecommand.TerminalSize
@@ -60,9 +59,9 @@ type attachment struct {
 	cancel context.CancelCauseFunc
 }
 
-func newShell(window time.Duration, forget func()) *Shell {
+func newShell(forget func()) *Shell {
 	s := &Shell{
-		window: window, forget: forget, input: make(chan []byte, shellInput), sizes: make(chan remotecommand.TerminalSize, 1),
+		forget: forget, input: make(chan []byte, shellInput), sizes: make(chan remotecommand.TerminalSize, 1),
 		begun: make(chan struct{}), done: make(chan struct{}), over: make(chan struct{}), changed: make(chan struct{}),
 	}
 	s.leftAt, s.expiry = time.Now(), time.AfterFunc(window, s.expire)
@@ -72,14 +71,14 @@ func newShell(window time.Duration, forget func()) *Shell {
 // left begins the time in which somebody may come back.
 func (s *Shell) left() {
 	if s.leftAt = time.Now(); s.expiry != nil {
-		s.expiry.Reset(s.window)
+		s.expiry.Reset(window)
 	}
 }
 
 // expire ends it, if nobody has come back.
 func (s *Shell) expire() {
 	s.mu.Lock()
-	over := s.attached == nil && time.Since(s.leftAt) >= s.window
+	over := s.attached == nil && time.Since(s.leftAt) >= window
 	s.mu.Unlock()
 	if over {
 		s.finish(errForgotten)

@@ -17,7 +17,7 @@ import (
 // runningShell is a shell that has told its process id.
 func runningShell(t *testing.T) *Shell {
 	t.Helper()
-	s := newShell(time.Minute, func() {})
+	s := newShell(func() {})
 	_, err := s.Write([]byte("17\r\n"))
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return s
@@ -39,7 +39,7 @@ func TestAShellTellsThatItRuns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			s := newShell(time.Minute, func() {})
+			s := newShell(func() {})
 			for _, text := range row.writes {
 				_, err := s.Write([]byte(text))
 				g.Expect(err).NotTo(HaveOccurred())
@@ -151,17 +151,17 @@ func TestAShellWritesPastWhomItHasReplaced(t *testing.T) {
 func TestAShellIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)
-		all := &Table[string]{Window: time.Minute}
+		all := &Table[string]{}
 		s, made, err := all.take("0", "a")
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(made).To(BeTrue())
-		time.Sleep(59 * time.Second)
+		time.Sleep(window - time.Second)
 		own, _ := s.attach(func(error) {})
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		g.Expect(s.reason()).NotTo(HaveOccurred(), "somebody is there")
 		s.detach(own)
-		time.Sleep(59 * time.Second)
+		time.Sleep(window - time.Second)
 		synctest.Wait()
 		g.Expect(s.reason()).NotTo(HaveOccurred())
 		again, made, err := all.take("0", "a")
@@ -180,7 +180,7 @@ func TestAShellIsWaitedFor(t *testing.T) {
 // may be no more.
 func TestAForgottenShellIsNotKept(t *testing.T) {
 	g := NewWithT(t)
-	all := &Table[string]{Window: time.Hour}
+	all := &Table[string]{}
 	forgotten := func() weak.Pointer[Shell] {
 		s, _, err := all.take("0", "a")
 		g.Expect(err).NotTo(HaveOccurred())
@@ -197,7 +197,7 @@ func TestAForgottenShellIsNotKept(t *testing.T) {
 }
 
 func TestShellsAreBounded(t *testing.T) {
-	g, all := NewWithT(t), &Table[string]{Window: time.Minute}
+	g, all := NewWithT(t), &Table[string]{}
 	ids := "abcdefghijk"
 	for i := range maxAll / MaxEach {
 		of := strconv.Itoa(i)

@@ -13,8 +13,8 @@ const (
 	MaxEach = 10
 	// maxAll is how many a gateway may: each may keep twice maxReplay bytes.
 	maxAll = 100
-	// Window is how long a shell waits for somebody to come back: AgentCore's.
-	Window = 15 * time.Minute
+	// window is how long a shell waits for somebody to come back: AgentCore's.
+	window = 15 * time.Minute
 )
 
 // Errors of Open, besides those of the container.
@@ -26,9 +26,6 @@ var (
 // Table has the shells of a gateway, by their computes and ids. One that has ended stays
 // until somebody was told how, or its window is over.
 type Table[Compute comparable] struct {
-	// Window is how long a shell waits for somebody to come back.
-	Window time.Duration
-
 	mu  sync.Mutex
 	all map[Compute]map[string]*Shell
 	n   int
@@ -77,7 +74,7 @@ func (t *Table[Compute]) take(of Compute, id string) (one *Shell, made bool, err
 	if t.all[of] == nil {
 		t.all[of] = map[string]*Shell{}
 	}
-	one = newShell(t.Window, func() { t.drop(of, id, one) })
+	one = newShell(func() { t.drop(of, id, one) })
 	t.all[of][id] = one
 	t.n++
 	return one, true, nil
