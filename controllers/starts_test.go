@@ -110,7 +110,7 @@ var _ = Describe("A session that starts", func() {
 		namespace := newNamespace(ctx)
 		startOperator(namespace)
 		session := newSession(namespace, "slow", func(s *v1alpha1.AgentSession) {
-			s.Spec.ProvisioningTimeoutSeconds = 110 // 5.5 s, and 10 from then on
+			s.Spec.ProvisioningTimeoutSeconds = 110 // 5.5 s, and 20 from then on
 		})
 		fromItsFirstMoment(namespace, session.Name, absent)
 		Expect(api.Create(ctx, session)).To(Succeed())
@@ -121,7 +121,7 @@ var _ = Describe("A session that starts", func() {
 		}).ShouldNot(BeEmpty())
 		eventually(ctx, session, And(HaveField("State", v1alpha1.StateStarting), HaveField("Conditions", ContainElement(
 			And(HaveField("Reason", v1alpha1.ReasonNoGoodAnswer), HaveField("Message", ContainSubstring("404")))))))
-		due := pod.Status.ContainerStatuses[0].State.Running.StartedAt.Add(10 * time.Second)
+		due := pod.Status.ContainerStatuses[0].State.Running.StartedAt.Add(20 * time.Second)
 		Expect(session.Status.NextStop).To(And(HaveField("Reason", v1alpha1.StopStartTimeout), HaveField("At.Time", BeTemporally("==", due))))
 		Expect(eventuallyState(ctx, session, v1alpha1.StateStopped).LastTermination).To(And(
 			HaveField("Reason", v1alpha1.StopStartTimeout), HaveField("DueAt.Time", BeTemporally("==", due)), HaveField("Message", ContainSubstring("404"))))

@@ -179,12 +179,23 @@ func (v view) hint(p *plot) string {
 	if p.seen == nil || p.seen.Status.LastTermination == nil {
 		return ""
 	}
-	limit := map[v1alpha1.StopReason]time.Duration{
-		v1alpha1.StopStartFailed: lifecycle.DefaultProvisioning, v1alpha1.StopStartTimeout: lifecycle.StartTimeout,
-	}[p.seen.Status.LastTermination.Reason]
-	if limit == 0 {
+	limit := func(scale int) time.Duration {
+		policy := lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, scale)
+		switch p.seen.Status.LastTermination.Reason {
+		case v1alpha1.StopStartFailed:
+			return policy.Provisioning
+		case v1alpha1.StopStartTimeout:
+			return policy.StartTimeout
+		}
+		return 0
+	}
+	scale := int(v.story.scale)
+	slower := max(scale/2, 1)
+	for slower > 1 && limit(slower) == limit(scale) {
+		slower /= 2
+	}
+	if limit(slower) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("If this machine took longer than %d s / %d to start it, try: go run ./hack/demo --time-scale=%d",
-		int(limit.Seconds()), v.story.scale, max(v.story.scale/2, 1))
+	return fmt.Sprintf("If this machine took longer than %s to start it, try: go run ./hack/demo --time-scale=%d", limit(scale), slower)
 }

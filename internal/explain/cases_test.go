@@ -288,7 +288,7 @@ func sessions() map[string]explain.Known {
 		"stopped-and-given-up": session("Stopped", stopped(v1alpha1.StopStartFailed, "exceeded quota: small (given up: spec.desiredState is Stopped)"), func(s *v1alpha1.AgentSession) {
 			s.Spec.DesiredState, s.Status.LastTermination.DueAt, s.Status.History[0].From = v1alpha1.DesiredStopped, nil, nil
 		}),
-		"stopped-by-a-scaled-limit":   session("Stopped", stopped(v1alpha1.StopStartTimeout, strings.Replace(stops[v1alpha1.StopStartTimeout], "2m0s", "15s", 1)), func(s *v1alpha1.AgentSession) { s.Status.TimeScale = 8 }),
+		"stopped-by-a-scaled-limit":   session("Stopped", stopped(v1alpha1.StopStartTimeout, strings.Replace(stops[v1alpha1.StopStartTimeout], "2m0s", "20s", 1)), func(s *v1alpha1.AgentSession) { s.Status.TimeScale = 8 }),
 		"stopped-and-woken":           session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]), func(s *v1alpha1.AgentSession) { s.Spec.Activation = 2 }),
 		"stopped-and-to-be-deleted":   session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]), func(s *v1alpha1.AgentSession) { s.Spec.TTLSecondsAfterStopped = new(int32(86400)) }),
 		"stopped-and-not-deleted":     session("Stopped", stopped(v1alpha1.StopIdleTimeout, stops[v1alpha1.StopIdleTimeout]), func(s *v1alpha1.AgentSession) { s.Spec.TTLSecondsAfterStopped = new(int32(300)) }),

@@ -30,8 +30,8 @@ const (
 	// gateway needs to see it and to write, with an API server that is slow.
 	notice = 5
 	// minStart is the least that an agent has to start in a scaled time: no scale makes it
-	// load its libraries faster.
-	minStart = 10 * time.Second
+	// load its libraries faster, nor a busy machine of CI quiet.
+	minStart = 20 * time.Second
 	// minPeriod is the shortest ping period of a scaled time.
 	minPeriod = 100 * time.Millisecond
 	// mergeWindow is how long a change of ping status that was just reported
@@ -117,7 +117,7 @@ type Policy struct {
 	Tell time.Duration
 }
 
-// PolicyOf reads a spec. scale divides every duration, that of a start down to 10 s; 1 leaves
+// PolicyOf reads a spec. scale divides every duration, that of a start down to 20 s; 1 leaves
 // them.
 func PolicyOf(spec *v1alpha1.AgentSessionSpec, scale int) Policy {
 	p := Policy{

@@ -55,14 +55,14 @@ func TestPolicyOf(t *testing.T) {
 	}
 	g.Expect(lifecycle.PolicyOf(spec, 10)).To(Equal(lifecycle.Policy{
 		Check: v1alpha1.PingCheckHTTP, Limits: lifecycle.Limits{Idle: 6 * time.Second, Max: 12 * time.Second}, Period: 200 * time.Millisecond,
-		Provisioning: 6 * time.Second, StartTimeout: 12 * time.Second,
+		Provisioning: 6 * time.Second, StartTimeout: 20 * time.Second,
 		FailureThreshold: 4, Lease: 3 * time.Second, BusySilence: 90 * time.Second, IdleClock: v1alpha1.IdleClockObserved, StuckAfter: 6 * time.Second, StuckAction: v1alpha1.StuckStop,
 		TTL: 0, StorageKept: 14 * 24 * 6 * time.Minute, Merge: 400 * time.Millisecond, Report: 18 * time.Second, Tell: time.Second,
 	}))
 }
 
 // TestTheScaleDividesEveryDuration, and asks no agent more than ten times a second, nor wants
-// one to start in less than 10 s.
+// one to start in less than 20 s.
 func TestTheScaleDividesEveryDuration(t *testing.T) {
 	ttl := int32(600)
 	spec := &v1alpha1.AgentSessionSpec{
@@ -78,15 +78,15 @@ func TestTheScaleDividesEveryDuration(t *testing.T) {
 			stuck: 5 * time.Minute, ttl: 10 * time.Minute, merge: 4 * time.Second, tell: 10 * time.Second, period: 2 * time.Second,
 		},
 		{
-			scale: 12, idle: 75 * time.Second, max: 40 * time.Minute, provisioning: 50 * time.Second, start: 10 * time.Second,
+			scale: 12, idle: 75 * time.Second, max: 40 * time.Minute, provisioning: 50 * time.Second, start: 20 * time.Second,
 			stuck: 25 * time.Second, ttl: 50 * time.Second, merge: 333_333_333, tell: 833_333_333, period: 166_666_666,
 		},
 		{
-			scale: 20, idle: 45 * time.Second, max: 24 * time.Minute, provisioning: 30 * time.Second, start: 10 * time.Second,
+			scale: 20, idle: 45 * time.Second, max: 24 * time.Minute, provisioning: 30 * time.Second, start: 20 * time.Second,
 			stuck: 15 * time.Second, ttl: 30 * time.Second, merge: 200 * time.Millisecond, tell: 500 * time.Millisecond, period: 100 * time.Millisecond,
 		},
 		{
-			scale: 1000, idle: 900 * time.Millisecond, max: 28800 * time.Millisecond, provisioning: 600 * time.Millisecond, start: 10 * time.Second,
+			scale: 1000, idle: 900 * time.Millisecond, max: 28800 * time.Millisecond, provisioning: 600 * time.Millisecond, start: 20 * time.Second,
 			stuck: 300 * time.Millisecond, ttl: 600 * time.Millisecond, merge: 4 * time.Millisecond, tell: 10 * time.Millisecond, period: 100 * time.Millisecond,
 		},
 	} {

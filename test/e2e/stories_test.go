@@ -129,7 +129,7 @@ var _ = Describe("What goes wrong", Ordered, func() {
 			Expect(session.Status.LastTermination.Message).To(ContainSubstring(message))
 			Expect(session.Status.Activation).To(BeEquivalentTo(1))
 			if want == v1alpha1.StopStartTimeout {
-				Expect(session.Status.LastTermination.DueAt.Time).To(BeTemporally("==", began.Add(120*time.Second/scale)))
+				Expect(session.Status.LastTermination.DueAt.Time).To(BeTemporally("==", began.Add(20*time.Second)))
 			}
 			Expect(podsOf(ctx, session)).To(BeEmpty())
 		},

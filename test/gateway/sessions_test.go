@@ -65,7 +65,7 @@ var _ = Describe("A session", func() {
 
 	It("is one pod for many first calls through several gateways", func(ctx context.Context) {
 		doors := []*door{openDoor(waiting), openDoor(waiting), openDoor(waiting)}
-		agent, session := newRuntime(ctx, newNamespace(ctx), patient), id()
+		agent, session := newRuntime(ctx, newNamespace(ctx)), id()
 		const calls = 300
 		answers := atOnce(ctx, calls, agent, session, doors...)
 		for _, a := range answers {

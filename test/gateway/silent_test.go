@@ -11,13 +11,9 @@ import (
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
-// patient has a runtime's agents fail pings for 10 s at the test's scale, so that a
-// busy machine has 6 s for the lease.
-func patient(s *v1alpha1.AgentRuntimeSpec) { s.Ping.FailureThreshold = 100 }
-
 var _ = Describe("An agent that answers no ping in a call", func() {
 	It("is not stopped for it, and keeps its memory", func(ctx context.Context) {
-		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx), patient), id()
+		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx)), id()
 		first := d.invoke(ctx, agent, session, ask{})
 		Expect(first.code).To(Equal(http.StatusOK), first.body)
 		long := d.invoke(ctx, agent, session, ask{Blocks: true, Sleep: "20s"})
@@ -36,7 +32,7 @@ var _ = Describe("An agent that answers no ping in a call", func() {
 	})
 
 	It("is not stopped in many short calls, of which each leaves no time for a ping", func(ctx context.Context) {
-		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx), patient), id()
+		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx)), id()
 		Expect(d.invoke(ctx, agent, session, ask{Hangs: true}).code).To(Equal(http.StatusOK))
 		for range 18 {
 			a := d.invoke(ctx, agent, session, ask{Sleep: "1s"})

@@ -29,7 +29,12 @@ import (
 	"github.com/agentsession/agentsession/test/front"
 )
 
-const idle = front.Idle
+const (
+	idle = front.Idle
+	// patience is how many pings an agent may fail: a busy machine leaves it without one for
+	// more than the 1.5 s of the usual threshold at the test's scale, and has 6 s for a lease.
+	patience = 100
+)
 
 var (
 	plane *front.Front
@@ -180,6 +185,7 @@ func newRuntime(ctx context.Context, namespace string, change ...func(*v1alpha1.
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "echo-", Labels: map[string]string{"shard": "a"}},
 		Spec: v1alpha1.AgentRuntimeSpec{
 			Template:               corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "agent", Image: "echo"}}}},
+			Ping:                   v1alpha1.RuntimePing{FailureThreshold: patience},
 			ProtocolConfiguration:  v1alpha1.ProtocolConfiguration{Port: plane.Port},
 			LifecycleConfiguration: &v1alpha1.LifecycleConfiguration{IdleRuntimeSessionTimeout: 28800},
 		},
@@ -197,7 +203,7 @@ func inline(namespace string) *v1alpha1.AgentSession {
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "inline"},
 		Spec: v1alpha1.AgentSessionSpec{
 			Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "agent", Image: "echo"}}}},
-			Ping:     v1alpha1.PingSpec{Port: plane.Port},
+			Ping:     v1alpha1.PingSpec{Port: plane.Port, FailureThreshold: patience},
 		},
 	}
 }
