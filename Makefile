@@ -75,13 +75,21 @@ run: ## Run the operator here, on the cluster of the current kubeconfig (make in
 	go run ./cmd/operator --metrics-bind-address=0
 
 ##@ Test
-SUITES := ./controllers ./test/gateway # they wait more than they work: several processes play their specs, each with an API server
+SUITES := controllers test/gateway # they wait more than they work: several processes play their specs, each with an API server
+APART := $(SUITES) test/e2e test/containers test/monitoring
 .PHONY: test
 test: ## Everything that needs no node: unit, property and envtest, with the race detector.
+	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets $(MAKE) --no-print-directory -j -k test-packages $(SUITES:%=test-suite-%)
+
+.PHONY: test-packages
+test-packages:
 	cd agent-runtime && go test -race ./...
-	assets=$$($(CLUSTER) assets) && export KUBEBUILDER_ASSETS=$$assets && \
-	  go test -race -timeout=30m $$(go list ./... | grep -v -e /test/e2e$$ -e /test/containers$$ -e /test/monitoring$$ $(SUITES:./%=-e agentsession/%$$)) && \
-	  $(TOOL) ginkgo --race --procs=3 --timeout=30m --keep-going --succinct --no-color $(SUITES)
+	go test -race -p=4 -timeout=1h $$(go list ./... | grep -v $(APART:%=-e agentsession/%$$))
+
+.PHONY: $(SUITES:%=test-suite-%)
+$(SUITES:%=test-suite-%): test-suite-%: # what it says comes in one piece: packages and the other suite run meanwhile
+	@out=$$($(TOOL) ginkgo --race --procs=3 --timeout=1h --keep-going --succinct --no-color ./$* 2>&1) && failed= || failed=yes; \
+	  printf '%s\n' "$$out"; [[ -z $$failed ]]
 
 .PHONY: docs-test
 docs-test: ## Test the site of the documentation, and make its pictures of the terminal; DOCS_ARGS=-docs makes those of the docs anew.
@@ -130,7 +138,7 @@ mutants: ## Break the code in one place at a time, and see that a test notices. 
 conformance: ## The container contract beside AWS's SDK for Python, and AWS's clients against the gateway.
 	@go run ./test/conformance
 	@assets=$$($(CLUSTER) assets) && python=$$(go run ./test/conformance python) && cd test/awsclients && \
-	  KUBEBUILDER_ASSETS=$$assets AGENTSESSION_PYTHON=$$python go test -count=1 -v -timeout=40m ./... | grep -v '^=== RUN'
+	  KUBEBUILDER_ASSETS=$$assets AGENTSESSION_PYTHON=$$python go test -count=1 -v -parallel=6 -timeout=40m ./... | grep -v -e "^ *=== "
 
 .PHONY: browser
 browser: ## The page in chromium. Pictures of it go to $$AGENTSESSION_SCREENSHOTS; BROWSER_ARGS=-docs makes those of the docs anew.

@@ -181,13 +181,9 @@ func (v view) hint(p *plot) string {
 	}
 	limit := func(scale int) time.Duration {
 		policy := lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, scale)
-		switch p.seen.Status.LastTermination.Reason {
-		case v1alpha1.StopStartFailed:
-			return policy.Provisioning
-		case v1alpha1.StopStartTimeout:
-			return policy.StartTimeout
-		}
-		return 0
+		return map[v1alpha1.StopReason]time.Duration{
+			v1alpha1.StopStartFailed: policy.Provisioning, v1alpha1.StopStartTimeout: policy.StartTimeout,
+		}[p.seen.Status.LastTermination.Reason]
 	}
 	scale := int(v.story.scale)
 	slower := max(scale/2, 1)

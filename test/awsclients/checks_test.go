@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -368,25 +369,30 @@ var onNode = []check{
 	}},
 }
 
-// clients are those of AWS, and why Java's is not among them, if it is not: a machine
-// for tests need have no Java.
-func clients(t *testing.T, here *place, without ...string) (all map[string]client, withoutJava error) {
+// withoutJava are the clients that every machine for tests has.
+var withoutJava = []string{"Go", "boto3", "JavaScript"}
+
+// clients are those of AWS that are asked for, and why Java's is not among them, if it is
+// not: a machine for tests need have no Java.
+func clients(t *testing.T, here *place, names ...string) (all map[string]client, noJava error) {
 	t.Helper()
-	all = map[string]client{"Go": goClient{here.door}}
-	for name, start := range map[string]func(context.Context, door) (*piped, error){"boto3": startBoto, "JavaScript": startJavaScript, "Java": startJava} {
-		if slices.Contains(without, name) {
+	all = map[string]client{}
+	starts := map[string]func(context.Context, door) (*piped, error){"boto3": startBoto, "JavaScript": startJavaScript, "Java": startJava}
+	for _, name := range names {
+		if name == "Go" {
+			all[name] = goClient{here.door}
 			continue
 		}
-		one, err := start(context.Background(), here.door)
+		one, err := starts[name](context.Background(), here.door)
 		if name == "Java" && err != nil {
-			withoutJava = err
+			noJava = err
 			continue
 		}
 		NewWithT(t).Expect(err).NotTo(HaveOccurred())
 		t.Cleanup(func() { _ = one.stop() })
 		all[name] = one
 	}
-	return all, withoutJava
+	return all, noJava
 }
 
 // columns are the clients in the table's order, with their versions.
@@ -398,6 +404,7 @@ var columns = []struct{ name, heading string }{
 var notSeen string
 
 func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
 	code := m.Run()
 	if notSeen != "" {
 		line, _, _ := strings.Cut(notSeen, "\n")
@@ -407,43 +414,51 @@ func TestMain(m *testing.M) {
 }
 
 func TestChecks(t *testing.T) {
-	ctrl.SetLogger(logr.Discard())
+	t.Parallel()
 	here := newPlace(t)
 	saw := map[string]string{}
-	seen, without := checks, []string{}
-	if here.node { // which has the others only
-		seen, without = append(slices.Clone(checks), onNode...), []string{"Java"}
+	seen, names := checks, append(slices.Clone(withoutJava), "Java")
+	if here.node {
+		seen, names = append(slices.Clone(checks), onNode...), withoutJava
 	}
-	all, withoutJava := clients(t, here, without...)
-	for name, c := range all {
-		for _, check := range seen {
-			cell := "**no**"
-			t.Run(fmt.Sprintf("%d %s %s", check.number, name, check.what), func(t *testing.T) {
-				s := &subject{NewWithT(t), t, here, c, name, ""}
-				check.see(s)
-				cell = "yes"
-				if s.prints != "" {
-					cell += ": " + s.prints
+	all, noJava := clients(t, here, names...)
+	var mu sync.Mutex // of saw
+	t.Run("clients", func(t *testing.T) {
+		for name, c := range all {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				for _, check := range seen {
+					cell := "**no**"
+					t.Run(fmt.Sprintf("%d %s", check.number, check.what), func(t *testing.T) {
+						s := &subject{NewWithT(t), t, here, c, name, ""}
+						check.see(s)
+						cell = "yes"
+						if s.prints != "" {
+							cell += ": " + s.prints
+						}
+					})
+					mu.Lock()
+					saw[fmt.Sprint(check.number, name)] = cell
+					mu.Unlock()
 				}
 			})
-			saw[fmt.Sprint(check.number, name)] = cell
 		}
-	}
-	if withoutJava != nil {
-		notSeen = fmt.Sprintf("Java's column of the table was NOT SEEN, the others were: %v", withoutJava)
+	})
+	if noJava != nil {
+		notSeen = fmt.Sprintf("Java's column of the table was NOT SEEN, the others were: %v", noJava)
 		t.Log(notSeen)
 	}
 	if !here.node {
-		compare(t, saw, withoutJava)
+		compare(t, saw, noJava)
 	}
 }
 
 // compare holds the table in docs against what was seen.
-func compare(t *testing.T, saw map[string]string, withoutJava error) {
+func compare(t *testing.T, saw map[string]string, noJava error) {
 	t.Helper()
 	there, err := os.ReadFile(table)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	if withoutJava != nil {
+	if noJava != nil {
 		NewWithT(t).Expect(*update).To(BeFalse(), "the table is written with all clients only")
 		for _, check := range checks {
 			saw[fmt.Sprint(check.number, "Java")] = lastCell(string(there), check.number)

@@ -232,9 +232,14 @@ func startJava(ctx context.Context, at door) (*piped, error) {
 	return start("Java", at, exec.CommandContext(ctx, "java", "-Xmx2g", "-cp", filepath.Join(made, "lib", "*"), "java/Client.java"))
 }
 
+// installing has one client be installed at a time: tests that want the same one wait.
+var installing sync.Mutex
+
 // install is where a command has put what a client's files ask for: beside the other
 // caches, once. It works in a directory of its own, which gets its name when all is there.
 func install(ctx context.Context, client string, files []string, command ...string) (made string, err error) {
+	installing.Lock()
+	defer installing.Unlock()
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err

@@ -11,7 +11,6 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
 	kube "sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
@@ -38,7 +37,6 @@ type maker struct {
 func newMaker(t *testing.T, images string) *maker {
 	t.Helper()
 	g := NewWithT(t)
-	ctrl.SetLogger(logr.Discard())
 	plane, err := front.Start("../../config/crd/bases", logr.Discard())
 	t.Cleanup(func() { _ = plane.Stop() })
 	g.Expect(err).NotTo(HaveOccurred())
@@ -91,6 +89,7 @@ func python(t *testing.T) string {
 
 // TestControlPlane has boto3 see what is said of members, versions and refusals.
 func TestControlPlane(t *testing.T) {
+	t.Parallel()
 	g, m := NewWithT(t), newMaker(t, allowedImage)
 	out, err := exec.CommandContext(t.Context(), python(t), "control.py", m.url, m.trying, region, m.accessKey, m.secretKey,
 		strconv.Itoa(int(m.port)), m.kubectls.Status.AgentRuntimeArn).CombinedOutput()

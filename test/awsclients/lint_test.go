@@ -19,6 +19,7 @@ import (
 // TestLintPasses: agents on AWS's own SDKs keep the contract, while they work too. What is said of
 // them is a false alarm.
 func TestLintPasses(t *testing.T) {
+	t.Parallel()
 	agents := map[string]func(g Gomega) (*exec.Cmd, error){
 		"Python": func(g Gomega) (*exec.Cmd, error) {
 			python := os.Getenv("AGENTSESSION_PYTHON")

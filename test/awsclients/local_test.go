@@ -65,8 +65,9 @@ func laptop(t *testing.T, dir string) *place {
 // TestChecksOnLocal has AWS's clients see the same of agentsession local. Java's is left to
 // TestChecks.
 func TestChecksOnLocal(t *testing.T) {
+	t.Parallel()
 	here := laptop(t, t.TempDir())
-	all, _ := clients(t, here, "Java")
+	all, _ := clients(t, here, withoutJava...)
 	for name, c := range all {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -94,6 +95,7 @@ esac
 // TestExampleOnLocal runs the files that docs/local.md shows: what AWS's guide has one deploy and
 // call with boto3, with nothing changed but the endpoint.
 func TestExampleOnLocal(t *testing.T) {
+	t.Parallel()
 	g, dir := NewWithT(t), t.TempDir()
 	page, err := os.ReadFile("../../docs/local.md")
 	g.Expect(err).NotTo(HaveOccurred())

@@ -17,6 +17,7 @@ import (
 
 // TestPytest runs the files that docs/testing.md shows, with AWS's SDK for Python and boto3.
 func TestPytest(t *testing.T) {
+	t.Parallel()
 	g := NewWithT(t)
 	python := os.Getenv("AGENTSESSION_PYTHON")
 	g.Expect(python).NotTo(BeEmpty(), "make conformance sets it")

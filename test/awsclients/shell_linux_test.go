@@ -16,6 +16,7 @@ import (
 // TestShells has AWS's SDK for Python open WebSockets by presigned URLs, and shells: on a
 // node in its pods, else on this machine.
 func TestShells(t *testing.T) {
+	t.Parallel()
 	g := NewWithT(t)
 	python := os.Getenv("AGENTSESSION_PYTHON")
 	g.Expect(python).NotTo(BeEmpty(), "make conformance sets it")

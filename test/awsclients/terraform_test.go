@@ -106,6 +106,7 @@ func with(some, others members) members {
 }
 
 func TestTerraform(t *testing.T) {
+	t.Parallel()
 	here := newMaker(t, allowedImage)
 	p := &provider{teller: &teller{&subject{NewWithT(t), t, here.place, goClient{here.door}, "Go", ""}, here.namespace}, recorder: here.recorder}
 	plain := members{

@@ -12,6 +12,7 @@ import (
 
 // TestToolkit has the client of AWS's starter toolkit make, call, change and delete a runtime.
 func TestToolkit(t *testing.T) {
+	t.Parallel()
 	g, here := NewWithT(t), newMaker(t, allowedImage)
 	made, err := install(t.Context(), "toolkit", []string{"requirements.txt"}, python(t), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile",
 		"--target", "packages", "--no-deps", "--only-binary=:all:", "--require-hashes", "-r", "requirements.txt")
