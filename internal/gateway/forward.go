@@ -182,6 +182,17 @@ func unreached(err error) bool {
 	return ok && op.Op == "dial"
 }
 
+// brokenOff is why an answer that was begun ended before its end, where that was the caller.
+func brokenOff(hangup *hangup, socket *boundedSocket) error {
+	if hangup.end() {
+		return answeredError{errHungUp}
+	}
+	if broken := socket.broken.Load(); broken != nil {
+		return answeredError{errors.New("the WebSocket was closed: " + broken.Reason)}
+	}
+	return nil
+}
+
 // forward has the session's compute answer. It panics, as handlers do, if the
 // answer ends before its end; release is called in any case.
 func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, session *v1alpha1.AgentSession, limit *limit, hangup *hangup, release func()) error {
@@ -214,18 +225,17 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, c *call, sessi
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
 	}
+	socket := &boundedSocket{ResponseWriter: w}
 	if c.op == opSocket {
-		w = boundedSocket{w}
+		w = socket
 	}
 	proxy.ServeHTTP(&detachableWriter{ResponseWriter: w, hangup: hangup}, r)
-	_, answered := errors.AsType[*failure](failed)
-	if answered || failed == nil {
+	switch _, answered := errors.AsType[*failure](failed); {
+	case failed == nil:
 		g.traffic.noteAnswer(computeOf(session))
-	}
-	switch {
-	case failed == nil && hangup.end():
-		return answeredError{errHungUp}
-	case answered, failed == nil:
+		return brokenOff(hangup, socket)
+	case answered:
+		g.traffic.noteAnswer(computeOf(session))
 		return failed
 	}
 	if unreached(failed) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -76,27 +77,31 @@ func (f *frames) payload() (length uint64, known bool) {
 func (f *frames) between() bool { return f.have == 0 && f.left == 0 }
 
 // boundedSocket writes an answer that becomes a WebSocket, within AgentCore's bounds.
-type boundedSocket struct{ http.ResponseWriter }
+type boundedSocket struct {
+	http.ResponseWriter
+	broken atomic.Pointer[websocket.CloseError] // the bound that the caller broke, if he did
+}
 
-func (w boundedSocket) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (w *boundedSocket) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
 	}
 	// The answer's head is no frame: what is buffered goes to the connection itself.
-	return &boundedConn{Conn: conn, pace: rate.NewLimiter(contract.MaxFrameRate, contract.MaxFrameRate)}, buffered, nil
+	return &boundedConn{Conn: conn, pace: rate.NewLimiter(contract.MaxFrameRate, contract.MaxFrameRate), broken: &w.broken}, buffered, nil
 }
 
 // Unwrap lets http.ResponseController flush.
-func (w boundedSocket) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *boundedSocket) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // boundedConn is a caller's connection. AgentCore's documentation does not say whether its
 // bounds hold for what an agent sends too: here they do not. A caller is told which bound he
 // broke, and the agent gets what came before that.
 type boundedConn struct {
 	net.Conn
-	pace *rate.Limiter
-	in   frames
+	pace   *rate.Limiter
+	in     frames
+	broken *atomic.Pointer[websocket.CloseError]
 
 	mu     sync.Mutex
 	out    frames
@@ -115,6 +120,7 @@ func (c *boundedConn) Read(b []byte) (int, error) {
 		return nil
 	})
 	if broken, ok := errors.AsType[websocket.CloseError](broken); ok {
+		c.broken.Store(&broken)
 		if c.refuse(broken) {
 			c.awaitClose(behind)
 		}

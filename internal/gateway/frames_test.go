@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,7 +68,9 @@ func bounded(t *testing.T) (socket *boundedConn, caller net.Conn) {
 	t.Helper()
 	caller, gateway := net.Pipe()
 	t.Cleanup(func() { _, _ = caller.Close(), gateway.Close() })
-	return &boundedConn{Conn: gateway, pace: rate.NewLimiter(contract.MaxFrameRate, contract.MaxFrameRate)}, caller
+	return &boundedConn{
+		Conn: gateway, pace: rate.NewLimiter(contract.MaxFrameRate, contract.MaxFrameRate), broken: &atomic.Pointer[websocket.CloseError]{},
+	}, caller
 }
 
 // closes is the code of the frame that closes a WebSocket, which is the next one, and its words.

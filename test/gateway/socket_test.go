@@ -10,8 +10,10 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/go-jose/go-jose/v4"
+	"github.com/go-logr/logr/funcr"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -59,8 +61,12 @@ func dial(ctx context.Context, url string, o *websocket.DialOptions) (*websocket
 }
 
 var _ = Describe("A WebSocket", func() {
-	It("ends with a frame of more than 64 KiB, and its caller is told", func(ctx context.Context) {
-		d, agent, session := openDoor(), newRuntime(ctx, newNamespace(ctx)), id()
+	It("ends with a frame of more than 64 KiB, and its caller and the log are told", func(ctx context.Context) {
+		log := gbytes.NewBuffer()
+		d := openDoor(func(o *gateway.Options) {
+			o.Log = funcr.NewJSON(func(line string) { _, _ = log.Write([]byte(line + "\n")) }, funcr.Options{})
+		})
+		agent, session := newRuntime(ctx, newNamespace(ctx)), id()
 		socket, _, refusal := dial(ctx, "ws"+strings.TrimPrefix(d.url, "http")+path(agent, "ws"), &websocket.DialOptions{HTTPHeader: http.Header{sessionHeader: {session}}})
 		Expect(refusal).To(BeEmpty())
 		socket.SetReadLimit(64 << 10)
@@ -80,6 +86,7 @@ var _ = Describe("A WebSocket", func() {
 		closed, _ := errors.AsType[websocket.CloseError](err)
 		Expect(closed).To(Equal(websocket.CloseError{Code: websocket.StatusMessageTooBig, Reason: "a frame has 1048576 bytes, and 65536 are allowed"}))
 		Expect(d.shut()).To(Succeed(), "nothing is in flight")
+		Expect(log).To(gbytes.Say(`"code":101,.*"error":"the WebSocket was closed: a frame has 1048576 bytes, and 65536 are allowed"`))
 		Expect(openDoor().invoke(ctx, agent, session, ask{}).code).To(Equal(http.StatusOK), "the session lives")
 	})
 
