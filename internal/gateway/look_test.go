@@ -333,7 +333,7 @@ func TestASessionIsBegunOnce(t *testing.T) {
 func TestTheLimitOfAStartIsTheScaledOne(t *testing.T) {
 	g := NewWithT(t)
 	session := &v1alpha1.AgentSession{Status: v1alpha1.AgentSessionStatus{LastTermination: &v1alpha1.Termination{Reason: v1alpha1.StopStartTimeout}}}
-	for scale, most := range map[int32]string{0: "120s", 8: "15s", 100: "10s"} {
+	for scale, most := range map[int32]string{0: "120s", 4: "30s", 100: "20s"} {
 		session.Status.TimeScale = scale
 		g.Expect(startFailed(session)).To(HaveField("Message", "Runtime initialization time exceeded. Please make sure that initialization completes in "+most+"."))
 	}
