@@ -90,7 +90,7 @@ var _ = Describe("An agent that", func() {
 		a := d.invoke(ctx, agent, id(), ask{})
 		Expect(a.code).To(Equal(http.StatusFailedDependency))
 		Expect(a.header.Get("X-Amzn-ErrorType")).To(Equal("RuntimeClientError"))
-		Expect(a.failed.Message).To(Equal("Runtime initialization time exceeded. Please make sure that initialization completes in 10s."), "120s, divided by the scale")
+		Expect(a.failed.Message).To(Equal("Runtime initialization time exceeded. Please make sure that initialization completes in 20s."), "the least in a scaled time")
 	})
 
 	It("cannot be had leaves a session and a runtime that say why", func(ctx context.Context) {
