@@ -351,7 +351,7 @@ var _ = Describe("The gateway", Ordered, func() {
 	It("is what AWS's clients expect, check by check", func(ctx context.Context) {
 		Expect(os.Getenv("AGENTSESSION_PYTHON")).NotTo(BeEmpty(), "make e2e sees to that")
 		pods := gateways(ctx)
-		checks := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-parallel=3", "-timeout=20m", "-run=^TestChecks$", ".")
+		checks := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-parallel=1", "-timeout=20m", "-run=^TestChecks$", ".")
 		checks.Dir = "../awsclients"
 		checks.Env = append(os.Environ(), fmt.Sprintf("AGENTSESSION_GATEWAY=http://127.0.0.1:%d", reach(&pods[0], 8080)))
 		checks.Stdout, checks.Stderr = GinkgoWriter, GinkgoWriter
