@@ -44,6 +44,7 @@ func TestTheAgentsOwnPortIsNotReached(t *testing.T) {
 		g.Expect(reach(port)).To(MatchError(ContainSubstring("is the agent's own")), port)
 		g.Expect(reach("8081")).To(Succeed())
 	}
+	session.Status.Runtime = &v1alpha1.ActivationRuntime{ProtocolConfiguration: v1alpha1.ProtocolConfiguration{Port: 9999}}
 	g.Expect(reach("8080")).To(Succeed(), "the agent is at 9999")
 }
 
