@@ -4,6 +4,7 @@ Usage: toolkit.py PORT IMAGE, with the endpoints and the credentials in the envi
 
 import json
 import sys
+import time
 import uuid
 
 from bedrock_agentcore_starter_toolkit.services.runtime import BedrockAgentCoreClient
@@ -54,4 +55,7 @@ try:
 except ClientError as e:
     assert e.response["Error"]["Code"] == "ConflictException", e
 client.client.delete_agent_runtime(agentRuntimeId=id)
-assert client.find_agent_by_name("from_toolkit") is None
+end = time.monotonic() + 180
+while client.find_agent_by_name("from_toolkit") is not None:  # it is listed until it is deleted, as on AgentCore
+    assert time.monotonic() < end, "it is still listed"
+    time.sleep(0.1)
