@@ -84,7 +84,7 @@ test: ## Everything that needs no node: unit, property and envtest, with the rac
 .PHONY: test-packages
 test-packages:
 	cd agent-runtime && go test -race ./...
-	go test -race -p=4 -timeout=1h $$(go list ./... | grep -v $(APART:%=-e agentsession/%$$))
+	go test -race -p=$$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout=1h $$(go list ./... | grep -v $(APART:%=-e agentsession/%$$))
 
 .PHONY: $(SUITES:%=test-suite-%)
 $(SUITES:%=test-suite-%): test-suite-%: # what it says comes in one piece: packages and the other suite run meanwhile

@@ -186,12 +186,12 @@ func (v view) hint(p *plot) string {
 		}[p.seen.Status.LastTermination.Reason]
 	}
 	scale := int(v.story.scale)
+	if limit(scale) == 0 {
+		return ""
+	}
 	slower := max(scale/2, 1)
 	for slower > 1 && limit(slower) == limit(scale) {
 		slower /= 2
-	}
-	if limit(slower) == 0 {
-		return ""
 	}
 	return fmt.Sprintf("If this machine took longer than %s to start it, try: go run ./hack/demo --time-scale=%d", limit(scale), slower)
 }
