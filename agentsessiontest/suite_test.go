@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
 	environment := &envtest.Environment{
 		CRDs:                     agentsessiontest.CRDs(),
+		CRDInstallOptions:        envtest.CRDInstallOptions{MaxTime: 2 * time.Minute},
 		ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: 2 * time.Minute,
 	}
 	var err error

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/controllers"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
@@ -228,9 +229,9 @@ var _ = Describe("A version with a warm-up hook", Ordered, func() {
 	var namespace string
 	BeforeAll(func(ctx context.Context) {
 		namespace = newNamespace(ctx)
-		startOperator(namespace)
+		startOperator(namespace, func(r *controllers.AgentSessionReconciler) { r.TimeScale = 1 }) // the hook's 120 s
 	})
-	hooked := func(name string, answer http.HandlerFunc) *v1alpha1.AgentRuntime {
+	hooked := func(namespace, name string, answer http.HandlerFunc) *v1alpha1.AgentRuntime {
 		agent := newRuntime(namespace, name, "first", tried, func(r *v1alpha1.AgentRuntime) {
 			r.Spec.Template.Annotations = map[string]string{"serve": name}
 			r.Spec.HooksConfiguration = &v1alpha1.HooksConfiguration{Build: v1alpha1.BuildHooks{Warmup: v1alpha1.Hook{Action: v1alpha1.HookAction{
@@ -243,7 +244,7 @@ var _ = Describe("A version with a warm-up hook", Ordered, func() {
 
 	It("is valid when the hook was answered, once", func(ctx context.Context) {
 		asked, answer := make(chan string, 10), make(chan struct{})
-		agent := hooked("warm", func(w http.ResponseWriter, r *http.Request) {
+		agent := hooked(namespace, "warm", func(w http.ResponseWriter, r *http.Request) {
 			asked <- r.Method + " " + r.URL.Path
 			<-answer
 			w.WriteHeader(http.StatusAccepted)
@@ -263,20 +264,22 @@ var _ = Describe("A version with a warm-up hook", Ordered, func() {
 	})
 
 	It("has failed when it was refused", func(ctx context.Context) {
-		agent := hooked("cold", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+		agent := hooked(namespace, "cold", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
 		Expect(api.Create(ctx, agent)).To(Succeed())
 		Eventually(verdict(ctx, agent)).Should(judged(metav1.ConditionFalse, v1alpha1.ReasonWarmupFailed, HaveSuffix("The warm-up hook: the answer was 418")))
 		Eventually(trialsOf(ctx, agent)).Should(BeEmpty())
 	})
 
 	It("has failed when there was no answer in time", func(ctx context.Context) {
-		agent := hooked("silent", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		namespace := newNamespace(ctx)
+		startOperator(namespace)
+		agent := hooked(namespace, "silent", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		Expect(api.Create(ctx, agent)).To(Succeed())
 		Eventually(verdict(ctx, agent)).Should(judged(metav1.ConditionFalse, v1alpha1.ReasonWarmupFailed, HaveSuffix("The warm-up hook: no answer in time")))
 	})
 
 	It("needs validation, and the agent's own port", func(ctx context.Context) {
-		agent := hooked("never", nil)
+		agent := hooked(namespace, "never", nil)
 		agent.Spec.Validation = ""
 		Expect(api.Create(ctx, agent)).To(MatchError(ContainSubstring("hooksConfiguration needs validation Start")))
 		agent.Spec.Validation = v1alpha1.ValidationStart

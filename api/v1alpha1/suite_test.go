@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -26,7 +27,7 @@ var (
 // TestMain runs the tests against a real API server.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		environment := &envtest.Environment{UseExistingCluster: new(false)}
+		environment := &envtest.Environment{UseExistingCluster: new(false), ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: 2 * time.Minute}
 		defer environment.Stop() // also of what a failed Start leaves
 		config, err := environment.Start()
 		if err != nil {

@@ -66,7 +66,7 @@ var _ = Describe("A session", func() {
 	It("is one pod for many first calls through several gateways", func(ctx context.Context) {
 		doors := []*door{openDoor(waiting), openDoor(waiting), openDoor(waiting)}
 		agent, session := newRuntime(ctx, newNamespace(ctx)), id()
-		const calls = 300
+		const calls = 120
 		answers := atOnce(ctx, calls, agent, session, doors...)
 		for _, a := range answers {
 			Expect(a.code).To(Equal(http.StatusOK), a.body)
@@ -221,32 +221,29 @@ var _ = Describe("A session", func() {
 
 	// Calls that come at the very moment of the idle stop, through two gateways:
 	// each either has its answer from the compute that was there, or from the next. (One
-	// that the API server took no word of for 10 s is not let through.)
+	// that the API server took no word of for 10 s is not let through, and comes again.)
 	It("is never stopped under a call that was let through", func(ctx context.Context) {
 		doors := []*door{openDoor(waiting), openDoor(waiting)}
 		agent := newRuntime(ctx, newNamespace(ctx), idlesIn(2*idle))
 		var all sync.WaitGroup
-		var through atomic.Int32
-		served := func(d *door, session string, do ask) bool {
+		served := func(d *door, session string, do ask) {
 			GinkgoHelper()
-			came := time.Now()
-			a := d.invoke(ctx, agent, session, do)
-			Expect(a.err).NotTo(HaveOccurred())
-			if a.code == http.StatusServiceUnavailable {
-				Expect(time.Since(came)).To(BeNumerically(">=", 10*time.Second))
-				return false
-			}
-			Expect(a.code).To(Equal(http.StatusOK), a.body)
-			through.Add(1)
-			return true
+			Eventually(func() int {
+				came := time.Now()
+				a := d.invoke(ctx, agent, session, do)
+				Expect(a.err).NotTo(HaveOccurred())
+				Expect(a.code).To(BeElementOf(http.StatusOK, http.StatusServiceUnavailable), a.body)
+				if a.code == http.StatusServiceUnavailable {
+					Expect(time.Since(came)).To(BeNumerically(">=", 10*time.Second))
+				}
+				return a.code
+			}).WithTimeout(5 * time.Minute).Should(Equal(http.StatusOK))
 		}
 		for n := range 24 {
 			all.Go(func() {
 				defer GinkgoRecover()
 				session := id()
-				if !served(doors[n%2], session, ask{}) {
-					return
-				}
+				served(doors[n%2], session, ask{})
 				for round := range 4 {
 					off := time.Duration(n-12) * 25 * time.Millisecond
 					for {
@@ -265,7 +262,6 @@ var _ = Describe("A session", func() {
 			})
 		}
 		all.Wait()
-		Expect(through.Load()).To(BeNumerically(">=", 24*4), "an API server that stands still costs one round of five")
 	})
 
 	// Far from the stop a call is not written. Then the stop is announced, as soon as

@@ -43,6 +43,7 @@ func TestItIsAsKubernetes(t *testing.T) {
 	g := NewWithT(t)
 	environment := &envtest.Environment{
 		CRDDirectoryPaths: []string{filepath.Join("..", "..", "..", "config", "crd", "bases")}, ErrorIfCRDPathMissing: true,
+		CRDInstallOptions:  envtest.CRDInstallOptions{MaxTime: 2 * patience},
 		UseExistingCluster: new(false), ControlPlaneStartTimeout: 2 * patience, ControlPlaneStopTimeout: 2 * patience,
 	}
 	real, err := environment.Start()
