@@ -206,6 +206,20 @@ func endpointMembersOf(body []byte, creates bool) (m endpointMembers, err error)
 	return m, checkTags(m.tags)
 }
 
+// repeats tells whether the request that was the last to change an endpoint had the same
+// clientToken.
+func (n note) repeats(m endpointMembers) bool { return m.token != "" && n.Token == m.token }
+
+// unchanged is an error if a request that repeats another asks for something else.
+func (m endpointMembers) unchanged(agent *v1alpha1.AgentRuntime, name string) error {
+	pinned := strconv.FormatInt(lifecycle.VersionAt(agent.Spec.Endpoints, name, 0), 10)
+	noted := notesOf(agent)[name]
+	if cmp.Or(m.version, pinned) != pinned || cmp.Or(m.description, noted.Description) != noted.Description {
+		return otherMembers()
+	}
+	return nil
+}
+
 // endpointMade is what the operations that change an endpoint answer.
 type endpointMade struct {
 	Live       string       `json:"liveVersion,omitempty"`
@@ -231,8 +245,8 @@ func (p *Plane) createEndpoint(ctx context.Context, c *Call) (any, error) {
 	err = p.change(ctx, agent, func() error {
 		notes := notesOf(agent)
 		if lifecycle.VersionAt(agent.Spec.Endpoints, m.name, 1) != 0 {
-			if m.token != "" && notes[m.name].Token == m.token {
-				return nil // it was done before
+			if notes[m.name].repeats(m) {
+				return m.unchanged(agent, m.name)
 			}
 			return conflict("An endpoint with the name " + m.name + " already exists")
 		}
@@ -287,8 +301,8 @@ func (p *Plane) updateEndpoint(ctx context.Context, c *Call) (any, error) {
 		}
 		notes := notesOf(agent)
 		noted := notes[c.endpoint]
-		if m.token != "" && noted.Token == m.token {
-			return nil // it was done before
+		if noted.repeats(m) {
+			return m.unchanged(agent, c.endpoint)
 		}
 		if noted.CreatedAt.IsZero() {
 			noted.CreatedAt = agent.CreationTimestamp

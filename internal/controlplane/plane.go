@@ -198,6 +198,13 @@ func conflict(message string) *awswire.Failure {
 	return &awswire.Failure{Code: http.StatusConflict, Type: "ConflictException", Message: message}
 }
 
+// otherMembers is the answer to a clientToken that came before with another request.
+func otherMembers() *awswire.Failure {
+	failure := awswire.Invalid("clientToken", "Value at 'clientToken' failed to satisfy constraint: it came before, with other members; another request needs another clientToken")
+	failure.Reason = "IdempotentParameterMismatchException"
+	return failure
+}
+
 // readyOf is the condition Ready, as far as it is about the spec that is there.
 func readyOf(agent *v1alpha1.AgentRuntime) (ready bool, reason, message string) {
 	c := meta.FindStatusCondition(agent.Status.Conditions, v1alpha1.ConditionReady)

@@ -80,10 +80,30 @@ func (p *Plane) sameRequest(ctx context.Context, key client.ObjectKey, m members
 	if err := p.Live.Get(ctx, key, there); err != nil {
 		return nil, fmt.Errorf("get AgentRuntime %s: %w", key, err)
 	}
-	if own := there.Spec.AgentCore; m.token != "" && own != nil && own.ClientToken == m.token && own.AgentRuntimeName == m.name {
-		return there, nil
+	if m.repeats(there) && there.Spec.AgentCore.AgentRuntimeName == m.name {
+		return there, p.unchanged(ctx, there, m)
 	}
 	return nil, conflict(fmt.Sprintf("An agent runtime with the name %s already exists (the AgentRuntime %s)", m.name, key))
+}
+
+// repeats tells whether the request that made the newest version had the same clientToken.
+func (m members) repeats(agent *v1alpha1.AgentRuntime) bool {
+	return m.token != "" && agent.Spec.AgentCore != nil && agent.Spec.AgentCore.ClientToken == m.token
+}
+
+// unchanged is an error if a request that repeats another asks for something else. What the
+// API server would store is compared, with its defaults.
+func (p *Plane) unchanged(ctx context.Context, agent *v1alpha1.AgentRuntime, m members) error {
+	asked := agent.DeepCopy()
+	m.name = nameOf(agent)
+	m.applyTo(&asked.Spec)
+	if err := p.Client.Patch(ctx, asked, client.MergeFrom(agent), client.DryRunAll); err != nil {
+		return fmt.Errorf("compare a request with AgentRuntime %s/%s: %w", agent.Namespace, agent.Name, err)
+	}
+	if !equality.Semantic.DeepEqual(asked.Spec, agent.Spec) {
+		return otherMembers()
+	}
+	return nil
 }
 
 func (p *Plane) get(ctx context.Context, c *Call) (any, error) {
@@ -108,8 +128,8 @@ func (p *Plane) update(ctx context.Context, c *Call) (any, error) {
 		return nil, err
 	}
 	err = p.change(ctx, agent, func() error {
-		if own := agent.Spec.AgentCore; own != nil && m.token != "" && own.ClientToken == m.token {
-			return nil // it was done before
+		if m.repeats(agent) {
+			return p.unchanged(ctx, agent, m)
 		}
 		return p.renew(ctx, agent, m)
 	})

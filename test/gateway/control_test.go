@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -203,6 +204,76 @@ var _ = Describe("The control plane", func() {
 		strict := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}}
 		Expect(api.Create(ctx, strict)).To(Succeed())
 		Eventually(shown(strict.Name, made(strict.Name))).Should(And(HaveKeyWithValue("status", "CREATE_FAILED"), HaveKeyWithValue("failureReason", ContainSubstring("violates PodSecurity"))))
+	})
+
+	It("answers a request with the clientToken of another that it is another", func(ctx context.Context) {
+		d, namespace := openDoor(controlled), newNamespace(ctx)
+		ask := func(path string, body map[string]any) (a answer) {
+			GinkgoHelper()
+			Eventually(func() int { // not while the last one is under way
+				a = fetch(asked(ctx, d, namespace, http.MethodPut, path, body))
+				return a.code
+			}).ShouldNot(BeElementOf(http.StatusConflict, http.StatusServiceUnavailable), func() string { return a.body })
+			return a
+		}
+		with := func(body map[string]any, name string, value any) map[string]any {
+			body = maps.Clone(body)
+			body[name] = value
+			return body
+		}
+		accepted := func(path string, body map[string]any) answer {
+			GinkgoHelper()
+			a := ask(path, body)
+			Expect(a.code).To(Equal(http.StatusAccepted), a.body)
+			return a
+		}
+		refused := func(path string, body map[string]any) {
+			GinkgoHelper()
+			a := ask(path, body)
+			Expect(a.code).To(Equal(http.StatusBadRequest), a.body)
+			Expect(a.failed.Reason).To(Equal("IdempotentParameterMismatchException"))
+		}
+		version := func() string {
+			GinkgoHelper()
+			var told struct {
+				Version string `json:"agentRuntimeVersion"`
+			}
+			var agent v1alpha1.AgentRuntime
+			Expect(api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "echo"}, &agent)).To(Succeed())
+			Expect(json.Unmarshal([]byte(fetch(asked(ctx, d, namespace, http.MethodGet, "/runtimes/"+agent.Status.AgentRuntimeID+"/", nil)).body), &told)).To(Succeed())
+			return told.Version
+		}
+
+		create := with(with(echoing("echo"), "clientToken", id()), "protocolConfiguration", map[string]any{"serverProtocol": "MCP"})
+		create = with(create, "lifecycleConfiguration", map[string]any{"maxLifetime": 3600})
+		made := accepted("/runtimes/", create)
+		Expect(accepted("/runtimes/", create).body).To(Equal(made.body))
+		refused("/runtimes/", with(create, "description", "another"))
+
+		var agent v1alpha1.AgentRuntime
+		Expect(api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "echo"}, &agent)).To(Succeed())
+		one := "/runtimes/" + agent.Status.AgentRuntimeID + "/"
+		update := with(create, "description", "another")
+		delete(update, "agentRuntimeName")
+		refused(one, update)
+		Expect(version()).To(Equal("1"))
+		update = with(update, "clientToken", id())
+		accepted(one, update)
+		accepted(one, update)
+		Expect(version()).To(Equal("2"))
+		refused(one, with(update, "environmentVariables", map[string]string{"A": "1"}))
+		Expect(version()).To(Equal("2"))
+
+		endpoint := map[string]any{"name": "prod", "agentRuntimeVersion": "1", "clientToken": id()}
+		accepted(one+"runtime-endpoints/", endpoint)
+		accepted(one+"runtime-endpoints/", endpoint)
+		refused(one+"runtime-endpoints/", with(endpoint, "agentRuntimeVersion", "2"))
+		moved := map[string]any{"agentRuntimeVersion": "2", "clientToken": endpoint["clientToken"]}
+		refused(one+"runtime-endpoints/prod/", moved)
+		moved["clientToken"] = id()
+		accepted(one+"runtime-endpoints/prod/", moved)
+		accepted(one+"runtime-endpoints/prod/", moved)
+		refused(one+"runtime-endpoints/prod/", with(moved, "description", "another"))
 	})
 
 	It("says which member is too large", func(ctx context.Context) {
