@@ -29,7 +29,7 @@ func (r *AgentRuntimeReconciler) validate(ctx context.Context, agent *v1alpha1.A
 	}
 	facts := lifecycle.ValidationFacts{Known: status.Validation, Version: status.Artifact.Version, Before: before}
 	if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionValidated); c != nil {
-		facts.Verdict = c.Status
+		facts.Verdict, facts.Message = c.Status, c.Message
 	}
 	for i := range trials {
 		if lifecycle.TriedBy(&trials[i]) == facts.Version {

@@ -446,6 +446,23 @@ type ValidationStatus struct {
 	// tried with success, or was there before versions were tried. Absent if there is none.
 	// +optional
 	ValidVersion int64 `json:"validVersion,omitempty"`
+	// failed are the versions before that were tried without success, with the oldest first:
+	// the last ten.
+	// +optional
+	// +kubebuilder:validation:MaxItems=10
+	// +listType=map
+	// +listMapKey=version
+	Failed []FailedVersion `json:"failed,omitempty"`
+}
+
+// FailedVersion is a version of a runtime that was tried without success.
+type FailedVersion struct {
+	// version is its number.
+	// +required
+	Version int64 `json:"version"`
+	// message is why, for people; at most 800 bytes.
+	// +optional
+	Message string `json:"message,omitempty"`
 }
 
 // SessionCounts are sessions by state.

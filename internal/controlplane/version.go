@@ -62,18 +62,26 @@ func newest(agent *v1alpha1.AgentRuntime) version {
 
 // tried is the state of a version that is recorded: ready, if it need not be tried.
 func tried(agent *v1alpha1.AgentRuntime, known *v1alpha1.RuntimeArtifact) (status, failure string) {
-	under, failed := updating, updateFailed
+	under := updating
 	if known.Version == 1 {
-		under, failed = creating, createFailed
+		under = creating
 	}
 	switch verdict, message := lifecycle.Validated(agent); verdict {
 	case metav1.ConditionTrue:
 		return ready, ""
 	case metav1.ConditionFalse:
-		return failed, message
+		return failedState(known.Version), message
 	default:
 		return under, ""
 	}
+}
+
+// failedState is that of a version that was tried without success.
+func failedState(version int64) string {
+	if version == 1 {
+		return createFailed
+	}
+	return updateFailed
 }
 
 func sameAs(agent *v1alpha1.AgentRuntime, known *v1alpha1.RuntimeArtifact) bool {
@@ -108,7 +116,7 @@ func (p *Plane) versions(ctx context.Context, agent *v1alpha1.AgentRuntime) ([]v
 			continue
 		}
 		last = digest
-		v, err := recorded(&revisions[i])
+		v, err := recorded(agent, &revisions[i])
 		if err != nil {
 			return nil, err
 		}
@@ -118,8 +126,16 @@ func (p *Plane) versions(ctx context.Context, agent *v1alpha1.AgentRuntime) ([]v
 	return append(all, older...), nil
 }
 
-func recorded(revision *appsv1.ControllerRevision) (version, error) {
+// recorded is a version before the newest.
+func recorded(agent *v1alpha1.AgentRuntime, revision *appsv1.ControllerRevision) (version, error) {
 	v := version{number: revision.Revision, status: ready, updated: revision.CreationTimestamp, spec: &v1alpha1.AgentRuntimeSpec{}}
+	if trying := agent.Status.Validation; trying != nil {
+		for _, failed := range trying.Failed {
+			if failed.Version == v.number {
+				v.status, v.failure = failedState(v.number), failed.Message
+			}
+		}
+	}
 	if err := json.Unmarshal(revision.Data.Raw, v.spec); err != nil {
 		return v, fmt.Errorf("read the version %s: %w", revision.Name, err)
 	}
@@ -141,7 +157,7 @@ func (p *Plane) version(ctx context.Context, agent *v1alpha1.AgentRuntime, asked
 	}
 	for i := range revisions {
 		if strconv.FormatInt(revisions[i].Revision, 10) == asked {
-			return recorded(&revisions[i])
+			return recorded(agent, &revisions[i])
 		}
 	}
 	return version{}, awswire.NotFound(fmt.Sprintf("The agent runtime has no version %s: it was never recorded, or no endpoint pinned it for ten versions", asked))

@@ -127,11 +127,19 @@ func TrialOutcomeOf(session *v1alpha1.AgentSession) TrialOutcome {
 	return TrialOutcome{}
 }
 
+// How many failed versions a runtime's status remembers, and how long each message is, in
+// bytes: what the schema says.
+const (
+	maxFailed        = 10
+	maxFailedMessage = 800
+)
+
 // ValidationFacts are what is known of a runtime whose versions are tried.
 type ValidationFacts struct {
-	// Known and Verdict are what status says; nil and empty if it says nothing.
+	// Known, Verdict and Message are what status says; nil and empty if it says nothing.
 	Known   *v1alpha1.ValidationStatus
 	Verdict metav1.ConditionStatus
+	Message string
 	// Version is the newest, apart from endpoints, and Before what that was when status
 	// was written; 0: there was none.
 	Version, Before int64
@@ -186,11 +194,16 @@ type ValidationVerdict struct {
 func DecideValidation(f ValidationFacts) ValidationVerdict {
 	v := ValidationVerdict{Status: v1alpha1.ValidationStatus{ValidVersion: f.Before}}
 	if f.Known != nil {
-		v.Status = *f.Known
+		v.Status = *f.Known.DeepCopy()
 	}
 	said := v.Status.Version == f.Version && f.Verdict != "" // of this version
 	if said && f.Verdict != metav1.ConditionUnknown {
 		return v
+	}
+	if v.Status.Version != f.Version && f.Verdict == metav1.ConditionFalse {
+		failed := v1alpha1.FailedVersion{Version: v.Status.Version, Message: Cut(f.Message, maxFailedMessage)}
+		v.Status.Failed = append(v.Status.Failed, failed)
+		v.Status.Failed = v.Status.Failed[max(len(v.Status.Failed)-maxFailed, 0):]
 	}
 	v.Changed, v.Status.Version = !said, f.Version
 	if v.Try = f.Trial == nil; v.Try {

@@ -84,6 +84,13 @@ func TestDecideValidation(t *testing.T) {
 	known := func(version, valid int64) *v1alpha1.ValidationStatus {
 		return &v1alpha1.ValidationStatus{Version: version, ValidVersion: valid}
 	}
+	afterFailures := func(version, first, last int64) *v1alpha1.ValidationStatus {
+		status := known(version, 0)
+		for ; first <= last; first++ {
+			status.Failed = append(status.Failed, v1alpha1.FailedVersion{Version: first, Message: "why"})
+		}
+		return status
+	}
 	now := metav1.Now()
 	starts := trialOf("3", holding(v1alpha1.AgentSessionStatus{State: "Starting"}))
 	healthy := trialOf("3", holding(v1alpha1.AgentSessionStatus{State: "Idle", Pod: &v1alpha1.PodStatus{}, HealthyAt: &now}))
@@ -97,20 +104,30 @@ func TestDecideValidation(t *testing.T) {
 		"the first version":             {lifecycle.ValidationFacts{Version: 3}, lifecycle.ValidationVerdict{Status: *known(3, 0), Changed: true, Try: true}},
 		"the first that is to be tried": {lifecycle.ValidationFacts{Version: 3, Before: 2}, lifecycle.ValidationVerdict{Status: *known(3, 2), Changed: true, Try: true}},
 		"another version":               {lifecycle.ValidationFacts{Known: known(2, 2), Verdict: "True", Version: 3, Before: 2}, lifecycle.ValidationVerdict{Status: *known(3, 2), Changed: true, Try: true}},
-		"another after one that failed": {lifecycle.ValidationFacts{Known: known(2, 1), Verdict: "False", Version: 3, Before: 2}, lifecycle.ValidationVerdict{Status: *known(3, 1), Changed: true, Try: true}},
-		"another before a verdict":      {lifecycle.ValidationFacts{Known: known(2, 1), Verdict: "Unknown", Version: 3, Before: 2}, lifecycle.ValidationVerdict{Status: *known(3, 1), Changed: true, Try: true}},
-		"the session is not there":      {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "Unknown", Version: 3, Before: 3}, lifecycle.ValidationVerdict{Status: *known(3, 1), Try: true}},
-		"it starts":                     {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "Unknown", Version: 3, Before: 3, Trial: starts}, lifecycle.ValidationVerdict{Status: *known(3, 1)}},
-		"it is healthy":                 {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "Unknown", Version: 3, Before: 3, Trial: healthy}, lifecycle.ValidationVerdict{Status: *known(3, 3), Changed: true, Outcome: good}},
-		"it failed":                     {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "Unknown", Version: 3, Before: 3, Trial: failed}, lifecycle.ValidationVerdict{Status: *known(3, 1), Changed: true, Outcome: bad}},
-		"it is to be warmed up":         {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "Unknown", Version: 3, Before: 3, Trial: healthy, Warmup: &lifecycle.Warmup{}}, lifecycle.ValidationVerdict{Status: *known(3, 1), Warm: true}},
-		"it is warm":                    {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "Unknown", Version: 3, Before: 3, Trial: healthy, Warmup: &lifecycle.Warmup{Over: true}}, lifecycle.ValidationVerdict{Status: *known(3, 3), Changed: true, Outcome: good}},
-		"it was not warmed up":          {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "Unknown", Version: 3, Before: 3, Trial: healthy, Warmup: &lifecycle.Warmup{Over: true, Failure: "500"}}, lifecycle.ValidationVerdict{Status: *known(3, 1), Changed: true, Outcome: lifecycle.TrialOutcome{Over: true, Reason: "WarmupFailed", Message: "The warm-up hook: 500"}}},
-		"it ended before it was warm":   {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "Unknown", Version: 3, Before: 3, Trial: ended, Warmup: &lifecycle.Warmup{}}, lifecycle.ValidationVerdict{Status: *known(3, 1), Changed: true, Outcome: lifecycle.TrialOutcome{Over: true, Reason: "WarmupFailed", Message: "The agent ended before the warm-up hook was answered: why"}}},
-		"it failed before that":         {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "Unknown", Version: 3, Before: 3, Trial: failed, Warmup: &lifecycle.Warmup{}}, lifecycle.ValidationVerdict{Status: *known(3, 1), Changed: true, Outcome: bad}},
-		"it is valid already":           {lifecycle.ValidationFacts{Known: known(3, 3), Verdict: "True", Version: 3, Before: 3}, lifecycle.ValidationVerdict{Status: *known(3, 3)}},
-		"it has failed already":         {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "False", Version: 3, Before: 3, Trial: healthy}, lifecycle.ValidationVerdict{Status: *known(3, 1)}},
-		"the condition was lost":        {lifecycle.ValidationFacts{Known: known(3, 1), Version: 3, Before: 3}, lifecycle.ValidationVerdict{Status: *known(3, 1), Changed: true, Try: true}},
+		"another after one that failed": {
+			lifecycle.ValidationFacts{Known: known(2, 1), Verdict: "False", Message: "why", Version: 3, Before: 2},
+			lifecycle.ValidationVerdict{
+				Status:  v1alpha1.ValidationStatus{Version: 3, ValidVersion: 1, Failed: []v1alpha1.FailedVersion{{Version: 2, Message: "why"}}},
+				Changed: true, Try: true,
+			},
+		},
+		"yet another that failed": {
+			lifecycle.ValidationFacts{Known: afterFailures(11, 1, 10), Verdict: "False", Message: "why", Version: 12, Before: 11},
+			lifecycle.ValidationVerdict{Status: *afterFailures(12, 2, 11), Changed: true, Try: true},
+		},
+		"another before a verdict":    {lifecycle.ValidationFacts{Known: known(2, 1), Verdict: "Unknown", Version: 3, Before: 2}, lifecycle.ValidationVerdict{Status: *known(3, 1), Changed: true, Try: true}},
+		"the session is not there":    {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "Unknown", Version: 3, Before: 3}, lifecycle.ValidationVerdict{Status: *known(3, 1), Try: true}},
+		"it starts":                   {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "Unknown", Version: 3, Before: 3, Trial: starts}, lifecycle.ValidationVerdict{Status: *known(3, 1)}},
+		"it is healthy":               {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "Unknown", Version: 3, Before: 3, Trial: healthy}, lifecycle.ValidationVerdict{Status: *known(3, 3), Changed: true, Outcome: good}},
+		"it failed":                   {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "Unknown", Version: 3, Before: 3, Trial: failed}, lifecycle.ValidationVerdict{Status: *known(3, 1), Changed: true, Outcome: bad}},
+		"it is to be warmed up":       {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "Unknown", Version: 3, Before: 3, Trial: healthy, Warmup: &lifecycle.Warmup{}}, lifecycle.ValidationVerdict{Status: *known(3, 1), Warm: true}},
+		"it is warm":                  {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "Unknown", Version: 3, Before: 3, Trial: healthy, Warmup: &lifecycle.Warmup{Over: true}}, lifecycle.ValidationVerdict{Status: *known(3, 3), Changed: true, Outcome: good}},
+		"it was not warmed up":        {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "Unknown", Version: 3, Before: 3, Trial: healthy, Warmup: &lifecycle.Warmup{Over: true, Failure: "500"}}, lifecycle.ValidationVerdict{Status: *known(3, 1), Changed: true, Outcome: lifecycle.TrialOutcome{Over: true, Reason: "WarmupFailed", Message: "The warm-up hook: 500"}}},
+		"it ended before it was warm": {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "Unknown", Version: 3, Before: 3, Trial: ended, Warmup: &lifecycle.Warmup{}}, lifecycle.ValidationVerdict{Status: *known(3, 1), Changed: true, Outcome: lifecycle.TrialOutcome{Over: true, Reason: "WarmupFailed", Message: "The agent ended before the warm-up hook was answered: why"}}},
+		"it failed before that":       {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "Unknown", Version: 3, Before: 3, Trial: failed, Warmup: &lifecycle.Warmup{}}, lifecycle.ValidationVerdict{Status: *known(3, 1), Changed: true, Outcome: bad}},
+		"it is valid already":         {lifecycle.ValidationFacts{Known: known(3, 3), Verdict: "True", Version: 3, Before: 3}, lifecycle.ValidationVerdict{Status: *known(3, 3)}},
+		"it has failed already":       {lifecycle.ValidationFacts{Known: known(3, 1), Verdict: "False", Version: 3, Before: 3, Trial: healthy}, lifecycle.ValidationVerdict{Status: *known(3, 1)}},
+		"the condition was lost":      {lifecycle.ValidationFacts{Known: known(3, 1), Version: 3, Before: 3}, lifecycle.ValidationVerdict{Status: *known(3, 1), Changed: true, Try: true}},
 	} {
 		NewWithT(t).Expect(lifecycle.DecideValidation(row.facts)).To(Equal(row.want), what)
 	}

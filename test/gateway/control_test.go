@@ -177,7 +177,7 @@ var _ = Describe("The control plane", func() {
 		d := openDoor(controlled, func(o *gateway.Options) { o.Control.Validate = true })
 		shown := func(namespace, id string) func() map[string]any {
 			return func() (told map[string]any) {
-				a := fetch(asked(ctx, d, namespace, http.MethodGet, "/runtimes/"+id+"/", nil))
+				a := fetch(asked(ctx, d, namespace, http.MethodGet, "/runtimes/"+id, nil))
 				Expect(a.code).To(Equal(http.StatusOK), a.body)
 				Expect(json.Unmarshal([]byte(a.body), &told)).To(Succeed())
 				return told
@@ -196,14 +196,23 @@ var _ = Describe("The control plane", func() {
 			return told.ID
 		}
 		namespace := newNamespace(ctx)
-		Eventually(shown(namespace, made(namespace))).Should(And(HaveKeyWithValue("status", "READY"), Not(HaveKey("failureReason"))))
+		Eventually(shown(namespace, made(namespace)+"/")).Should(And(HaveKeyWithValue("status", "READY"), Not(HaveKey("failureReason"))))
 		var agent v1alpha1.AgentRuntime
 		Expect(api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "tried"}, &agent)).To(Succeed())
 		Expect(agent.Status.Validation).To(HaveValue(Equal(v1alpha1.ValidationStatus{Version: 1, ValidVersion: 1})))
 
 		strict := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}}
 		Expect(api.Create(ctx, strict)).To(Succeed())
-		Eventually(shown(strict.Name, made(strict.Name))).Should(And(HaveKeyWithValue("status", "CREATE_FAILED"), HaveKeyWithValue("failureReason", ContainSubstring("violates PodSecurity"))))
+		created := And(HaveKeyWithValue("status", "CREATE_FAILED"), HaveKeyWithValue("failureReason", ContainSubstring("violates PodSecurity")))
+		failed := made(strict.Name)
+		Eventually(shown(strict.Name, failed+"/")).Should(created)
+
+		body := echoing("")
+		delete(body, "agentRuntimeName")
+		a := fetch(asked(ctx, d, strict.Name, http.MethodPut, "/runtimes/"+failed+"/", body))
+		Expect(a.code).To(Equal(http.StatusAccepted), a.body)
+		Eventually(shown(strict.Name, failed+"/")).Should(And(HaveKeyWithValue("agentRuntimeVersion", "2"), HaveKeyWithValue("status", "UPDATE_FAILED")))
+		Expect(shown(strict.Name, failed+"/?version=1")()).To(created, "and it stays so")
 	})
 
 	It("answers a request with the clientToken of another that it is another", func(ctx context.Context) {
