@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"sigs.k8s.io/yaml"
 )
 
 // Pages returns the text of all pages below the top of the repository, by their path from it.
@@ -62,13 +64,15 @@ func Inline(text string) (all []string) {
 }
 
 // programs are those that the pages run. What begins with another word is no command.
-var programs = strings.Fields("agentsession bin/agentsession kubectl make go git kind minikube docker helm curl jq grep ls tee python pip")
+var programs = strings.Fields("agentsession bin/agentsession kubectl make go git kind minikube k3d docker helm curl jq grep ls tee python pip pytest")
 
 // script returns the commands of a block; empty for one that holds none.
 func (b Block) script() string {
 	switch b.Language {
 	case "sh":
 		return b.Text
+	case "yaml":
+		return b.steps()
 	case "":
 	default:
 		return ""
@@ -88,6 +92,25 @@ func (b Block) script() string {
 		}
 	}
 	return ""
+}
+
+// steps returns the commands of a workflow of GitHub Actions; empty for any other YAML.
+func (b Block) steps() string {
+	var workflow struct {
+		Jobs map[string]struct {
+			Steps []struct{ Run string }
+		}
+	}
+	if yaml.Unmarshal([]byte(b.Text), &workflow) != nil {
+		return ""
+	}
+	var lines []string
+	for _, job := range workflow.Jobs {
+		for _, step := range job.Steps {
+			lines = append(lines, step.Run)
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 var assignments = regexp.MustCompile(`^( *[A-Za-z_]+=\S* +)*`)
