@@ -103,3 +103,31 @@ func TestMetrics(t *testing.T) {
 	}
 	g.Expect(seen).To(BeNumerically(">", 20))
 }
+
+var (
+	measured = regexp.MustCompile(`(?ms)^\| measured \| \| by \|\n\|---\|---\|---\|\n(.*?)\n\n`)
+	figure   = regexp.MustCompile(`\d[\d.,]*\d|\d`)
+)
+
+// TestSizing: what docs/sizing.md says was measured stands in the benchmarks, with its command.
+func TestSizing(t *testing.T) {
+	g, all := NewWithT(t), pages(t)
+	rows := measured.FindStringSubmatch(all["docs/sizing.md"])
+	g.Expect(rows).NotTo(BeNil())
+	figures := map[string]bool{}
+	for _, f := range figure.FindAllString(all["docs/benchmarks.md"], -1) {
+		figures[f] = true
+	}
+	lines := strings.Split(rows[1], "\n")
+	g.Expect(len(lines)).To(BeNumerically(">", 10))
+	for _, line := range lines {
+		cells := strings.Split(line, "|")
+		g.Expect(cells).To(HaveLen(5), line)
+		for _, f := range figure.FindAllString(cells[2], -1) {
+			g.Expect(figures).To(HaveKey(f), line)
+		}
+		if by := strings.TrimSpace(cells[3]); by != "the same" {
+			g.Expect(all["docs/benchmarks.md"]).To(ContainSubstring(by), line)
+		}
+	}
+}

@@ -64,7 +64,7 @@ func Inline(text string) (all []string) {
 }
 
 // programs are those that the pages run. What begins with another word is no command.
-var programs = strings.Fields("agentsession bin/agentsession kubectl make go git kind minikube k3d docker helm curl jq grep ls tee python pip pytest")
+var programs = strings.Fields("agentsession bin/agentsession kubectl make go git kind minikube k3d docker helm curl jq grep ls tee wc python pip pytest")
 
 // script returns the commands of a block; empty for one that holds none.
 func (b Block) script() string {
