@@ -119,7 +119,7 @@ func tableOf(now time.Time, namespaces, wide bool, all []found) [][]cell {
 		head = append([]string{"NAMESPACE"}, head...)
 	}
 	if wide {
-		head = append(head, "ACTIVATION", "POD", "NODE", "AGE", "CPU-S", "GB-S", "SESSION-ID")
+		head = append(head, "ACTIVATION", "POD", "NODE", "AGE", "CPU-S", "CPU-S-ACTIVE", "CPU-S-IDLE", "GB-S", "SESSION-ID")
 	}
 	rows := [][]cell{plain(head...)}
 	for _, f := range all {
@@ -129,7 +129,7 @@ func tableOf(now time.Time, namespaces, wide bool, all []found) [][]cell {
 			row = append(plain(r.Namespace), row...)
 		}
 		if wide {
-			row = append(row, plain(r.Activation, r.Pod, r.Node, r.Age, r.CPUSeconds, r.GBSeconds, r.SessionID)...)
+			row = append(row, plain(r.Activation, r.Pod, r.Node, r.Age, r.CPUSeconds, r.ActiveCPUSeconds, r.IdleCPUSeconds, r.GBSeconds, r.SessionID)...)
 		}
 		rows = append(rows, row)
 	}

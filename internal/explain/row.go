@@ -17,7 +17,7 @@ const none = "-"
 type Row struct {
 	Namespace, Name, Runtime, State, Ping, Since, Next, Why string
 	// Activation and those after it are for wide tables.
-	Activation, Pod, Node, Age, CPUSeconds, GBSeconds, SessionID string
+	Activation, Pod, Node, Age, CPUSeconds, ActiveCPUSeconds, IdleCPUSeconds, GBSeconds, SessionID string
 	// Alarming tells that somebody should look at it.
 	Alarming bool
 	// SinceAt is when it came into its state, and NextAt when what comes next is due; zero if
@@ -32,7 +32,8 @@ func RowOf(now time.Time, session *v1alpha1.AgentSession) Row {
 	row := Row{
 		Namespace: session.Namespace, Name: session.Name, Runtime: none, State: cmp.Or(string(s.State), none),
 		Ping: cmp.Or(lifecycle.Printable(s.PingStatus), none), SinceAt: since(session), Why: whyOf(session),
-		Activation: strconv.Itoa(int(s.Activation)), Pod: none, Node: none, Age: briefStop(now.Sub(session.CreationTimestamp.Time)), CPUSeconds: none, GBSeconds: none,
+		Activation: strconv.Itoa(int(s.Activation)), Pod: none, Node: none, Age: briefStop(now.Sub(session.CreationTimestamp.Time)),
+		CPUSeconds: none, ActiveCPUSeconds: none, IdleCPUSeconds: none, GBSeconds: none,
 		SessionID: cmp.Or(lifecycle.Line(cmp.Or(session.Spec.RuntimeSessionID, s.RuntimeSessionID), maxShort), none),
 	}
 	row.Alarming = alarming(session, row.Why)
@@ -43,7 +44,10 @@ func RowOf(now time.Time, session *v1alpha1.AgentSession) Row {
 		row.Runtime = lifecycle.Printable(ref.Name)
 	}
 	if s.Reserved != nil {
-		row.CPUSeconds, row.GBSeconds = Amounts(lifecycle.TotalOf(lifecycle.ReservedBy(now, s)))
+		reserved := lifecycle.ReservedBy(now, s)
+		row.CPUSeconds, row.GBSeconds = Amounts(lifecycle.TotalOf(reserved))
+		row.ActiveCPUSeconds, _ = Amounts(reserved.Active)
+		row.IdleCPUSeconds, _ = Amounts(reserved.Idle)
 	}
 	if s.Pod != nil {
 		row.Pod, row.Node = lifecycle.Printable(s.Pod.Name), cmp.Or(lifecycle.Printable(s.Pod.Node), none)
