@@ -1,14 +1,24 @@
 package docs_test
 
 import (
+	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/agentsession/agentsession/controllers"
+	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/test/docs"
 )
 
@@ -82,12 +92,40 @@ func TestReadme(t *testing.T) {
 
 var (
 	metric = regexp.MustCompile(`"(agentsession_[a-z_]+)"`)
-	series = regexp.MustCompile("(?m)^\\| `agentsession_.*$")
+	series = regexp.MustCompile("(?m)^\\| `(agentsession_[a-z_]+)(?:\\{([a-z_,]+)\\})?` \\|(.*)\\|$")
 )
 
-// TestMetrics: each metric that the sources name stands in the table.
+// metricRow is a row of the table of metrics.
+type metricRow struct {
+	labels []string
+	// of is who has it, kind its type and unit, values those of its labels.
+	of, kind, values string
+}
+
+func metricRows(t *testing.T) map[string]metricRow {
+	t.Helper()
+	g, all := NewWithT(t), map[string]metricRow{}
+	for _, m := range series.FindAllStringSubmatch(pages(t)["docs/operating.md"], -1) {
+		cells := strings.Split(m[3], " | ")
+		g.Expect(cells).To(HaveLen(4), m[1])
+		g.Expect(all).NotTo(HaveKey(m[1]), "it has two rows")
+		all[m[1]] = metricRow{strings.Split(m[2], ","), strings.TrimSpace(cells[0]), cells[1], cells[2]}
+	}
+	return all
+}
+
+// TestMetrics: the table has a row for each metric that is registered, with its labels, and none
+// for any other; each that the sources name is registered.
 func TestMetrics(t *testing.T) {
-	g, table, seen := NewWithT(t), strings.Join(series.FindAllString(pages(t)["docs/operating.md"], -1), "\n"), 0
+	g, rows := NewWithT(t), metricRows(t)
+	_, access := apiserver.Namespaces{}.Follow(&rest.Config{}, logr.Discard())
+	known := registered(g, access.Series()...)
+	maps.DeleteFunc(known, func(name string, _ []string) bool { return !strings.HasPrefix(name, "agentsession_") })
+	labels := map[string][]string{}
+	for name, row := range rows {
+		labels[name] = row.labels
+	}
+	g.Expect(labels).To(Equal(known))
 	for _, room := range []string{"controllers", "internal", "cmd"} {
 		g.Expect(filepath.WalkDir(filepath.Join(top, room), func(path string, _ os.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
@@ -95,13 +133,61 @@ func TestMetrics(t *testing.T) {
 			}
 			text, err := os.ReadFile(path)
 			for _, m := range metric.FindAllStringSubmatch(string(text), -1) {
-				seen++
-				g.Expect(table).To(MatchRegexp("`"+m[1]+"[`{]"), path)
+				g.Expect(known).To(HaveKey(m[1]), path)
 			}
 			return err
 		})).To(Succeed())
 	}
-	g.Expect(seen).To(BeNumerically(">", 20))
+}
+
+// noSessions is a cache without any.
+type noSessions struct{ client.Reader }
+
+func (noSessions) List(context.Context, client.ObjectList, ...client.ListOption) error { return nil }
+
+// TestMetricsHaveUnitsAndValues: a row says of which type and unit a metric is, and names the
+// values of its labels that the process begins with.
+func TestMetricsHaveUnitsAndValues(t *testing.T) {
+	g, rows := NewWithT(t), metricRows(t)
+	kinds := map[string]string{"_total": "counter, ", "_seconds": "(histogram|gauge), seconds$", "": "gauge, "}
+	for name, row := range rows {
+		suffix := ""
+		for s := range kinds {
+			if strings.HasSuffix(name, s) && len(s) > len(suffix) {
+				suffix = s
+			}
+		}
+		g.Expect(row.of).NotTo(BeEmpty(), name)
+		g.Expect(row.kind).To(MatchRegexp("^"+kinds[suffix]), name)
+		for _, label := range row.labels {
+			says := ContainSubstring("`" + label + "`")
+			if label == "" {
+				says = Equal("none")
+			}
+			g.Expect(row.values).To(says, name)
+		}
+	}
+	sessions := prometheus.NewRegistry()
+	g.Expect(sessions.Register(controllers.SessionCollector{Reader: noSessions{}, Now: time.Now})).To(Succeed())
+	families, err := prometheus.Gatherers{metrics.Registry, sessions}.Gather()
+	g.Expect(err).NotTo(HaveOccurred())
+	seen := 0
+	for _, family := range families {
+		for _, one := range family.GetMetric() {
+			for _, label := range one.GetLabel() {
+				if row, ours := rows[family.GetName()]; ours {
+					seen++
+					g.Expect(row.values).To(ContainSubstring("`"+label.GetValue()+"`"), family.GetName())
+				}
+			}
+		}
+	}
+	g.Expect(seen).To(BeNumerically(">", 30))
+	for name, c := range constantsOf(sources(t, "internal/gateway")) {
+		if c.kind == "operation" {
+			g.Expect(pages(t)["docs/operating.md"]).To(ContainSubstring("`"+c.text+"`"), name)
+		}
+	}
 }
 
 var (

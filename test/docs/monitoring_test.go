@@ -82,9 +82,9 @@ var (
 	ofHistogram = regexp.MustCompile(`_(bucket|count|sum)$`)
 )
 
-// registered are the metrics of operator and gateway, with their labels.
-func registered(g Gomega) map[string][]string {
-	series := []prometheus.Collector{controllers.SessionCollector{}, controllers.NewOutageGauge(prober.New(prober.Options{}))}
+// registered are the metrics of operator and gateway, and those of more collectors, with their labels.
+func registered(g Gomega, series ...prometheus.Collector) map[string][]string {
+	series = append(series, controllers.SessionCollector{}, controllers.NewOutageGauge(prober.New(prober.Options{})))
 	series = append(series, apiserver.NewClock(clock.RealClock{}, logr.Discard()).Series()...)
 	registry, ok := metrics.Registry.(prometheus.Collector)
 	g.Expect(ok).To(BeTrue())
