@@ -6,5 +6,6 @@ go 1.26.0
 
 require (
 	github.com/cert-manager/cert-manager v1.21.2
+	github.com/envoyproxy/gateway v1.9.1
 	sigs.k8s.io/gateway-api v1.6.3
 )
