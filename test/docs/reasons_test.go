@@ -190,20 +190,77 @@ func messages(t *testing.T) (all, members []string) {
 	return all, members
 }
 
+// refusalsOfPage are what the page answers, as far as it is fixed.
+func refusalsOfPage(t *testing.T) (all []string) {
+	t.Helper()
+	files := sources(t, "internal/dashboard")
+	known := constantsOf(files)
+	inspect(files, func(call *ast.CallExpr) {
+		if name, ok := call.Fun.(*ast.Ident); ok && name.Name == "refuse" {
+			if text, ok := textOf(call.Args[2], known); ok {
+				all = append(all, text)
+			}
+		}
+	})
+	NewWithT(t).Expect(len(all)).To(BeNumerically(">", 12))
+	return all
+}
+
+// endsOfShells are the reasons with which internal/shell closes a connection: the texts in its
+// function closing, and those of the errors that it tells.
+func endsOfShells(t *testing.T) (all []string) {
+	t.Helper()
+	files := sources(t, "internal/shell")
+	made := map[string]string{}
+	inspect(files, func(spec *ast.ValueSpec) {
+		for i, value := range spec.Values {
+			if call, ok := value.(*ast.CallExpr); ok && len(call.Args) > 0 {
+				text, _ := textOf(call.Args[0], nil)
+				made[spec.Names[i].Name], _, _ = strings.Cut(text, "%")
+			}
+		}
+	})
+	inspect(files, func(function *ast.FuncDecl) {
+		if function.Name.Name != "closing" {
+			return
+		}
+		var errs []ast.Expr // of the case
+		ast.Inspect(function.Body, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.CaseClause:
+				errs = n.List
+			case *ast.ReturnStmt:
+				if text, ok := textOf(n.Results[1], nil); ok && text != "" {
+					all = append(all, text)
+				} else if !ok {
+					for _, is := range errs {
+						all = append(all, made[is.(*ast.CallExpr).Args[1].(*ast.Ident).Name]) //nolint:forcetypeassert // errors.Is(why, ERR)
+					}
+				}
+			}
+			return true
+		})
+	})
+	NewWithT(t).Expect(len(all)).To(BeNumerically(">", 5))
+	NewWithT(t).Expect(all).NotTo(ContainElement(""))
+	return all
+}
+
 var (
 	sentence = regexp.MustCompile(`^[A-Z][a-z]* [a-z' ]+`)
 	quoted   = regexp.MustCompile(`"([^"]+)"`)
 	inTable  = regexp.MustCompile(`(?m)^\| "([^"]+)"`)
 )
 
-// TestMessages: each message of the gateway has an entry in the page, by its beginning, and
-// the page's tables quote no message that there is not.
+// TestMessages: each message of the gateway, of a shell's end and of the dashboard has an entry
+// in the page, by its beginning, and the page's tables quote no message that there is not.
 func TestMessages(t *testing.T) {
 	g := NewWithT(t)
 	_, section, ok := strings.Cut(pages(t)[troubleshooting], "\n## Answers of the gateway\n")
 	g.Expect(ok).To(BeTrue())
 	all, members := messages(t)
 	g.Expect(len(all)).To(BeNumerically(">", 40))
+	all = slices.Concat(all, endsOfShells(t), refusalsOfPage(t))
 	same := func(message, quote string) bool {
 		return strings.HasPrefix(message, quote) || strings.HasPrefix(quote, message)
 	}
