@@ -1,15 +1,16 @@
-"""Opens a WebSocket and shells with AWS's SDK for Python, and says how far it came."""
+"""Opens a WebSocket and shells with AWS's SDK for Python, which also has to take the ARN, and says how far it came."""
 
 import asyncio
 import os
 import sys
+from urllib.parse import quote
 
 host, port, key, secret, arn, session, echoes = sys.argv[1:]
 os.environ["BEDROCK_AGENTCORE_DP_ENDPOINT"] = "https://gateway.amazonaws.com"  # it takes hosts of AWS only
 
 import boto3  # noqa: E402
 import websockets  # noqa: E402
-from bedrock_agentcore.runtime import AgentCoreRuntimeClient, PresignedAuth, ShellChannel  # noqa: E402
+from bedrock_agentcore.runtime import AgentCoreRuntimeClient, PresignedAuth, ShellChannel, build_runtime_url  # noqa: E402
 
 # Its URLs go to the gateway as they are, but without TLS, which is terminated before it.
 connect = websockets.connect
@@ -44,6 +45,8 @@ async def shells(client, auth):
 
 async def main():
     region = arn.split(":")[3]  # or it takes the ARN for another client's
+    url = build_runtime_url(arn)  # raises InvalidRegionError for a region whose name is not like those of AWS
+    assert url == f"https://bedrock-agentcore.{region}.amazonaws.com/runtimes/{quote(arn, safe='')}/invocations", url
     client = AgentCoreRuntimeClient(region, session=boto3.Session(
         aws_access_key_id=key, aws_secret_access_key=secret, region_name=region))
     if echoes == "true":
