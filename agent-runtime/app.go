@@ -89,8 +89,8 @@ func New(o Options) *App {
 		panic(fmt.Sprintf("agentruntime.New: Options.Protocol is %q, and must be HTTP, MCP, A2A or AGUI", o.Protocol))
 	}
 	o.Addr = cmp.Or(o.Addr, "0.0.0.0:"+strconv.Itoa(endpoint.port))
-	if told, err := strconv.ParseUint(os.Getenv(contract.EnvGracePeriod), 10, 16); err == nil {
-		o.GracePeriod = cmp.Or(o.GracePeriod, time.Duration(told)*time.Second)
+	if seconds, err := strconv.ParseUint(os.Getenv(contract.EnvGracePeriod), 10, 16); err == nil {
+		o.GracePeriod = cmp.Or(o.GracePeriod, time.Duration(seconds)*time.Second)
 	}
 	o.GracePeriod = cmp.Or(o.GracePeriod, DefaultGracePeriod)
 	o.Token = cmp.Or(o.Token, os.Getenv(contract.EnvToken))

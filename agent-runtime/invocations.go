@@ -21,11 +21,11 @@ var errInvocationOver = errors.New("the invocation is over")
 
 // enter begins an invocation, of whatever kind. Where there should be no new
 // ones it answers with 503, and ok is false.
-func (a *App) enter(client context.Context, w http.ResponseWriter, h http.Header, what string) (ctx context.Context, leave func(), ok bool) {
+func (a *App) enter(client context.Context, w http.ResponseWriter, h http.Header, what string) (ctx context.Context, done func(), ok bool) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(withInvocation(client, h)))
 	gone := context.AfterFunc(client, func() { cancel(errInvocationOver) })
 	job, ok := a.board.begin(what, cancel)
-	leave = func() {
+	done = func() {
 		gone()
 		cancel(errInvocationOver)
 		a.board.end(job)
@@ -35,15 +35,15 @@ func (a *App) enter(client context.Context, w http.ResponseWriter, h http.Header
 		cancel(ErrStopping)
 		a.write(ctx, w, http.StatusServiceUnavailable, []byte(`{"error":"The agent is stopping"}`))
 	}
-	return ctx, leave, ok
+	return ctx, done, ok
 }
 
 func (a *App) serveInvocation(w http.ResponseWriter, r *http.Request) {
-	ctx, leave, ok := a.enter(r.Context(), w, r.Header, "invocation")
+	ctx, done, ok := a.enter(r.Context(), w, r.Header, "invocation")
 	if !ok {
 		return
 	}
-	defer leave()
+	defer done()
 	start := time.Now()
 	reply, err := a.invoke(ctx, w, r)
 	if err != nil {

@@ -66,11 +66,11 @@ func (f flusher) Write(b []byte) (int, error) {
 
 // serveRaw is an invocation that an http.Handler of the agent answers.
 func (a *App) serveRaw(w http.ResponseWriter, r *http.Request, h http.Handler) {
-	ctx, leave, ok := a.enter(r.Context(), w, r.Header, "invocation")
+	ctx, done, ok := a.enter(r.Context(), w, r.Header, "invocation")
 	if !ok {
 		return
 	}
-	defer leave()
+	defer done()
 	start := time.Now()
 	seen := &watched{ResponseWriter: w}
 	err := func() (err error) {

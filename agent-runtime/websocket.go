@@ -33,11 +33,11 @@ func (a *App) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	// net/http ends the request's context where the client goes before Accept has taken the
 	// connection over, and not after.
-	ctx, leave, ok := a.enter(context.WithoutCancel(r.Context()), w, r.Header, "WebSocket")
+	ctx, done, ok := a.enter(context.WithoutCancel(r.Context()), w, r.Header, "WebSocket")
 	if !ok {
 		return
 	}
-	defer leave()
+	defer done()
 	conn, err := websocket.Accept(w, r, nil)
 	if err != nil { // Accept has answered
 		a.log.WarnContext(ctx, "WebSocket refused", "error", err.Error())

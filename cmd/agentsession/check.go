@@ -163,8 +163,8 @@ func (k *checker) installable() error {
 }
 
 // same tells whether a definition on the cluster has what this version installs.
-func same(theirs, ours *apiextensionsv1.CustomResourceDefinition) bool {
-	return equality.Semantic.DeepEqual(theirs.Spec.Versions, ours.Spec.Versions)
+func same(installed, definition *apiextensionsv1.CustomResourceDefinition) bool {
+	return equality.Semantic.DeepEqual(installed.Spec.Versions, definition.Spec.Versions)
 }
 
 // countOf says how many there are of something.

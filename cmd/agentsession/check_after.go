@@ -39,8 +39,8 @@ func (k *checker) after() []func(context.Context) {
 // findRelease looks whether what is installed is Helm's: of what is missing, Helm makes the rest.
 func (k *checker) findRelease(ctx context.Context) {
 	var all []client.Object
-	for _, ours := range k.definitions {
-		all = append(all, &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: ours.Name}})
+	for _, definition := range k.definitions {
+		all = append(all, &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: definition.Name}})
 	}
 	all = append(all, &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: policyName}})
 	all = append(all, &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: platformNamespace, Name: gatewayName}})
@@ -71,20 +71,20 @@ func (k *checker) install(file string) string {
 
 // established looks at the kinds.
 func (k *checker) established(ctx context.Context) {
-	for _, ours := range k.definitions {
+	for _, definition := range k.definitions {
 		var there apiextensionsv1.CustomResourceDefinition
-		err := k.Get(ctx, client.ObjectKey{Name: ours.Name}, &there)
+		err := k.Get(ctx, client.ObjectKey{Name: definition.Name}, &there)
 		switch {
 		case apierrors.IsNotFound(err):
-			k.add(missing, ours.Name, "it is not there: `%s`", k.install(operatorFile))
+			k.add(missing, definition.Name, "it is not there: `%s`", k.install(operatorFile))
 		case err != nil:
-			k.unseen(ours.Name, err)
+			k.unseen(definition.Name, err)
 		case !established(&there):
-			k.add(missing, ours.Name, "the API server does not serve it (yet): `%s describe crd %s` says why", k.tools.Kubectl, ours.Name)
-		case !same(&there, ours):
-			k.add(warning, ours.Name, "it is another version's than this program: install the same one of both")
+			k.add(missing, definition.Name, "the API server does not serve it (yet): `%s describe crd %s` says why", k.tools.Kubectl, definition.Name)
+		case !same(&there, definition):
+			k.add(warning, definition.Name, "it is another version's than this program: install the same one of both")
 		default:
-			k.add(passed, ours.Name, "it is served, and this version's")
+			k.add(passed, definition.Name, "it is served, and this version's")
 		}
 	}
 }

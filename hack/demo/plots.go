@@ -19,7 +19,7 @@ type rule struct {
 type source string
 
 const (
-	ours              source = ""
+	ownRule           source = ""
 	lifecycleSettings source = "AgentCore developer guide: Configure lifecycle settings"
 	longRun           source = "AgentCore developer guide: Handle asynchronous and long running agents"
 	stopSession       source = "AgentCore API reference: StopRuntimeSession"
@@ -70,7 +70,7 @@ func newStory(scale int) *story {
 		{session: "forgetful", never: v1alpha1.StateIdle, steps: []step{
 			{says: "Active: HealthyBusy with its task", happened: in(v1alpha1.StateActive, contract.HealthyBusy, 1), rule: busyIsActive},
 			{says: "still Active past its idle timeout", happened: busyBeyondIdle, rule: rule{name: "HealthyBusy is kept alive", source: longRun}},
-			{says: "Stuck=True while Active", happened: stuckWhileActive, rule: rule{"stuckDetection", stuckAfter, ours}},
+			{says: "Stuck=True while Active", happened: stuckWhileActive, rule: rule{"stuckDetection", stuckAfter, ownRule}},
 			{says: "Stopped/MaxLifetime", happened: stopped(v1alpha1.StopMaxLifetime), ends: v1alpha1.StopMaxLifetime, rule: rule{"maxLifetime", maxLifetime, lifecycleSettings}},
 		}},
 		{session: "echo", steps: []step{

@@ -62,7 +62,7 @@ func (v view) figure(p *plot, r rule) string {
 
 // cite numbers the sources in the order in which they are first named.
 func cite(cited *[]source, s source) string {
-	if s == ours {
+	if s == ownRule {
 		return " (only here)"
 	}
 	i := slices.Index(*cited, s)

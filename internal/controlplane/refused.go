@@ -12,7 +12,7 @@ import (
 // refused is what a caller is told of what the API server refused. Its words are about what
 // he sent, or about what the gateway may do.
 func refused(err error) error {
-	if _, told := errors.AsType[*awswire.Failure](err); err == nil || told {
+	if _, ok := errors.AsType[*awswire.Failure](err); err == nil || ok {
 		return err
 	}
 	status, is := errors.AsType[*apierrors.StatusError](err)

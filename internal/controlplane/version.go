@@ -95,9 +95,9 @@ func (p *Plane) revisions(ctx context.Context, agent *v1alpha1.AgentRuntime) ([]
 	if err := p.Live.List(ctx, &list, client.InNamespace(agent.Namespace), client.MatchingLabels{v1alpha1.LabelRuntime: agent.Name}); err != nil {
 		return nil, fmt.Errorf("list the versions of %s: %w", agent.Name, err)
 	}
-	ours := slices.DeleteFunc(list.Items, func(r appsv1.ControllerRevision) bool { return !metav1.IsControlledBy(&r, agent) })
-	slices.SortFunc(ours, func(a, b appsv1.ControllerRevision) int { return int(a.Revision - b.Revision) })
-	return ours, nil
+	owned := slices.DeleteFunc(list.Items, func(r appsv1.ControllerRevision) bool { return !metav1.IsControlledBy(&r, agent) })
+	slices.SortFunc(owned, func(a, b appsv1.ControllerRevision) int { return int(a.Revision - b.Revision) })
+	return owned, nil
 }
 
 // versions are those of which AgentCore's clients know, with the newest first.

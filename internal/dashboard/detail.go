@@ -192,7 +192,7 @@ func tasksOf(all []contract.RunningTask) []task {
 
 // storyFor is a story for the page.
 func (d *Dashboard) storyFor(s explain.Story) story {
-	told := story{Title: s.Title, Chapters: []chapter{}}
+	page := story{Title: s.Title, Chapters: []chapter{}}
 	for _, c := range s.Chapters {
 		one := chapter{Heading: c.Heading, Lines: append([]string{}, c.Lines...), Commands: []command{}}
 		for _, line := range c.Commands {
@@ -201,10 +201,10 @@ func (d *Dashboard) storyFor(s explain.Story) story {
 			}
 		}
 		if len(one.Lines)+len(one.Commands) > 0 {
-			told.Chapters = append(told.Chapters, one)
+			page.Chapters = append(page.Chapters, one)
 		}
 	}
-	return told
+	return page
 }
 
 func historyOf(session *v1alpha1.AgentSession) []past {

@@ -67,10 +67,10 @@ func (l *life) toldOf(p *v1alpha1.PastActivation) bool {
 	return !lifecycle.Living(l.status.State) && last != nil && last.Activation == p.Activation
 }
 
-// ofPast are the begin and the end of an activation, of which the message may be told already.
-func ofPast(p *v1alpha1.PastActivation, told bool) []moment {
+// ofPast are the begin and the end of an activation, of which the message may be known already.
+func ofPast(p *v1alpha1.PastActivation, known bool) []moment {
 	end := fmt.Sprintf("Activation %d ended: %s. %s", p.Activation, p.Reason, asSentence(p.Message))
-	if told {
+	if known {
 		end = fmt.Sprintf("Activation %d ended: %s, as said above.", p.Activation, p.Reason)
 	}
 	if p.From == nil {

@@ -34,21 +34,21 @@ func refused(err error, parameters ...string) error {
 	if !is {
 		return err
 	}
-	var told *failure
+	var refusal *failure
 	switch e.Kind {
 	case authn.Denied:
-		told = denied(e.Message)
+		refusal = denied(e.Message)
 	case authn.Unauthorized:
-		told = unauthorized(e.Message, bearer(parameters))
+		refusal = unauthorized(e.Message, bearer(parameters))
 	case authn.InsufficientScope:
-		told = denied(e.Message)
-		told.Challenge = bearer(append([]string{`error="insufficient_scope"`}, parameters...))
+		refusal = denied(e.Message)
+		refusal.Challenge = bearer(append([]string{`error="insufficient_scope"`}, parameters...))
 	case authn.Throttled:
-		told = throttled(e.Message)
+		refusal = throttled(e.Message)
 	case authn.Unknown:
-		told = away(e.Message + ", please retry")
+		refusal = away(e.Message + ", please retry")
 	}
-	return errors.Join(told, e.Cause)
+	return errors.Join(refusal, e.Cause)
 }
 
 // bearer is a challenge for tokens.

@@ -79,7 +79,7 @@ func (l *waitQueues) wait(ctx context.Context, at endpoint, longest int) (done f
 	}
 	in.length++
 	l.mu.Unlock()
-	leave := func() {
+	release := func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if in.length--; in.length == 0 {
@@ -88,9 +88,9 @@ func (l *waitQueues) wait(ctx context.Context, at endpoint, longest int) (done f
 	}
 	select {
 	case in.turn <- struct{}{}: // channels serve those who wait in their order
-		return func() { <-in.turn; leave() }, nil
+		return func() { <-in.turn; release() }, nil
 	case <-ctx.Done():
-		leave()
+		release()
 		return nil, context.Cause(ctx)
 	}
 }

@@ -282,9 +282,9 @@ func (t *traffic) flush() {
 	t.mu.Lock()
 	left := maps.Clone(t.uses)
 	t.mu.Unlock()
-	told := make(chan struct{})
+	done := make(chan struct{})
 	go func() {
-		defer close(told)
+		defer close(done)
 		var all errgroup.Group
 		all.SetLimit(flushAtOnce)
 		for of, u := range left {
@@ -298,7 +298,7 @@ func (t *traffic) flush() {
 		_ = all.Wait() // none fails
 	}()
 	select {
-	case <-told:
+	case <-done:
 	case <-silence:
 	}
 }

@@ -214,7 +214,7 @@ func (c *code) run(ctx context.Context, changed func(names []string) error, note
 		case <-ticker.C():
 			b.add(c.found())
 		case <-b.timer.C():
-			names := c.named(ctx, b.changes)
+			names := c.changedNames(ctx, b.changes)
 			b.changes = nil
 			if len(names) == 0 {
 				continue
@@ -290,8 +290,8 @@ func (r *root) has(path string) (name string, is bool) {
 	return name, err == nil && r.deep && filepath.IsLocal(name) && !isNoCode(filepath.Base(path))
 }
 
-// named are the names of changes that git does not ignore.
-func (c *code) named(ctx context.Context, changes []change) (names []string) {
+// changedNames returns the names of the changes that git does not ignore.
+func (c *code) changedNames(ctx context.Context, changes []change) (names []string) {
 	below := map[*root][]string{}
 	for _, one := range changes {
 		if one.in != nil {

@@ -144,17 +144,17 @@ func (p *platform) makeRuntimes(ctx context.Context) ([]Agent, error) {
 		return nil, fmt.Errorf("watch the runtimes: %w", err)
 	}
 	defer events.Stop()
-	named := map[client.ObjectKey]string{}
+	arns := map[client.ObjectKey]string{}
 	for event := range events.ResultChan() {
 		if agent, ok := event.Object.(*v1alpha1.AgentRuntime); ok && agent.Status.AgentRuntimeArn != "" {
-			named[client.ObjectKeyFromObject(agent)] = agent.Status.AgentRuntimeArn
+			arns[client.ObjectKeyFromObject(agent)] = agent.Status.AgentRuntimeArn
 		}
-		if len(named) < len(p.Runtimes) {
+		if len(arns) < len(p.Runtimes) {
 			continue
 		}
 		var all []Agent
 		for _, agent := range p.Runtimes {
-			all = append(all, Agent{agent.Namespace, agent.Name, named[client.ObjectKeyFromObject(agent.AgentRuntime)]})
+			all = append(all, Agent{agent.Namespace, agent.Name, arns[client.ObjectKeyFromObject(agent.AgentRuntime)]})
 		}
 		return all, nil
 	}

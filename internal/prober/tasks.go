@@ -43,7 +43,7 @@ func (p *Prober) AskTasks(ctx context.Context, key types.NamespacedName, uid typ
 func (p *Prober) askTasks(ctx context.Context, e *entry, token string) {
 	ctx, cancel := context.WithTimeout(ctx, tasksTimeout)
 	defer cancel()
-	told, err := p.opts.Tasks(ctx, e.target, token)
+	answer, err := p.opts.Tasks(ctx, e.target, token)
 	now := p.now()
 	p.mu.Lock()
 	p.asking--
@@ -51,7 +51,7 @@ func (p *Prober) askTasks(ctx context.Context, e *entry, token string) {
 	var work lifecycle.Work
 	switch {
 	case err == nil:
-		work = lifecycle.WorkOf(told, now)
+		work = lifecycle.WorkOf(answer, now)
 	case before != nil:
 		work = before.Unanswered(now)
 	default:

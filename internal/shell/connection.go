@@ -67,9 +67,9 @@ type connection struct {
 func (c *connection) serve(ctx context.Context, end time.Time) (why error) {
 	bounded, cancel := context.WithDeadlineCause(ctx, end, errTooOld)
 	defer cancel()
-	within, leave := context.WithCancelCause(bounded)
-	defer leave(nil)
-	own, again := c.shell.attach(leave)
+	within, cancelConn := context.WithCancelCause(bounded)
+	defer cancelConn(nil)
+	own, again := c.shell.attach(cancelConn)
 	defer c.shell.detach(own)
 	c.conn.SetReadLimit(contract.MaxFrameBytes)
 	var all sync.WaitGroup
@@ -78,7 +78,7 @@ func (c *connection) serve(ctx context.Context, end time.Time) (why error) {
 		func() error { return c.receive(within) },
 		func() error { return c.ping(within) },
 	} {
-		all.Go(func() { leave(part()) })
+		all.Go(func() { cancelConn(part()) })
 	}
 	<-within.Done()
 	why = context.Cause(within)

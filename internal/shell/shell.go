@@ -116,14 +116,14 @@ func (s *Shell) notify() {
 }
 
 // attach connects somebody, in the place of whoever was. He is given what is kept.
-func (s *Shell) attach(leave context.CancelCauseFunc) (own *attachment, again bool) {
+func (s *Shell) attach(cancel context.CancelCauseFunc) (own *attachment, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.attached != nil {
 		s.attached.cancel(errReplaced)
 	}
 	again, s.wasAttached = s.wasAttached, true
-	s.attached = &attachment{s.written - int64(min(len(s.kept), maxReplay)), leave}
+	s.attached = &attachment{s.written - int64(min(len(s.kept), maxReplay)), cancel}
 	s.notify()
 	return s.attached, again
 }

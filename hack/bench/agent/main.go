@@ -139,11 +139,11 @@ func measureBlocked(ctx context.Context, hello string, r *result) error {
 		return err
 	}
 	defer a.stop()
-	leave, err := a.invokeAndWait(ctx, blocked, `{"block":true}`)
+	stop, err := a.invokeAndWait(ctx, blocked, `{"block":true}`)
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer stop()
 	took, err := a.ping(ctx, pings)
 	r.PingBlocked = p99(took)
 	return errors.Join(err, a.worksOn(ctx, blocked)) // until the end
@@ -155,11 +155,11 @@ func measureBurning(ctx context.Context, hello string, r *result) error {
 		return err
 	}
 	defer a.stop()
-	leave, err := a.invokeAndWait(ctx, 1, fmt.Sprintf(`{"burn":%d}`, burnSeconds))
+	stop, err := a.invokeAndWait(ctx, 1, fmt.Sprintf(`{"burn":%d}`, burnSeconds))
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer stop()
 	took, err := a.ping(ctx, burningPing)
 	r.PingBurning = p99(took)
 	return errors.Join(err, a.worksOn(ctx, 1)) // until the end

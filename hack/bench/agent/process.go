@@ -121,23 +121,23 @@ func (a *agent) ask(ctx context.Context, method, path, body string) (answer stri
 }
 
 // invokeAndWait begins n invocations that do not end by themselves, and returns
-// when the agent works on all of them. leave ends them.
-func (a *agent) invokeAndWait(ctx context.Context, n int, payload string) (leave func(), err error) {
+// when the agent works on all of them. stop ends them.
+func (a *agent) invokeAndWait(ctx context.Context, n int, payload string) (stop func(), err error) {
 	begun, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	leave = func() {
+	stop = func() {
 		cancel()
 		running.Wait()
 	}
 	for range n {
-		running.Go(func() { _, _ = a.ask(begun, http.MethodPost, "/invocations", payload) }) // until leave
+		running.Go(func() { _, _ = a.ask(begun, http.MethodPost, "/invocations", payload) }) // until stop
 	}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if err = a.worksOn(ctx, n); err == nil {
-			return leave, nil
+			return stop, nil
 		}
 		if ctx.Err() != nil || time.Now().After(deadline) {
-			leave()
+			stop()
 			return nil, err
 		}
 	}

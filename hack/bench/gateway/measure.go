@@ -260,8 +260,8 @@ func (b *bench) measureCold(ctx context.Context, ways []way, agent *v1alpha1.Age
 // measureStreams opens streams that say one thing and then nothing for an hour.
 func (b *bench) measureStreams(ctx context.Context, ways []way, agent *v1alpha1.AgentRuntime) error {
 	say("%d streams are opened", streams)
-	ctx, leave := context.WithCancel(ctx)
-	defer leave()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	quiet := echo.Ask{Chunks: 2, Sleep: "1h"}
 	before, err := b.rss()
 	if err != nil {

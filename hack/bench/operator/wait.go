@@ -38,8 +38,8 @@ func rate(n int, took time.Duration) float64 { return round(float64(n) / took.Se
 
 // await waits until count returns want.
 func await(ctx context.Context, what string, want int, count func() int) error {
-	told := time.Now()
-	for begun := told; ; {
+	logged := time.Now()
+	for begun := logged; ; {
 		n := count()
 		if n >= want {
 			return nil
@@ -47,9 +47,9 @@ func await(ctx context.Context, what string, want int, count func() int) error {
 		if time.Since(begun) > patience {
 			return fmt.Errorf("%d of %d %s after %s", n, want, what, patience)
 		}
-		if time.Since(told) > 10*time.Second {
+		if time.Since(logged) > 10*time.Second {
 			say("  %d of %d %s", n, want, what)
-			told = time.Now()
+			logged = time.Now()
 		}
 		if err := sleep(ctx, 50*time.Millisecond); err != nil {
 			return err

@@ -95,7 +95,7 @@ func load(path string) ([]line, error) {
 		reader := json.NewDecoder(bytes.NewReader(text))
 		reader.DisallowUnknownFields()
 		if err := reader.Decode(&l); err != nil {
-			return nil, fmt.Errorf("%s, line %d: %w", path, number, named(err))
+			return nil, fmt.Errorf("%s, line %d: %w", path, number, describeDecodeError(err))
 		}
 		if err := l.check(); err != nil {
 			return nil, fmt.Errorf("%s, line %d: %w", path, number, err)
@@ -105,8 +105,8 @@ func load(path string) ([]line, error) {
 	return lines, nil
 }
 
-// named says which field it is that has the wrong type.
-func named(err error) error {
+// describeDecodeError says which field has the wrong type.
+func describeDecodeError(err error) error {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Errorf("field %s: a %s cannot be a %s", wrong.Field, wrong.Value, wrong.Type)
 	}

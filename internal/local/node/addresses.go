@@ -120,12 +120,12 @@ func (a *addresses) assign(ctx context.Context, pod netip.Addr) (uint16, error) 
 		port := netip.MustParseAddrPort(listener.Addr().String()).Port()
 		_ = listener.Close() // nothing was sent
 		a.mu.Lock()
-		_, told := a.assigned[port]
-		if !told {
+		_, taken := a.assigned[port]
+		if !taken {
 			a.assigned[port] = pod
 		}
 		a.mu.Unlock()
-		if !told {
+		if !taken {
 			return port, nil
 		}
 	}

@@ -105,7 +105,7 @@ func (p *process) run(ctx context.Context) {
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // it is ended with a grace
 	defer stop()
-	var told bool
+	var stopped bool
 	if command, group, paths, err := p.start(ctx); err != nil {
 		p.report(ctx, p.startFailed(err))
 	} else {
@@ -118,7 +118,7 @@ func (p *process) run(ctx context.Context) {
 			broken <- paths.forward(forwarding, p.node.addresses, group)
 		}()
 		var end *os.ProcessState
-		end, told, err = p.wait(ctx, command.Process, group, broken)
+		end, stopped, err = p.wait(ctx, command.Process, group, broken)
 		stopForwarding()
 		<-forwarded
 		p.report(ctx, p.ended(end, err))
@@ -128,7 +128,7 @@ func (p *process) run(ctx context.Context) {
 	}
 	p.node.addresses.release(p.addr)
 	_ = os.RemoveAll(p.temp) // nothing to be done about it
-	if !told {
+	if !stopped {
 		<-p.endIn
 	}
 	p.node.remove(ctx, p.pod)
@@ -170,9 +170,9 @@ func (p *process) start(ctx context.Context) (*exec.Cmd, group, paths, error) {
 	return command, started, found, err
 }
 
-// wait waits for the end of the process, and tells how it ended, whether it was told to, or
+// wait waits for the end of the process, and reports how it ended, whether it was stopped, or
 // why it was of no use.
-func (p *process) wait(ctx context.Context, first *os.Process, all group, broken <-chan error) (end *os.ProcessState, told bool, err error) {
+func (p *process) wait(ctx context.Context, first *os.Process, all group, broken <-chan error) (end *os.ProcessState, stopped bool, err error) {
 	exited := make(chan struct{})
 	go func() {
 		end, _ = first.Wait() // only this one waits for it
@@ -187,14 +187,14 @@ func (p *process) wait(ctx context.Context, first *os.Process, all group, broken
 				broken = nil
 			}
 		case grace := <-p.endIn:
-			waiting, told = false, true
+			waiting, stopped = false, true
 			p.terminate(all, grace, exited)
 		}
 	}
 	p.node.guard.ended(all) // the engine's client first: it may be about to create the container
 	<-exited
 	p.removeContainer(ctx, end)
-	return end, told, err
+	return end, stopped, err
 }
 
 // terminate tells the process to end, and waits for that as long as its grace is.
