@@ -56,7 +56,7 @@ func (t *connection) newCheck() *cobra.Command {
 	var pre bool
 	command := &cobra.Command{
 		Use:   "check",
-		Short: "Tell what is missing on a cluster, before or after an install",
+		Short: "Report what is missing on a cluster, before or after an install",
 		Long: "Look at what AgentSession needs: with --pre at the cluster before an install, without at what was installed. " +
 			"Each line is ok, warning or missing, with what was looked at and what to do. What you may not look at is a warning. Nothing is changed.\n\n" +
 			"Exit status: 0, 1 if something is missing or the cluster cannot be reached.",

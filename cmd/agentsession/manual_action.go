@@ -42,8 +42,8 @@ func waking() *manualAction {
 
 func (t *connection) newStop() *cobra.Command {
 	return t.newHand(stopping(), &cobra.Command{
-		Short: "Take the computes of sessions away",
-		Long: "Take the computes of sessions away, by names or by what they are. The sessions stay, and can be woken; their agents' memory is lost. " +
+		Short: "Stop sessions",
+		Long: "Stop sessions, by names or by selectors: their computes are removed. The sessions stay and can be woken; their agents' memory is lost. " +
 			"It asks first, and says of each session what was done.",
 		Example: examples(t, "stop research", "stop --runtime echo --state Idle --dry-run", "stop -A --busy-longer-than 2h --yes"),
 	})
