@@ -39,7 +39,7 @@ func refusalOf(err error) *refused {
 func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.AgentSession, own v1alpha1.AgentSessionSpec, found *pods, o *outcome) error {
 	last := o.facts.LastStop.Reason
 	found.replace(nil)
-	pod, started, err := r.make(ctx, session, own, o.verdict.Activation, lifecycle.NodesToAvoid(last, found.earlier), found)
+	pod, started, err := r.make(ctx, session, own, o.verdict.Activation, lifecycle.NodesToAvoid(o.now, last, found.earlier), found)
 	found.compute = pod
 	o.pod, o.started, o.claim, o.refusal = pod, started, found.claim, refusalOf(err)
 	o.facts = r.observe(session, *found, o.now)

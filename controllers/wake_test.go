@@ -8,6 +8,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -57,6 +58,13 @@ func bury(ctx context.Context, namespace, name string) {
 	GinkgoHelper()
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	Expect(api.Delete(ctx, pod, client.GracePeriodSeconds(0))).To(Succeed())
+}
+
+// preferOthersThan is a pod that is to run on another node, if there is one.
+func preferOthersThan(node string) types.GomegaMatcher {
+	return HaveField("Spec.Affinity", HaveValue(HaveField("NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution", HaveExactElements(corev1.PreferredSchedulingTerm{
+		Weight: 100, Preference: corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{{Key: "metadata.name", Operator: "NotIn", Values: []string{node}}}},
+	}))))
 }
 
 // running starts a session, and returns its agent.
@@ -176,6 +184,7 @@ var _ = Describe("A session whose last pod is still ending", func() {
 		Expect(status.History).To(HaveExactElements(HaveField("Message", status.LastTermination.Message)))
 		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredRunning })
 		wakes(ctx, session)
+		Expect(podNamed(ctx, namespace, "lost-2")()).To(preferOthersThan("stand-in"), "whose kubelet may be dead")
 		pings := old.Pings()
 		asked := agentOf(ctx, session).Pings()
 		Eventually(agentOf(ctx, session).Pings).Should(BeNumerically(">", asked+3))
@@ -267,11 +276,7 @@ var _ = Describe("A node that is gone", func() {
 		By("waking it, preferably elsewhere")
 		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.Activation = 2 })
 		Eventually(reading(ctx, session)).Should(HaveField("State", v1alpha1.StateIdle))
-		pod, err := podNamed(ctx, namespace, "dead-2")()
-		Expect(err).NotTo(HaveOccurred())
-		Expect(pod.Spec.Affinity.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution).To(HaveExactElements(corev1.PreferredSchedulingTerm{
-			Weight: 100, Preference: corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{{Key: "metadata.name", Operator: "NotIn", Values: []string{"stand-in"}}}},
-		}))
+		Expect(podNamed(ctx, namespace, "dead-2")()).To(preferOthersThan("stand-in"))
 	})
 
 	It("ends no session whose agent answers", func(ctx context.Context) {

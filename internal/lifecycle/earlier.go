@@ -27,14 +27,14 @@ func Terminating(now time.Time, pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil || now.Before(pod.DeletionTimestamp.Add(lostAfter))
 }
 
-// NodesToAvoid are the nodes of a session's earlier pods, if the last compute was lost or its
-// agent did not answer: the scheduler may not know yet that one is gone.
-func NodesToAvoid(last v1alpha1.StopReason, earlier []*corev1.Pod) (nodes []string) {
-	if last != v1alpha1.StopUnhealthy && last != v1alpha1.StopComputeLost {
-		return nil
-	}
+// NodesToAvoid are the nodes of a session's earlier pods that may be dead, which the scheduler
+// may not know yet: of each, if the last compute was lost or its agent did not answer, and
+// whatever the last stop was, of those that are still there when their grace is over.
+func NodesToAvoid(now time.Time, last v1alpha1.StopReason, earlier []*corev1.Pod) (nodes []string) {
+	lost := last == v1alpha1.StopUnhealthy || last == v1alpha1.StopComputeLost
 	for _, pod := range earlier {
-		if pod.Spec.NodeName != "" {
+		overdue := pod.DeletionTimestamp != nil && !now.Before(pod.DeletionTimestamp.Time)
+		if pod.Spec.NodeName != "" && (lost || overdue) {
 			nodes = append(nodes, pod.Spec.NodeName)
 		}
 	}

@@ -30,19 +30,27 @@ func TestTerminating(t *testing.T) {
 }
 
 func TestNodesToAvoid(t *testing.T) {
-	earlier := []*corev1.Pod{{Spec: corev1.PodSpec{NodeName: "a"}}, {}, {Spec: corev1.PodSpec{NodeName: "b"}}}
-	for reason, want := range map[v1alpha1.StopReason][]string{
-		"":                        nil,
-		v1alpha1.StopRequested:    nil,
-		v1alpha1.StopIdleTimeout:  nil,
-		v1alpha1.StopMaxLifetime:  nil,
-		v1alpha1.StopStuckBusy:    nil,
-		v1alpha1.StopAgentExited:  nil,
-		v1alpha1.StopStartFailed:  nil,
-		v1alpha1.StopStartTimeout: nil,
-		v1alpha1.StopUnhealthy:    {"a", "b"},
-		v1alpha1.StopComputeLost:  {"a", "b"},
-	} {
-		NewWithT(t).Expect(lifecycle.NodesToAvoid(reason, earlier)).To(Equal(want), string(reason))
+	on := func(node string, end *metav1.Time) *corev1.Pod {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{DeletionTimestamp: end}, Spec: corev1.PodSpec{NodeName: node}}
 	}
+	end := func(after time.Duration) *metav1.Time { return new(metav1.NewTime(created.Add(after))) }
+	earlier := []*corev1.Pod{
+		on("not told to go", nil), on("in its grace", end(time.Second)), on("at its end", end(0)), on("past it", end(-time.Hour)), on("", end(-time.Hour)),
+	}
+	overdue, all := []string{"at its end", "past it"}, []string{"not told to go", "in its grace", "at its end", "past it"}
+	for reason, want := range map[v1alpha1.StopReason][]string{
+		"":                        overdue,
+		v1alpha1.StopRequested:    overdue,
+		v1alpha1.StopIdleTimeout:  overdue,
+		v1alpha1.StopMaxLifetime:  overdue,
+		v1alpha1.StopStuckBusy:    overdue,
+		v1alpha1.StopAgentExited:  overdue,
+		v1alpha1.StopStartFailed:  overdue,
+		v1alpha1.StopStartTimeout: overdue,
+		v1alpha1.StopUnhealthy:    all,
+		v1alpha1.StopComputeLost:  all,
+	} {
+		NewWithT(t).Expect(lifecycle.NodesToAvoid(created, reason, earlier)).To(Equal(want), string(reason))
+	}
+	NewWithT(t).Expect(lifecycle.NodesToAvoid(created, v1alpha1.StopRequested, earlier[:2])).To(BeNil())
 }
