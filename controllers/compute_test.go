@@ -99,6 +99,39 @@ func TestComputeOf(t *testing.T) {
 	NewWithT(t).Expect(computeOf(nil).Phase).To(Equal(lifecycle.ComputeAbsent))
 }
 
+// TestUnacknowledgedSince: from when a pod has a node to the first word of its kubelet.
+func TestUnacknowledgedSince(t *testing.T) {
+	assigned := created.Add(time.Second)
+	scheduled := func(status corev1.ConditionStatus) []corev1.PodCondition {
+		return []corev1.PodCondition{{Type: corev1.PodScheduled, Status: status, LastTransitionTime: metav1.NewTime(assigned)}}
+	}
+	for name, row := range map[string]struct {
+		status corev1.PodStatus
+		want   time.Time
+	}{
+		"no scheduler has looked at it": {corev1.PodStatus{Phase: corev1.PodPending}, time.Time{}},
+		"no node takes it":              {corev1.PodStatus{Phase: corev1.PodPending, Conditions: scheduled(corev1.ConditionFalse)}, time.Time{}},
+		"it has a node":                 {corev1.PodStatus{Phase: corev1.PodPending, Conditions: scheduled(corev1.ConditionTrue)}, assigned},
+		"no phase":                      {corev1.PodStatus{Conditions: scheduled(corev1.ConditionTrue)}, assigned},
+		"the kubelet has seen it":       {corev1.PodStatus{Phase: corev1.PodPending, Conditions: scheduled(corev1.ConditionTrue), StartTime: new(metav1.Now())}, time.Time{}},
+		"it runs":                       {corev1.PodStatus{Phase: corev1.PodRunning, Conditions: scheduled(corev1.ConditionTrue)}, time.Time{}},
+		"its containers wait": {corev1.PodStatus{
+			Phase: corev1.PodPending, Conditions: scheduled(corev1.ConditionTrue), ContainerStatuses: []corev1.ContainerStatus{waits("agent", "ContainerCreating", "")},
+		}, time.Time{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			pod := podThatSays(row.status)
+			pod.Spec.NodeName = "n"
+			compute := computeOf(slim(g, pod))
+			g.Expect(compute.UnacknowledgedSince).To(Equal(row.want))
+			if !row.want.IsZero() {
+				g.Expect(compute.Where).To(Equal("The pod s-1 (node n)"))
+			}
+		})
+	}
+}
+
 // slim is a pod as the cache holds it.
 func slim(g Gomega, pod *corev1.Pod) *corev1.Pod {
 	kept, err := slimPod(pod.DeepCopy())

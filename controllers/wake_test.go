@@ -3,6 +3,7 @@ package controllers_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -277,6 +278,35 @@ var _ = Describe("A node that is gone", func() {
 		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.Activation = 2 })
 		Eventually(reading(ctx, session)).Should(HaveField("State", v1alpha1.StateIdle))
 		Expect(podNamed(ctx, namespace, "dead-2")()).To(preferOthersThan("stand-in"))
+	})
+
+	It("ends a start of whose pod its kubelet has said nothing for a minute, and the next is made elsewhere", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		startOperator(namespace)
+		session := newSession(namespace, "untaken", deaf(3600), func(s *v1alpha1.AgentSession) {
+			s.Spec.ProvisioningTimeoutSeconds, s.Spec.Template.Annotations["pending"] = 3600, "yes"
+		})
+		reports := reportsOn(session)
+		Expect(api.Create(ctx, session)).To(Succeed())
+		eventually(ctx, session, And(HaveField("State", v1alpha1.StateStarting), HaveField("Pod", Not(BeNil()))))
+		var pod *corev1.Pod
+		Eventually(func() (_ string, err error) {
+			pod, err = podNamed(ctx, namespace, "untaken-1")()
+			return pod.Spec.NodeName, err
+		}).ShouldNot(BeEmpty())
+		base := pod.DeepCopy()
+		assigned := pod.Status.Conditions[slices.IndexFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodScheduled })]
+		assigned.LastTransitionTime = metav1.NewTime(time.Now().Add(-time.Minute).Truncate(time.Second))
+		pod.Status.Conditions = []corev1.PodCondition{assigned}
+		Expect(api.Status().Patch(ctx, pod, client.MergeFrom(base))).To(Succeed())
+		eventuallyState(ctx, session, v1alpha1.StateStopping)
+		Expect(session.Status.LastTermination).To(And(HaveField("Reason", v1alpha1.StopComputeLost),
+			HaveField("DueAt.Time", BeTemporally("==", assigned.LastTransitionTime.Add(time.Minute))),
+			HaveField("Message", "The pod untaken-1 (node stand-in) was assigned to its node, and for 1m0s the node's kubelet has said nothing of it: the node may be dead")))
+		Expect(reports()).To(Equal([]v1alpha1.SessionState{v1alpha1.StateStarting, v1alpha1.StateStopping}), "no word before")
+		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.Activation = 2; delete(s.Template.Annotations, "pending") })
+		Eventually(reading(ctx, session)).Should(HaveField("State", v1alpha1.StateIdle))
+		Expect(podNamed(ctx, namespace, "untaken-2")()).To(preferOthersThan("stand-in"))
 	})
 
 	It("ends no session whose agent answers", func(ctx context.Context) {

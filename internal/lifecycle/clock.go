@@ -149,6 +149,7 @@ func (c Clock) Read(f Facts, now time.Time) Facts {
 		f.UnmadeUntil = c.begun(f.UnmadeUntil.Add(-f.Policy.Provisioning), now).Add(f.Policy.Provisioning)
 	}
 	f.Compute.SilentSince = c.recalled(f.Compute.SilentSince, now)
+	f.Compute.UnacknowledgedSince = c.made(f.Compute.UnacknowledgedSince, now)
 	if leased := f.LeasedAt(); !f.Traffic.InUseUntil.IsZero() {
 		f.Traffic.InUseUntil = c.Past(leased).Add(f.Policy.Lease)
 	}

@@ -134,6 +134,12 @@ func TestAfterAStepAStartHasItsTime(t *testing.T) {
 	g.Expect(silent(4990)).To(BeTemporally("~", at(1391), time.Second), "a node that was silent before it was set back")
 	g.Expect(silent(1405)).To(Equal(at(1405)))
 	g.Expect(back.Read(living(at(1410)), at(1410)).Compute.SilentSince).To(BeZero())
+	untaken := func(c lifecycle.Clock, now, since float64) time.Time {
+		return c.Read(living(at(now), unacknowledged(at(since))), at(now)).Compute.UnacknowledgedSince
+	}
+	g.Expect(untaken(forward, 4610, 990)).To(BeTemporally("~", at(4590), 2*time.Second), "a pod that was assigned before the step is as old as it was")
+	g.Expect(untaken(back, 1410, 4990)).To(BeTemporally("~", at(1391), time.Second), "and before it was set back")
+	g.Expect(back.Read(living(at(1410)), at(1410)).Compute.UnacknowledgedSince).To(BeZero())
 }
 
 // TestStepsAreForgotten: of many, and of one that is taken back, nothing is left that would

@@ -92,6 +92,9 @@ type Compute struct {
 	// SilentSince is since when the API server has heard nothing of the pod's node;
 	// zero if it hears of it.
 	SilentSince time.Time
+	// UnacknowledgedSince is since when the pod has had a node whose kubelet has said
+	// nothing of the pod; zero if it has no node, or the kubelet has said something.
+	UnacknowledgedSince time.Time
 	// Volume names a volume of the pod that no other may use beside it; empty if it
 	// has none.
 	Volume string

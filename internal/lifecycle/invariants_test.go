@@ -66,6 +66,8 @@ func TestHistories(t *testing.T) {
 			"the node goes":      func(*rapid.T) { h.seldom(func() { h.cluster(lifecycle.ComputeLost) }) },
 			"the pod is deleted": func(*rapid.T) { h.seldom(func() { h.cluster(lifecycle.ComputeLeaving) }) },
 			"a node is silent":   func(*rapid.T) { h.seldom(func() { h.silence(true) }) },
+			"a node is assigned": func(*rapid.T) { h.assign() },
+			"its kubelet speaks": func(*rapid.T) { h.facts.Compute.UnacknowledgedSince = zero },
 			"a node is heard of": func(*rapid.T) { h.silence(false); h.look() },
 			"an old pod goes":    func(*rapid.T) { h.facts.Occupied = ""; h.look() },
 			"old pods pile up":   func(t *rapid.T) { h.facts.Ending = rapid.IntRange(0, 4).Draw(t, "ending"); h.look() },
@@ -103,7 +105,16 @@ func (h *history) invoke(lease time.Duration) {
 func (h *history) begin() {
 	if h.living() && h.facts.Compute.StartedAt.IsZero() {
 		h.facts.Compute.StartedAt = h.now.Add(h.skew).Truncate(time.Second)
+		h.facts.Compute.UnacknowledgedSince = zero
 		h.ranAt, h.lag = h.now, -h.skew
+		h.look()
+	}
+}
+
+// assign has a pod have a node, whose kubelet has said nothing of it so far.
+func (h *history) assign() {
+	if h.living() && h.facts.Compute.Phase == lifecycle.ComputePresent && h.facts.Compute.StartedAt.IsZero() {
+		h.facts.Compute.UnacknowledgedSince = h.now.Truncate(time.Second)
 		h.look()
 	}
 }
@@ -251,6 +262,10 @@ func (h *history) checkNotBefore(reason v1alpha1.StopReason) {
 		h.checkUnhealthy()
 	case v1alpha1.StopStartFailed, v1alpha1.StopStartTimeout:
 		h.checkStart(reason)
+	case v1alpha1.StopComputeLost:
+		if h.healthy || !h.untakenTooLong(h.now) && !h.awayTooLong(h.now.Add(h.back)) {
+			h.t.Fatalf("lost in its start, at %v: %+v", h.now, h.facts)
+		}
 	default:
 		h.t.Fatalf("stopped for %s at %v: %+v", reason, h.now, h.facts)
 	}
@@ -261,7 +276,8 @@ func (h *history) checkNotAfter(by time.Duration) {
 	now := h.now.Add(-by)
 	for reason, overdue := range map[v1alpha1.StopReason]bool{
 		v1alpha1.StopStartFailed: h.startOverdue(now),
-		v1alpha1.StopUnhealthy:   h.silentTooLong(now) || h.illTooLong(now) || h.awayTooLong(now),
+		v1alpha1.StopComputeLost: h.untakenTooLong(now) || !h.healthy && h.awayTooLong(now),
+		v1alpha1.StopUnhealthy:   h.silentTooLong(now) || h.illTooLong(now) || h.healthy && h.awayTooLong(now),
 		v1alpha1.StopStuckBusy:   h.busyTooLong(now) || h.forgottenTooLong(now),
 		v1alpha1.StopIdleTimeout: h.idleTooLong(now),
 	} {
@@ -318,7 +334,13 @@ func (h *history) illTooLong(now time.Time) bool {
 // awayTooLong: neither it nor its node was heard of for 30 s.
 func (h *history) awayTooLong(now time.Time) bool {
 	silent := h.facts.Compute.SilentSince
-	return h.healthy && !silent.IsZero() && !now.Before(silent) && h.failures >= 15 && now.Sub(h.failingSince) >= 30*time.Second
+	return !silent.IsZero() && !now.Before(silent) && h.failures >= 15 && now.Sub(h.failingSince) >= 30*time.Second
+}
+
+// untakenTooLong: for a minute its node has said nothing of the pod that it was given.
+func (h *history) untakenTooLong(now time.Time) bool {
+	since := h.facts.Compute.UnacknowledgedSince
+	return !h.healthy && !since.IsZero() && now.Sub(since) >= time.Minute
 }
 
 // silentTooLong: for a threshold of periods it answered no ping, and nothing excused that.

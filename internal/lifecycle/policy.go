@@ -47,6 +47,10 @@ const (
 	// gone, counts as lost. No time scale divides it: the grace is Kubernetes' own, and the
 	// kubelet, which sets it to zero shortly before a pod goes, has no scale.
 	lostAfter = 10 * time.Second
+	// acknowledgedWithin is how long a kubelet may take to say something of a pod that it was
+	// given. Kubernetes' node controller needs 55 s to find that a node is dead; from then on
+	// no other pod is put there. No time scale divides it: neither has one.
+	acknowledgedWithin = time.Minute
 	// maxEnding is how many pods of a session may be ending while another starts: who
 	// stops and wakes a session by turns would else have any number.
 	maxEnding = 3

@@ -38,6 +38,7 @@ var rules = []func(now time.Time, f Facts) due{
 	computeLost,   // somebody else took the pod away
 	maxLifetime,   // nothing extends it
 	startTimeout,  // the agent has not started, or is not healthy
+	nodeAbsent,    // the node never took the pod
 	nodeSilent,    // pings failed, and nobody hears of the node either
 	unhealthy,     // pings failed in a row
 	stuckBusy,     // busy for too long, and the spec says stop
@@ -94,23 +95,40 @@ func livedLong(_ time.Time, f Facts) string {
 	return message
 }
 
+// nodeAbsent is for a start on a node that died before its kubelet took the pod. Nothing
+// marks such a pod until it is evicted, 300 s after its node was found dead.
+func nodeAbsent(_ time.Time, f Facts) due {
+	since := f.Compute.UnacknowledgedSince
+	if since.IsZero() || !f.starting() {
+		return due{}
+	}
+	return due{Stop: Stop{At: since.Add(acknowledgedWithin), Reason: v1alpha1.StopComputeLost}, message: notTaken, hidden: true}
+}
+
+func notTaken(_ time.Time, f Facts) string {
+	return fmt.Sprintf("%s was assigned to its node, and for %s the node's kubelet has said nothing of it: the node may be dead", f.Compute.Where, acknowledgedWithin)
+}
+
 // nodeSilent is for pings that fail while the API server hears nothing of the agent's
 // node. That is no fault of ours, and no invocation is at work there: neither an outage
 // nor a lease holds it back. Where nobody asks here, the node's process does, and is as
-// silent.
+// silent. Of an agent that was never healthy it says nothing: its compute was lost.
 func nodeSilent(_ time.Time, f Facts) due {
-	since, p := f.Compute.SilentSince, f.Pulse
+	since, p, reason := f.Compute.SilentSince, f.Pulse, v1alpha1.StopUnhealthy
+	if f.starting() {
+		reason = v1alpha1.StopComputeLost
+	}
 	threshold := min(f.Policy.FailureThreshold, DefaultFailureThreshold)
 	switch {
-	case since.IsZero() || f.starting():
+	case since.IsZero():
 		return due{}
 	case f.Blind:
-		return due{Stop: Stop{since, v1alpha1.StopUnhealthy, "The API server hears nothing of the node that the agent is asked on"}, hidden: true}
+		return due{Stop: Stop{since, reason, "The API server hears nothing of the node that the agent is asked on"}, hidden: true}
 	case p.Failures < threshold:
 		return due{}
 	}
 	message := fmt.Sprintf("At least %d pings in a row failed, and the API server hears nothing of the agent's node: %s", threshold, p.LastFailure.Detail)
-	return due{Stop: Stop{latest(since, p.FailingSince.Add(time.Duration(threshold)*f.Policy.Period)), v1alpha1.StopUnhealthy, message}, hidden: true}
+	return due{Stop: Stop{latest(since, p.FailingSince.Add(time.Duration(threshold)*f.Policy.Period)), reason, message}, hidden: true}
 }
 
 // unhealthy: an agent that answers errors is ill. One that does not answer may be at

@@ -116,6 +116,11 @@ func silent(since time.Time) func(*lifecycle.Facts) {
 	return func(f *lifecycle.Facts) { f.Compute.SilentSince = since }
 }
 
+// unacknowledged is a pod of which its node has said nothing since it was assigned to it.
+func unacknowledged(since time.Time) func(*lifecycle.Facts) {
+	return func(f *lifecycle.Facts) { f.Compute.UnacknowledgedSince = since }
+}
+
 func stuckAfter(seconds int, action v1alpha1.StuckAction) func(*lifecycle.Facts) {
 	return func(f *lifecycle.Facts) {
 		f.Policy.StuckAfter, f.Policy.StuckAction = time.Duration(seconds)*time.Second, action
@@ -199,7 +204,11 @@ func TestRules(t *testing.T) {
 		"silent with its node, in an outage":                               {[]func(*lifecycle.Facts){failing(20, at(100)), silent(at(150)), outage(at(150))}, at(150), v1alpha1.StopUnhealthy},
 		"silent with its node, for a high threshold":                       {[]func(*lifecycle.Facts){failing(20, at(100)), silent(at(150)), func(f *lifecycle.Facts) { f.Policy.FailureThreshold = 1800 }}, at(150), v1alpha1.StopUnhealthy},
 		"silent with its node, for too short":                              {[]func(*lifecycle.Facts){failing(14, at(100)), silent(at(110))}, at(28800), v1alpha1.StopMaxLifetime},
-		"silent with its node, and never healthy":                          {[]func(*lifecycle.Facts){starting, failing(20, at(20)), silent(at(60))}, at(120), v1alpha1.StopStartTimeout},
+		"silent with its node, and never healthy":                          {[]func(*lifecycle.Facts){starting, failing(20, at(20)), silent(at(60))}, at(60), v1alpha1.StopComputeLost},
+		"silent with its node, never healthy, for too short":               {[]func(*lifecycle.Facts){starting, failing(14, at(20)), silent(at(60))}, at(120), v1alpha1.StopStartTimeout},
+		"a silent node, never healthy, asked by its own process":           {[]func(*lifecycle.Facts){starting, silent(at(60)), func(f *lifecycle.Facts) { f.Blind = true }}, at(60), v1alpha1.StopComputeLost},
+		"its node never took it":                                           {[]func(*lifecycle.Facts){starting, begun(zero), unacknowledged(at(20))}, at(80), v1alpha1.StopComputeLost},
+		"its node never took it, and the start has less time":              {[]func(*lifecycle.Facts){starting, begun(zero), unacknowledged(at(20)), provisioning(60)}, at(60), v1alpha1.StopStartFailed},
 		"a silent node, asked by its own process":                          {[]func(*lifecycle.Facts){silent(at(150)), func(f *lifecycle.Facts) { f.Blind = true }}, at(150), v1alpha1.StopUnhealthy},
 		"a lower threshold":                                                {[]func(*lifecycle.Facts){failing(4, at(100)), ended(at(101)), func(f *lifecycle.Facts) { f.Policy.FailureThreshold = 4 }}, at(109), v1alpha1.StopUnhealthy},
 		"silent after HealthyBusy":                                         {[]func(*lifecycle.Facts){failing(500, at(100)), said(contract.HealthyBusy, at(50), at(50))}, at(1000), v1alpha1.StopUnhealthy},
