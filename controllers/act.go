@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -39,7 +40,10 @@ func refusalOf(err error) *refused {
 func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.AgentSession, own v1alpha1.AgentSessionSpec, found *pods, o *outcome) error {
 	last := o.facts.LastStop.Reason
 	found.replace(nil)
-	pod, started, err := r.make(ctx, session, own, o.verdict.Activation, lifecycle.NodesToAvoid(o.now, last, found.earlier), found)
+	bounded, cancel := context.WithTimeout(ctx, o.patience)
+	defer cancel()
+	began := time.Now()
+	pod, started, err := r.make(bounded, session, own, o.verdict.Activation, lifecycle.NodesToAvoid(o.now, last, found.earlier), found)
 	found.compute = pod
 	o.pod, o.started, o.claim, o.refusal = pod, started, found.claim, refusalOf(err)
 	o.facts = r.observe(session, *found, o.now)
@@ -48,7 +52,10 @@ func (r *AgentSessionReconciler) start(ctx context.Context, session *v1alpha1.Ag
 		return nil
 	}
 	if o.refusal == nil {
-		o.facts.Unmade = lifecycle.Cut(lifecycle.Printable(err.Error()), maxMessage)
+		o.facts.Unmade, o.facts.UnmadeAfter = lifecycle.Cut(lifecycle.Printable(err.Error()), maxMessage), time.Since(began)
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			o.facts.Unmade = fmt.Sprintf("%s within %s, as where an admission webhook does not answer", lifecycle.NotAnswered, o.patience)
+		}
 		o.verdict = lifecycle.Decide(o.now, o.facts)
 		ctrl.LoggerFrom(ctx).Error(err, "The compute could not be made, and is tried again")
 		return err

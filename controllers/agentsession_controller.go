@@ -78,11 +78,12 @@ type AgentSessionReconciler struct {
 	// Concurrency is how many sessions are reconciled at once. Default: 16.
 	Concurrency int
 
-	reports  reportBudgets // of sessions that start
-	retries  retries
-	moves    moves
-	yields   sync.Once // says that it does
-	overlaps sync.Once // says that selectors do
+	reports   reportBudgets // of sessions that start
+	retries   retries
+	creations creations
+	moves     moves
+	yields    sync.Once // says that it does
+	overlaps  sync.Once // says that selectors do
 }
 
 // +kubebuilder:rbac:groups=runtime.agentsession.dev,resources=agentsessions,verbs=get;list;watch;delete
@@ -140,7 +141,12 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		return ctrl.Result{}, nil
 	}
 
+	end, free := r.creations.begin(&o)
+	if !free {
+		return ctrl.Result{RequeueAfter: r.retries.places.When(req)}, nil
+	}
 	startErr, err := r.prepare(ctx, &session, own, &found, &o)
+	end()
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -246,7 +252,7 @@ func (r *AgentSessionReconciler) setDefaults() {
 	if r.mode() != delegating {
 		r.Prober.GoBy(r.Clock.Now)
 	}
-	r.retries = newRetries()
+	r.retries, r.creations = newRetries(), newCreations(r.Concurrency)
 }
 
 // pings is the source of the reconcile requests that a prober makes: it hands the

@@ -31,6 +31,8 @@ type outcome struct {
 	now     time.Time
 	// counted is until when the session's usage was counted.
 	counted time.Time
+	// patience is how long a try to make the compute may take.
+	patience time.Duration
 	// reportedAt is when something was last told of a session that starts; zero if nobody
 	// knows.
 	reportedAt time.Time

@@ -22,6 +22,8 @@ const (
 	// refusedRetry is for what is refused until somebody changes something: a quota, a
 	// policy, a template. There may be thousands.
 	refusedRetry, refusedMost = time.Second, 5 * time.Minute
+	// placeRetry is for a start while as many are being made as may be.
+	placeRetry, placeMost = 5 * time.Millisecond, time.Second
 )
 
 type limiter = workqueue.TypedRateLimiter[reconcile.Request]
@@ -31,11 +33,15 @@ func newLimiter(first, most time.Duration) limiter {
 }
 
 // retries are the sessions that could not be written, or not be started: since that was
-// refused, or since it failed. For any other error the queue's own limiter counts.
-type retries struct{ conflicts, refusals, failures limiter }
+// refused, or since it failed, or for want of a place. For any other error the queue's own
+// limiter counts.
+type retries struct{ conflicts, refusals, failures, places limiter }
 
 func newRetries() retries {
-	return retries{newLimiter(conflictRetry, conflictMost), newLimiter(refusedRetry, refusedMost), newLimiter(errorRetry, errorMost)}
+	return retries{
+		newLimiter(conflictRetry, conflictMost), newLimiter(refusedRetry, refusedMost),
+		newLimiter(errorRetry, errorMost), newLimiter(placeRetry, placeMost),
+	}
 }
 
 func (r retries) forget(req reconcile.Request) {
@@ -46,6 +52,7 @@ func (r retries) forget(req reconcile.Request) {
 func (r retries) started(req reconcile.Request) {
 	r.refusals.Forget(req)
 	r.failures.Forget(req)
+	r.places.Forget(req)
 }
 
 // result is what follows from what could not be done.

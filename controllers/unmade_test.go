@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,26 @@ func (p podless) Create(ctx context.Context, object client.Object, opts ...clien
 		}
 	}
 	return p.Client.Create(ctx, object, opts...)
+}
+
+// unanswered is the client of an operator whose pods wait for a webhook that does not
+// answer: all of sessions named hung.
+type unanswered struct {
+	client.Client
+	tries, now, most *atomic.Int64
+}
+
+func (u unanswered) Create(ctx context.Context, object client.Object, opts ...client.CreateOption) error {
+	if _, is := object.(*corev1.Pod); !is || !strings.HasPrefix(object.GetName(), "hung-") {
+		return u.Client.Create(ctx, object, opts...)
+	}
+	u.tries.Add(1)
+	now := u.now.Add(1)
+	defer u.now.Add(-1)
+	for most := u.most.Load(); now > most && !u.most.CompareAndSwap(most, now); most = u.most.Load() {
+	}
+	<-ctx.Done()
+	return fmt.Errorf("Post: %w", ctx.Err())
 }
 
 var _ = Describe("A pod that cannot be created for a while", func() {
@@ -75,6 +96,35 @@ var _ = Describe("A pod that cannot be created for a while", func() {
 		Expect(api.Create(ctx, session)).To(Succeed())
 		eventuallyState(ctx, session, v1alpha1.StateIdle)
 		Eventually(reports).Should(Equal([]v1alpha1.SessionState{v1alpha1.StateStarting, v1alpha1.StateStarting, v1alpha1.StateIdle}))
+	})
+
+	It("is told of at its first failure where nothing answers, and leaves workers for all else", func(ctx context.Context) {
+		namespace := newNamespace(ctx)
+		const workers = 4
+		var hung, now, most atomic.Int64
+		startOperator(namespace, func(r *controllers.AgentSessionReconciler) {
+			r.Concurrency, r.Client = workers, unanswered{r.Client, &hung, &now, &most}
+		})
+		other := newSession(namespace, "other", neverIdle)
+		running(ctx, other)
+		sessions := make([]*v1alpha1.AgentSession, workers)
+		for i := range sessions {
+			sessions[i] = newSession(namespace, fmt.Sprintf("hung-%d", i), func(s *v1alpha1.AgentSession) { s.Spec.ProvisioningTimeoutSeconds = 3600 })
+		}
+		reports := reportsOn(sessions[0])
+		for _, session := range sessions {
+			Expect(api.Create(ctx, session)).To(Succeed())
+		}
+		Eventually(hung.Load).Should(BeNumerically(">", 0))
+		patchSpec(ctx, other, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredStopped })
+		eventuallyState(ctx, other, v1alpha1.StateStopped)
+		for _, session := range sessions {
+			Eventually(readyOf(ctx, session)).Should(And(HaveField("Reason", v1alpha1.ReasonPodNotMade), HaveField("Message",
+				"The pod could not be created, which is tried again: the API server has not answered within 5s, as where an admission webhook does not answer.")))
+		}
+		Expect(reports()).To(HaveExactElements(v1alpha1.StateStarting), "in the report of the start")
+		Eventually(hung.Load).Should(BeNumerically(">", workers), "it is tried again, for longer")
+		Expect(most.Load()).To(BeNumerically("<", workers), "there was always a worker for a stop")
 	})
 
 	It("is given up with its words", func(ctx context.Context) {

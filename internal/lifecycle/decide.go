@@ -115,14 +115,14 @@ func (f Facts) decideStopped(now time.Time) Verdict {
 }
 
 // start makes the pod of an activation. Where that has just been tried in vain it is
-// foreseen when the start is over; the first failure is worth no word.
+// foreseen when the start is over; the first failure is worth no word, unless it was slow.
 func (f Facts) start(now time.Time, activation int32) Verdict {
 	v := Verdict{State: v1alpha1.StateStarting, Action: ActStart, Activation: activation}
 	if f.Unmade == "" {
 		return v
 	}
 	v.Action = ActNone
-	if f.State == v1alpha1.StateStarting {
+	if f.State == v1alpha1.StateStarting || f.UnmadeAfter >= slowTry {
 		v.Wait = Wait{Reason: v1alpha1.ReasonPodNotMade, Message: "The pod could not be created, which is tried again: " + f.Unmade}
 	}
 	until := f.UnmadeUntil

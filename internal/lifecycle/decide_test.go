@@ -45,6 +45,7 @@ func TestDecide(t *testing.T) {
 	ending := func(n int) func(*lifecycle.Facts) { return func(f *lifecycle.Facts) { f.Ending = n } }
 	occupied := func(f *lifecycle.Facts) { f.Occupied = "an earlier volume" }
 	unmade := func(f *lifecycle.Facts) { f.Unmade = "the webhook is down" }
+	took := func(d time.Duration) func(*lifecycle.Facts) { return func(f *lifecycle.Facts) { f.UnmadeAfter = d } }
 	until := func(t time.Time) func(*lifecycle.Facts) { return func(f *lifecycle.Facts) { f.UnmadeUntil = t } }
 	fresh := lifecycle.Facts{Policy: lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1)}
 	refused := fresh
@@ -76,6 +77,11 @@ func TestDecide(t *testing.T) {
 		"a pod that cannot be made, the first time": {
 			with(fresh, unmade), And(verdict(v1alpha1.StateStarting, lifecycle.ActNone, 1), HaveField("Wait", lifecycle.Wait{}),
 				HaveField("Next", HaveField("At", at(700))), HaveField("LookAgain", at(700))),
+		},
+		"and after little": {with(fresh, unmade, took(1999*time.Millisecond)), HaveField("Wait", lifecycle.Wait{})},
+		"and after long": {
+			with(fresh, unmade, took(2*time.Second)), And(verdict(v1alpha1.StateStarting, lifecycle.ActNone, 1), HaveField("Wait.Reason", v1alpha1.ReasonPodNotMade),
+				HaveField("Wait.Message", HaveSuffix("the webhook is down")), HaveField("Next.At", at(700))),
 		},
 		"and again": {
 			with(refused, unmade, until(at(101))), And(verdict(v1alpha1.StateStarting, lifecycle.ActNone, 3), HaveField("Wait.Reason", v1alpha1.ReasonPodNotMade),

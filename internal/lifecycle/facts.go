@@ -40,6 +40,8 @@ type Facts struct {
 	// Unmade says why the pod could not be made a moment ago, where that may come right
 	// by itself; empty if it was not tried.
 	Unmade string
+	// UnmadeAfter is how long that try took.
+	UnmadeAfter time.Duration
 	// UnmadeUntil is status.nextStop of a start that has no pod; zero if it has none.
 	UnmadeUntil time.Time
 	// Occupied says which earlier pod of the session, that has not gone yet, has a

@@ -56,6 +56,9 @@ const (
 	maxEnding = 3
 	// tellWindow is how long what is told of a session that starts stands at least.
 	tellWindow = 10 * time.Second
+	// slowTry is how long a try to make a pod takes that is told of when it fails, although it
+	// is the first. No time scale divides it: the API server has none.
+	slowTry = 2 * time.Second
 	// overdueAfter is how late what an operator does may be before it is worth a word: a node
 	// that is silent, an API server that is slow and a change of leader take less.
 	overdueAfter = time.Minute

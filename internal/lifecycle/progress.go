@@ -42,6 +42,10 @@ type StartProgress struct {
 	Refusal string
 }
 
+// NotAnswered are the words of a try to make a pod that ended before the API server had said
+// anything. What it says later, as the name of the webhook, is told then.
+const NotAnswered = "the API server has not answered"
+
 // Due is when another thing that keeps the session from starting may be reported; zero if
 // there is nothing new. A start that is over soon costs no write for it.
 func (p StartProgress) Due(now time.Time) time.Time {
@@ -54,7 +58,8 @@ func (p StartProgress) Due(now time.Time) time.Time {
 	if next == "" {
 		next = string(v1alpha1.StateStarting)
 	}
-	same := next == reason && (wait.Reason == "" || wait.Container == "" || strings.Contains(message, strconv.Quote(wait.Container)))
+	answered := strings.Contains(message, NotAnswered) && !strings.Contains(wait.Message, NotAnswered)
+	same := next == reason && !answered && (wait.Reason == "" || wait.Container == "" || strings.Contains(message, strconv.Quote(wait.Container)))
 	if same || Refuses(reason) {
 		return time.Time{}
 	}
