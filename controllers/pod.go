@@ -21,6 +21,10 @@ const (
 	hookGraceSeconds = 30 // Kubernetes'
 )
 
+// maxGraceSeconds is the longest that a template may say. The schema holds it, but not for
+// what was stored before it did.
+const maxGraceSeconds = 3600
+
 // podName is the name of the pod of an activation. Two sessions never share
 // one: what follows the last dash is the number.
 func podName(session *v1alpha1.AgentSession, activation int32) string {
@@ -67,6 +71,7 @@ func buildPod(session *v1alpha1.AgentSession, activation int32, started *v1alpha
 	if pod.Spec.TerminationGracePeriodSeconds == nil {
 		pod.Spec.TerminationGracePeriodSeconds = new(defaultGrace(&pod.Spec))
 	}
+	*pod.Spec.TerminationGracePeriodSeconds = min(*pod.Spec.TerminationGracePeriodSeconds, maxGraceSeconds)
 	if pod.Spec.AutomountServiceAccountToken == nil {
 		pod.Spec.AutomountServiceAccountToken = new(false)
 	}

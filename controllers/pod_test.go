@@ -3,6 +3,7 @@ package controllers
 import (
 	"flag"
 	"os"
+	"strconv"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -10,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
@@ -86,6 +88,19 @@ func TestBuildPod(t *testing.T) {
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(string(pod)).To(Equal(string(want)))
 		})
+	}
+}
+
+// A template that was stored before the schema bounded its grace gives its pod no more.
+func TestTheGraceIsBounded(t *testing.T) {
+	for grace, want := range map[int64]int64{0: 0, 15: 15, 3600: 3600, 3601: 3600, 31_536_000: 3600} {
+		g := NewWithT(t)
+		session := &v1alpha1.AgentSession{ObjectMeta: metav1.ObjectMeta{Name: "s", UID: "u"}}
+		session.Spec.Template.Spec = corev1.PodSpec{TerminationGracePeriodSeconds: new(grace), Containers: []corev1.Container{{Name: "agent"}}}
+		pod := buildPod(session, 1, nil, "TOKEN")
+		g.Expect(pod.Spec.TerminationGracePeriodSeconds).To(HaveValue(Equal(want)))
+		g.Expect(pod.Spec.Containers[0].Env).To(ContainElement(corev1.EnvVar{Name: contract.EnvGracePeriod, Value: strconv.FormatInt(want, 10)}), "which the agent is told")
+		g.Expect(session.Spec.Template.Spec.TerminationGracePeriodSeconds).To(HaveValue(Equal(grace)), "the session in the cache is not touched")
 	}
 }
 
