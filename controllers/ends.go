@@ -12,6 +12,10 @@ import (
 // notStarted are the reasons of a container that ended before its program began.
 var notStarted = map[string]bool{"StartError": true, "ContainerCannotRun": true}
 
+// toldToEnd are the codes of a program that was told to end, as the kubelet does: with its
+// own good end, by SIGKILL and by SIGTERM.
+var toldToEnd = map[int32]bool{0: true, 128 + 9: true, 128 + 15: true}
+
 // exitOf says how the agent ended; empty while it has not. Other containers may
 // end when they like.
 func exitOf(pod *corev1.Pod) string {
@@ -59,7 +63,7 @@ func hint(pod *corev1.Pod, t *corev1.ContainerStateTerminated) string {
 		return ". It used more memory than it may: raise resources.limits.memory"
 	case architecture(t) != "":
 		return architecture(t)
-	case agent.LivenessProbe != nil || agent.StartupProbe != nil:
+	case (agent.LivenessProbe != nil || agent.StartupProbe != nil) && toldToEnd[t.ExitCode]:
 		// The kubelet says in an Event alone that a probe failed.
 		return fmt.Sprintf(". Its template has a livenessProbe or a startupProbe, and the kubelet ends a container whose probe fails: "+
 			"kubectl events --for pod/%s tells. The operator's pings do that work, so the template needs neither", pod.Name)
@@ -69,12 +73,17 @@ func hint(pod *corev1.Pod, t *corev1.ContainerStateTerminated) string {
 	return ""
 }
 
-// architecture tells of a program that is another processor's.
+// architecture tells of a program that is another processor's: that of the container, of
+// which its runtime says so in small letters, or one that it runs.
 func architecture(t *corev1.ContainerStateTerminated) string {
-	if !strings.Contains(t.Message, "exec format error") {
-		return ""
+	const remedy = "is for another CPU architecture than its node's: build the image for that one too, or choose nodes by the label kubernetes.io/arch"
+	switch {
+	case strings.Contains(t.Message, "exec format error"):
+		return ". Its program " + remedy
+	case strings.Contains(t.Message, "Exec format error"): // the C library's words
+		return ". A program that it runs " + remedy + ". Or it is a script without a first line that begins with #!"
 	}
-	return ". Its program is for another CPU architecture than its node's: build the image for that one too, or choose nodes by the label kubernetes.io/arch"
+	return ""
 }
 
 // lastWords is the end of what a container wrote, or of what its runtime said.

@@ -166,6 +166,16 @@ func TestSentences(t *testing.T) {
 			failed(initialized, ended("agent", "Error", 255, "exec /agent: exec format error")), nil, exited, "",
 			`The agent (container "agent") exited with code 255: Error. Its program is for another CPU architecture than its node's: build the image for that one too, or choose nodes by the label kubernetes.io/arch. Its last words: exec /agent: exec format error`,
 		},
+		"a program for another architecture, as a shell says it": {
+			failed(initialized, ended("agent", "Error", 126, "/bin/bash: line 1: /agent: cannot execute binary file: Exec format error")), nil, exited, "",
+			`The agent (container "agent") exited with code 126: Error. A program that it runs is for another CPU architecture than its node's: build the image for that one too, or choose nodes by the label kubernetes.io/arch. ` +
+				`Or it is a script without a first line that begins with #!. Its last words: /bin/bash: line 1: /agent: cannot execute binary file: Exec format error`,
+		},
+		"a program for another architecture, as Python says it, with a probe": {
+			failed(initialized, ended("agent", "Error", 1, "OSError: [Errno 8] Exec format error: '/tool'")), probed, exited, "",
+			`The agent (container "agent") exited with code 1: Error. A program that it runs is for another CPU architecture than its node's: build the image for that one too, or choose nodes by the label kubernetes.io/arch. ` +
+				`Or it is a script without a first line that begins with #!. Its last words: OSError: [Errno 8] Exec format error: '/tool'`,
+		},
 		"an agent that crashes": {
 			failed(initialized, ended("agent", "Error", 1, "Traceback (most recent call last):\n  File \"agent.py\", line 3\nKeyError: 'MODEL'\n")), nil, exited, "",
 			`The agent (container "agent") exited with code 1: Error. Its last words: Traceback (most recent call last): File "agent.py", line 3 KeyError: 'MODEL'`,
@@ -182,6 +192,18 @@ func TestSentences(t *testing.T) {
 		"an agent that needs more memory": {
 			failed(initialized, ended("agent", "OOMKilled", 137, "")), probed, exited, "",
 			`The agent (container "agent") exited with code 137: OOMKilled. It used more memory than it may: raise resources.limits.memory`,
+		},
+		"an agent with a livenessProbe that crashes": {
+			failed(initialized, ended("agent", "Error", 1, "KeyError")), probed, exited, "",
+			`The agent (container "agent") exited with code 1: Error. Its last words: KeyError`,
+		},
+		"a livenessProbe that fails, and an agent that does not end by itself": {
+			failed(initialized, ended("agent", "Error", 137, "")), probed, exited, "",
+			`The agent (container "agent") exited with code 137: Error. Its template has a livenessProbe or a startupProbe, and the kubelet ends a container whose probe fails: kubectl events --for pod/s-1 tells. The operator's pings do that work, so the template needs neither`,
+		},
+		"a livenessProbe that fails, and an agent that SIGTERM ends": {
+			failed(initialized, ended("agent", "Error", 143, "")), probed, exited, "",
+			`The agent (container "agent") exited with code 143: Error. Its template has a livenessProbe or a startupProbe, and the kubelet ends a container whose probe fails: kubectl events --for pod/s-1 tells. The operator's pings do that work, so the template needs neither`,
 		},
 		"a livenessProbe that fails": {
 			failed(initialized, ended("agent", "Completed", 0, "")), probed, exited, "",
