@@ -18,11 +18,14 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 // workers are the nodes that take pods.
@@ -37,6 +40,18 @@ func ready(node *corev1.Node) bool {
 	return slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
 		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
 	})
+}
+
+// cordon has a node take no other pods until the spec is over.
+func cordon(ctx context.Context, name string) {
+	GinkgoHelper()
+	set := func(ctx context.Context, unschedulable bool) {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		patch := fmt.Appendf(nil, `{"spec": {"unschedulable": %t}}`, unschedulable)
+		Expect(api.Patch(ctx, node, client.RawPatch(types.MergePatchType, patch))).To(Succeed())
+	}
+	set(ctx, true)
+	DeferCleanup(set, false)
 }
 
 // docker runs a command of Docker's, whose containers are kind's nodes.
@@ -176,16 +191,40 @@ var _ = Describe("On several nodes", Ordered, func() {
 		for _, id := range []string{idle, session} {
 			Expect(text(call(ctx, port, agent, "invocations", id, map[string]any{"text": "hello"}))).To(ContainSubstring("hello"))
 		}
-		response := call(ctx, port, agent, "invocations", session, map[string]any{"text": string(bytes.Repeat([]byte("word "), 20)), "pause": 1})
-
-		for _, id := range []string{idle, session} { // as kubectl drain does
+		evict := func(id string) error { // as kubectl drain does
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: agent.Namespace, Name: sessionOf(ctx, agent, id).Status.Pod.Name}}
-			Expect(api.SubResource("eviction").Create(ctx, pod, &policyv1.Eviction{})).To(Succeed())
+			return api.SubResource("eviction").Create(ctx, pod, &policyv1.Eviction{})
+		}
+		drained := sessionOf(ctx, agent, session).Status.Pod.Node
+		cordon(ctx, drained)
+		By("the PodDisruptionBudget of docs/operating.md, which has a drain wait")
+		budget := &policyv1.PodDisruptionBudget{
+			ObjectMeta: metav1.ObjectMeta{Namespace: agent.Namespace, Name: "sessions"},
+			Spec: policyv1.PodDisruptionBudgetSpec{MinAvailable: new(intstr.FromInt32(1_000_000)), Selector: &metav1.LabelSelector{
+				MatchExpressions: []metav1.LabelSelectorRequirement{{Key: v1alpha1.LabelSession, Operator: metav1.LabelSelectorOpExists}},
+			}},
+		}
+		Expect(api.Create(ctx, budget)).To(Succeed())
+		Eventually(func() (policyv1.PodDisruptionBudgetStatus, error) {
+			err := api.Get(ctx, client.ObjectKeyFromObject(budget), budget)
+			return budget.Status, err
+		}).Should(And(HaveField("ObservedGeneration", BeNumerically(">", 0)), HaveField("CurrentHealthy", BeEquivalentTo(2))))
+		for _, id := range []string{idle, session} {
+			Expect(evict(id)).To(Satisfy(apierrors.IsTooManyRequests))
+			Expect(lifecycle.Living(sessionOf(ctx, agent, id).Status.State)).To(BeTrue())
+		}
+		Expect(api.Delete(ctx, budget)).To(Succeed())
+		By("the drain")
+		response := call(ctx, port, agent, "invocations", session, map[string]any{"text": string(bytes.Repeat([]byte("word "), 20)), "pause": 1})
+		for _, id := range []string{idle, session} {
+			Eventually(func() error { return evict(id) }).Should(Succeed())
 		}
 		Eventually(reading(ctx, sessionOf(ctx, agent, idle))).WithTimeout(time.Minute).Should(And( // half of its grace
 			HaveField("State", v1alpha1.StateStopped), HaveField("LastTermination.Reason", v1alpha1.StopComputeLost)))
 		Expect(strings.Count(text(response), "word")).To(BeNumerically(">=", 2*20), "the call ended well")
 		Expect(eventuallyState(ctx, sessionOf(ctx, agent, session), v1alpha1.StateStopped).LastTermination.Reason).To(Equal(v1alpha1.StopComputeLost))
+		Expect(text(call(ctx, port, agent, "invocations", session, map[string]any{"text": "hello"}))).To(ContainSubstring("hello"))
+		Expect(sessionOf(ctx, agent, session).Status.Pod.Node).NotTo(Equal(drained), "it is woken elsewhere")
 	})
 
 	It("a gateway that is updated loses no call of fifty streams and of those who come meanwhile", func(ctx context.Context) {
