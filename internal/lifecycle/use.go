@@ -64,11 +64,13 @@ func Dropped(session *v1alpha1.AgentSession) bool {
 }
 
 // Missed tells whether a session that has stopped, or is stopping and may be woken, was
-// there and idled out. To a call that had it started, and that was not let through in time,
-// that is no start that failed: the session may be woken once more.
+// there and idled out, or lost its compute to the cluster. To a call that had it started, and
+// that was not let through in time, that is no start that failed: the session may be woken
+// once more.
 func Missed(session *v1alpha1.AgentSession) bool {
 	last := session.Status.LastTermination
-	return (PhaseOf(session) == PhaseStopped || Dropped(session)) && last != nil && last.Reason == v1alpha1.StopIdleTimeout
+	return (PhaseOf(session) == PhaseStopped || Dropped(session)) && last != nil &&
+		(last.Reason == v1alpha1.StopIdleTimeout || last.Reason == v1alpha1.StopComputeLost)
 }
 
 // Refuses tells whether a reason of the condition Ready says what keeps a compute

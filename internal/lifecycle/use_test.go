@@ -25,7 +25,7 @@ func TestPhaseOf(t *testing.T) {
 		want   lifecycle.Phase
 		// dropped: it is stopping, and may be woken
 		dropped bool
-		// missed: it idled out
+		// missed: it idled out, or was lost
 		missed bool
 	}{
 		"new":                       {want: lifecycle.PhaseStarting},
@@ -43,6 +43,9 @@ func TestPhaseOf(t *testing.T) {
 		"stopping, taken back":      {status: v1alpha1.AgentSessionStatus{State: "Stopping", Activation: 1, Pod: pod, LastTermination: stopped("StopRequested")}, want: lifecycle.PhaseStarting},
 		"stopping, to be deleted":   {spec: v1alpha1.AgentSessionSpec{Activation: 2}, status: v1alpha1.AgentSessionStatus{State: "Stopping", Activation: 1, Pod: pod, LastTermination: stopped("StopRequested")}, gone: true, want: lifecycle.PhaseStopping},
 		"stopped":                   {status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 1, LastTermination: stopped("IdleTimeout")}, want: lifecycle.PhaseStopped, missed: true},
+		"stopping, lost":            {status: v1alpha1.AgentSessionStatus{State: "Stopping", Activation: 1, Pod: pod, LastTermination: stopped("ComputeLost")}, want: lifecycle.PhaseStopping, dropped: true, missed: true},
+		"lost":                      {status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 1, LastTermination: stopped("ComputeLost")}, want: lifecycle.PhaseStopped, missed: true},
+		"lost, woken":               {spec: v1alpha1.AgentSessionSpec{Activation: 2}, status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 1, LastTermination: stopped("ComputeLost")}, want: lifecycle.PhaseStarting},
 		"stopped, woken":            {spec: v1alpha1.AgentSessionSpec{Activation: 2}, status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 1}, want: lifecycle.PhaseStarting},
 		"stopped by hand":           {spec: v1alpha1.AgentSessionSpec{DesiredState: "Stopped"}, status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 1, LastTermination: stopped("StopRequested")}, want: lifecycle.PhaseStopped},
 		"stopped, taken back":       {spec: v1alpha1.AgentSessionSpec{DesiredState: "Running"}, status: v1alpha1.AgentSessionStatus{State: "Stopped", Activation: 1, LastTermination: stopped("StopRequested")}, want: lifecycle.PhaseStarting},
