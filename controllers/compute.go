@@ -29,9 +29,7 @@ func computeOf(pod *corev1.Pod) lifecycle.Compute {
 	compute := lifecycle.Compute{
 		Phase: lifecycle.ComputePresent, CreatedAt: pod.CreationTimestamp.Time, StartedAt: startedAt(pod), SilentSince: silentSince(pod),
 	}
-	if compute.UnacknowledgedSince = unacknowledgedSince(pod); !compute.UnacknowledgedSince.IsZero() {
-		compute.Where = podAndNode(pod)
-	}
+	compute.UnacknowledgedSince, compute.Where = unacknowledged(pod)
 	if addr, err := netip.ParseAddr(pod.Status.PodIP); err == nil {
 		compute.Loopback = addr.Unmap().IsLoopback()
 	}
@@ -102,15 +100,15 @@ func silentSince(pod *corev1.Pod) time.Time {
 	return ready.LastTransitionTime.Time
 }
 
-// unacknowledgedSince is since when a pod has had a node whose kubelet has said nothing of
-// it; zero if it has none, or the kubelet has: its first report has startTime.
-func unacknowledgedSince(pod *corev1.Pod) time.Time {
+// unacknowledged is since when a pod has had a node whose kubelet has said nothing of it, and
+// where; zero if it has none, or the kubelet has: its first report has startTime.
+func unacknowledged(pod *corev1.Pod) (since time.Time, where string) {
 	assigned := condition(pod, corev1.PodScheduled)
 	if assigned == nil || assigned.Status != corev1.ConditionTrue || pod.Status.StartTime != nil || len(pod.Status.ContainerStatuses) > 0 ||
 		pod.Status.Phase != corev1.PodPending && pod.Status.Phase != "" {
-		return time.Time{}
+		return time.Time{}, ""
 	}
-	return assigned.LastTransitionTime.Time
+	return assigned.LastTransitionTime.Time, podAndNode(pod)
 }
 
 // startedAt is when the agent's container started; zero unless it runs.

@@ -99,8 +99,8 @@ func TestComputeOf(t *testing.T) {
 	NewWithT(t).Expect(computeOf(nil).Phase).To(Equal(lifecycle.ComputeAbsent))
 }
 
-// TestUnacknowledgedSince: from when a pod has a node to the first word of its kubelet.
-func TestUnacknowledgedSince(t *testing.T) {
+// TestUnacknowledged: from when a pod has a node to the first word of its kubelet.
+func TestUnacknowledged(t *testing.T) {
 	assigned := created.Add(time.Second)
 	scheduled := func(status corev1.ConditionStatus) []corev1.PodCondition {
 		return []corev1.PodCondition{{Type: corev1.PodScheduled, Status: status, LastTransitionTime: metav1.NewTime(assigned)}}
