@@ -7,7 +7,7 @@ import { count, given, needWords, plural, span } from "./format.js";
 import { Axis, Line } from "./line.js";
 
 const spare = 6; // rows above and below those that are seen
-const heights = { wide: 46, middle: 46, card: 88 };
+const heights = { wide: 46, middle: 70, card: 106 };
 const layoutOf = (width) => (width >= 1000 ? "wide" : width >= 640 ? "middle" : "card");
 
 const id = (key) => `row:${key}`;
@@ -81,7 +81,7 @@ export const State = ({ state }) => html`<span class="state"><i class=${`dot ${s
 
 export const Ping = ({ ping }) => (given(ping) ? html`<span class=${`ping ${ping}`}>${ping}</span>` : html`<span class="quiet">–</span>`);
 
-function Row({ item, index, active, layout, open, style }) {
+function Row({ item, index, active, open, style }) {
   const { row } = item;
   const at = now();
   const classes = ["row", active && "active", view.open === row.key && "chosen", needsLook(row) && "alarm"].filter(Boolean).join(" ");
@@ -91,22 +91,21 @@ function Row({ item, index, active, layout, open, style }) {
     <div role="gridcell" class="c-state"><${State} state=${row.state} /><small>${row.since ? span(at - row.since) : ""}</small></div>
     <div role="gridcell" class="c-name"><b title=${row.name}>${row.name}</b><small>${where}</small></div>
     <div role="gridcell" class="c-line"><${Line} line=${row.line} /></div>
-    ${layout === "wide" && html`<div role="gridcell" class="c-ping"><${Ping} ping=${row.ping} /></div>`}
+    <div role="gridcell" class="c-ping"><${Ping} ping=${row.ping} /></div>
     <div role="gridcell" class="c-next"><${Next} row=${row} at=${at} /></div>
-    ${layout !== "middle" && html`<div role="gridcell" class="c-why"><span title=${given(row.why)}>${row.needs?.length ? html`<em class="need">${needWords[row.needs[0].kind] || row.needs[0].kind}</em> ` : ""}${given(row.why)}</span></div>`}
+    <div role="gridcell" class="c-why"><span title=${given(row.why)}>${row.needs?.length ? html`<em class="need">${needWords[row.needs[0].kind] || row.needs[0].kind}</em> ` : ""}${given(row.why)}</span></div>
   </div>`;
 }
 
-function Group({ item, index, active, layout, open, update, style }) {
+function Group({ item, index, active, open, update, style }) {
   const r = item.runtime || {};
   const name = item.group.split("/")[1] || "No runtime";
-  const columns = layout === "wide" ? 6 : layout === "middle" ? 4 : 5;
   const counts = states.filter((s) => r[s.toLowerCase()]).map((s) => html`<span class="tally"><i class=${`dot ${s}`}></i>${count(r[s.toLowerCase()])}<span class="word"> ${s.toLowerCase()}</span></span>`);
   const ends = (r.ends || []).slice(0, 3).map((e) => `${e.reason} ${count(e.count)}`).join(", ");
   const need = r.needs?.[0];
   return html`<div role="row" id=${id(item.key)} class=${`row group ${active ? "active" : ""}`} aria-rowindex=${index + 2} aria-level="1" aria-expanded=${!item.closed}
       data-key=${item.key} style=${style} onClick=${() => { enter(item, open); update(); }}>
-    <div role="gridcell" aria-colspan=${columns}>
+    <div role="gridcell" aria-colspan="6">
       <span class=${item.closed ? "fold closed" : "fold"} aria-hidden="true" onClick=${(e) => { e.stopPropagation(); fold(item, !item.closed); update(); }}></span>
       <b>${name}</b>
       <small>${[item.group.split("/")[0], given(r.version) && `v${r.version}`, r.protocol, plural(item.size, "session")].filter(Boolean).join(" · ")}</small>
@@ -119,8 +118,8 @@ function Group({ item, index, active, layout, open, update, style }) {
 const Head = ({ layout }) => html`<div role="rowgroup" class="heads"><div role="row" class="row head" aria-rowindex="1">
   <div role="columnheader" class="c-state">State</div><div role="columnheader" class="c-name">Session</div>
   <div role="columnheader" class="c-line"><span class="sr">Time line</span><${Axis} /></div>
-  ${layout === "wide" && html`<div role="columnheader" class="c-ping">Ping</div>`}<div role="columnheader" class="c-next">Next</div>
-  ${layout !== "middle" && html`<div role="columnheader" class="c-why">Why</div>`}
+  <div role="columnheader" class=${layout === "wide" ? "c-ping" : "sr"}>Ping</div><div role="columnheader" class="c-next">Next</div>
+  <div role="columnheader" class=${layout === "wide" ? "c-why" : "sr"}>Why</div>
 </div></div>`;
 
 function Nothing({ update }) {
@@ -162,7 +161,7 @@ export function List({ open, update }) {
         ${seen.map((i) => {
           const item = items[i];
           const Kind = item.row ? Row : Group;
-          return html`<${Kind} key=${item.key} item=${item} index=${i} active=${i === active} layout=${layout} open=${open} update=${update} style=${style(i)} />`;
+          return html`<${Kind} key=${item.key} item=${item} index=${i} active=${i === active} open=${open} update=${update} style=${style(i)} />`;
         })}
       </div>
     </div>`}
