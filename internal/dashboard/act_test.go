@@ -3,6 +3,7 @@ package dashboard_test
 import (
 	"bufio"
 	"cmp"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -278,6 +279,34 @@ func TestTheStream(t *testing.T) {
 	s.Expect(says(`"state":"Active"`)).To(And(ContainSubstring(`"ping":"HealthyBusy"`), ContainSubstring(`"reset":false`)))
 	s.Expect(s.client.Delete(t.Context(), x)).To(Succeed())
 	says(`"gone":["default/x"]`)
+}
+
+// TestTheStreamIsCompressed for who takes gzip, and for nobody else.
+func TestTheStreamIsCompressed(t *testing.T) {
+	s := serve(t, nil)
+	for accepts, encoding := range map[string]string{
+		"identity": "", "gzip, deflate, br, zstd": "gzip", "br;q=1.0, GZIP; q=0.8": "gzip", "gzip;q=0, deflate": "", "gzip;q=0.000": "", "xgzip": "",
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base+"/api/stream", http.NoBody)
+		s.Expect(err).NotTo(HaveOccurred())
+		r.Header.Set("Authorization", "Bearer "+s.token)
+		r.Header.Set("Accept-Encoding", accepts)
+		response, err := http.DefaultTransport.RoundTrip(r)
+		s.Expect(err).NotTo(HaveOccurred())
+		s.Expect(response.Header.Get("Content-Encoding")).To(Equal(encoding), accepts)
+		s.Expect(response.Header.Get("Vary")).To(Equal("Accept-Encoding"))
+		var text io.Reader = response.Body
+		if encoding == "gzip" {
+			text, err = gzip.NewReader(response.Body)
+			s.Expect(err).NotTo(HaveOccurred())
+		}
+		first, err := bufio.NewReader(text).ReadString('\n')
+		s.Expect(err).NotTo(HaveOccurred())
+		s.Expect(first).To(Equal("event: hello\n"))
+		cancel()
+		s.Expect(response.Body.Close()).To(Succeed())
+	}
 }
 
 // TestTooManyPages: one more than may be open is told so, and may come when another has gone.

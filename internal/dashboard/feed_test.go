@@ -2,8 +2,10 @@ package dashboard
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -189,6 +191,63 @@ func TestTenThousandSessions(t *testing.T) {
 	})
 }
 
+// TestCompressed: what a page that takes gzip is sent is the same, all of it readable before the stream has ended,
+// and the first sight of 10,000 sessions is less than a tenth of their bytes.
+func TestCompressed(t *testing.T) {
+	g := NewWithT(t)
+	now := time.Now()
+	f := newFeed(func() time.Time { return now })
+	fill(f, 10_000)
+	first := func(compressed bool) *wire {
+		p := &wire{header: http.Header{}}
+		r := f.join(nil)
+		defer r.close()
+		s := newStream(r, p, compressed)
+		g.Expect(s.first(t.Context())).To(BeTrue())
+		p.early = p.Len()
+		s.close()
+		g.Expect(s.err).NotTo(HaveOccurred())
+		return p
+	}
+	plain, small := first(false), first(true)
+	g.Expect(plain.header).NotTo(HaveKey("Content-Encoding"))
+	g.Expect(small.header.Get("Content-Encoding")).To(Equal("gzip"))
+	t.Logf("the first 10000 sessions: %d bytes, compressed %d", plain.Len(), small.Len())
+	g.Expect(small.Len()).To(BeNumerically("<", plain.Len()/10))
+
+	early, err := gunzip(small.Bytes()[:small.early])
+	g.Expect(err).To(MatchError(io.ErrUnexpectedEOF), "it is not the end yet")
+	all, err := gunzip(small.Bytes())
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(bytes.Equal(early, all)).To(BeTrue())
+	g.Expect(all).To(HaveLen(plain.Len()))
+	s := newScreen()
+	for message := range bytes.SplitAfterSeq(all, []byte("\n\n")) {
+		_, err := s.Write(message)
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	g.Expect(s.rows).To(HaveLen(10_000))
+}
+
+// wire keeps what a page is sent.
+type wire struct {
+	bytes.Buffer
+	header http.Header
+	early  int // how much of it came before the end
+}
+
+func (w *wire) Header() http.Header { return w.header }
+func (w *wire) WriteHeader(int)     {}
+func (w *wire) Flush()              {}
+
+func gunzip(text []byte) ([]byte, error) {
+	r, err := gzip.NewReader(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
+}
+
 // TestNobodyStarves: of sessions that change all the time, each is sent again and again.
 func TestNobodyStarves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -324,19 +383,24 @@ func TestTimeAlone(t *testing.T) {
 	})
 }
 
-// BenchmarkFirstSight is what it takes to send a page 10,000 sessions.
+// BenchmarkFirstSight is what it takes to send a page 10,000 sessions, as they are and compressed.
 func BenchmarkFirstSight(b *testing.B) {
 	f := newFeed(time.Now)
 	fill(f, 10_000)
-	sent := 0
-	for b.Loop() {
-		s := &sink{}
-		r := f.join(nil)
-		(&stream{reader: r, w: s, control: http.NewResponseController(s)}).first(b.Context())
-		r.close()
-		sent = s.bytes
+	for _, compressed := range []bool{false, true} {
+		b.Run(fmt.Sprintf("gzip=%t", compressed), func(b *testing.B) {
+			sent := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				s := &sink{header: http.Header{}}
+				r := f.join(nil)
+				newStream(r, s, compressed).first(b.Context())
+				r.close()
+				sent = s.bytes
+			}
+			b.ReportMetric(float64(sent), "bytes/page")
+		})
 	}
-	b.ReportMetric(float64(sent), "bytes/page")
 }
 
 // BenchmarkChange is what a change of one of 10,000 sessions takes, with 32 pages open.
@@ -352,9 +416,12 @@ func BenchmarkChange(b *testing.B) {
 }
 
 // sink counts what it is sent.
-type sink struct{ bytes int }
+type sink struct {
+	header http.Header
+	bytes  int
+}
 
-func (s *sink) Header() http.Header { return http.Header{} }
+func (s *sink) Header() http.Header { return s.header }
 func (s *sink) WriteHeader(int)     {}
 func (s *sink) Flush()              {}
 func (s *sink) Write(text []byte) (int, error) {

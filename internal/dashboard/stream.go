@@ -2,10 +2,14 @@ package dashboard
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -45,9 +49,12 @@ func (d *Dashboard) serveStream(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold it back
+	w.Header().Add("Vary", "Accept-Encoding")
 	reader := d.feed.join(sight)
 	defer reader.close()
-	s := &stream{reader: reader, w: w, control: http.NewResponseController(w), looked: looked}
+	s := newStream(reader, w, acceptsGzip(r))
+	defer s.close()
+	s.looked = looked
 	if d.Callers != nil {
 		s.look = d.visibleTo
 	}
@@ -65,12 +72,36 @@ func (d *Dashboard) serveStream(w http.ResponseWriter, r *http.Request) {
 // stream is one page that is open.
 type stream struct {
 	reader      *reader
-	w           http.ResponseWriter
+	w           io.Writer
+	gzip        *gzip.Writer // nil: it is not compressed
 	control     *http.ResponseController
 	look        func(context.Context, *visibility) (*visibility, error) // nil: it may see everything
 	looked      time.Time                                               // when it was asked last what its page may see
 	sentTrouble string                                                  // what trouble it was sent
 	err         error                                                   // why nothing can be sent any more
+}
+
+// newStream makes one that writes to w, compressed where the page takes that.
+func newStream(reader *reader, w http.ResponseWriter, compressed bool) *stream {
+	s := &stream{reader: reader, w: w, control: http.NewResponseController(w)}
+	if compressed {
+		w.Header().Set("Content-Encoding", "gzip")
+		s.gzip, _ = gzip.NewWriterLevel(w, gzip.BestSpeed) // the level is one that there is
+		s.w = s.gzip
+	}
+	return s
+}
+
+// acceptsGzip tells whether a request's sender takes an answer that gzip has compressed.
+func acceptsGzip(r *http.Request) bool {
+	for coding := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
+		name, weight, _ := strings.Cut(strings.ReplaceAll(coding, " ", ""), ";")
+		if strings.EqualFold(name, "gzip") {
+			q, err := strconv.ParseFloat(strings.TrimPrefix(weight, "q="), 64)
+			return err != nil || q > 0
+		}
+	}
+	return false
 }
 
 // allowed tells whether the page may still see all that it saw, and has it see more if it may.
@@ -176,7 +207,18 @@ func (s *stream) write(text []byte) {
 		return
 	}
 	_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout)) // a recorder has none
-	if _, s.err = s.w.Write(text); s.err == nil {
+	if _, s.err = s.w.Write(text); s.err == nil && s.gzip != nil {
+		s.err = s.gzip.Flush()
+	}
+	if s.err == nil {
 		s.err = s.control.Flush()
+	}
+}
+
+// close ends what is compressed, so that the page sees the end of it.
+func (s *stream) close() {
+	if s.err == nil && s.gzip != nil {
+		_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout)) // a recorder has none
+		s.err = s.gzip.Close()
 	}
 }
