@@ -108,6 +108,9 @@ func TestAccessible(t *testing.T) {
 			for _, name := range []string{"Story", "Invoke", "Tasks", "History", "Events"} {
 				b.click("#tab-" + name)
 				b.sees(`document.querySelector("#panel").innerText.trim() && !document.querySelector("#panel").innerText.startsWith("Loading")`)
+				if name == "Events" {
+					b.sees(`document.querySelectorAll("#panel .entries li").length === 2 && document.querySelectorAll("#panel .entries li.warning").length === 1`)
+				}
 				b.accessible(as, "opened-"+strings.ToLower(name))
 			}
 			b.press(kb.Escape)
@@ -118,6 +121,23 @@ func TestAccessible(t *testing.T) {
 			b.click(`.row.group`)
 			b.sees(`document.querySelector(".opened .chapter")`)
 			b.accessible(as, "runtime")
+		})
+	}
+}
+
+// TestTasks holds the tasks of an agent, one that runs and one that has ended by the journal, to the same rules.
+func TestTasks(t *testing.T) {
+	l := newLaptop(t, nil, "agents", "journal")
+	l.call(session, `{"seconds": 3600}`)
+	l.call(session, `{"seconds": 0.01, "forget": true}`)
+	for _, as := range []look{light, dark, phone} {
+		t.Run(as.name, func(t *testing.T) {
+			b := open(t, l.page, as)
+			b.click(".body .row")
+			b.click("#tab-Tasks")
+			b.sees(`document.querySelectorAll("#panel .entries li").length === 2 && document.querySelector("#tab-Tasks .badge").innerText === "2"`)
+			b.sees(`document.querySelectorAll("#panel .entries li.warning").length === 1 && document.querySelector("#panel .warning").innerText.includes("chore")`)
+			b.accessible(as, "tasks")
 		})
 	}
 }

@@ -55,7 +55,7 @@ func (c *cluster) runtime(name string) {
 	c.t.Helper()
 	r := &v1alpha1.AgentRuntime{
 		ObjectMeta: metav1.ObjectMeta{Namespace: kubeapi.Namespace, Name: name},
-		Spec:       v1alpha1.AgentRuntimeSpec{Template: template()},
+		Spec:       v1alpha1.AgentRuntimeSpec{Template: template(), Endpoints: []v1alpha1.RuntimeEndpoint{{Name: "prod", Version: 2}}},
 	}
 	c.Expect(c.api.Create(c.t.Context(), r)).To(Succeed())
 	r.Status.AgentRuntimeVersion = 3
@@ -76,6 +76,17 @@ func (c *cluster) session(ctx context.Context, name, runtime string) (*v1alpha1.
 		},
 	}
 	return s, c.api.Create(ctx, s)
+}
+
+// event says something of a session, so many seconds ago.
+func (c *cluster) event(s *v1alpha1.AgentSession, ago int, kind, reason, message string) {
+	c.t.Helper()
+	at := metav1.NewTime(time.Now().Add(-time.Duration(ago) * time.Second))
+	c.Expect(c.api.Create(c.t.Context(), &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Namespace: s.Namespace, GenerateName: s.Name + "."},
+		InvolvedObject: corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "AgentSession", Namespace: s.Namespace, Name: s.Name, UID: s.UID},
+		Type:           kind, Reason: reason, Message: message, FirstTimestamp: at, LastTimestamp: at, Count: 1,
+	})).To(Succeed())
 }
 
 func condition(kind string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
