@@ -1,6 +1,8 @@
 package docs_test
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -26,6 +28,22 @@ func TestNeedsALook(t *testing.T) {
 	g.Expect(found).To(BeTrue())
 	section, _, _ = strings.Cut(section, "\n## ")
 	g.Expect(column(regexp.MustCompile(`(?m)^\| ([^|]*[a-zA-Z][^|]*) \| .*\|$`), section)).To(Equal(words))
+}
+
+// TestPagePictures: what draws the page is what it was when the pictures of it were made.
+func TestPagePictures(t *testing.T) {
+	g := NewWithT(t)
+	noted, err := os.ReadFile(filepath.Join(top, "docs/images/page.sha256"))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(string(noted)).To(And(ContainSubstring("page/app.css\n"), ContainSubstring("page/list.js\n")))
+	for line := range strings.Lines(string(noted)) {
+		sum, name, found := strings.Cut(strings.TrimSpace(line), "  ")
+		g.Expect(found).To(BeTrue(), line)
+		text, err := os.ReadFile(filepath.Join(top, name))
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(fmt.Sprintf("%x", sha256.Sum256(text))).To(Equal(sum), "%s has changed since the pictures of the page in docs/images were made. "+
+			"Make them anew: make browser BROWSER_ARGS='-docs -test.run=TestPictures'", name)
+	}
 }
 
 // column is what an expression's group matches, each time.
