@@ -74,7 +74,7 @@ func lookFailed(o *Observation) outcome {
 }
 
 func isFailed(p Ping) bool {
-	return p.Answer.Failure == lifecycle.FailureStatusCode && !isMissing(p) && !isLogin(p) && !isRedirect(p) && !isLimited(p)
+	return p.Answer.Failure == lifecycle.FailureStatusCode && !isMissing(p) && !isLogin(p) && !isRedirect(p) && !isLimited(p) && !isMisdirected(p)
 }
 
 func isNotJSON(p Ping) bool  { return p.Answer.Breach == v1alpha1.ReasonPingNotJSON }
@@ -117,7 +117,7 @@ func lookMCP(o *Observation) outcome {
 	if o.Question.MCP == "" {
 		return outcome{} // it is not asked so
 	}
-	those := some(o.Pings, func(p Ping) bool { return p.Answer.Failure == lifecycle.FailureStatusCode })
+	those := some(o.Pings, func(p Ping) bool { return p.Answer.Failure == lifecycle.FailureStatusCode && !isMisdirected(p) })
 	if len(those) == 0 {
 		return outcome{}
 	}

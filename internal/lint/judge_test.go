@@ -43,6 +43,14 @@ func healthy(n int) (bodies []string) {
 	return bodies
 }
 
+// otherwise is an observation of good answers, and of one of another code to who named another
+// host.
+func otherwise(n, code int) *lint.Observation {
+	o := asked(healthy(n)...)
+	o.Otherwise = &lint.Ping{Asked: begun, Code: code, Host: "127.0.0.2:8080", Answer: lifecycle.Answer{Failure: lifecycle.FailureStatusCode}}
+	return o
+}
+
 // verdicts are what was found, as rule:severity, and what was not checked, as rule?.
 func verdicts(o *lint.Observation) (all []string) {
 	r := lint.Judge("http://127.0.0.1:8080", o)
@@ -88,6 +96,39 @@ func TestSeverities(t *testing.T) {
 		},
 		"no stamp, busy": {
 			func() *lint.Observation { return asked(`{"status":"HealthyBusy"}`) }, []string{"stamp-missing:error"}, nil,
+		},
+		"another host is refused": {
+			func() *lint.Observation { return otherwise(3, 421) }, []string{"host-refused:warning"}, nil,
+		},
+		"another host is refused with 403": {
+			func() *lint.Observation { return otherwise(3, 403) }, []string{"host-refused:warning"}, nil,
+		},
+		"another host is refused, and the same a moment later": {
+			func() *lint.Observation {
+				o := otherwise(3, 403)
+				o.Pings[1].Code, o.Pings[1].Answer = 403, lifecycle.Answer{Failure: lifecycle.FailureStatusCode}
+				return o
+			}, []string{"ping-needs-login:error"}, []string{"host-refused:warning", "host-refused?"},
+		},
+		"another host fails, as any may": {
+			func() *lint.Observation { return otherwise(3, 503) }, nil, []string{"host-refused:warning", "host-refused?"},
+		},
+		"another host came too soon": {
+			func() *lint.Observation { return otherwise(3, 429) }, nil, []string{"host-refused:warning", "host-refused?"},
+		},
+		"no host is served": {
+			func() *lint.Observation {
+				o := otherwise(1, 421)
+				o.Pings[0] = *o.Otherwise
+				return o
+			}, []string{"host-refused:error"}, []string{"ping-fails:error"},
+		},
+		"no host is served by an MCP server": {
+			func() *lint.Observation {
+				o := otherwise(1, 421)
+				o.Pings[0], o.Question.MCP = *o.Otherwise, "/mcp"
+				return o
+			}, []string{"host-refused:error"}, []string{"mcp-ping-refused:error"},
 		},
 		"a word for healthy": {
 			func() *lint.Observation { return asked(`{"status":"ok","time_of_last_update":1}`) }, []string{"ping-status-unknown:warning"}, nil,

@@ -17,6 +17,8 @@ type Observation struct {
 	Period, Slow time.Duration
 	// Pings in the order in which they were made.
 	Pings []Ping
+	// Otherwise is the one that named another host than these; nil if there was none.
+	Otherwise *Ping
 	// Calls in theirs; none if it was not to be called.
 	Calls []Call
 	// Starts of an agent that was started for this; two if their answers are to be compared.
@@ -51,6 +53,8 @@ const (
 type Ping struct {
 	Asked time.Time
 	Took  time.Duration
+	// Host that it named.
+	Host string
 	// Code and ContentType of the answer; 0 and empty if none came.
 	Code        int
 	ContentType string

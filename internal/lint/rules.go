@@ -112,6 +112,16 @@ var answerRules = []Rule{
 			Go:         "Serve mcp.NewStreamableHTTPHandler at /mcp, and leave authentication to the runtime's authorizer.",
 		},
 	},
+	{
+		ID: "host-refused", Severity: Warning, look: lookHost,
+		Breach: "requests are refused for the host that they name",
+		Costs:  "What AgentCore names in the header Host is not documented. If it is refused, the compute does not count as healthy, and every call fails: callers get 424 (RuntimeClientError), those of MCP servers -32010. This platform names localhost and the port.",
+		Mend: Mend{
+			Python:     "Name the address where an MCP server is made, FastMCP(host=\"0.0.0.0\"), and not in its settings afterwards: made for 127.0.0.1, its default, it serves local hosts only. Or pass transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False). In FastAPI: leave TrustedHostMiddleware out.",
+			TypeScript: "createMcpExpressApp({host: \"0.0.0.0\"}): for 127.0.0.1, its default, it serves local hosts only. Leave allowedHosts and hostHeaderValidation out.",
+			Go:         "mcp.NewStreamableHTTPHandler looks at Host where a connection comes over loopback, as one that is forwarded does: mcp.StreamableHTTPOptions{DisableLocalhostProtection: true}. By hand: patterns of http.ServeMux without a host.",
+		},
+	},
 }
 
 var statusRules = []Rule{

@@ -36,7 +36,8 @@ const (
 type Options struct {
 	// Base is where it is, as http://127.0.0.1:8080.
 	Base string
-	// Host is what requests name as their host; empty: that of Base.
+	// Host is what requests name as their host. By default it is localhost with the port of
+	// Base, as the platform says it, and that of Base if that is a name.
 	Host string
 	// Protocol that it speaks; HTTP by default.
 	Protocol v1alpha1.ServerProtocol
@@ -74,6 +75,7 @@ func (o Options) withDefaults() Options {
 	o.Slow = cmp.Or(o.Slow, contract.PingPeriod*3/4)
 	o.Wait = cmp.Or(o.Wait, waiting)
 	o.SecondID = cmp.Or(o.SecondID, o.SessionID)
+	o.Host = cmp.Or(o.Host, hostOf(o.Base))
 	o.Protocol = cmp.Or(o.Protocol, v1alpha1.ProtocolHTTP)
 	o.Path = cmp.Or(o.Path, lifecycle.ProtocolOf(v1alpha1.ProtocolConfiguration{ServerProtocol: o.Protocol}).Path)
 	if o.Protocol == v1alpha1.ProtocolMCP {
@@ -108,6 +110,7 @@ func Watch(ctx context.Context, o Options) (Observation, error) {
 		if err := w.nobody(ctx, first); err != nil {
 			return seen, err
 		}
+		w.askOtherwise(ctx, &seen)
 		w.look(ctx, &seen)
 	}
 	if !w.Started.IsZero() {
@@ -196,7 +199,7 @@ func (w *watcher) request(ctx context.Context, method, path string, body io.Read
 func (w *watcher) ping(ctx context.Context) Ping {
 	ctx, cancel := context.WithTimeout(ctx, w.Wait)
 	defer cancel()
-	p := Ping{Asked: time.Now()}
+	p := Ping{Asked: time.Now(), Host: w.Host}
 	p.Answer = w.ask(ctx, &p)
 	p.Took = time.Since(p.Asked)
 	return p

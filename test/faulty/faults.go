@@ -33,11 +33,12 @@ type fault struct {
 	// mcp tells that it is asked as an MCP server.
 	mcp bool
 
-	word    string // in the place of the status
-	busy    bool   // from the start
-	forgets bool   // its tasks
-	dies    int    // after so many pings
-	raw     string // is answered to whatever is asked
+	hosts   []string // that it serves; all by default
+	word    string   // in the place of the status
+	busy    bool     // from the start
+	forgets bool     // its tasks
+	dies    int      // after so many pings
+	raw     string   // is answered to whatever is asked
 	stamp   func(a *agent, changed time.Time, ever bool) string
 	ping    handler
 	invoke  handler
@@ -59,6 +60,9 @@ var faults = map[string]fault{
 	"rate-limited": {breaks: "ping-rate-limited", ping: limited},
 	"fails":        {breaks: "ping-fails", ping: code(http.StatusInternalServerError)},
 	"switches":     {breaks: "ping-fails", raw: "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"},
+
+	"local-hosts": {breaks: "host-refused", hosts: []string{"localhost", "127.0.0.1"}},
+	"own-host":    {breaks: "host-refused", hosts: []string{"agent.example"}},
 
 	"unhealthy-200":     {breaks: "ping-says-unhealthy", word: "Unhealthy"},
 	"unhealthy-503":     {breaks: "ping-says-unhealthy", word: "Unhealthy", ping: unhealthy(http.StatusServiceUnavailable)},
@@ -95,7 +99,8 @@ var faults = map[string]fault{
 	"stream-collected":  {breaks: "stream-buffered", called: true, invoke: stream(false)},
 	"stream-in-a-burst": {breaks: "stream-buffered", called: true, invoke: stream(true)},
 
-	"mcp-elsewhere": {breaks: "mcp-ping-refused", mcp: true},
+	"mcp-elsewhere":   {breaks: "mcp-ping-refused", mcp: true},
+	"mcp-local-hosts": {breaks: "host-refused", mcp: true, hosts: []string{"localhost", "127.0.0.1"}},
 
 	"loopback": {breaks: "loopback-only"},
 

@@ -103,18 +103,30 @@ func (a *agent) serve(ctx context.Context, listener net.Listener) error {
 		invoke = work
 	}
 	mux.HandleFunc("POST /invocations", func(w http.ResponseWriter, r *http.Request) { invoke(a, w, r) })
-	if !a.mcp {
+	if a.breaks != "mcp-ping-refused" {
 		mux.HandleFunc("POST /mcp", func(w http.ResponseWriter, _ *http.Request) {
 			reply(w, http.StatusOK, `{"jsonrpc":"2.0","id":1,"result":{}}`)
 		})
 	}
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ConnContext: withHead}
+	server := &http.Server{Handler: a.only(mux), ReadHeaderTimeout: 10 * time.Second, ConnContext: withHead}
 	closed := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer closed()
 	if err := server.Serve(heads{listener}); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
+}
+
+// only refuses requests that name a host that is not served.
+func (a *agent) only(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, _ := strings.Cut(r.Host, ":")
+		if a.hosts != nil && !slices.Contains(a.hosts, host) {
+			http.Error(w, "Invalid Host header", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // count counts the pings.

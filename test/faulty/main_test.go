@@ -146,6 +146,32 @@ func TestOnAllAddresses(t *testing.T) {
 	g.Expect(seen.Listens).To(Equal(lint.ListensWide))
 }
 
+// TestHostThatRequestsName: one that an agent serves, if there is one. An address in the place
+// of localhost is that of the pod.
+func TestHostThatRequestsName(t *testing.T) {
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(start(t, "-addr", "0.0.0.0:0", "-fault", "mcp-local-hosts"), "http://"))
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	for name, row := range map[string]struct{ base, host, seen string }{
+		"at an address": {"http://127.0.0.2:" + port, "", "MCP's ping (POST /mcp) is answered with 421 if Host is 127.0.0.2:" + port + ", and is served if it is localhost:" + port},
+		"at a name":     {"http://127.0.0.1:" + port, "agent.example", "MCP's ping (POST /mcp) is answered with 421 if Host is agent.example, and is served if it is localhost"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := NewWithT(t)
+			o := quick(row.base, faults["mcp-local-hosts"])
+			o.Host = row.host
+			seen, err := lint.Watch(t.Context(), o)
+			g.Expect(err).NotTo(HaveOccurred())
+			report := lint.Judge(o.Base, &seen)
+			g.Expect(report.Findings).To(HaveExactElements(And(HaveField("ID", "host-refused"), HaveField("Severity", lint.Warning), HaveField("Seen", row.seen))), report.Text())
+			g.Expect(len(seen.Pings)).To(BeNumerically(">", 2))
+			for _, p := range seen.Pings {
+				g.Expect(p.Answer.Failure).To(BeEmpty(), "the rest is looked at")
+			}
+		})
+	}
+}
+
 // TestNoFaultOfAnMCPServer: the rules of GET /ping say nothing of it.
 func TestNoFaultOfAnMCPServer(t *testing.T) {
 	g := NewWithT(t)
@@ -155,7 +181,7 @@ func TestNoFaultOfAnMCPServer(t *testing.T) {
 	report := lint.Judge(o.Base, &seen)
 	g.Expect(report.Findings).To(BeEmpty(), report.Text())
 	g.Expect(report.Unchecked).To(ContainElements(HaveField("Rule", "stamp-missing"), HaveField("Rule", "ping-not-json")))
-	g.Expect(report.Unchecked).NotTo(ContainElement(HaveField("Rule", "mcp-ping-refused")))
+	g.Expect(report.Unchecked).NotTo(ContainElement(HaveField("Rule", BeElementOf("mcp-ping-refused", "host-refused"))))
 }
 
 // TestEveryRuleHasAFault: of each rule an agent is there that breaks it.
