@@ -41,6 +41,7 @@ import (
 	"github.com/agentsession/agentsession/internal/controlplane"
 	"github.com/agentsession/agentsession/internal/gateway"
 	"github.com/agentsession/agentsession/internal/lifecycle"
+	"github.com/agentsession/agentsession/internal/roots"
 	"github.com/agentsession/agentsession/internal/traces/otlp"
 )
 
@@ -201,7 +202,7 @@ func (o *options) validateLimits() error {
 }
 
 func run(o options) error {
-	if err := errors.Join(o.validate(), trustRoots()); err != nil {
+	if err := errors.Join(o.validate(), roots.Trust()); err != nil {
 		return err
 	}
 	config, err := ctrl.GetConfig()

@@ -14,6 +14,7 @@ import (
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/agentsession/agentsession/internal/roots"
 	"github.com/agentsession/agentsession/internal/traces/otlp"
 )
 
@@ -43,7 +44,7 @@ func TestTracesGoWhereTheEnvironmentSays(t *testing.T) {
 func TestTracesGoToCollectorsBehindTLS(t *testing.T) {
 	const child = "IS_THE_GATEWAY"
 	if os.Getenv(child) != "" {
-		NewWithT(t).Expect(trustRoots()).To(Succeed())
+		NewWithT(t).Expect(roots.Trust()).To(Succeed())
 		sendSpan(t)
 		return
 	}

@@ -1,3 +1,5 @@
+//go:debug x509usefallbackroots=1
+
 // Command operator runs the controller of AgentSessions.
 package main
 
@@ -29,6 +31,7 @@ import (
 	"github.com/agentsession/agentsession/internal/buildinfo"
 	"github.com/agentsession/agentsession/internal/lifecycle"
 	"github.com/agentsession/agentsession/internal/prober"
+	"github.com/agentsession/agentsession/internal/roots"
 	"github.com/agentsession/agentsession/internal/traces/otlp"
 )
 
@@ -159,7 +162,7 @@ func (o *options) validateSelector() error {
 }
 
 func run(o options) error {
-	if err := o.validate(); err != nil {
+	if err := errors.Join(o.validate(), roots.Trust()); err != nil {
 		return err
 	}
 	if o.timeScale > 1 {

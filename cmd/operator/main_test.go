@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -126,4 +129,23 @@ func TestItWaitsForTheAPIServer(t *testing.T) {
 	g.Expect(ended).NotTo(Receive())
 	stop()
 	g.Eventually(ended, time.Minute).Should(Receive(BeNil()))
+}
+
+// TestItTrustsMozillasAuthorities: it has set Go's fallback, which may be done once in a process,
+// and is linked to have that taken beside an authority of the cluster's own.
+func TestItTrustsMozillasAuthorities(t *testing.T) {
+	g := NewWithT(t)
+	const child = "IS_THE_OPERATOR"
+	if os.Getenv(child) != "" {
+		g.Expect(run(options{})).To(MatchError(ContainSubstring("--time-scale is 0")))
+		g.Expect(func() { x509.SetFallbackRoots(x509.NewCertPool()) }).To(Panic())
+		return
+	}
+	operator := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestItTrustsMozillasAuthorities$")
+	operator.Env = append(os.Environ(), child+"=yes")
+	out, err := operator.CombinedOutput()
+	g.Expect(err).NotTo(HaveOccurred(), string(out))
+	settings, err := exec.CommandContext(t.Context(), "go", "list", "-f", "{{.DefaultGODEBUG}}", ".").Output()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(string(settings)).To(ContainSubstring("x509usefallbackroots=1"))
 }

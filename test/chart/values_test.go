@@ -28,7 +28,7 @@ func TestValuesAreRefused(t *testing.T) {
 		"gateway.payloadsSizeLimit=2GB":                                             "at '/gateway/payloadsSizeLimit': '2GB' does not match pattern",
 		"gateway.dashboard.enabled=yes":                                             "at '/gateway/dashboard/enabled': got string, want boolean",
 		"clusterResources=false,watchNamespaces={a},gateway.dashboard.enabled=true": "at '/gateway/dashboard/enabled': value must be false",
-		"gateway.caBundle.pem=roots":                                                "at '/gateway/caBundle/pem': 'roots' does not match pattern",
+		"caBundle.pem=roots":                                                        "at '/caBundle/pem': 'roots' does not match pattern",
 		"gateway.extraArgs={conflict=wait}":                                         "at '/gateway/extraArgs/0': 'conflict=wait' does not match pattern",
 		"gateway.podDisruptionBudget.maxUnavailable=0":                              "at '/gateway/podDisruptionBudget/maxUnavailable'",
 		"operator.resources.limits.memory=1GB":                                      "at '/operator/resources/limits/memory': '1GB' does not match pattern",

@@ -206,7 +206,7 @@ var _ = Describe("An issuer of tokens with a private authority", Ordered, func()
 
 		By("telling it")
 		roots := &corev1.ConfigMap{
-			ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "agentsession-gateway-roots"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: "agentsession-roots"},
 			Data:       map[string]string{"private.crt": who.authority},
 		}
 		Expect(api.Create(ctx, roots)).To(Succeed())

@@ -127,8 +127,31 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
+{{- /* What has pods replaced when the chart's own certificates change. */}}
+{{- define "agentsession.rootsChecksum" -}}
+{{- with .Values.caBundle.pem }}
+checksum/ca-bundle: {{ sha256sum . }} # new certificates, new pods
+{{- end }}
+{{- end }}
+
+{{- /* Where a container has the authorities that this cluster adds. */}}
+{{- define "agentsession.rootsMount" -}}
+- name: roots
+  mountPath: /etc/agentsession/roots
+  readOnly: true
+{{- end }}
+
+{{- define "agentsession.rootsVolume" -}}
+- name: roots # certificates of authorities that issuers and collectors have, in PEM
+  configMap:
+    name: {{ .Values.caBundle.configMap }}
+    optional: true
+{{- end }}
+
 {{- /* Variables that all processes have. Takes (list root component). */}}
 {{- define "agentsession.env" -}}
+- name: SSL_CERT_DIR # beside Mozilla's authorities, which are built in
+  value: /etc/agentsession/roots
 {{- with (index . 0).Values.proxy }}
 {{- with .http }}
 - name: HTTP_PROXY

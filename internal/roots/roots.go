@@ -1,4 +1,6 @@
-package main
+// Package roots are the authorities that operator and gateway trust when they call others
+// over TLS: collectors of traces, and issuers of tokens.
+package roots
 
 import (
 	"crypto/x509"
@@ -8,12 +10,13 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// trustRoots has every TLS client of the process trust Mozilla's authorities beside
+// Trust has every TLS client of the process trust Mozilla's authorities beside
 // those of the system and of $SSL_CERT_DIR: the image has none, and Go would drop the
 // former as soon as there is one of the latter. $SSL_CERT_FILE replaces Mozilla's, as it
-// replaces the system's. It takes effect by the directive x509usefallbackroots.
-func trustRoots() error {
-	roots, err := roots()
+// replaces the system's. It takes effect by the directive
+// x509usefallbackroots in the program.
+func Trust() error {
+	roots, err := all()
 	if err != nil {
 		return err
 	}
@@ -21,7 +24,7 @@ func trustRoots() error {
 	return nil
 }
 
-func roots() (*x509.CertPool, error) {
+func all() (*x509.CertPool, error) {
 	roots, err := x509.SystemCertPool()
 	if err != nil {
 		return nil, fmt.Errorf("read the authorities of the system, of $SSL_CERT_FILE and $SSL_CERT_DIR: %w", err)

@@ -1,4 +1,4 @@
-package main
+package roots
 
 import (
 	"crypto/x509"
@@ -22,7 +22,7 @@ func TestPrivateAuthoritiesStandBesideMozillas(t *testing.T) {
 	t.Setenv("SSL_CERT_FILE", "")
 	t.Setenv("SSL_CERT_DIR", directory)
 	trusts := func(certificate *x509.Certificate) error {
-		pool, err := roots()
+		pool, err := all()
 		g.Expect(err).NotTo(HaveOccurred())
 		_, err = certificate.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: certificate.NotBefore.AddDate(0, 0, 1)})
 		return err
@@ -38,7 +38,7 @@ func TestPrivateAuthoritiesStandBesideMozillas(t *testing.T) {
 	g.Expect(trusts(private)).To(Succeed())
 	g.Expect(trusts(public)).To(Succeed())
 	t.Setenv("SSL_CERT_FILE", filepath.Join(directory, "private.crt"))
-	pool, err := roots()
+	pool, err := all()
 	g.Expect(err).NotTo(HaveOccurred())
 	system, err := x509.SystemCertPool()
 	g.Expect(err).NotTo(HaveOccurred())
