@@ -225,6 +225,9 @@ func (r *AgentSessionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return news.from(ctx, r.Prober) })); err != nil {
 			return fmt.Errorf("add the prober: %w", err)
 		}
+		if err := mgr.AddHealthzCheck("prober", askingGoesOn(r.Prober)); err != nil {
+			return fmt.Errorf("add the health check of the prober: %w", err)
+		}
 	}
 	watching, err := watched(mgr, "agentsession", r)
 	if err != nil {

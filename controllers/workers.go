@@ -8,7 +8,10 @@ import (
 	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/agentsession/agentsession/internal/prober"
 )
 
 const (
@@ -50,6 +53,17 @@ func (w *workers) Reconcile(ctx context.Context, req reconcile.Request) (ctrl.Re
 		delete(w.since, req)
 	}()
 	return w.Reconciler.Reconcile(ctx, req) //nolint:wrapcheck // its own words
+}
+
+// askingGoesOn has /healthz fail while the goroutine that asks all agents hangs: nobody would
+// be idle, or fail, ever after.
+func askingGoesOn(asks *prober.Prober) healthz.Checker {
+	return func(*http.Request) error {
+		if stalled := asks.Stalled(); stalled > hungAfter {
+			return fmt.Errorf("the prober has not looked for %s which agents are to be asked, and should several times in each period", stalled.Round(time.Second))
+		}
+		return nil
+	}
 }
 
 func (w *workers) check(*http.Request) error {

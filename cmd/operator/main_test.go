@@ -17,6 +17,7 @@ import (
 
 	"github.com/agentsession/agentsession/controllers"
 	"github.com/agentsession/agentsession/internal/apiserver"
+	"github.com/agentsession/agentsession/internal/prober"
 )
 
 func TestFlagsAreChecked(t *testing.T) {
@@ -106,7 +107,7 @@ func TestItWaitsForTheAPIServer(t *testing.T) {
 	g.Expect(listener.Close()).To(Succeed())
 	mgr, _, err := newManager(&rest.Config{Host: "http://127.0.0.1:1"}, options{probe: probeCentral, healthAddress: address, metricsAddress: "0"})
 	g.Expect(err).NotTo(HaveOccurred())
-	reconciler := &controllers.AgentSessionReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("test")}
+	reconciler := &controllers.AgentSessionReconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("test"), Prober: prober.New(prober.Options{})}
 	g.Expect(reconciler.SetupWithManager(mgr)).To(Succeed())
 
 	ctx, stop := context.WithCancel(t.Context())
@@ -124,6 +125,7 @@ func TestItWaitsForTheAPIServer(t *testing.T) {
 	}
 	g.Eventually(says("/healthz"), time.Minute).Should(Equal(http.StatusOK))
 	g.Expect(says("/healthz/agentsession")()).To(Equal(http.StatusOK), "its workers are looked at")
+	g.Expect(says("/healthz/prober")()).To(Equal(http.StatusOK), "so is who asks the agents")
 	g.Expect(says("/healthz/nobody")()).To(Equal(http.StatusNotFound))
 	g.Eventually(says("/readyz"), time.Minute).Should(Equal(http.StatusInternalServerError))
 	g.Expect(ended).NotTo(Receive())

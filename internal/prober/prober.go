@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -98,6 +99,8 @@ type Prober struct {
 	notify func(types.NamespacedName) // set by Start, before the first ping
 	asker  asker                      // by Start too
 	asked  []*entry                   // those of the slot that is fired
+	made   time.Time
+	turned atomic.Int64 // how long after made the last turn was; 0 while there is none
 
 	mu       sync.Mutex
 	entries  map[types.NamespacedName]*entry
@@ -132,6 +135,7 @@ func New(opts Options) *Prober {
 	return &Prober{
 		opts:    opts,
 		now:     wallNow,
+		made:    time.Now(),
 		slot:    max(opts.Period/slots, 1),
 		entries: map[types.NamespacedName]*entry{},
 		crowded: math.MinInt / 2, // never
@@ -227,6 +231,16 @@ func (p *Prober) InOutage() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.outage.Lasting
+}
+
+// Stalled tells for how long no agent's turn has come: far below a period while agents are
+// asked, and 0 before Start and after the end. It waits for nothing that could hang.
+func (p *Prober) Stalled() time.Duration {
+	turned := p.turned.Load()
+	if turned == 0 {
+		return 0
+	}
+	return time.Since(p.made) - time.Duration(turned)
 }
 
 // Len returns how many agents are tracked.

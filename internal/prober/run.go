@@ -47,7 +47,10 @@ func (p *Prober) Start(ctx context.Context, notify func(types.NamespacedName)) e
 // goes on with the present one: nobody is asked twice for one period.
 func (p *Prober) turn(ctx context.Context) {
 	start := time.Now()
+	p.turns()
+	defer p.turned.Store(0)
 	for next := 0; p.asker.wait(ctx, start.Add(time.Duration(next)*p.slot)); {
+		p.turns()
 		present := int(time.Since(start) / p.slot)
 		if behind := present - next; behind >= slots {
 			p.skip(next, behind)
@@ -58,6 +61,9 @@ func (p *Prober) turn(ctx context.Context) {
 		}
 	}
 }
+
+// turns notes that the loop goes on.
+func (p *Prober) turns() { p.turned.Store(int64(max(time.Since(p.made), 1))) }
 
 // skip counts the pings of n slots as missed.
 func (p *Prober) skip(first, n int) {
