@@ -143,7 +143,7 @@ func slim(g Gomega, pod *corev1.Pod) *corev1.Pod {
 func TestSlimPod(t *testing.T) {
 	g := NewWithT(t)
 	session := &v1alpha1.AgentSession{ObjectMeta: metav1.ObjectMeta{Name: "s", UID: "u"}}
-	session.Spec.Template.Annotations = map[string]string{"large": "x"}
+	session.Spec.Template.Annotations, session.Spec.Template.Labels = map[string]string{"large": "x"}, map[string]string{"large": "x", v1alpha1.GroupVersion.Group + "/large": "x"}
 	session.Spec.Template.Spec = corev1.PodSpec{
 		NodeName: "n", HostNetwork: true, Volumes: []corev1.Volume{{Name: "v"}},
 		InitContainers: []corev1.Container{{Name: "proxy", Image: "p", RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}},
@@ -173,6 +173,7 @@ func TestSlimPod(t *testing.T) {
 	g.Expect(lifecycle.Reserve(v1alpha1.Reserved{}, kept)).To(Equal(v1alpha1.Reserved{MilliCPU: 1750}))
 	g.Expect(lifecycle.Reserve(v1alpha1.Reserved{}, kept)).To(Equal(lifecycle.Reserve(v1alpha1.Reserved{}, pod)))
 	g.Expect(kept.Annotations).To(BeEmpty())
+	g.Expect(kept.Labels).To(Equal(map[string]string{v1alpha1.LabelSession: "s", v1alpha1.LabelActivation: "3"}))
 	other, err := slimPod(session)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(other).To(BeIdenticalTo(session))

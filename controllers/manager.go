@@ -1,6 +1,9 @@
 package controllers
 
 import (
+	"maps"
+	"slices"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -59,7 +62,7 @@ func managerOptions(pods, sessions fields.Selector, selected labels.Selector) ct
 		Scheme:         scheme(),
 		MapperProvider: apiserver.Kinds,
 		Cache: cache.Options{
-			DefaultTransform:            apiserver.Slim,
+			DefaultTransform:            apiserver.Slim(selected),
 			ReaderFailOnMissingInformer: true,
 			ByObject: map[client.Object]cache.ByObject{
 				&corev1.Pod{}:            {Label: labels.NewSelector().Add(*ours), Field: pods, Transform: slimPod},
@@ -85,6 +88,9 @@ func scheme() *runtime.Scheme {
 	return s
 }
 
+// podLabels are those that the operator goes by: a template may have any others.
+var podLabels = []string{v1alpha1.LabelSession, v1alpha1.LabelActivation, v1alpha1.LabelRuntime, v1alpha1.LabelVersion}
+
 // slimPod keeps of a pod in the cache what is read of it: a tenant's template
 // may be large, and the cache holds one for each session.
 func slimPod(object any) (any, error) {
@@ -92,7 +98,8 @@ func slimPod(object any) (any, error) {
 	if !ok {
 		return object, nil
 	}
-	pod.ManagedFields, pod.Annotations = nil, nil
+	pod.ManagedFields, pod.Annotations, pod.Finalizers = nil, nil, nil
+	maps.DeleteFunc(pod.Labels, func(key, _ string) bool { return !slices.Contains(podLabels, key) })
 	pod.Spec = corev1.PodSpec{
 		NodeName: pod.Spec.NodeName, HostNetwork: pod.Spec.HostNetwork, Resources: slimResources(pod),
 		Containers: []corev1.Container{slimAgent(pod)}, InitContainers: slimInit(pod), Volumes: slimVolumes(pod),

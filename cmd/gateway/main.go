@@ -263,7 +263,7 @@ func managerOptions(o options) (ctrl.Options, error) {
 	}
 	forever := time.Duration(-1) // what is in flight ends by its own limits
 	caches := cache.Options{
-		DefaultTransform:            apiserver.Slim,
+		DefaultTransform:            apiserver.Slim(nil),
 		ReaderFailOnMissingInformer: true,
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Secret{}: {Namespaces: map[string]cache.Config{o.keyNamespace: {LabelSelector: labels.NewSelector().Add(*key)}}},
