@@ -112,6 +112,8 @@ type Gateway struct {
 	beginnings beginnings
 	roster     roster
 	looks      *looks[client.ObjectKey, *v1alpha1.AgentSession]
+	described  *looks[client.ObjectKey, *v1alpha1.AgentSession]
+	specs      *looks[client.ObjectKey, *v1alpha1.AgentRuntime]
 	runtimes   *looks[struct{}, []v1alpha1.AgentRuntime]
 	counts     *rate.Limiter // of sessions, past the cache
 	full       *lru.Cache    // when a runtime was last found to have all that it may
@@ -155,6 +157,8 @@ func New(o Options) *Gateway {
 		synced: func() bool { return true },
 	}
 	g.looks = newLooks(rate.NewLimiter(looksPerSecond, looksPerSecond), g.readLive)
+	g.described = newLooks(rate.NewLimiter(describesPerSecond, describesPerSecond), g.readLive)
+	g.specs = newLooks(rate.NewLimiter(specsPerSecond, specsPerSecond), g.readRuntime)
 	g.runtimes = newLooks(rate.NewLimiter(runtimeLooksPerSecond, runtimeLooksAtOnce), g.allRuntimes)
 	g.traffic.write, g.traffic.now = g.writeTraffic, g.Clock.Now
 	return g
@@ -307,7 +311,7 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request, c *call) error 
 	if c.payload.Size > c.limits.Payload {
 		return tooLarge(c.limits.Payload)
 	}
-	if err := c.address(r); err != nil {
+	if err := g.address(r, c); err != nil {
 		return err
 	}
 	if !c.any {

@@ -22,6 +22,11 @@ const (
 	looksPerSecond        = 500
 	runtimeLooksPerSecond = 1
 	runtimeLooksAtOnce    = 5
+	// specsPerSecond is how many looks are taken at runtimes of which the cache shows what a
+	// call is to be refused for, and describesPerSecond at sessions that somebody wants
+	// described: he may have no right to any, so calls have looks of their own.
+	specsPerSecond     = 50
+	describesPerSecond = 50
 	// countsPerSecond is how often all sessions of a runtime are counted at most, and
 	// maxFull of how many runtimes it is remembered that they have all they may.
 	countsPerSecond = 5
@@ -127,6 +132,40 @@ func (g *Gateway) readLive(ctx context.Context, key client.ObjectKey) (*v1alpha1
 	}
 	g.roster.updateLive(session.DeepCopy())
 	return session, nil
+}
+
+// check has a rule hold for a runtime: as the cache shows it, or as it is, since it may have
+// been changed a moment ago. Who calls was let in by what the cache shows, and is by
+// nothing else.
+func (g *Gateway) check(ctx context.Context, agent *v1alpha1.AgentRuntime, rule func(*v1alpha1.AgentRuntime) error) error {
+	if rule(agent) == nil {
+		return nil
+	}
+	now, err := g.current(ctx, agent)
+	if err != nil {
+		return err
+	}
+	return rule(now)
+}
+
+// current is a runtime as the API server has it; one that is gone, or whose name another has,
+// is as it was.
+func (g *Gateway) current(ctx context.Context, agent *v1alpha1.AgentRuntime) (*v1alpha1.AgentRuntime, error) {
+	key := client.ObjectKeyFromObject(agent)
+	switch now, err := g.specs.at(ctx, key); {
+	case apierrors.IsNotFound(err), err == nil && now.UID != agent.UID:
+		return agent, nil
+	case err != nil && !refuses(err):
+		return nil, fmt.Errorf("get AgentRuntime %s: %w", key, err)
+	default:
+		return now, err
+	}
+}
+
+func (g *Gateway) readRuntime(ctx context.Context, key client.ObjectKey) (*v1alpha1.AgentRuntime, error) {
+	agent := &v1alpha1.AgentRuntime{}
+	err := g.Live.Get(ctx, key, agent)
+	return agent, err
 }
 
 // allRuntimes are those of the cluster, past the cache. A call may name one by what only

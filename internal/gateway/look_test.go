@@ -93,11 +93,12 @@ func TestAQuotaIsCountedBeforeItRefuses(t *testing.T) {
 			return c.List(ctx, list, opts...)
 		},
 	}).Build()
-	one := New(Options{Live: live})
 	runtime := &v1alpha1.AgentRuntime{
 		ObjectMeta: metav1.ObjectMeta{Namespace: shop.Namespace, Name: shop.Name, UID: counter.runtime},
 		Spec:       v1alpha1.AgentRuntimeSpec{MaxSessions: new(int32(1))},
 	}
+	cached := fake.NewClientBuilder().WithScheme(scheme).WithObjects(runtime.DeepCopy()).Build()
+	one := New(Options{Client: cached, Live: live})
 	there := sessionNo(1)
 	one.roster.update(there)
 	another := func() *call {
@@ -120,6 +121,11 @@ func TestAQuotaIsCountedBeforeItRefuses(t *testing.T) {
 	waits.any = true
 	g.Expect(one.quota(t.Context(), waits)).NotTo(Succeed())
 	g.Expect(counts.Load()).To(BeEquivalentTo(1), "it waits for its turn, and is not refused")
+
+	raised := runtime.DeepCopy()
+	raised.Spec.MaxSessions = new(int32(2))
+	g.Expect(cached.Patch(t.Context(), raised, client.MergeFrom(runtime))).To(Succeed())
+	g.Expect(one.quota(t.Context(), waits)).To(Succeed(), "it came before the runtime was changed")
 }
 
 // What a gateway knows of a session counts until the cache shows the same or more.

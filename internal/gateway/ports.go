@@ -51,16 +51,24 @@ func unescaped(part string) string {
 }
 
 // addressEndpoint reads which session a request to a session's port is for.
-func (c *call) addressEndpoint(r *http.Request) error {
+func (g *Gateway) addressEndpoint(r *http.Request, c *call) error {
 	e, _ := sessionEndpointOf(r)
-	if lifecycle.VersionAt(c.runtime.Spec.Endpoints, e.qualifier, c.runtime.Generation) == 0 {
-		return unknownRuntime()
-	}
-	if !lifecycle.AllowsPort(c.runtime.Spec.AllowedPorts, e.port) {
-		return denied(fmt.Sprintf("The port %d is none of the runtime's allowedPorts", e.port))
+	if err := g.check(r.Context(), c.runtime, e.check); err != nil {
+		return err
 	}
 	c.qualifier, c.session = e.qualifier, e.session
 	return checkSessionID(c.session)
+}
+
+// check is an error if a runtime has no such endpoint, or does not let its port be reached.
+func (e sessionEndpoint) check(agent *v1alpha1.AgentRuntime) error {
+	if err := checkEndpoint(agent, e.qualifier); err != nil {
+		return err
+	}
+	if !lifecycle.AllowsPort(agent.Spec.AllowedPorts, e.port) {
+		return denied(fmt.Sprintf("The port %d is none of the runtime's allowedPorts", e.port))
+	}
+	return nil
 }
 
 // asleep is what is answered for a session that a request to one of its ports does not start.

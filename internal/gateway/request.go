@@ -112,13 +112,12 @@ func (g *Gateway) runtimesWithID(ctx context.Context, label string) ([]v1alpha1.
 	}), nil
 }
 
-// qualifierOf is the endpoint that a request asks for.
-func qualifierOf(r *http.Request, agent *v1alpha1.AgentRuntime) (string, error) {
-	qualifier := qualifierIn(r)
+// checkEndpoint is an error if a runtime has no endpoint of a name.
+func checkEndpoint(agent *v1alpha1.AgentRuntime, qualifier string) error {
 	if lifecycle.VersionAt(agent.Spec.Endpoints, qualifier, agent.Generation) == 0 {
-		return "", unknownRuntime()
+		return unknownRuntime()
 	}
-	return qualifier, nil
+	return nil
 }
 
 func qualifierIn(r *http.Request) string {
@@ -126,13 +125,15 @@ func qualifierIn(r *http.Request) string {
 }
 
 // address reads which session of its runtime a request is for.
-func (c *call) address(r *http.Request) (err error) {
+func (g *Gateway) address(r *http.Request, c *call) (err error) {
 	if c.op == opPort {
-		return c.addressEndpoint(r)
+		return g.addressEndpoint(r, c)
 	}
-	if c.qualifier, err = qualifierOf(r, c.runtime); err != nil {
+	qualifier := qualifierIn(r)
+	if err := g.check(r.Context(), c.runtime, func(agent *v1alpha1.AgentRuntime) error { return checkEndpoint(agent, qualifier) }); err != nil {
 		return err
 	}
+	c.qualifier = qualifier
 	if c.any, err = routes(r, c.op); err != nil {
 		return err
 	}

@@ -352,15 +352,15 @@ func newSession(c *call) *v1alpha1.AgentSession {
 
 // quota refuses a session more than the runtime may have with a compute. This gateway
 // knows what it has begun, and what others have begun a moment later: of n gateways n-1
-// too many may start. What others have stopped it asks the API server for
-// before it refuses, once for all who wait for that: c has the runtime's line.
+// too many may start. What others have stopped, and how many there may be by now, it asks the
+// API server for before it refuses, once for all who wait for that: c has the runtime's line.
 func (g *Gateway) quota(ctx context.Context, c *call) error {
 	if c.runtime.Spec.MaxSessions == nil {
 		return nil
 	}
 	most, runtime := int(*c.runtime.Spec.MaxSessions), client.ObjectKeyFromObject(c.runtime)
 	n := g.roster.used(runtime, c.key())
-	if n < most {
+	if n < most || c.any && g.raised(ctx, c, n) {
 		return nil
 	}
 	last, known := g.full.Get(runtime)
@@ -373,9 +373,27 @@ func (g *Gateway) quota(ctx context.Context, c *call) error {
 		if n, err = g.count(ctx, runtime, c.key()); err != nil || n < most {
 			return err
 		}
+		now, err := g.current(ctx, c.runtime)
+		if err != nil || allows(now, n) {
+			return err
+		}
+		most = int(*now.Spec.MaxSessions)
 		g.full.Add(runtime, began)
 	}
 	return overQuota(fmt.Sprintf("maxSessions limit exceeded: the runtime has %d sessions with a compute, and %d are allowed", n, most))
+}
+
+// allows tells whether a runtime may have one session with a compute more than n.
+func allows(agent *v1alpha1.AgentRuntime, n int) bool {
+	return agent.Spec.MaxSessions == nil || n < int(*agent.Spec.MaxSessions)
+}
+
+// raised tells whether a runtime may have one session more than n by now, as the cache shows it:
+// a call for any free session may have waited for long.
+func (g *Gateway) raised(ctx context.Context, c *call, n int) bool {
+	var now v1alpha1.AgentRuntime
+	err := g.Client.Get(ctx, client.ObjectKeyFromObject(c.runtime), &now, client.UnsafeDisableDeepCopy)
+	return err == nil && now.UID == c.runtime.UID && allows(&now, n)
 }
 
 // count asks the API server how many sessions of a runtime have a compute, but for one.

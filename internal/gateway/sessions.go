@@ -286,21 +286,38 @@ func (g *Gateway) list(w http.ResponseWriter, r *http.Request, c *call) error {
 
 func (g *Gateway) describe(w http.ResponseWriter, r *http.Request, c *call) error {
 	namespace, name, _ := strings.Cut(c.label, "/")
-	session, err := g.read(r.Context(), client.ObjectKey{Namespace: namespace, Name: name}, false)
+	key := client.ObjectKey{Namespace: namespace, Name: name}
+	session, err := g.read(r.Context(), key, false)
 	if err != nil {
 		return err
 	}
-	if session.Spec.RuntimeRef == nil || lifecycle.TriedBy(session) != 0 { // or it is not there
-		return notFound("Session not found")
+	agent, err := g.runtimeOf(r.Context(), c.caller, session)
+	if err == nil && agent == nil { // as far as the cache shows
+		if session, err = g.described.at(r.Context(), key); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+		agent, err = g.runtimeOf(r.Context(), c.caller, session)
 	}
-	agent, err := g.runtime(r.Context(), c.caller, authn.ToSee, namespace+"/"+session.Spec.RuntimeRef.Name, "")
-	if f, ok := errors.AsType[*failure](err); ok && f.Code == http.StatusNotFound {
-		return notFound("Session not found")
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case agent == nil:
+		return notFound("Session not found")
 	}
 	return writeJSON(w, viewOf(session, agent))
+}
+
+// runtimeOf is the runtime of a session that a caller may see; nil if there is none that he may
+// know of.
+func (g *Gateway) runtimeOf(ctx context.Context, caller authn.Caller, session *v1alpha1.AgentSession) (*v1alpha1.AgentRuntime, error) {
+	if session.Spec.RuntimeRef == nil || lifecycle.TriedBy(session) != 0 { // or it is not there
+		return nil, nil
+	}
+	agent, err := g.runtime(ctx, caller, authn.ToSee, session.Namespace+"/"+session.Spec.RuntimeRef.Name, "")
+	if f, ok := errors.AsType[*failure](err); ok && f.Code == http.StatusNotFound {
+		return nil, nil
+	}
+	return agent, err
 }
 
 // stopMany stops what a selection means and has a compute.

@@ -15,14 +15,15 @@ import (
 	"github.com/agentsession/agentsession/test/front"
 )
 
-// late is a client whose cache shows some sessions as they were.
+// late is a client whose cache shows some sessions, and a runtime, as they were.
 type late struct {
 	client.Client
 
 	noRuntimes bool // shows none
 
-	mu   sync.Mutex
-	were map[client.ObjectKey]*v1alpha1.AgentSession
+	mu      sync.Mutex
+	were    map[client.ObjectKey]*v1alpha1.AgentSession
+	runtime *v1alpha1.AgentRuntime // nil: all are as they are
 }
 
 func (l *late) Get(ctx context.Context, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
@@ -37,10 +38,19 @@ func (l *late) Get(ctx context.Context, key client.ObjectKey, object client.Obje
 }
 
 func (l *late) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
-	if _, of := list.(*v1alpha1.AgentRuntimeList); of && l.noRuntimes {
+	runtimes, of := list.(*v1alpha1.AgentRuntimeList)
+	if of && l.noRuntimes {
 		return nil
 	}
-	return l.Client.List(ctx, list, opts...)
+	err := l.Client.List(ctx, list, opts...)
+	if of && l.runtime != nil {
+		for i := range runtimes.Items {
+			if runtimes.Items[i].UID == l.runtime.UID {
+				l.runtime.DeepCopyInto(&runtimes.Items[i])
+			}
+		}
+	}
+	return err
 }
 
 func (l *late) shows(session *v1alpha1.AgentSession) {
@@ -100,6 +110,49 @@ var _ = Describe("A gateway whose cache is late", func() {
 		Expect(send(r).code).To(Equal(http.StatusOK))
 		Expect(api.Delete(ctx, agent)).To(Succeed())
 		Eventually(func() int { return opened.invoke(ctx, agent, id(), ask{}).code }).Should(Equal(http.StatusNotFound))
+	})
+
+	It("goes by what a runtime has become before it refuses a call", func(ctx context.Context) {
+		first := openDoor()
+		second, cache := openLateDoor()
+		agent := newRuntime(ctx, newNamespace(ctx), atMost(1))
+		cache.runtime = agent.DeepCopy()
+		session := id()
+		begun := first.invoke(ctx, agent, session, ask{})
+		Expect(begun.code).To(Equal(http.StatusOK), begun.body)
+		at := second.url + "/runtimes/" + agent.Status.AgentRuntimeID + "/sessions/DEFAULT/" + session + "/11999/"
+		refused := func(code int) {
+			GinkgoHelper()
+			Expect(second.invoke(ctx, agent, id(), ask{}).code).To(Equal(http.StatusPaymentRequired))
+			a, _ := reach(ctx, http.MethodGet, at, "")
+			Expect(a.code).To(Equal(code), a.body)
+			Expect(send(second.request(ctx, path(agent, "invocations")+"?qualifier=NONE", id(), ask{})).code).To(Equal(http.StatusNotFound))
+		}
+		refused(http.StatusForbidden)
+		base := agent.DeepCopy()
+		agent.Spec.MaxSessions, agent.Spec.AllowedPorts = new(int32(3)), []v1alpha1.AllowedPort{{Port: 11999}}
+		agent.Spec.Endpoints = []v1alpha1.RuntimeEndpoint{{Name: "PROD", Version: 1}}
+		Expect(api.Patch(ctx, agent, client.MergeFrom(base))).To(Succeed())
+		for _, endpoint := range []string{"DEFAULT", "PROD"} {
+			a := send(second.request(ctx, path(agent, "invocations")+"?qualifier="+endpoint, id(), ask{}))
+			Expect(a.code).To(Equal(http.StatusOK), a.body)
+		}
+		refused(http.StatusFailedDependency) // nobody listens there
+	})
+
+	It("describes a session that it does not show yet", func(ctx context.Context) {
+		first := openDoor()
+		second, cache := openLateDoor()
+		agent, session := newRuntime(ctx, newNamespace(ctx)), id()
+		Expect(first.invoke(ctx, agent, session, ask{}).code).To(Equal(http.StatusOK))
+		there := sessionOf(ctx, agent, session)
+		unmade := &v1alpha1.AgentSession{}
+		unmade.Namespace, unmade.Name = there.Namespace, there.Name
+		cache.shows(unmade)
+		a := get(ctx, second, "/sessions/"+there.Namespace+"/"+there.Name)
+		Expect(a.code).To(Equal(http.StatusOK), a.body)
+		Expect(a.body).To(ContainSubstring(session))
+		Expect(get(ctx, second, "/sessions/"+there.Namespace+"/none").code).To(Equal(http.StatusNotFound))
 	})
 
 	It("does not say of a session that runs that it is stopped", func(ctx context.Context) {
