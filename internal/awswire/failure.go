@@ -96,11 +96,20 @@ func OverQuota(message string) *Failure {
 // Internal is what a caller learns of an error that is not meant for him: it is the
 // gateway's, or the API server could not be asked, and may be soon.
 func Internal(err error, id string) *Failure {
-	_, unreached := errors.AsType[net.Error](err)
-	if unreached || apierrors.IsServiceUnavailable(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsTooManyRequests(err) {
+	if unanswered(err) {
 		return Away("The API server of the cluster cannot be asked at the moment, please retry; the request id is " + id)
 	}
 	return &Failure{Code: http.StatusInternalServerError, Type: InternalError, Message: "An internal error occurred; the request id is " + id}
+}
+
+// unanswered tells of an API server that was not reached, or is too busy, or answers that it, or
+// what stands before or behind it (a load balancer, a webhook, etcd), has failed.
+func unanswered(err error) bool {
+	if _, unreached := errors.AsType[net.Error](err); unreached {
+		return true
+	}
+	answer, is := errors.AsType[*apierrors.StatusError](err)
+	return is && (answer.ErrStatus.Code >= http.StatusInternalServerError || answer.ErrStatus.Code == http.StatusTooManyRequests)
 }
 
 // Away is what a caller learns of who does not answer the gateway.

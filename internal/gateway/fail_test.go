@@ -12,6 +12,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -60,6 +61,7 @@ func TestWhatIsWorthTryingAgainSaysWhen(t *testing.T) {
 		"no API server":              {fmt.Errorf("get: %w", &url.Error{Op: "Get", Err: syscall.ECONNREFUSED}), http.StatusServiceUnavailable, []string{"2", "2000"}},
 		"an API server that is busy": {fmt.Errorf("get: %w", apierrors.NewTooManyRequests("later", 1)), http.StatusServiceUnavailable, []string{"2", "2000"}},
 		"one that is slow":           {apierrors.NewServerTimeout(resource, "get", 1), http.StatusServiceUnavailable, []string{"2", "2000"}},
+		"one that has no etcd":       {fmt.Errorf("get: %w", &apierrors.StatusError{ErrStatus: metav1.Status{Code: http.StatusInternalServerError}}), http.StatusServiceUnavailable, []string{"2", "2000"}},
 		"what the API server denies": {apierrors.NewForbidden(resource, "", errors.New("no")), http.StatusInternalServerError, []string{"", ""}},
 		"what nobody foresaw":        {errors.New("a bug"), http.StatusInternalServerError, []string{"", ""}},
 		"no right":                   {denied("no"), http.StatusForbidden, []string{"", ""}},
