@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/agentsession/agentsession/internal/authn"
 )
 
 // policy is the page's Content-Security-Policy: nothing comes from elsewhere.
@@ -25,6 +27,7 @@ const ownHeader = "X-AgentSession"
 func (d *Dashboard) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		harden(w.Header())
+		authn.CloseIfChunked(w, r)
 		if r.Method != http.MethodGet && r.Method != http.MethodHead { // who is refused may keep its body
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // a recorder has none
 		}

@@ -1,6 +1,7 @@
 package dashboard_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -208,6 +209,28 @@ func TestEverywhere(t *testing.T) {
 	s.Expect(response.StatusCode).To(Equal(http.StatusNotFound), text)
 	response, _ = s.ask(http.MethodGet, "/", func(r *http.Request) { r.Host = "evil.example" })
 	s.Expect(response.StatusCode).To(Equal(http.StatusForbidden))
+}
+
+// TestAChunkedRequestLosesItsConnection: what has both a Content-Length and a Transfer-Encoding is
+// two requests to some proxies.
+func TestAChunkedRequestLosesItsConnection(t *testing.T) {
+	s := serve(t, nil)
+	for head, closes := range map[string]bool{
+		"Content-Length: 2\r\n\r\n{}":                                                 false,
+		"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n":                      true,
+		"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n": true,
+	} {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.base, "http://"))
+		s.Expect(err).NotTo(HaveOccurred())
+		_, err = io.WriteString(conn, "POST /api/sessions/default/x/stop HTTP/1.1\r\nHost: "+conn.RemoteAddr().String()+
+			"\r\nOrigin: "+s.base+"\r\nX-AgentSession: 1\r\nAuthorization: Bearer "+s.token+"\r\n"+head)
+		s.Expect(err).NotTo(HaveOccurred())
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		s.Expect(err).NotTo(HaveOccurred())
+		s.Expect(response.StatusCode).To(Equal(http.StatusNotFound), "there is no such session")
+		s.Expect(response.Close).To(Equal(closes), head)
+		s.Expect(conn.Close()).To(Succeed())
+	}
 }
 
 func TestOptionsAreChecked(t *testing.T) {

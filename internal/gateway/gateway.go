@@ -213,11 +213,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := &recorder{ResponseWriter: w, ready: &g.ready}
 	c := call{id: string(uuid.NewUUID()), came: began}
 	w.Header().Set("X-Amzn-RequestId", c.id)
-	if len(r.TransferEncoding) > 0 {
-		// It may have had a Content-Length too, which net/http has dropped, and what
-		// stands before the gateway may have gone by that (RFC 9112, 6.1).
-		w.Header().Set("Connection", "close")
-	}
+	authn.CloseIfChunked(w, r)
 	err := errAborted // what stands if it panics, as ReverseProxy does to cut a connection
 	span := trace.SpanFromContext(r.Context())
 	defer func() { g.served(span, answer, &c, err, began) }()
