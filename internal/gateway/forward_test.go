@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -14,10 +15,12 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lifecycle"
 )
 
 // ReverseProxy would leave the connection of a switch that it refuses open.
@@ -100,6 +103,40 @@ func TestNoCallOnAConnectionThatIsClosed(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// tries notes by when the compute has to be reached at each try.
+type tries struct {
+	http.RoundTripper
+
+	by []any
+}
+
+func (t *tries) RoundTrip(r *http.Request) (*http.Response, error) {
+	t.by = append(t.by, r.Context().Value(reachBy{}))
+	return t.RoundTripper.RoundTrip(r)
+}
+
+func TestTheTriesOfACallEndTogether(t *testing.T) {
+	g := NewWithT(t)
+	closed, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(closed.Close()).To(Succeed())
+	session := sessionNo(1, func(s *v1alpha1.AgentSession) {
+		s.Status.Pod.IP = "127.0.0.1"
+		s.Status.Runtime = &v1alpha1.ActivationRuntime{}
+		s.Status.Runtime.ProtocolConfiguration.Port = int32(closed.Addr().(*net.TCPAddr).Port)
+	})
+	one, to := atNoon(t, session), &tries{RoundTripper: toAgents(true)}
+	one.agents = to
+	err = one.invoke(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil), &call{
+		op: opInvoke, session: session.Spec.RuntimeSessionID, qualifier: v1alpha1.DefaultQualifier, payload: &Payload{},
+		runtime: &v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Namespace: shop.Namespace, Name: shop.Name, UID: counter.runtime}},
+		limits:  lifecycle.CallLimits{Request: time.Hour},
+	})
+	g.Expect(err).To(MatchError(ContainSubstring("the agent could not be reached")))
+	g.Expect(to.by).To(HaveLen(maxTries))
+	g.Expect(to.by).To(HaveEach(And(BeAssignableToTypeOf(time.Time{}), Equal(to.by[0]))))
 }
 
 // All tries to reach a compute end together, and another compute has its own time.

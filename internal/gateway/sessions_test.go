@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -69,4 +71,21 @@ func TestReviewsOfAList(t *testing.T) {
 			g.Expect(reviews).To(Equal(row.reviews))
 		})
 	}
+}
+
+// Why an agent has exited is told to whoever may see the session.
+func TestTheLastWordsOfAnAgentAreDescribed(t *testing.T) {
+	g := NewWithT(t)
+	session := sessionNo(1, isStopped, func(s *v1alpha1.AgentSession) {
+		s.Status.LastTermination = &v1alpha1.Termination{Reason: v1alpha1.StopAgentExited, Message: "exit code 1: no API key", Activation: 1}
+	})
+	one := atNoon(t, session)
+	g.Expect(one.Client.Create(t.Context(), &v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Namespace: shop.Namespace, Name: shop.Name}})).To(Succeed())
+	w := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	may := func(context.Context, *v1alpha1.AgentRuntime, authn.Right) (bool, error) { return true, nil }
+	g.Expect(one.describe(w, r, &call{label: orderOf(session), caller: authn.Caller{May: may}})).To(Succeed())
+	var shown sessionView
+	g.Expect(json.Unmarshal(w.Body.Bytes(), &shown)).To(Succeed())
+	g.Expect(shown.LastTermination).To(HaveValue(And(HaveField("Reason", v1alpha1.StopAgentExited), HaveField("Message", "exit code 1: no API key"))))
 }
