@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 )
 
 // meanwhile are the specs of what happens between a decision and its write, uses the tests
@@ -33,11 +34,12 @@ var known = []struct {
 }
 
 // explanations say why a mutant lives, by its file and its line: what it changes is no
-// change of what anybody sees.
+// change of what anybody sees. One that fits no mutant is an error: its line has changed or
+// moved.
 var explanations = map[string]string{
 	"look.go: if order, e := resourceversion.CompareResourceVersion(session.ResourceVersion, ahead.ResourceVersion); err == nil || e == nil && order > 0 {": "what was read has a version, and what was not has none: both hold, or neither does",
-	"clock.go: case by <= 0:":                           "a clock that is set back by nothing is as it was",
-	"decide.go: return activation <= status.Activation": "they are not equal there",
+	"clock.go: case by <= 0:":                            "a clock that is set back by nothing is as it was",
+	"earlier.go: return activation <= status.Activation": "they are not equal there",
 	"outage.go: if space.Silent > worst.Silent || space.Silent == worst.Silent && space.Known <= worst.Known {":                         "of two alike it is all the same which is looked away from",
 	"printable.go: if keep := 4 * maxLastWords; len(s) >= keep { // what is only space shrinks":                                         "the last so many bytes of so many are all",
 	"traffic.go: if order, err := resourceversion.CompareResourceVersion(seen.version, u.observed.version); err != nil || order >= 0 {": "a version of a session says one thing",
@@ -69,4 +71,23 @@ func written() ([]mutant, error) {
 		})
 	}
 	return all, nil
+}
+
+// unfit are the explanations of a list that fit none of the mutants.
+func unfit(explanations map[string]string, mutants []mutant) (keys []string, err error) {
+	fit := map[string]bool{}
+	for _, m := range mutants {
+		raw, err := os.ReadFile(m.file)
+		if err != nil {
+			return nil, fmt.Errorf("read the code: %w", err)
+		}
+		fit[m.explanation(raw)] = true
+	}
+	for key := range explanations {
+		if !fit[key] {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys, nil
 }

@@ -47,7 +47,7 @@ func main() {
 }
 
 func run(ctx context.Context, only string) error {
-	all, err := written()
+	groups, err := planned()
 	if err != nil {
 		return err
 	}
@@ -58,15 +58,8 @@ func run(ctx context.Context, only string) error {
 	defer os.RemoveAll(dir) //nolint:errcheck // nothing to be done about it
 	t := trials{dir: dir, only: only, count: map[fate]int{}, sound: map[string]bool{}}
 	began := time.Now()
-	if err := t.each(ctx, all, nil); err != nil {
-		return err
-	}
-	for _, rule := range rules {
-		mutants, switched, err := ofRule(rule.files, rule.tests)
-		if err != nil {
-			return err
-		}
-		if err := t.each(ctx, mutants, switched); err != nil {
+	for _, g := range groups {
+		if err := t.each(ctx, g); err != nil {
 			return err
 		}
 	}
@@ -76,6 +69,36 @@ func run(ctx context.Context, only string) error {
 		return errors.New("tests do not notice what lived: write one that does, or explain it in known.go")
 	}
 	return nil
+}
+
+// group are mutants of one package, and what its files become where they have switches.
+type group struct {
+	mutants  []mutant
+	switched map[string][]byte
+}
+
+// planned are all mutants. It is an error if what is written down of one fits none.
+func planned() ([]group, error) {
+	known, err := written()
+	if err != nil {
+		return nil, err
+	}
+	groups, all := []group{{mutants: known}}, known
+	for _, rule := range rules {
+		mutants, switched, err := ofRule(rule.files, rule.tests)
+		if err != nil {
+			return nil, err
+		}
+		groups, all = append(groups, group{mutants, switched}), append(all, mutants...)
+	}
+	keys, err := unfit(explanations, all)
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) > 0 {
+		return nil, fmt.Errorf("known.go explains what is no mutant: %q", keys)
+	}
+	return groups, nil
 }
 
 // fate is what became of a mutant.
@@ -99,11 +122,11 @@ type trials struct {
 // switched is the test binary with switches of the package that is looked at.
 func (t *trials) switched() string { return filepath.Join(t.dir, "switched") }
 
-// each tries mutants, those of one package with switches in its files.
-func (t *trials) each(ctx context.Context, all []mutant, switched map[string][]byte) error {
-	all = slices.DeleteFunc(all, func(m mutant) bool { return !strings.Contains(m.file, t.only) })
-	if len(all) > 0 && switched != nil {
-		if err := t.build(ctx, all[0].tests, switched, t.switched()); err != nil {
+// each tries the mutants of a group.
+func (t *trials) each(ctx context.Context, g group) error {
+	all := slices.DeleteFunc(g.mutants, func(m mutant) bool { return !strings.Contains(m.file, t.only) })
+	if len(all) > 0 && g.switched != nil {
+		if err := t.build(ctx, all[0].tests, g.switched, t.switched()); err != nil {
 			return err
 		}
 	}
