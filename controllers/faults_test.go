@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -28,33 +29,60 @@ import (
 
 var errDied = errors.New("the operator died here")
 
-// dying is the client of an operator that lets some writes through and then
-// dies: every request fails. Reading too, for a dead operator sees nothing.
-type dying struct {
-	client.Client
-	left *atomic.Int64
-}
+// death is when an operator dies that lets some writes through: with the first that it does
+// not, and every request fails from then on. Reading too, for a dead operator sees nothing.
+type death struct{ left atomic.Int64 }
 
 func dyingAfter(writes int64) func(*controllers.AgentSessionReconciler) {
 	return func(r *controllers.AgentSessionReconciler) {
-		d := dying{r.Client, &atomic.Int64{}}
+		d := &death{}
 		d.left.Store(writes)
-		r.Client = d
+		r.Client, r.Live = dying{r.Client, dyingReader{r.Client, d}}, dyingReader{r.Live, d}
 	}
 }
 
-func (d dying) write(do func() error) error {
+func (d *death) write(do func() error) error {
 	if d.left.Add(-1) < 0 {
 		return errDied
 	}
 	return do()
 }
 
-func (d dying) Get(ctx context.Context, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+func (d *death) read(do func() error) error {
 	if d.left.Load() < 0 {
 		return errDied
 	}
-	return d.Client.Get(ctx, key, object, opts...)
+	return do()
+}
+
+// dyingReader is what an operator that dies reads by: from the cache, or past it.
+type dyingReader struct {
+	client.Reader
+	death *death
+}
+
+func (r dyingReader) Get(ctx context.Context, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+	return r.death.read(func() error { return r.Reader.Get(ctx, key, object, opts...) })
+}
+
+func (r dyingReader) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	return r.death.read(func() error { return r.Reader.List(ctx, list, opts...) })
+}
+
+// dying is the client of an operator that dies.
+type dying struct {
+	client.Client
+	reader dyingReader
+}
+
+func (d dying) write(do func() error) error { return d.reader.death.write(do) }
+
+func (d dying) Get(ctx context.Context, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+	return d.reader.Get(ctx, key, object, opts...)
+}
+
+func (d dying) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	return d.reader.List(ctx, list, opts...)
 }
 
 func (d dying) Create(ctx context.Context, object client.Object, opts ...client.CreateOption) error {
@@ -65,15 +93,51 @@ func (d dying) Delete(ctx context.Context, object client.Object, opts ...client.
 	return d.write(func() error { return d.Client.Delete(ctx, object, opts...) })
 }
 
-func (d dying) Status() client.SubResourceWriter { return dyingStatus{d.Client.Status(), d} }
-
-type dyingStatus struct {
-	client.SubResourceWriter
-	dying dying
+func (d dying) DeleteAllOf(ctx context.Context, object client.Object, opts ...client.DeleteAllOfOption) error {
+	return d.write(func() error { return d.Client.DeleteAllOf(ctx, object, opts...) })
 }
 
-func (s dyingStatus) Patch(ctx context.Context, object client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
-	return s.dying.write(func() error { return s.SubResourceWriter.Patch(ctx, object, patch, opts...) })
+func (d dying) Update(ctx context.Context, object client.Object, opts ...client.UpdateOption) error {
+	return d.write(func() error { return d.Client.Update(ctx, object, opts...) })
+}
+
+func (d dying) Patch(ctx context.Context, object client.Object, patch client.Patch, opts ...client.PatchOption) error {
+	return d.write(func() error { return d.Client.Patch(ctx, object, patch, opts...) })
+}
+
+func (d dying) Apply(ctx context.Context, object runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+	return d.write(func() error { return d.Client.Apply(ctx, object, opts...) })
+}
+
+func (d dying) Status() client.SubResourceWriter { return d.SubResource("status") }
+
+func (d dying) SubResource(name string) client.SubResourceClient {
+	return dyingSubResource{d.Client.SubResource(name), d.reader.death}
+}
+
+type dyingSubResource struct {
+	client.SubResourceClient
+	death *death
+}
+
+func (s dyingSubResource) Get(ctx context.Context, object, sub client.Object, opts ...client.SubResourceGetOption) error {
+	return s.death.read(func() error { return s.SubResourceClient.Get(ctx, object, sub, opts...) })
+}
+
+func (s dyingSubResource) Create(ctx context.Context, object, sub client.Object, opts ...client.SubResourceCreateOption) error {
+	return s.death.write(func() error { return s.SubResourceClient.Create(ctx, object, sub, opts...) })
+}
+
+func (s dyingSubResource) Update(ctx context.Context, object client.Object, opts ...client.SubResourceUpdateOption) error {
+	return s.death.write(func() error { return s.SubResourceClient.Update(ctx, object, opts...) })
+}
+
+func (s dyingSubResource) Patch(ctx context.Context, object client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+	return s.death.write(func() error { return s.SubResourceClient.Patch(ctx, object, patch, opts...) })
+}
+
+func (s dyingSubResource) Apply(ctx context.Context, object runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
+	return s.death.write(func() error { return s.SubResourceClient.Apply(ctx, object, opts...) })
 }
 
 var _ = Describe("An operator that dies", func() {
