@@ -3,13 +3,19 @@ package controllers_test
 import (
 	"context"
 	"net/http"
+	"path"
+	"strconv"
 	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/agent-runtime/contract"
@@ -38,6 +44,35 @@ func (o overtaken) Delete(ctx context.Context, object client.Object, opts ...cli
 		o.deletes(object)
 	}
 	return o.Client.Delete(ctx, object, opts...)
+}
+
+// lateDeletion is the way to an API server at which somebody is faster than the first deletion
+// of an object of a resource.
+type lateDeletion struct {
+	http.RoundTripper
+
+	resource string
+	faster   func(name string)
+	once     *sync.Once
+	answered chan struct{}
+}
+
+func (l lateDeletion) RoundTrip(r *http.Request) (*http.Response, error) {
+	before, name := path.Split(r.URL.Path)
+	if r.Method != http.MethodDelete || path.Base(before) != l.resource {
+		return l.RoundTripper.RoundTrip(r)
+	}
+	first := false
+	l.once.Do(func() {
+		defer GinkgoRecover()
+		first = true
+		l.faster(name)
+	})
+	answer, err := l.RoundTripper.RoundTrip(r)
+	if first {
+		close(l.answered)
+	}
+	return answer, err
 }
 
 var _ = Describe("What happens meanwhile", func() {
@@ -83,6 +118,78 @@ var _ = Describe("What happens meanwhile", func() {
 		eventuallyState(ctx, session, v1alpha1.StateStopped)
 		Expect(podNamed(ctx, namespace, "swapped-1")()).To(And(HaveField("UID", another.UID), HaveField("DeletionTimestamp", BeNil())))
 	})
+
+	DescribeTable("costs nobody what has the name of what is deleted",
+		func(ctx context.Context, resource string, named func(string) client.Object, leave func(context.Context)) {
+			var another client.Object
+			answered := make(chan struct{})
+			late := lateDeletion{resource: resource, once: &sync.Once{}, answered: answered, faster: func(name string) {
+				another = named(name)
+				displace(ctx, another)
+			}}
+			overtaken := rest.CopyConfig(config)
+			overtaken.Wrap(func(next http.RoundTripper) http.RoundTripper {
+				late := late
+				late.RoundTripper = next
+				return late
+			})
+			start(overtaken, controllers.ManagerOptions(), namespace)
+			leave(ctx)
+			Eventually(answered).Should(BeClosed())
+			there := another.DeepCopyObject().(client.Object)
+			Expect(api.Get(ctx, client.ObjectKeyFromObject(another), there)).To(Succeed())
+			Expect(there).To(And(HaveField("UID", another.GetUID()), HaveField("DeletionTimestamp", BeNil())))
+		},
+		Entry("a pod of a session that was deleted", "pods",
+			func(name string) client.Object {
+				return &corev1.Pod{
+					ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+					Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "another", Image: "another"}}},
+				}
+			},
+			func(ctx context.Context) {
+				session := newSession(namespace, "departed", neverIdle)
+				running(ctx, session)
+				Expect(api.Delete(ctx, session)).To(Succeed())
+			}),
+		Entry("the storage of an earlier session", "persistentvolumeclaims",
+			func(name string) client.Object { return foreignClaim(namespace, name) },
+			func(ctx context.Context) {
+				session := newSession(namespace, "again", neverIdle, stored)
+				running(ctx, session)
+				Expect(api.Delete(ctx, session)).To(Succeed())
+				Eventually(gone(ctx, namespace, "again-1")).Should(BeTrue())
+				Expect(api.Create(ctx, newSession(namespace, "again", neverIdle, stored))).To(Succeed())
+			}),
+		Entry("the session that tried a version", "agentsessions",
+			func(name string) client.Object {
+				return newSession(namespace, name, func(s *v1alpha1.AgentSession) { s.Spec.DesiredState = v1alpha1.DesiredStopped })
+			},
+			func(ctx context.Context) {
+				Expect(api.Create(ctx, newRuntime(namespace, "valid", "first", tried))).To(Succeed())
+			}),
+		Entry("a version of an earlier runtime", "controllerrevisions",
+			func(name string) client.Object { return revisionNamed(namespace, name) },
+			func(ctx context.Context) {
+				agent, left := newRuntime(namespace, "anew", "first"), revisionNamed(namespace, "anew-1")
+				earlier := metav1.NewControllerRef(agent, v1alpha1.GroupVersion.WithKind("AgentRuntime"))
+				earlier.UID = "11111111-2222-3333-4444-555555555555"
+				left.OwnerReferences = []metav1.OwnerReference{*earlier}
+				Expect(api.Create(ctx, left)).To(Succeed())
+				Expect(api.Create(ctx, agent)).To(Succeed())
+			}),
+		Entry("an old version", "controllerrevisions",
+			func(name string) client.Object { return revisionNamed(namespace, name) },
+			func(ctx context.Context) {
+				agent := newRuntime(namespace, "aged", "1")
+				Expect(api.Create(ctx, agent)).To(Succeed())
+				Eventually(versionsOf(ctx, agent)).Should(ContainElement(int64(1)))
+				for n := int64(2); n <= 12; n++ { // one more than are kept beside the newest
+					Expect(updateRuntime(ctx, agent, image(strconv.FormatInt(n, 10)))).To(Equal(n))
+					Eventually(versionsOf(ctx, agent)).Should(ContainElement(n))
+				}
+			}),
+	)
 
 	It("keeps a session that is woken as it expires", func(ctx context.Context) {
 		var once sync.Once
@@ -174,3 +281,21 @@ var _ = Describe("What happens meanwhile", func() {
 		}
 	})
 })
+
+// displace puts an object in the place of another, by its name.
+func displace(ctx context.Context, by client.Object) {
+	GinkgoHelper()
+	old := by.DeepCopyObject().(client.Object)
+	Expect(api.Delete(ctx, old, client.GracePeriodSeconds(0))).To(Succeed())
+	unprotected := client.RawPatch(types.MergePatchType, []byte(`{"metadata": {"finalizers": null}}`))
+	Expect(client.IgnoreNotFound(api.Patch(ctx, old, unprotected))).To(Succeed())
+	Eventually(func() error { return api.Create(ctx, by) }).Should(Succeed())
+}
+
+// revisionNamed is a ControllerRevision that nobody owns.
+func revisionNamed(namespace, name string) *appsv1.ControllerRevision {
+	return &appsv1.ControllerRevision{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Data:       runtime.RawExtension{Raw: []byte(`{}`)}, Revision: 1,
+	}
+}
