@@ -317,8 +317,9 @@ var _ = Describe("A compute that cannot be had", Ordered, func() {
 		Expect(meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady).Message).To(And(
 			ContainSubstring("violates PodSecurity"), HaveSuffix("Set spec.desiredState to Running to start it.")))
 		patchSpec(ctx, session, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredRunning })
+		eventually(ctx, session, And(HaveField("Activation", BeEquivalentTo(2)), because(v1alpha1.ConditionReady, v1alpha1.ReasonPodRefused)))
 
-		By("lifting the level")
+		By("lifting the level, of which no event tells the operator")
 		var ns corev1.Namespace
 		Expect(api.Get(ctx, client.ObjectKey{Name: namespace}, &ns)).To(Succeed())
 		base := ns.DeepCopy()
