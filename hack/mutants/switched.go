@@ -96,16 +96,11 @@ func (e edits) of(raw []byte) []byte {
 // ofFile are the mutants of a file, and the file with a switch for each of them that can
 // have one. The others are sums and products: what has a switch would be no constant.
 func ofFile(file string, tests suite, first int) (all []mutant, switched []byte, err error) {
-	raw, err := os.ReadFile(file)
+	raw, set, code, err := parsed(file)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the rules: %w", err)
+		return nil, nil, err
 	}
-	set := token.NewFileSet()
-	code, err := parser.ParseFile(set, file, raw, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("parse the rules: %w", err)
-	}
-	changes := edits{}
+	changes, negated := edits{}, map[ast.Expr]bool{}
 	offset := func(at token.Pos) int { return set.Position(at).Offset }
 	ast.Inspect(code, func(n ast.Node) bool {
 		m := mutant{file: file, tests: tests, number: first + len(all)}
@@ -124,10 +119,18 @@ func ofFile(file string, tests suite, first int) (all []mutant, switched []byte,
 			if n.Op != token.NOT {
 				return true
 			}
+			negated[n.X] = true
 			m.at, m.old = offset(n.OpPos), "!"
 			changes.begin(m.at, "((")
 			changes.at(m.at).without = 1
 			changes.end(offset(n.End()), fmt.Sprintf(") == (mutant == %d))", m.number))
+		case *ast.CallExpr:
+			if !compares(n, negated) {
+				return true
+			}
+			m.at, m.new = offset(n.Pos()), "!"
+			changes.begin(m.at, "((")
+			changes.end(offset(n.End()), fmt.Sprintf(") != (mutant == %d))", m.number))
 		default:
 			return true
 		}
@@ -135,6 +138,34 @@ func ofFile(file string, tests suite, first int) (all []mutant, switched []byte,
 		return true
 	})
 	return all, changes.of(raw), nil
+}
+
+func parsed(file string) (raw []byte, set *token.FileSet, code *ast.File, err error) {
+	if raw, err = os.ReadFile(file); err != nil {
+		return nil, nil, nil, fmt.Errorf("read the rules: %w", err)
+	}
+	set = token.NewFileSet()
+	if code, err = parser.ParseFile(set, file, raw, 0); err != nil {
+		return nil, nil, nil, fmt.Errorf("parse the rules: %w", err)
+	}
+	return raw, set, code, nil
+}
+
+// compares tells whether a call is a comparison of two moments, as far as one sees. One with
+// a "!" has its mutant already: the one without.
+func compares(call *ast.CallExpr, negated map[ast.Expr]bool) bool {
+	method, is := call.Fun.(*ast.SelectorExpr)
+	if !is || len(call.Args) != 1 || negated[call] {
+		return false
+	}
+	if of, is := method.X.(*ast.Ident); is && of.Name == "time" { // its After is another
+		return false
+	}
+	switch method.Sel.Name {
+	case "Before", "After", "Equal":
+		return true
+	}
+	return false
 }
 
 // words tells whether a sum is of texts, as far as one sees: nothing can be taken from them.
