@@ -3,6 +3,7 @@ package v1alpha1_test
 import (
 	"encoding/json"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,10 +36,29 @@ var odd = []any{
 	map[string]any{"a": int64(1)},
 }
 
+// drawn are values like those, by their seeds: numbers, also just beside what types can hold,
+// what looks like a quantity or a moment, and lists and objects of a few.
+func drawn(seeds int) []any {
+	edges := rapid.SampledFrom([]int64{0, math.MinInt32, math.MaxInt32, math.MaxUint32, math.MaxInt64 - 2, math.MinInt64 + 2})
+	one := rapid.OneOf(
+		rapid.Custom(func(t *rapid.T) any { return edges.Draw(t, "edge") + rapid.Int64Range(-2, 2).Draw(t, "beside") }),
+		rapid.Int64().AsAny(), rapid.Float64().AsAny(), rapid.String().AsAny(),
+		rapid.StringMatching(`[+-]?[0-9]{0,20}(\.[0-9]{0,20})?([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,10}(\.5)?)?`).AsAny(),
+		rapid.StringMatching(`[0-9]{4}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-6][0-9]:[0-6][0-9]([.,][0-9]{1,12})?([Zz]|[+-][0-9]{2}:[0-9]{2})?`).AsAny(),
+	)
+	values := rapid.OneOf(one, one, one, rapid.SliceOfN(one, 1, 3).AsAny(), rapid.MapOfN(rapid.SampledFrom([]string{"a", "key", "name", "value"}), one, 1, 3).AsAny())
+	list := make([]any, seeds)
+	for seed := range list {
+		list[seed] = values.Example(seed)
+	}
+	return list
+}
+
 // TestWhatTheSchemaTakesCanBeRead puts odd values at every field of each kind: what
 // the API server would store, a typed client must be able to read. One object that it
 // cannot read fails its list and watch of all.
 func TestWhatTheSchemaTakesCanBeRead(t *testing.T) {
+	values := append(drawn(60), odd...)
 	for file, kind := range map[string]func() any{
 		"runtime.agentsession.dev_agentsessions.yaml": func() any { return &v1alpha1.AgentSession{} },
 		"runtime.agentsession.dev_agentruntimes.yaml": func() any { return &v1alpha1.AgentRuntime{} },
@@ -50,7 +70,7 @@ func TestWhatTheSchemaTakesCanBeRead(t *testing.T) {
 				visit(&schema, func(v any) any { return map[string]any{part: v} }, func(path string, s *apiextensionsv1.JSONSchemaProps, whole func(any) any) {
 					fields++
 					validator := validatorOf(t, s)
-					for _, value := range odd {
+					for _, value := range values {
 						if len(validation.ValidateCustomResource(nil, value, validator)) == 0 && !listForTime(value, s) {
 							read(t, path, whole(value), kind())
 						}
