@@ -136,10 +136,33 @@ func mountsBelow(mounts string, dirs []string) (targets []string) {
 
 // restoreHost puts network and directories back as they were.
 func (n node) restoreHost(ctx context.Context) error {
-	for _, iptables := range []string{"iptables", "ip6tables"} {
-		for _, table := range []string{"filter", "nat", "mangle"} {
-			dropChains(ctx, iptables, table)
+	if n.sameBoot() {
+		if err := n.restoreNetwork(ctx); err != nil {
+			return err
 		}
+	}
+	for _, dir := range n.ownStrays() {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("remove %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// sameBoot tells whether the machine runs since up: what up changed of its network
+// is gone with a restart, and what is there now is another's.
+func (n node) sameBoot() bool {
+	noted, err := os.ReadFile(n.path("boot"))
+	if err != nil {
+		return false // up failed before it started anything
+	}
+	now, err := os.ReadFile(bootID)
+	return err == nil && bytes.Equal(noted, now)
+}
+
+func (n node) restoreNetwork(ctx context.Context) error {
+	for _, t := range tables() {
+		t.dropChains(ctx)
 	}
 	try(ctx, "ip", "link", "delete", bridge)
 	try(ctx, "ip", "address", "delete", address+"/32", "dev", "lo")
@@ -149,11 +172,6 @@ func (n node) restoreHost(ctx context.Context) error {
 	}
 	if err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("restore ip_forward: %w", err)
-	}
-	for _, dir := range n.ownStrays() {
-		if err := os.RemoveAll(dir); err != nil {
-			return fmt.Errorf("remove %s: %w", dir, err)
-		}
 	}
 	return nil
 }
@@ -172,28 +190,4 @@ func (n node) ownStrays() (own []string) {
 		}
 	}
 	return own
-}
-
-// dropChains removes the chains of kube-proxy and the kubelet, and the rules
-// that lead to them.
-func dropChains(ctx context.Context, iptables, table string) {
-	rules, err := output(ctx, iptables, "-w", "-t", table, "-S")
-	if err != nil {
-		return // no such table: nothing to remove
-	}
-	var chains []string
-	for line := range strings.Lines(rules) {
-		fields := strings.Fields(line)
-		switch {
-		case fields[0] == "-N" && strings.HasPrefix(fields[1], "KUBE-"):
-			chains = append(chains, fields[1])
-		case fields[0] == "-A" && !strings.HasPrefix(fields[1], "KUBE-") && strings.Contains(line, "-j KUBE-"):
-			try(ctx, "sh", "-c", iptables+" -w -t "+table+" -D "+strings.TrimPrefix(strings.TrimSpace(line), "-A ")) // quotes as iptables printed them
-		}
-	}
-	for _, flag := range []string{"-F", "-X"} {
-		for _, chain := range chains {
-			try(ctx, iptables, "-w", "-t", table, flag, chain)
-		}
-	}
 }

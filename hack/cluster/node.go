@@ -127,11 +127,7 @@ func (n node) up(ctx context.Context) error {
 	if err := needPackages(ctx, "containerd", "runc", "containernetworking-plugins", "iptables", "conntrack", "buildah"); err != nil {
 		return err
 	}
-	bin, err := needBinaries(ctx, "etcd", "kube-apiserver", "kubectl", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
-	if err != nil {
-		return err
-	}
-	if err := n.make(ctx, bin); err != nil {
+	if err := n.make(ctx); err != nil {
 		progress("That failed: taking away what was started")
 		return errors.Join(err, n.down(context.WithoutCancel(ctx)))
 	}
@@ -166,8 +162,12 @@ func (n node) nodeReady(ctx context.Context) error {
 	return err
 }
 
-func (n node) make(ctx context.Context, bin string) error {
+func (n node) make(ctx context.Context) error {
 	if err := n.noteHost(ctx); err != nil {
+		return err
+	}
+	bin, err := needBinaries(ctx, "etcd", "kube-apiserver", "kubectl", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
+	if err != nil {
 		return err
 	}
 	for _, step := range []func() error{n.writeCertificates, n.writeConfigs} {
@@ -200,7 +200,7 @@ func (n node) make(ctx context.Context, bin string) error {
 	if err := n.await(ctx, "kubelet", func() error { return n.nodeReady(ctx) }); err != nil {
 		return err
 	}
-	_, err := n.kubectl(ctx, "wait", "--for=create", "serviceaccount/default", "--timeout=60s")
+	_, err = n.kubectl(ctx, "wait", "--for=create", "serviceaccount/default", "--timeout=60s")
 	return err
 }
 
@@ -265,10 +265,20 @@ func serviceReachable(ctx context.Context) error {
 // whatever they are told.
 var strays = []string{"/var/lib/kubelet", "/var/lib/cni", "/var/log/containers", "/var/log/pods", "/etc/cni", "/opt/containerd", "/run/containerd"}
 
-const forwarding = "/proc/sys/net/ipv4/ip_forward"
+const (
+	forwarding = "/proc/sys/net/ipv4/ip_forward"
+	bootID     = "/proc/sys/kernel/random/boot_id"
+)
 
-// noteHost remembers what of the machine is to be put back.
+// noteHost remembers what of the machine is to be put back. It refuses, and notes
+// nothing, where down could not tell what is ours from what is another's.
 func (n node) noteHost(ctx context.Context) error {
+	if taken, err := output(ctx, "ip", "-o", "address", "show", "to", address); err == nil && taken != "" {
+		return fmt.Errorf("the address %s is on this machine already: %s", address, taken)
+	}
+	if err := refuseForeignChains(ctx); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(n.pids, 0o700); err != nil {
 		return fmt.Errorf("make a place for the cluster: %w", err)
 	}
@@ -288,8 +298,12 @@ func (n node) noteHost(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("note what is there: %w", err)
 	}
-	if taken, err := output(ctx, "ip", "-o", "address", "show", "to", address); err == nil && taken != "" {
-		return fmt.Errorf("the address %s is on this machine already: %s", address, taken)
+	boot, err := os.ReadFile(bootID)
+	if err != nil {
+		return fmt.Errorf("note when the machine started: %w", err)
+	}
+	if err := os.WriteFile(n.path("boot"), boot, 0o600); err != nil {
+		return fmt.Errorf("note when the machine started: %w", err)
 	}
 	return os.WriteFile(n.path("forwarding-before"), value, 0o600)
 }
