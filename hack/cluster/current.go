@@ -46,7 +46,15 @@ func (current) load(ctx context.Context, tags []string) error {
 		case !known:
 			return fmt.Errorf("cannot load images into the cluster %s: push them to a registry that it reaches", name)
 		case len(command) == 0:
-			progress("The cluster %s uses Docker's own images: %s is there", name, tag)
+			runtimes, err := runtimesOf(ctx, name)
+			if err != nil {
+				return err
+			}
+			says, err := shared(name, runtimes, tag)
+			if err != nil {
+				return err
+			}
+			progress("%s", says)
 			continue
 		case !onPath(command[0]):
 			return fmt.Errorf("images get into the cluster %s by %s, and that is not on the PATH", name, command[0])
@@ -58,11 +66,42 @@ func (current) load(ctx context.Context, tags []string) error {
 	return nil
 }
 
-// sharing are the contexts of clusters that run on the images of Docker itself.
-var sharing = []string{"docker-desktop", "orbstack", "rancher-desktop", "colima"}
+// dockerDesktop is the context of Docker Desktop's cluster, which its kubeadm or its
+// kind has made.
+const dockerDesktop = "docker-desktop"
+
+// sharing are the contexts of clusters that may run on the images of Docker itself.
+var sharing = []string{dockerDesktop, "orbstack", "rancher-desktop", "colima"}
+
+// runtimesOf are the container runtimes of a cluster's nodes, as containerd://2.0.3.
+func runtimesOf(ctx context.Context, name string) ([]string, error) {
+	all, err := output(ctx, "kubectl", "get", "nodes", "-o", "jsonpath={.items[*].status.nodeInfo.containerRuntimeVersion}")
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("ask the nodes of the cluster %s for their container runtime: %w", name, err)
+	case all == "":
+		return nil, fmt.Errorf("the cluster %s has no nodes", name)
+	}
+	return strings.Fields(all), nil
+}
+
+// shared says how nodes that nothing is loaded into come to an image of Docker's; an
+// error if they do not. The name of the context does not tell: their runtimes do.
+func shared(name string, runtimes []string, tag string) (says string, err error) {
+	other := slices.IndexFunc(runtimes, func(runtime string) bool { return !strings.HasPrefix(runtime, "docker://") })
+	switch {
+	case other < 0:
+		return fmt.Sprintf("The cluster %s uses Docker's own images: %s is there", name, tag), nil
+	case name == dockerDesktop:
+		return fmt.Sprintf("Nothing is loaded into the cluster %s: its nodes (%s) pull %s from Docker Desktop, if it keeps images in containerd, "+
+			"which is a setting of its own. Otherwise choose kubeadm for its cluster", name, runtimes[other], tag), nil
+	}
+	return "", fmt.Errorf("the cluster %s has nodes that do not use Docker's images (%s): choose Docker's engine (dockerd, moby) as its container runtime, "+
+		"or push %s to a registry that it reaches", name, runtimes[other], tag)
+}
 
 // loading is the command that makes an image of Docker's usable on the cluster
-// of a kubeconfig's context; none if it is usable already. profiles are
+// of a kubeconfig's context; none if its nodes may share Docker's. profiles are
 // minikube's, whose contexts have their names.
 func loading(name string, profiles []string, tag string) (command []string, known bool) {
 	kindCluster, isKind := strings.CutPrefix(name, "kind-")

@@ -123,6 +123,11 @@ func TestLoading(t *testing.T) {
 	}
 }
 
+// desktop has a cluster of that context and with nodes of these runtimes.
+func desktop(context, runtimes string) map[string]string {
+	return map[string]string{"docker": "", "kubectl": `case "$1 $2" in "config current-context") echo ` + context + `;; "get nodes") echo "` + runtimes + `";; esac`}
+}
+
 func TestLoadingIntoTheCurrentCluster(t *testing.T) {
 	for name, row := range map[string]struct {
 		does map[string]string
@@ -133,9 +138,17 @@ func TestLoadingIntoTheCurrentCluster(t *testing.T) {
 		"minikube's other profile": {map[string]string{
 			"docker": "", "kubectl": "echo work", "minikube": `[ "$1" != profile ] || echo '{"invalid":[],"valid":[{"Name":"work"}]}'`,
 		}, Succeed(), "minikube --profile work image load a:b"},
-		"without kind":   {map[string]string{"docker": "", "kubectl": "echo kind-mine"}, MatchError(ContainSubstring("by kind, and that is not on the PATH")), ""},
-		"without Docker": {map[string]string{"kubectl": "echo docker-desktop"}, MatchError(ContainSubstring("no Docker engine")), ""},
-		"elsewhere":      {map[string]string{"docker": "", "kubectl": "echo production"}, MatchError(ContainSubstring("push them to a registry")), ""},
+		"without kind":    {map[string]string{"docker": "", "kubectl": "echo kind-mine"}, MatchError(ContainSubstring("by kind, and that is not on the PATH")), ""},
+		"without Docker":  {map[string]string{"kubectl": "echo docker-desktop"}, MatchError(ContainSubstring("no Docker engine")), ""},
+		"Rancher Desktop": {desktop("rancher-desktop", "docker://27.5.1"), Succeed(), ""},
+		"Rancher Desktop with containerd": {desktop("rancher-desktop", "docker://27.5.1 containerd://2.0.3"), MatchError(And(
+			ContainSubstring("rancher-desktop has nodes that do not use Docker's images (containerd://2.0.3)"),
+			ContainSubstring("choose Docker's engine"), ContainSubstring("push a:b to a registry"))), ""},
+		"Docker Desktop's kind":   {desktop("docker-desktop", "containerd://2.1.1"), Succeed(), ""},
+		"a cluster without nodes": {desktop("orbstack", ""), MatchError(ContainSubstring("orbstack has no nodes")), ""},
+		"a cluster that does not answer": {map[string]string{"docker": "", "kubectl": `[ "$1" = config ] || exit 1; echo colima`}, MatchError(
+			ContainSubstring("ask the nodes of the cluster colima for their container runtime")), ""},
+		"elsewhere": {map[string]string{"docker": "", "kubectl": "echo production"}, MatchError(ContainSubstring("push them to a registry")), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -146,6 +159,12 @@ func TestLoadingIntoTheCurrentCluster(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestDockerDesktopSharesItsImagesInTwoWays(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(shared("docker-desktop", []string{"docker://28.3.2"}, "a:b")).To(Equal("The cluster docker-desktop uses Docker's own images: a:b is there"))
+	g.Expect(shared("docker-desktop", []string{"containerd://2.1.1"}, "a:b")).To(And(HavePrefix("Nothing is loaded"), ContainSubstring("pull a:b from Docker Desktop, if it keeps images in containerd")))
 }
 
 func TestProfilesOfAnotherMinikube(t *testing.T) {
