@@ -215,6 +215,10 @@ image-stock: ## Build the image of the e2e's stock agents and their clients, and
 	@$(CLUSTER) image-stock $(STOCK_IMG) test/e2e/stock
 	@$(CLUSTER) load $(STOCK_IMG)
 
+.PHONY: image-check
+image-check: ## Build the images in every way, with both of Docker's builders, and see that they are the same. Needs Docker.
+	@hack/imagecheck
+
 .PHONY: install
 install: ## Install the CRD into the cluster of the current kubeconfig.
 	kubectl apply -f config/crd/bases
