@@ -131,11 +131,7 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		return ctrl.Result{}, err
 	}
 
-	o := outcome{pod: found.compute, started: started, claim: found.claim, now: r.Clock.Now(), delegating: r.mode() == delegating, askedBy: r.asker(&session), operator: r.operator(&session)}
-	o.refusal = r.track(&session, o.pod, started, seen)
-	o.facts = r.observe(&session, found, o.now)
-	o.noteRefusal()
-	o.verdict = lifecycle.Decide(o.now, o.facts)
+	o := r.decide(&session, found, started, seen)
 	if r.othersStop(o.verdict) {
 		r.retries.forget(req)
 		return ctrl.Result{}, nil
@@ -160,6 +156,16 @@ func (r *AgentSessionReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		lookAgain = earliest(lookAgain, o.now.Add(unwatchedPeriod))
 	}
 	return r.retries.result(req, r.requeueAt(lookAgain), err, startErr)
+}
+
+// decide is what is known of a session, and the verdict on it.
+func (r *AgentSessionReconciler) decide(session *v1alpha1.AgentSession, found pods, started *v1alpha1.ActivationRuntime, seen time.Time) outcome {
+	o := outcome{pod: found.compute, started: started, claim: found.claim, now: r.Clock.Now(), delegating: r.mode() == delegating, askedBy: r.asker(session), operator: r.operator(session)}
+	o.refusal = r.track(session, o.pod, started, seen)
+	o.facts = r.observe(session, found, o.now)
+	o.noteRefusal()
+	o.verdict = lifecycle.Decide(o.now, o.facts)
+	return o
 }
 
 // relevantEvents are the events of sessions that are looked at. What agents do is nothing to an

@@ -184,6 +184,18 @@ func (n node) make(ctx context.Context) error {
 	if err := buildah.buildImages(ctx, image{pauseTag, "./hack/cluster/pause"}); err != nil {
 		return err
 	}
+	if err := n.startComponents(ctx, bin); err != nil {
+		return err
+	}
+	progress("Waiting for the node to be Ready")
+	if err := n.await(ctx, "kubelet", func() error { return n.nodeReady(ctx) }); err != nil {
+		return err
+	}
+	_, err = n.kubectl(ctx, "wait", "--for=create", "serviceaccount/default", "--timeout=60s")
+	return err
+}
+
+func (n node) startComponents(ctx context.Context, bin string) error {
 	for _, c := range n.components(bin) {
 		progress("Starting %s", c.name)
 		if err := n.start(c.name, exec.Command(c.path, c.args...)); err != nil { //nolint:noctx // it outlives us
@@ -196,12 +208,7 @@ func (n node) make(ctx context.Context) error {
 			return err
 		}
 	}
-	progress("Waiting for the node to be Ready")
-	if err := n.await(ctx, "kubelet", func() error { return n.nodeReady(ctx) }); err != nil {
-		return err
-	}
-	_, err = n.kubectl(ctx, "wait", "--for=create", "serviceaccount/default", "--timeout=60s")
-	return err
+	return nil
 }
 
 // component is one program of the node.

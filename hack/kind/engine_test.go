@@ -3,6 +3,7 @@ package kind
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,9 +28,7 @@ func machine(t *testing.T, does map[string]string) {
 		"id": "echo 0", "ldconfig": "echo libdevmapper.so.1.02.1", "ip": `[ "$2" != show ]`, // there is no docker0
 		"apt-get": "", "containerd": "", "runc": "", "iptables": "", "jq": "", "debootstrap": "", "unshare": "", "mkdir": "", "rmdir": "",
 	}
-	for name, line := range does {
-		lines[name] = line
-	}
+	maps.Copy(lines, does)
 	for name, line := range lines {
 		if line != "missing" {
 			g.Expect(os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+line+"\n"), 0o700)).To(Succeed())

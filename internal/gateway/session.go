@@ -369,18 +369,27 @@ func (g *Gateway) quota(ctx context.Context, c *call) error {
 			return throttled("Too many calls are to be refused. Please retry.")
 		}
 		began := time.Now()
+		var room bool
 		var err error
-		if n, err = g.count(ctx, runtime, c.key()); err != nil || n < most {
+		if n, most, room, err = g.countNow(ctx, c, most); err != nil || room {
 			return err
 		}
-		now, err := g.current(ctx, c.runtime)
-		if err != nil || allows(now, n) {
-			return err
-		}
-		most = int(*now.Spec.MaxSessions)
 		g.full.Add(runtime, began)
 	}
 	return overQuota(fmt.Sprintf("maxSessions limit exceeded: the runtime has %d sessions with a compute, and %d are allowed", n, most))
+}
+
+// countNow asks the API server how many sessions of a call's runtime have a compute, but for
+// the call's own, and how many may, where most would be too few: room tells that there is one.
+func (g *Gateway) countNow(ctx context.Context, c *call, most int) (n, allowed int, room bool, err error) {
+	if n, err = g.count(ctx, client.ObjectKeyFromObject(c.runtime), c.key()); err != nil || n < most {
+		return n, most, true, err
+	}
+	now, err := g.current(ctx, c.runtime)
+	if err != nil || allows(now, n) {
+		return n, most, true, err
+	}
+	return n, int(*now.Spec.MaxSessions), false, nil
 }
 
 // allows tells whether a runtime may have one session with a compute more than n.

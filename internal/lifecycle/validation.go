@@ -149,6 +149,19 @@ type ValidationFacts struct {
 	Warmup *Warmup
 }
 
+// known is the status so far, with the version before this one among the failed if it is one.
+func (f ValidationFacts) known() v1alpha1.ValidationStatus {
+	if f.Known == nil {
+		return v1alpha1.ValidationStatus{ValidVersion: f.Before}
+	}
+	status := *f.Known.DeepCopy()
+	if status.Version != f.Version && f.Verdict == metav1.ConditionFalse {
+		status.Failed = append(status.Failed, v1alpha1.FailedVersion{Version: status.Version, Message: Cut(f.Message, maxFailedMessage)})
+		status.Failed = status.Failed[max(len(status.Failed)-maxFailed, 0):]
+	}
+	return status
+}
+
 // WarmupTimeout is how long an agent may take to answer the warm-up hook: AgentCore's.
 const WarmupTimeout = 120 * time.Second
 
@@ -192,18 +205,10 @@ type ValidationVerdict struct {
 // DecideValidation says what becomes of the newest version of a runtime. A version has one
 // verdict, for good; what was served before versions were tried is valid.
 func DecideValidation(f ValidationFacts) ValidationVerdict {
-	v := ValidationVerdict{Status: v1alpha1.ValidationStatus{ValidVersion: f.Before}}
-	if f.Known != nil {
-		v.Status = *f.Known.DeepCopy()
-	}
+	v := ValidationVerdict{Status: f.known()}
 	said := v.Status.Version == f.Version && f.Verdict != "" // of this version
 	if said && f.Verdict != metav1.ConditionUnknown {
 		return v
-	}
-	if v.Status.Version != f.Version && f.Verdict == metav1.ConditionFalse {
-		failed := v1alpha1.FailedVersion{Version: v.Status.Version, Message: Cut(f.Message, maxFailedMessage)}
-		v.Status.Failed = append(v.Status.Failed, failed)
-		v.Status.Failed = v.Status.Failed[max(len(v.Status.Failed)-maxFailed, 0):]
 	}
 	v.Changed, v.Status.Version = !said, f.Version
 	if v.Try = f.Trial == nil; v.Try {
