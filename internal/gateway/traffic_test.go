@@ -58,6 +58,28 @@ func TestAnEventThatOvertakesAnAnswerStands(t *testing.T) {
 	})
 }
 
+// What is heard of a session meanwhile does not make its call a younger one.
+func TestALeaseComesInTimeWhateverIsHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, session := NewWithT(t), sessionNo(1, unused)
+		leases := 0
+		tr := &traffic{now: time.Now, write: func(_ compute, u lifecycle.Use) (observedStatus, time.Time, error) {
+			leases++
+			return written(session, u)
+		}}
+		end := tr.begin(computeOf(session), observedStatusOf(session), time.Now(), false)
+		for second := range 60 {
+			time.Sleep(time.Second)
+			version(second + 7)(session)
+			tr.update(session.DeepCopy())
+		}
+		synctest.Wait()
+		g.Expect(leases).To(Equal(1))
+		end()
+		tr.flush()
+	})
+}
+
 // What a claim took while another write was on its way is the gateway's own.
 func TestALeaseThatAClaimTookIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
