@@ -37,8 +37,8 @@ func (c *Clock) move(by time.Duration) {
 	c.moved += by
 }
 
-// dated is a pod that was made at a moment by this clock. The API server has one of its
-// own, which cannot be moved.
+// dated is a pod that was made, and given a node, at a moment by this clock. The API server
+// has one of its own, which cannot be moved.
 func (c *Clock) dated(pod *corev1.Pod) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -48,6 +48,11 @@ func (c *Clock) dated(pod *corev1.Pod) {
 		c.born[pod.UID] = by
 	}
 	pod.CreationTimestamp.Time = pod.CreationTimestamp.Add(by)
+	for i := range pod.Status.Conditions {
+		if c := &pod.Status.Conditions[i]; c.Type == corev1.PodScheduled && !c.LastTransitionTime.IsZero() {
+			c.LastTransitionTime.Time = c.LastTransitionTime.Add(by)
+		}
+	}
 }
 
 // cached has the pods of a cache dated, before another transformation.
