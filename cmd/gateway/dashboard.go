@@ -11,7 +11,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
-	"github.com/agentsession/agentsession/agent-runtime/contract"
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/internal/apiserver"
 	"github.com/agentsession/agentsession/internal/authn"
@@ -20,8 +19,6 @@ import (
 	"github.com/agentsession/agentsession/internal/explain"
 	"github.com/agentsession/agentsession/internal/gateway"
 )
-
-var errNoTasks = errors.New("the page of a gateway does not ask agents for their tasks: `kubectl agentsession tasks` does")
 
 // addDashboard has the manager serve the page at --dashboard, if that is given. What the page reads and writes of
 // one session, and what a caller may see at all, is asked with the caller's own token; what it
@@ -42,7 +39,7 @@ func addDashboard(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock, tok
 		Client: asCaller, Cache: mgr.GetCache(), Callers: authn.ByScheme(map[string]authn.Authenticator{authn.SchemeBearer: tokens}),
 		Now: clusterTime.Now, Where: "cluster", Version: buildinfo.Version(), Write: o.dashboardWrite,
 		Tools: explain.Tools{Self: "kubectl agentsession", Kubectl: "kubectl"},
-		Tasks: func(context.Context, *v1alpha1.AgentSession) ([]contract.RunningTask, error) { return nil, errNoTasks },
+		Tasks: taskReader{asCaller, o.allowLoopback}.tasks,
 		Invoke: func(ctx context.Context, session *v1alpha1.AgentSession, body []byte, answer func(*http.Response) error) error {
 			return gateway.CallSession(ctx, "http://"+invocations.String(), session, body, func(r *http.Request) error {
 				r.Header.Set("Authorization", authn.SchemeBearer+" "+authn.BearerIn(ctx))
