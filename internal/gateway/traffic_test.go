@@ -68,8 +68,10 @@ func TestALeaseComesInTimeWhateverIsHeard(t *testing.T) {
 			return written(session, u)
 		}}
 		end := tr.begin(computeOf(session), observedStatusOf(session), time.Now(), false)
+		time.Sleep(time.Second / 2) // nothing is heard at the very moment of a write
 		for second := range 60 {
 			time.Sleep(time.Second)
+			synctest.Wait()
 			version(second + 7)(session)
 			tr.update(session.DeepCopy())
 		}
