@@ -349,17 +349,17 @@ func pingContract(next *v1alpha1.AgentSessionStatus, o outcome) metav1.Condition
 	}
 	pulse := o.facts.Pulse
 	known := meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionPingContract)
-	if pulse.Breach != "" {
-		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(pulse.Breach), pulse.Breach.Message(pulse.BreachDetail)
-		if pulse.Breach.Keeps() {
+	if pulse.Finding != "" {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(pulse.Finding), pulse.Finding.Message(pulse.FindingDetail)
+		if pulse.Finding.Conforms() {
 			c.Status = metav1.ConditionTrue
 		}
 	}
 	switch {
 	case known == nil:
-	case pulse.Breach == "" && next.State != v1alpha1.StateStarting:
+	case pulse.Finding == "" && next.State != v1alpha1.StateStarting:
 		return *known
-	case pulse.BreachDetail == "" && known.Status == c.Status && known.Reason == c.Reason:
+	case pulse.FindingDetail == "" && known.Status == c.Status && known.Reason == c.Reason:
 		return *known // since a restart it is not known what was answered
 	}
 	return c

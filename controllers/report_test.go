@@ -75,8 +75,8 @@ func TestStuckOverARestart(t *testing.T) {
 // leaves what stands there until it does.
 func TestPingContract(t *testing.T) {
 	now := time.Unix(1795423194, 0)
-	told := func(breach lifecycle.Breach, detail string) outcome {
-		return outcome{facts: lifecycle.Facts{Pulse: lifecycle.Pulse{Breach: breach, BreachDetail: detail}}, now: now}
+	told := func(finding lifecycle.Finding, detail string) outcome {
+		return outcome{facts: lifecycle.Facts{Pulse: lifecycle.Pulse{Finding: finding, FindingDetail: detail}}, now: now}
 	}
 	g := NewWithT(t)
 	status := &v1alpha1.AgentSessionStatus{State: v1alpha1.StateIdle}
@@ -89,7 +89,7 @@ func TestPingContract(t *testing.T) {
 	g.Expect(first).To(And(HaveField("Status", metav1.ConditionFalse), HaveField("Reason", v1alpha1.ReasonStatusUnknown), HaveField("Message", HavePrefix("GET /ping was answered with the status \"ok\". "))))
 	g.Expect(tell(told(v1alpha1.ReasonStatusUnknown, "")).Message).To(Equal(first.Message))
 	g.Expect(tell(told(v1alpha1.ReasonStatusUnknown, "GET /ping was answered with the status \"up\"")).Message).To(HavePrefix("GET /ping was answered with the status \"up\". "))
-	g.Expect(tell(told(v1alpha1.ReasonPingConforms, ""))).To(And(HaveField("Status", metav1.ConditionTrue), HaveField("Message", lifecycle.Breach(v1alpha1.ReasonPingConforms).Message(""))))
+	g.Expect(tell(told(v1alpha1.ReasonPingConforms, ""))).To(And(HaveField("Status", metav1.ConditionTrue), HaveField("Message", lifecycle.Finding(v1alpha1.ReasonPingConforms).Message(""))))
 	g.Expect(tell(told("", "")).Reason).To(Equal(v1alpha1.ReasonPingConforms), "of a compute that is going")
 	g.Expect(tell(told(v1alpha1.ReasonTimestampMissing, "")).Status).To(Equal(metav1.ConditionTrue))
 	g.Expect(tell(told(v1alpha1.ReasonPingMCP, "")).Status).To(Equal(metav1.ConditionTrue))

@@ -37,14 +37,14 @@ func ready(reason, message string) metav1.Condition {
 
 // contracted is the condition PingContract as the operator writes it.
 func contracted(reason, detail string) metav1.Condition {
-	breach := lifecycle.Breach(reason)
+	finding := lifecycle.Finding(reason)
 	switch {
 	case reason == v1alpha1.ReasonPingUnknown:
 		return told(v1alpha1.ConditionPingContract, metav1.ConditionUnknown, reason, "The agent has not answered a ping yet.")
-	case breach.Keeps():
-		return told(v1alpha1.ConditionPingContract, metav1.ConditionTrue, reason, breach.Message(detail))
+	case finding.Conforms():
+		return told(v1alpha1.ConditionPingContract, metav1.ConditionTrue, reason, finding.Message(detail))
 	}
-	return told(v1alpha1.ConditionPingContract, metav1.ConditionFalse, reason, breach.Message(detail))
+	return told(v1alpha1.ConditionPingContract, metav1.ConditionFalse, reason, finding.Message(detail))
 }
 
 var (

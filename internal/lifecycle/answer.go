@@ -40,8 +40,8 @@ type Answer struct {
 	Ping contract.Ping
 	// Failure is empty if the agent is alive.
 	Failure Failure
-	// Breach is what is to be said of the answer, whatever its stamp; mostly nothing.
-	Breach Breach
+	// Finding is what is to be said of the answer, whatever its stamp; mostly nothing.
+	Finding Finding
 	// Detail says for people what was answered or what failed, if that is worth a
 	// word: a phrase of its own, printable, 200 characters at most.
 	Detail string
@@ -98,7 +98,7 @@ func saysUnhealthy(ping contract.Ping) bool {
 
 func (q Question) unhealthy(code int, ping contract.Ping) Answer {
 	return Answer{
-		Failure: FailureUnhealthy, Breach: v1alpha1.ReasonPingSaysUnhealthy,
+		Failure: FailureUnhealthy, Finding: v1alpha1.ReasonPingSaysUnhealthy,
 		Detail: fmt.Sprintf("%s was answered with %d and the status %s", q, code, quoted(string(ping.Status))),
 	}
 }
@@ -124,19 +124,19 @@ func (q Question) Encoded(encoding string) Answer {
 }
 
 // odd is an answer of an agent that is alive, and that is not by the contract.
-func (q Question) odd(breach Breach, ping contract.Ping, what, counts string) Answer {
+func (q Question) odd(finding Finding, ping contract.Ping, what, counts string) Answer {
 	detail := fmt.Sprintf("%s was answered with %s, ", q, what)
 	if q.Strict {
-		return Answer{Failure: FailureBody, Breach: breach, Detail: detail + "a failed ping since spec.ping.answers is Strict"}
+		return Answer{Failure: FailureBody, Finding: finding, Detail: detail + "a failed ping since spec.ping.answers is Strict"}
 	}
-	return Answer{Ping: ping, Breach: breach, Detail: detail + counts}
+	return Answer{Ping: ping, Finding: finding, Detail: detail + counts}
 }
 
 // JudgeMCP judges an answer to MCP's ping: by its code, and one of 400 by its body,
 // which servers with state send to whoever has no session.
 func (q Question) JudgeMCP(code int, location string, body []byte) Answer {
 	if code >= 200 && code <= 299 || code == 400 && contract.IsJSONRPC(body) {
-		return Answer{Ping: alive, Breach: v1alpha1.ReasonPingMCP}
+		return Answer{Ping: alive, Finding: v1alpha1.ReasonPingMCP}
 	}
 	return q.Refused(code, location)
 }

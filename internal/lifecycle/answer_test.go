@@ -19,7 +19,7 @@ func TestAnswersOutsideTheContract(t *testing.T) {
 	for name, row := range map[string]struct {
 		body string
 		ping contract.Ping
-		want lifecycle.Breach
+		want lifecycle.Finding
 		what string
 	}{
 		"lower case, as in Strands' guide": {`{"status":"healthy"}`, missing, v1alpha1.ReasonStatusUnknown, `the status "healthy"`},
@@ -44,14 +44,14 @@ func TestAnswersOutsideTheContract(t *testing.T) {
 			got := lifecycle.Question{}.Judge([]byte(row.body))
 			got.Detail = strings.ReplaceAll(got.Detail, "\ufffd", "?")
 			g.Expect(got).To(Equal(lifecycle.Answer{
-				Ping: row.ping, Breach: row.want, Detail: "GET /ping was answered with " + row.what + ", which counts as Healthy and never as busy",
+				Ping: row.ping, Finding: row.want, Detail: "GET /ping was answered with " + row.what + ", which counts as Healthy and never as busy",
 			}))
 			g.Expect(got.Detail).To(Equal(lifecycle.Printable(got.Detail)), "printable and short")
 
 			strict := lifecycle.Question{Strict: true}.Judge([]byte(row.body))
 			strict.Detail = strings.ReplaceAll(strict.Detail, "\ufffd", "?")
 			g.Expect(strict).To(Equal(lifecycle.Answer{
-				Failure: lifecycle.FailureBody, Breach: row.want, Detail: "GET /ping was answered with " + row.what + ", a failed ping since spec.ping.answers is Strict",
+				Failure: lifecycle.FailureBody, Finding: row.want, Detail: "GET /ping was answered with " + row.what + ", a failed ping since spec.ping.answers is Strict",
 			}))
 			g.Expect(strict.Detail).To(Equal(lifecycle.Printable(strict.Detail)))
 		})
@@ -63,7 +63,7 @@ func TestAnswersOutsideTheContract(t *testing.T) {
 func TestUnhealthyIsAFailedPing(t *testing.T) {
 	unhealthy := func(code, word string) lifecycle.Answer {
 		return lifecycle.Answer{
-			Failure: lifecycle.FailureUnhealthy, Breach: v1alpha1.ReasonPingSaysUnhealthy,
+			Failure: lifecycle.FailureUnhealthy, Finding: v1alpha1.ReasonPingSaysUnhealthy,
 			Detail: "GET /ping was answered with " + code + ` and the status "` + word + `"`,
 		}
 	}
@@ -100,7 +100,7 @@ func TestContractBehindAMark(t *testing.T) {
 	g := NewWithT(t)
 	body := []byte("\ufeff" + `{"status":"HealthyBusy"}`)
 	g.Expect(lifecycle.Question{}.Judge(body)).To(Equal(lifecycle.Answer{
-		Ping: contract.Ping{Status: contract.HealthyBusy, Stamp: contract.StampMissing}, Breach: v1alpha1.ReasonPingByteOrderMark,
+		Ping: contract.Ping{Status: contract.HealthyBusy, Stamp: contract.StampMissing}, Finding: v1alpha1.ReasonPingByteOrderMark,
 		Detail: "GET /ping was answered with a byte order mark before the JSON object, which is passed over",
 	}))
 	g.Expect(lifecycle.Question{Strict: true}.Judge(body)).To(And(
@@ -111,7 +111,7 @@ func TestStrictTakesTheContract(t *testing.T) {
 	g := NewWithT(t)
 	for _, body := range []string{`{"status":"Healthy"}`, `{"status":"HealthyBusy","time_of_last_update":"x"}`} {
 		g.Expect(lifecycle.Question{Strict: true}.Judge([]byte(body))).To(Equal(lifecycle.Question{}.Judge([]byte(body))))
-		g.Expect(lifecycle.Question{}.Judge([]byte(body)).Breach).To(BeEmpty())
+		g.Expect(lifecycle.Question{}.Judge([]byte(body)).Finding).To(BeEmpty())
 	}
 }
 
@@ -146,7 +146,7 @@ func TestJudgeMCP(t *testing.T) {
 			g := NewWithT(t)
 			got := q.JudgeMCP(row.code, row.location, []byte(row.body))
 			if row.detail == "" && row.code/100 != 5 && row.code/100 != 1 {
-				g.Expect(got).To(Equal(lifecycle.Answer{Ping: contract.Ping{Status: contract.Healthy, Stamp: contract.StampMissing}, Breach: v1alpha1.ReasonPingMCP}))
+				g.Expect(got).To(Equal(lifecycle.Answer{Ping: contract.Ping{Status: contract.Healthy, Stamp: contract.StampMissing}, Finding: v1alpha1.ReasonPingMCP}))
 				return
 			}
 			g.Expect(got).To(Equal(lifecycle.Answer{

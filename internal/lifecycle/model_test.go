@@ -103,14 +103,14 @@ func (a *agent) answer(now time.Time) lifecycle.Answer {
 type reported struct {
 	status                      contract.Status
 	since, healthyAt, idleSince time.Time
-	breach                      lifecycle.Breach
+	finding                     lifecycle.Finding
 }
 
 func (r *reported) write(p lifecycle.Pulse, v lifecycle.Verdict) {
 	if p.Restored {
 		return // nothing new is known before the agent has answered
 	}
-	*r = reported{p.Status, p.Since, p.HealthyAt, v.IdleSince.Truncate(time.Second), p.Breach}
+	*r = reported{p.Status, p.Since, p.HealthyAt, v.IdleSince.Truncate(time.Second), p.Finding}
 }
 
 // restore is the pulse that the next operator begins with. seen is when the last one
@@ -121,7 +121,7 @@ func (r *reported) restore(seen time.Time) lifecycle.Pulse {
 	}
 	status := &v1alpha1.AgentSessionStatus{
 		PingStatus: string(r.status), PingStatusSince: &metav1.Time{Time: r.since}, HealthyAt: &metav1.Time{Time: r.healthyAt},
-		Conditions: []metav1.Condition{{Type: v1alpha1.ConditionPingContract, Reason: string(r.breach)}},
+		Conditions: []metav1.Condition{{Type: v1alpha1.ConditionPingContract, Reason: string(r.finding)}},
 	}
 	if !r.idleSince.IsZero() {
 		status.IdleSince = &metav1.Time{Time: r.idleSince}

@@ -9,11 +9,11 @@ import (
 // Settling a finding takes more than one answer, so that a flapping agent
 // costs no write at every ping.
 const (
-	// settleAnswers is how many answers in a row change a breach that is known.
+	// settleAnswers is how many answers in a row change a finding that is known.
 	settleAnswers = 5
 	// advancingAnswers is how often a stamp moves without a change of status
 	// before it counts as advancing on every ping; fewer than settleAnswers, so
-	// that after a restart a known breach is not settled away before it is seen
+	// that after a restart a known finding is not settled away before it is seen
 	// again.
 	advancingAnswers = 3
 	// clockSkew is how far an agent's clock may differ from the operator's.
@@ -50,17 +50,17 @@ type Pulse struct {
 	ErringSince time.Time
 	// LastFailure is the last failed answer; kept after recovery.
 	LastFailure Answer
-	// Breach is how the answers break the contract, once that is settled, and
-	// BreachDetail what was answered, if it is about that. A restored pulse has
-	// none.
-	Breach       Breach
-	BreachDetail string
+	// Finding is how the answers keep or break the contract, once that is settled, and
+	// FindingDetail what was answered, if it is about that. A restored pulse has
+	// no detail.
+	Finding       Finding
+	FindingDetail string
 	// Restored is a pulse taken over from status after a restart, until the
 	// agent has answered: Stamp is not known yet.
 	Restored bool
 
-	seen       finding   // what the last answer looked like,
-	seenFor    int       // how many in a row were of that breach,
+	seen       detailed  // what the last answer looked like,
+	seenFor    int       // how many in a row were of that finding,
 	sameFor    int       // and how many of that detail too
 	sent       time.Time // LastStamp as it was sent, also when the clock was set back since
 	frozen     bool      // the last change of status left the stamp behind
@@ -121,7 +121,7 @@ func (p Pulse) fail(a Answer, now time.Time) Pulse {
 		p.Errors++
 	}
 	p.LastFailure = a
-	if found := findingOfFailure(a); found.breach != "" && p.Failures >= settleAnswers {
+	if found := findingOfFailure(a); found.finding != "" && p.Failures >= settleAnswers {
 		return p.settle(found)
 	}
 	return p
@@ -184,18 +184,18 @@ func (p Pulse) usable(ping contract.Ping, now time.Time) time.Time {
 
 // settle takes over a finding: the first at once, a different one only when it
 // was seen settleAnswers times in a row. Of an agent that answers differently each
-// time, the breach is settled all the same.
-func (p Pulse) settle(found finding) Pulse {
-	if found.breach != p.seen.breach {
+// time, the finding is settled all the same.
+func (p Pulse) settle(found detailed) Pulse {
+	if found.finding != p.seen.finding {
 		p.seenFor = 0
 	}
 	if found != p.seen {
 		p.sameFor = 0
 	}
 	p.seen, p.seenFor, p.sameFor = found, p.seenFor+1, p.sameFor+1
-	another := found.breach != p.Breach && p.seenFor >= settleAnswers
-	if p.Breach == "" || another || p.sameFor >= settleAnswers {
-		p.Breach, p.BreachDetail = found.breach, found.detail
+	another := found.finding != p.Finding && p.seenFor >= settleAnswers
+	if p.Finding == "" || another || p.sameFor >= settleAnswers {
+		p.Finding, p.FindingDetail = found.finding, found.detail
 	}
 	return p
 }
@@ -228,7 +228,7 @@ func (p Pulse) Tells(next Pulse, threshold int) bool {
 		!p.Since.Equal(next.Since) ||
 		p.Unseen != next.Unseen ||
 		p.Restored != next.Restored ||
-		p.Breach != next.Breach || p.BreachDetail != next.BreachDetail ||
+		p.Finding != next.Finding || p.FindingDetail != next.FindingDetail ||
 		p.Advancing() != next.Advancing() ||
 		reaches(p.Failures, next.Failures, threshold) ||
 		reaches(p.Errors, next.Errors, threshold) ||

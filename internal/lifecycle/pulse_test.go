@@ -134,7 +134,7 @@ func TestPulseTellsErrorsFromSilence(t *testing.T) {
 	g.Expect(p).To(And(HaveField("Failures", 0), HaveField("Errors", 0), HaveField("ErringSince", zero)))
 }
 
-func TestPulseFindsBreaches(t *testing.T) {
+func TestPulseFindings(t *testing.T) {
 	failure := func(f lifecycle.Failure) func(time.Time) lifecycle.Answer {
 		return always(lifecycle.Answer{Failure: f, Detail: "x"})
 	}
@@ -144,7 +144,7 @@ func TestPulseFindsBreaches(t *testing.T) {
 	for name, row := range map[string]struct {
 		answers func(time.Time) lifecycle.Answer
 		n       int
-		want    lifecycle.Breach
+		want    lifecycle.Finding
 	}{
 		"before the first answer":         {nil, 0, ""},
 		"a good answer":                   {always(answer(contract.Healthy, at(1))), 1, v1alpha1.ReasonPingConforms},
@@ -156,7 +156,7 @@ func TestPulseFindsBreaches(t *testing.T) {
 		"a clock that is a little ahead":  {always(answer(contract.Healthy, at(14))), 1, v1alpha1.ReasonPingConforms},
 		"now on every ping":               {func(now time.Time) lifecycle.Answer { return answer(contract.Healthy, now) }, 20, v1alpha1.ReasonTimestampAdvances},
 		"now on every ping, not sure yet": {func(now time.Time) lifecycle.Answer { return answer(contract.Healthy, now) }, 5, v1alpha1.ReasonPingConforms},
-		"not reachable is no breach":      {failure(lifecycle.FailureConnect), 20, ""},
+		"not reachable is no finding":     {failure(lifecycle.FailureConnect), 20, ""},
 		"too slow":                        {failure(lifecycle.FailureTimeout), 5, v1alpha1.ReasonPingTooSlow},
 		"too slow, not sure yet":          {failure(lifecycle.FailureTimeout), 4, ""},
 		"not 200":                         {failure(lifecycle.FailureStatusCode), 5, v1alpha1.ReasonPingNotOK},
@@ -167,9 +167,9 @@ func TestPulseFindsBreaches(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			p, _ := hear(lifecycle.Pulse{}, at(10), row.n, row.answers)
-			g.Expect(p.Breach).To(Equal(row.want))
+			g.Expect(p.Finding).To(Equal(row.want))
 			if row.want != "" {
-				g.Expect(p.Breach.Message("")).NotTo(BeEmpty())
+				g.Expect(p.Finding.Message("")).NotTo(BeEmpty())
 			}
 			if row.want == v1alpha1.ReasonTimestampInFuture {
 				g.Expect(p.Stamp).To(BeZero(), "it is not used")
@@ -178,13 +178,13 @@ func TestPulseFindsBreaches(t *testing.T) {
 	}
 }
 
-// TestEveryBreachHasItsWords: each reason of the condition PingContract that
+// TestEveryFindingHasItsWords: each reason of the condition PingContract that
 // the rules give says something of its own, and follows on what was answered.
-func TestEveryBreachHasItsWords(t *testing.T) {
+func TestEveryFindingHasItsWords(t *testing.T) {
 	g := NewWithT(t)
-	said := map[string]lifecycle.Breach{}
-	kept := map[lifecycle.Breach]bool{v1alpha1.ReasonPingConforms: true, v1alpha1.ReasonPingMCP: true, v1alpha1.ReasonTimestampMissing: true}
-	for _, reason := range []lifecycle.Breach{
+	said := map[string]lifecycle.Finding{}
+	kept := map[lifecycle.Finding]bool{v1alpha1.ReasonPingConforms: true, v1alpha1.ReasonPingMCP: true, v1alpha1.ReasonTimestampMissing: true}
+	for _, reason := range []lifecycle.Finding{
 		v1alpha1.ReasonPingConforms, v1alpha1.ReasonPingMCP, v1alpha1.ReasonTimestampMissing, v1alpha1.ReasonTimestampMilliseconds, v1alpha1.ReasonTimestampUnusable,
 		v1alpha1.ReasonTimestampInFuture, v1alpha1.ReasonTimestampAdvances, v1alpha1.ReasonTimestampFrozen,
 		v1alpha1.ReasonPingTooSlow, v1alpha1.ReasonPingNotOK, v1alpha1.ReasonPingMalformed, v1alpha1.ReasonPingSaysUnhealthy,
@@ -195,31 +195,31 @@ func TestEveryBreachHasItsWords(t *testing.T) {
 		g.Expect(said).NotTo(HaveKey(words))
 		said[words] = reason
 		g.Expect(reason.Message("GET /ping was answered with 404")).To(Equal("GET /ping was answered with 404. " + words))
-		g.Expect(reason.Keeps()).To(Equal(kept[reason]), "%s", reason)
+		g.Expect(reason.Conforms()).To(Equal(kept[reason]), "%s", reason)
 		if reason != v1alpha1.ReasonTimestampInFuture {
 			g.Expect(words).To(MatchRegexp("AgentCore|AWS"), "%s: what AWS would do", reason)
 		}
 	}
 }
 
-// TestPulseKeepsWhatWasAnswered: the words of a breach are those of an answer that
+// TestPulseKeepsWhatWasAnswered: the words of a finding are those of an answer that
 // stays, and those of an agent that answers differently each time stand.
 func TestPulseKeepsWhatWasAnswered(t *testing.T) {
 	g := NewWithT(t)
 	says := func(detail string) func(time.Time) lifecycle.Answer {
 		a := answer(contract.Healthy, zero)
-		a.Breach, a.Detail = v1alpha1.ReasonPingNotJSON, detail
+		a.Finding, a.Detail = v1alpha1.ReasonPingNotJSON, detail
 		return always(a)
 	}
 	p, now := hear(lifecycle.Pulse{}, at(10), 1, says("first"))
-	g.Expect(p).To(And(HaveField("Breach", BeEquivalentTo(v1alpha1.ReasonPingNotJSON)), HaveField("BreachDetail", "first")))
+	g.Expect(p).To(And(HaveField("Finding", BeEquivalentTo(v1alpha1.ReasonPingNotJSON)), HaveField("FindingDetail", "first")))
 	for i := range 20 {
 		p, now = hear(p, now, 1, says(fmt.Sprint(i)))
-		g.Expect(p.BreachDetail).To(Equal("first"))
+		g.Expect(p.FindingDetail).To(Equal("first"))
 	}
 	p, now = hear(p, now, 4, says("second"))
 	settled, now := hear(p, now, 1, says("second"))
-	g.Expect(settled.BreachDetail).To(Equal("second"))
+	g.Expect(settled.FindingDetail).To(Equal("second"))
 	g.Expect(p.Tells(settled, 15)).To(BeTrue())
 
 	p = settled
@@ -227,15 +227,15 @@ func TestPulseKeepsWhatWasAnswered(t *testing.T) {
 		p, now = hear(p, now, 1, always(lifecycle.Answer{Failure: lifecycle.FailureStatusCode, Detail: fmt.Sprint(i)}))
 	}
 	p, now = hear(p, now, 4, always(lifecycle.Answer{Failure: lifecycle.FailureStatusCode, Detail: "404"}))
-	g.Expect(p).To(And(HaveField("Breach", BeEquivalentTo(v1alpha1.ReasonPingNotOK)), HaveField("BreachDetail", "8")))
+	g.Expect(p).To(And(HaveField("Finding", BeEquivalentTo(v1alpha1.ReasonPingNotOK)), HaveField("FindingDetail", "8")))
 	p, _ = hear(p, now, 1, always(lifecycle.Answer{Failure: lifecycle.FailureStatusCode, Detail: "404"}))
-	g.Expect(p.BreachDetail).To(Equal("404"))
+	g.Expect(p.FindingDetail).To(Equal("404"))
 
-	restored := lifecycle.Pulse{Status: contract.Healthy, Since: at(10), HealthyAt: at(10), AnsweredAt: at(10), Restored: true, Breach: v1alpha1.ReasonPingNotJSON}
+	restored := lifecycle.Pulse{Status: contract.Healthy, Since: at(10), HealthyAt: at(10), AnsweredAt: at(10), Restored: true, Finding: v1alpha1.ReasonPingNotJSON}
 	restored, now = hear(restored, at(12), 4, says("second"))
-	g.Expect(restored.BreachDetail).To(BeEmpty())
+	g.Expect(restored.FindingDetail).To(BeEmpty())
 	restored, _ = hear(restored, now, 1, says("second"))
-	g.Expect(restored.BreachDetail).To(Equal("second"))
+	g.Expect(restored.FindingDetail).To(Equal("second"))
 }
 
 // TestUnknownStatusIsHealthy: the status of such an agent does not change when it
@@ -248,7 +248,7 @@ func TestUnknownStatusIsHealthy(t *testing.T) {
 	stamped := fmt.Sprintf(`{"status":"healthy","time_of_last_update":%d}`, at(5).Unix())
 	p, now := hear(lifecycle.Pulse{}, at(10), 10, body(stamped))
 	g.Expect(p).To(And(HaveField("Status", contract.Healthy), HaveField("Since", at(10)), HaveField("Stamp", at(5)),
-		HaveField("Breach", BeEquivalentTo(v1alpha1.ReasonStatusUnknown))))
+		HaveField("Finding", BeEquivalentTo(v1alpha1.ReasonStatusUnknown))))
 	p, now = hear(p, now, 10, body(`OK`))
 	p, now = hear(p, now, 10, body(`{"status":"Healthy"}`))
 	g.Expect(p.Since).To(Equal(at(10)))
@@ -260,7 +260,7 @@ func TestUnknownStatusIsHealthy(t *testing.T) {
 	p, _ = hear(lifecycle.Pulse{}, at(10), 20, func(now time.Time) lifecycle.Answer {
 		return lifecycle.Question{}.Judge(fmt.Appendf(nil, `{"status":"ok","time_of_last_update":%d}`, now.Unix()))
 	})
-	g.Expect(p).To(And(HaveField("Breach", BeEquivalentTo(v1alpha1.ReasonTimestampAdvances)), HaveField("BreachDetail", "")))
+	g.Expect(p).To(And(HaveField("Finding", BeEquivalentTo(v1alpha1.ReasonTimestampAdvances)), HaveField("FindingDetail", "")))
 }
 
 // TestStampNeverMovesBack: not over an answer without a usable one either.
@@ -340,7 +340,7 @@ func TestPulseAfterTheClockWasSetBack(t *testing.T) {
 		},
 		"its stamp still does": {
 			lifecycle.Pulse{}.Observe(answer(contract.Healthy, at(hour+10)), at(hour+10), period), answer(contract.Healthy, at(hour+10)),
-			And(HaveField("Stamp", at(30)), HaveField("Breach", BeEquivalentTo(v1alpha1.ReasonPingConforms))),
+			And(HaveField("Stamp", at(30)), HaveField("Finding", BeEquivalentTo(v1alpha1.ReasonPingConforms))),
 		},
 		"another operator's clock was ahead": {
 			lifecycle.Pulse{Status: contract.Healthy, Since: at(5), HealthyAt: at(5), AnsweredAt: at(hour), Restored: true},
@@ -396,30 +396,30 @@ func TestPulseFindsAFrozenStamp(t *testing.T) {
 	g := NewWithT(t)
 	p, now := hear(lifecycle.Pulse{}, at(10), 10, always(answer(contract.HealthyBusy, at(9))))
 	p, now = hear(p, now, 5, always(answer(contract.Healthy, at(9))))
-	g.Expect(p.Breach).To(BeEquivalentTo(v1alpha1.ReasonTimestampFrozen))
+	g.Expect(p.Finding).To(BeEquivalentTo(v1alpha1.ReasonTimestampFrozen))
 	p, _ = hear(p, now, 5, always(answer(contract.HealthyBusy, now)))
-	g.Expect(p.Breach).To(BeEquivalentTo(v1alpha1.ReasonPingConforms))
+	g.Expect(p.Finding).To(BeEquivalentTo(v1alpha1.ReasonPingConforms))
 
 	// Two changes within one second share a stamp, which is no breach.
 	p, _ = hear(lifecycle.Pulse{}, at(10), 1, always(answer(contract.Healthy, at(9))))
 	p, _ = hear(p, at(10.1), 1, always(answer(contract.HealthyBusy, at(10))))
 	p, _ = hear(p, at(10.9), 9, always(answer(contract.Healthy, at(10))))
-	g.Expect(p.Breach).To(BeEquivalentTo(v1alpha1.ReasonPingConforms))
+	g.Expect(p.Finding).To(BeEquivalentTo(v1alpha1.ReasonPingConforms))
 }
 
-func TestPulseSettlesAChangeOfBreach(t *testing.T) {
+func TestPulseSettlesAChangeOfFinding(t *testing.T) {
 	g := NewWithT(t)
 	good, none := always(answer(contract.Healthy, at(1))), always(answer(contract.Healthy, zero))
 	p, now := hear(lifecycle.Pulse{}, at(10), 1, good)
 	for range 20 { // missing and there by turns: one finding stays
 		p, now = hear(p, now, 1, none)
 		p, now = hear(p, now, 1, good)
-		g.Expect(p.Breach).To(BeEquivalentTo(v1alpha1.ReasonPingConforms))
+		g.Expect(p.Finding).To(BeEquivalentTo(v1alpha1.ReasonPingConforms))
 	}
 	p, now = hear(p, now, 4, none)
-	g.Expect(p.Breach).To(BeEquivalentTo(v1alpha1.ReasonPingConforms))
+	g.Expect(p.Finding).To(BeEquivalentTo(v1alpha1.ReasonPingConforms))
 	p, _ = hear(p, now, 1, none)
-	g.Expect(p.Breach).To(BeEquivalentTo(v1alpha1.ReasonTimestampMissing))
+	g.Expect(p.Finding).To(BeEquivalentTo(v1alpha1.ReasonTimestampMissing))
 }
 
 func TestPulseTellsOnlyWhatMatters(t *testing.T) {

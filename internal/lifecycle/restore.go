@@ -26,7 +26,7 @@ func Restore(status *v1alpha1.AgentSessionStatus, seen time.Time) Pulse {
 	}
 	for _, c := range status.Conditions {
 		if c.Type == v1alpha1.ConditionPingContract && c.Reason != v1alpha1.ReasonPingUnknown {
-			pulse.Breach = Breach(c.Reason)
+			pulse.Finding = Finding(c.Reason)
 		}
 	}
 	return pulse

@@ -15,30 +15,30 @@ import (
 // and nothing else is.
 func TestTells(t *testing.T) {
 	const threshold = 15
-	was := lifecycle.Pulse{Status: contract.Healthy, Since: at(10), HealthyAt: at(10), AnsweredAt: at(50), Stamp: at(9), Breach: v1alpha1.ReasonPingConforms}
+	was := lifecycle.Pulse{Status: contract.Healthy, Since: at(10), HealthyAt: at(10), AnsweredAt: at(50), Stamp: at(9), Finding: v1alpha1.ReasonPingConforms}
 	failed := func(n int) lifecycle.Pulse { p := was; p.Failures = n; return p }
 	for name, row := range map[string]struct {
 		from   lifecycle.Pulse
 		change func(*lifecycle.Pulse)
 		tells  bool
 	}{
-		"nothing":                 {was, func(*lifecycle.Pulse) {}, false},
-		"one more answer":         {was, func(p *lifecycle.Pulse) { p.AnsweredAt = at(52) }, false},
-		"a stamp":                 {was, func(p *lifecycle.Pulse) { p.Stamp = at(11) }, false},
-		"another status":          {was, func(p *lifecycle.Pulse) { p.Status = contract.HealthyBusy }, true},
-		"first healthy":           {lifecycle.Pulse{Status: contract.Healthy}, func(p *lifecycle.Pulse) { p.HealthyAt = at(10) }, true},
-		"time that nobody saw":    {was, func(p *lifecycle.Pulse) { p.Unseen.Total = time.Second }, true},
-		"no longer restored":      {was, func(p *lifecycle.Pulse) { p.Restored = true }, true},
-		"another breach":          {was, func(p *lifecycle.Pulse) { p.Breach = v1alpha1.ReasonTimestampMissing }, true},
-		"other words of a breach": {was, func(p *lifecycle.Pulse) { p.BreachDetail = "x" }, true},
-		"a failure":               {was, func(p *lifecycle.Pulse) { p.Failures = 1 }, false},
-		"a failure short of many": {failed(13), func(p *lifecycle.Pulse) { p.Failures = 14 }, false},
-		"as many as are too many": {failed(14), func(p *lifecycle.Pulse) { p.Failures = 15 }, true},
-		"more than that":          {failed(15), func(p *lifecycle.Pulse) { p.Failures = 16 }, false},
-		"an error short of many":  {failed(40), func(p *lifecycle.Pulse) { p.Failures, p.Errors = 41, 14 }, false},
-		"as many errors":          {failed(40), func(p *lifecycle.Pulse) { p.Failures, p.Errors = 41, 15 }, true},
-		"recovery from a few":     {failed(14), func(p *lifecycle.Pulse) { p.Failures = 0 }, false},
-		"recovery from too many":  {failed(15), func(p *lifecycle.Pulse) { p.Failures = 0 }, true},
+		"nothing":                  {was, func(*lifecycle.Pulse) {}, false},
+		"one more answer":          {was, func(p *lifecycle.Pulse) { p.AnsweredAt = at(52) }, false},
+		"a stamp":                  {was, func(p *lifecycle.Pulse) { p.Stamp = at(11) }, false},
+		"another status":           {was, func(p *lifecycle.Pulse) { p.Status = contract.HealthyBusy }, true},
+		"first healthy":            {lifecycle.Pulse{Status: contract.Healthy}, func(p *lifecycle.Pulse) { p.HealthyAt = at(10) }, true},
+		"time that nobody saw":     {was, func(p *lifecycle.Pulse) { p.Unseen.Total = time.Second }, true},
+		"no longer restored":       {was, func(p *lifecycle.Pulse) { p.Restored = true }, true},
+		"another finding":          {was, func(p *lifecycle.Pulse) { p.Finding = v1alpha1.ReasonTimestampMissing }, true},
+		"other words of a finding": {was, func(p *lifecycle.Pulse) { p.FindingDetail = "x" }, true},
+		"a failure":                {was, func(p *lifecycle.Pulse) { p.Failures = 1 }, false},
+		"a failure short of many":  {failed(13), func(p *lifecycle.Pulse) { p.Failures = 14 }, false},
+		"as many as are too many":  {failed(14), func(p *lifecycle.Pulse) { p.Failures = 15 }, true},
+		"more than that":           {failed(15), func(p *lifecycle.Pulse) { p.Failures = 16 }, false},
+		"an error short of many":   {failed(40), func(p *lifecycle.Pulse) { p.Failures, p.Errors = 41, 14 }, false},
+		"as many errors":           {failed(40), func(p *lifecycle.Pulse) { p.Failures, p.Errors = 41, 15 }, true},
+		"recovery from a few":      {failed(14), func(p *lifecycle.Pulse) { p.Failures = 0 }, false},
+		"recovery from too many":   {failed(15), func(p *lifecycle.Pulse) { p.Failures = 0 }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			next := row.from

@@ -77,10 +77,10 @@ func isFailed(p Ping) bool {
 	return p.Answer.Failure == lifecycle.FailureStatusCode && !isMissing(p) && !isLogin(p) && !isRedirect(p) && !isLimited(p) && !isMisdirected(p)
 }
 
-func isNotJSON(p Ping) bool  { return p.Answer.Breach == v1alpha1.ReasonPingNotJSON }
-func isMarked(p Ping) bool   { return p.Answer.Breach == v1alpha1.ReasonPingByteOrderMark }
-func isEncoded(p Ping) bool  { return p.Answer.Breach == v1alpha1.ReasonPingEncoded }
-func isTooLarge(p Ping) bool { return p.Answer.Breach == v1alpha1.ReasonPingTooLarge }
+func isNotJSON(p Ping) bool  { return p.Answer.Finding == v1alpha1.ReasonPingNotJSON }
+func isMarked(p Ping) bool   { return p.Answer.Finding == v1alpha1.ReasonPingByteOrderMark }
+func isEncoded(p Ping) bool  { return p.Answer.Finding == v1alpha1.ReasonPingEncoded }
+func isTooLarge(p Ping) bool { return p.Answer.Finding == v1alpha1.ReasonPingTooLarge }
 
 // some are the pings of a kind.
 func some(pings []Ping, is kind) (those []Ping) {
@@ -203,7 +203,7 @@ func rounded(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 // lookStatus looks at words that are not the contract's. One that means busy is worse.
 func lookStatus(o *Observation) outcome {
 	return answered(func(o *Observation) outcome {
-		those := some(o.Pings, func(p Ping) bool { return p.Answer.Breach == v1alpha1.ReasonStatusUnknown })
+		those := some(o.Pings, func(p Ping) bool { return p.Answer.Finding == v1alpha1.ReasonStatusUnknown })
 		for _, p := range those {
 			said, _ := contract.ParsePing(p.Body) // the error is why it is here
 			if meansBusy(string(said.Status)) {

@@ -70,7 +70,7 @@ type Ping struct {
 
 // good tells whether the answer is one of an agent that is alive, and an object.
 func (p Ping) good() bool {
-	switch p.Answer.Breach {
+	switch p.Answer.Finding {
 	case v1alpha1.ReasonPingNotJSON, v1alpha1.ReasonPingEncoded, v1alpha1.ReasonPingTooLarge:
 		return false
 	}

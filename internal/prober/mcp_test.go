@@ -17,7 +17,7 @@ import (
 
 var (
 	asMCP = lifecycle.Question{MCP: "/mcp"}
-	pong  = lifecycle.Answer{Ping: contract.Ping{Status: contract.Healthy, Stamp: contract.StampMissing}, Breach: v1alpha1.ReasonPingMCP}
+	pong  = lifecycle.Answer{Ping: contract.Ping{Status: contract.Healthy, Stamp: contract.StampMissing}, Finding: v1alpha1.ReasonPingMCP}
 )
 
 const (

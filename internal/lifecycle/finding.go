@@ -5,26 +5,26 @@ import (
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
-// Breach is how an agent's answers keep or break the ping contract: a reason of the
+// Finding is how an agent's answers keep or break the ping contract: a reason of the
 // condition PingContract. Empty before the first answer.
-type Breach string
+type Finding string
 
-// finding is a breach, and what was answered if it is about that.
-type finding struct {
-	breach Breach
-	detail string
+// detailed is a finding, and what was answered if it is about that.
+type detailed struct {
+	finding Finding
+	detail  string
 }
 
 // findingOf judges a good answer; p has taken it in already. A stamp that moves on
 // every ping comes first: it alone decides when the session ends.
-func (p Pulse) findingOf(a Answer) finding {
-	if a.Breach != "" && !p.Advancing() {
-		return finding{a.Breach, a.Detail}
+func (p Pulse) findingOf(a Answer) detailed {
+	if a.Finding != "" && !p.Advancing() {
+		return detailed{a.Finding, a.Detail}
 	}
-	return finding{breach: p.breachOf(a.Ping)}
+	return detailed{finding: p.findingOfPing(a.Ping)}
 }
 
-func (p Pulse) breachOf(ping contract.Ping) Breach {
+func (p Pulse) findingOfPing(ping contract.Ping) Finding {
 	switch {
 	case ping.Stamp == contract.StampMissing:
 		return v1alpha1.ReasonTimestampMissing
@@ -42,28 +42,28 @@ func (p Pulse) breachOf(ping contract.Ping) Breach {
 	return v1alpha1.ReasonPingConforms
 }
 
-// findingOfFailure is zero for a failure that is no breach: an agent that
-// cannot be reached may still be starting, or its node may be gone.
-func findingOfFailure(a Answer) finding {
+// findingOfFailure is zero for a failure that says nothing of the contract: an agent
+// that cannot be reached may still be starting, or its node may be gone.
+func findingOfFailure(a Answer) detailed {
 	switch a.Failure {
 	case FailureTimeout:
-		return finding{v1alpha1.ReasonPingTooSlow, a.Detail}
+		return detailed{v1alpha1.ReasonPingTooSlow, a.Detail}
 	case FailureStatusCode:
-		return finding{v1alpha1.ReasonPingNotOK, a.Detail}
+		return detailed{v1alpha1.ReasonPingNotOK, a.Detail}
 	case FailureProtocol:
-		return finding{v1alpha1.ReasonPingMalformed, a.Detail}
+		return detailed{v1alpha1.ReasonPingMalformed, a.Detail}
 	case FailureBody, FailureUnhealthy:
-		return finding{a.Breach, a.Detail}
+		return detailed{a.Finding, a.Detail}
 	case FailureConnect:
-		return finding{}
+		return detailed{}
 	}
-	return finding{}
+	return detailed{}
 }
 
-// breachMessages say of each breach what the user needs to know: what was seen,
-// and what AgentCore makes of such a session. Those of detailed breaches follow on
-// what was answered.
-var breachMessages = map[Breach]string{
+// findingMessages say of each finding what the user needs to know: what was seen,
+// and what AgentCore makes of such a session. They follow on what was answered, if
+// there is such a detail.
+var findingMessages = map[Finding]string{
 	v1alpha1.ReasonPingConforms: "The agent answers GET /ping as AgentCore asks.",
 	v1alpha1.ReasonPingMCP: "The MCP server answers MCP's ping, as AgentCore asks it. That says nothing of work: the session is idle " +
 		"as soon as no invocation is in flight.",
@@ -92,17 +92,16 @@ var breachMessages = map[Breach]string{
 	v1alpha1.ReasonPingByteOrderMark: "AgentCore's contract wants a JSON object, which begins with no such mark, and many parsers refuse it: write the answer in UTF-8 without one.",
 }
 
-// Message says in words what the breach is and what AgentCore makes of it. detail is
+// Message says in words what was found and what AgentCore makes of it. detail is
 // what was answered, or empty.
-func (b Breach) Message(detail string) string {
+func (f Finding) Message(detail string) string {
 	if detail == "" {
-		return breachMessages[b]
+		return findingMessages[f]
 	}
-	return detail + ". " + breachMessages[b]
+	return detail + ". " + findingMessages[f]
 }
 
-// Keeps tells of a breach that it is none: the agent keeps the contract, and may be
-// told something about it all the same.
-func (b Breach) Keeps() bool {
-	return b == v1alpha1.ReasonPingConforms || b == v1alpha1.ReasonPingMCP || b == v1alpha1.ReasonTimestampMissing
+// Conforms tells whether the agent keeps the contract: a finding need not be a breach.
+func (f Finding) Conforms() bool {
+	return f == v1alpha1.ReasonPingConforms || f == v1alpha1.ReasonPingMCP || f == v1alpha1.ReasonTimestampMissing
 }
