@@ -3,11 +3,13 @@
 package monitoring_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,8 +21,10 @@ import (
 	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gexec"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -79,7 +83,7 @@ func newPlatform(t *testing.T) *platform {
 	return p
 }
 
-// playNode plays the kubelet. Agents do what the names of their sessions say.
+// playNode plays the kubelet. Agents do what the names of their sessions, or runtimes, say.
 func (p *platform) playNode() {
 	ctx, stop := context.WithCancel(context.Background())
 	kubelet, err := node.New(ctx, p.api)
@@ -87,7 +91,9 @@ func (p *platform) playNode() {
 	p.port = kubelet.Port()
 	kubelet.Prepare = func(pod *corev1.Pod) *node.Agent {
 		agent := node.NewAgent()
-		switch pod.Labels[v1alpha1.LabelSession] {
+		switch cmp.Or(pod.Labels[v1alpha1.LabelRuntime], pod.Labels[v1alpha1.LabelSession]) {
+		case "answers": // any other answers calls with 404
+			agent.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
 		case "stuck":
 			agent.Say(contract.HealthyBusy)
 		case "breaking":
@@ -174,20 +180,73 @@ func (p *platform) podOf(name string, metrics int32) {
 	p.g.Expect(p.api.Status().Update(p.t.Context(), pod)).To(Succeed())
 }
 
+func template() corev1.PodTemplateSpec {
+	return corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{
+		Name: "agent", Image: "agent",
+		Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("64Mi")}},
+	}}}}
+}
+
 // newSession makes a session by its name.
 func (p *platform) newSession(name string, change ...func(*v1alpha1.AgentSession)) *v1alpha1.AgentSession {
 	p.t.Helper()
 	session := &v1alpha1.AgentSession{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"}}
-	session.Spec.Template = corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{
-		Name: "agent", Image: "agent",
-		Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("64Mi")}},
-	}}}}
+	session.Spec.Template = template()
 	session.Spec.Ping.Port = p.port
 	for _, c := range change {
 		c(session)
 	}
 	p.g.Expect(p.api.Create(p.t.Context(), session)).To(Succeed())
 	return session
+}
+
+// newRuntime makes a runtime by its name, and waits until it can be called.
+func (p *platform) newRuntime(namespace, name string) *v1alpha1.AgentRuntime {
+	p.t.Helper()
+	agent := &v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	agent.Spec.Template, agent.Spec.ProtocolConfiguration.Port = template(), p.port
+	p.g.Expect(p.api.Create(p.t.Context(), agent)).To(Succeed())
+	p.g.Eventually(func(g Gomega) {
+		g.Expect(p.api.Get(p.t.Context(), client.ObjectKeyFromObject(agent), agent)).To(Succeed())
+		g.Expect(agent.Status.AgentRuntimeArn).NotTo(BeEmpty())
+	}).WithTimeout(patience).Should(Succeed())
+	return agent
+}
+
+// call invokes a runtime at a gateway, always in the same session, and returns the status.
+func call(g Gomega, door string, agent *v1alpha1.AgentRuntime) int {
+	r, err := http.NewRequest(http.MethodPost, "http://"+door+"/runtimes/"+url.PathEscape(agent.Status.AgentRuntimeArn)+"/invocations", strings.NewReader("{}"))
+	g.Expect(err).NotTo(HaveOccurred())
+	r.Header.Set(contract.HeaderSessionID, strings.Repeat("a", 40))
+	answer, err := http.DefaultClient.Do(r)
+	g.Expect(err).NotTo(HaveOccurred())
+	defer answer.Body.Close()
+	return answer.StatusCode
+}
+
+// guard makes a namespace in which the API server fails to make sessions, since a webhook
+// that has to be asked is not there.
+func (p *platform) guard() (namespace string) {
+	p.t.Helper()
+	namespace, ctx := "guarded", p.t.Context()
+	p.kubectl("create", "namespace", namespace)
+	p.g.Expect(p.api.Create(ctx, &admissionv1.ValidatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: namespace},
+		Webhooks: []admissionv1.ValidatingWebhook{{
+			Name: "sessions.example.com", AdmissionReviewVersions: []string{"v1"}, SideEffects: new(admissionv1.SideEffectClassNone),
+			ClientConfig:      admissionv1.WebhookClientConfig{URL: new("https://" + loopback(p.unused()))},
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}},
+			Rules: []admissionv1.RuleWithOperations{{
+				Operations: []admissionv1.OperationType{admissionv1.Create},
+				Rule:       admissionv1.Rule{APIGroups: []string{v1alpha1.GroupVersion.Group}, APIVersions: []string{"*"}, Resources: []string{"agentsessions"}},
+			}},
+		}},
+	})).To(Succeed())
+	session := &v1alpha1.AgentSession{ObjectMeta: metav1.ObjectMeta{Name: "none", Namespace: namespace}, Spec: v1alpha1.AgentSessionSpec{Template: template()}}
+	p.g.Eventually(func() error {
+		return client.NewDryRunClient(p.api).Create(ctx, session.DeepCopy())
+	}).WithTimeout(patience).Should(MatchError(apierrors.IsInternalError, "IsInternalError"))
+	return namespace
 }
 
 // crash ends the agent of a session, and wakes it again, a few times.
