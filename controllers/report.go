@@ -198,9 +198,9 @@ func statusOf(session *v1alpha1.AgentSession, o outcome, scale int) v1alpha1.Age
 	next.Reserved = lifecycle.ReservedOf(old, &next, o.pod, o.counted, o.now)
 	setConditions(&next, session, o)
 	if !o.progress(old).Reportable(o.now) {
-		return unchanged(old, next)
+		next = unchanged(old, next)
 	}
-	return next
+	return withConnections(old, next)
 }
 
 func livingStatus(next, old *v1alpha1.AgentSessionStatus, o outcome) {
@@ -273,6 +273,7 @@ func podStatusOf(o outcome) *v1alpha1.PodStatus {
 	status := &v1alpha1.PodStatus{Name: o.pod.Name, UID: o.pod.UID, CreatedAt: o.pod.CreationTimestamp}
 	if !o.facts.Pulse.HealthyAt.IsZero() && o.refusal == nil {
 		status.IP, status.Node = o.pod.Status.PodIP, o.pod.Spec.NodeName
+		status.OneConnection = o.facts.Pulse.Connections == lifecycle.ConnectionsOne
 	}
 	return status
 }

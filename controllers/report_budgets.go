@@ -80,7 +80,7 @@ func agentOnly(old, next *v1alpha1.AgentSessionStatus) bool {
 	runs := func(s *v1alpha1.AgentSessionStatus) bool {
 		return s.State == v1alpha1.StateActive || s.State == v1alpha1.StateIdle
 	}
-	same := *next
+	same := keepConnections(old, *next)
 	same.State, same.PingStatus, same.PingStatusSince = old.State, old.PingStatus, old.PingStatusSince
 	same.IdleSince, same.NextStop, same.Usage, same.Reserved, same.Conditions = old.IdleSince, old.NextStop, old.Usage, old.Reserved, old.Conditions
 	return runs(old) && runs(next) && equality.Semantic.DeepEqual(*old, same) &&
@@ -104,6 +104,24 @@ func unchanged(old *v1alpha1.AgentSessionStatus, next v1alpha1.AgentSessionStatu
 	meta.SetStatusCondition(&same.Conditions, *meta.FindStatusCondition(old.Conditions, v1alpha1.ConditionReady))
 	if equality.Semantic.DeepEqual(*old, same) {
 		return same
+	}
+	return next
+}
+
+// withConnections tells how many connections an agent serves together with another change only:
+// that is worth no write by itself.
+func withConnections(old *v1alpha1.AgentSessionStatus, next v1alpha1.AgentSessionStatus) v1alpha1.AgentSessionStatus {
+	if same := keepConnections(old, next); same.Pod != next.Pod && equality.Semantic.DeepEqual(*old, same) {
+		return same
+	}
+	return next
+}
+
+// keepConnections leaves in a report what the old one says of an agent's connections.
+func keepConnections(old *v1alpha1.AgentSessionStatus, next v1alpha1.AgentSessionStatus) v1alpha1.AgentSessionStatus {
+	if old.Pod != nil && next.Pod != nil && old.Pod.OneConnection != next.Pod.OneConnection {
+		next.Pod = next.Pod.DeepCopy()
+		next.Pod.OneConnection = old.Pod.OneConnection
 	}
 	return next
 }

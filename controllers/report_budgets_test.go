@@ -5,6 +5,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -91,5 +92,36 @@ func TestFlappingOutlastsWhatElseIsSaid(t *testing.T) {
 			g.Expect(reasonOf(&session.Status, v1alpha1.ConditionReady)).To(Equal(row.want))
 			g.Expect(lifecycle.Staleness(&session.Status, policy)).To(Equal(row.late))
 		})
+	}
+}
+
+// That an agent serves one connection is told with the report of its first good answer. What is
+// found out later costs no write by itself, and none of the budget for what else changes.
+func TestOneConnectionCostsNoWrite(t *testing.T) {
+	g := NewWithT(t)
+	now := time.Unix(1795423194, 0)
+	policy := lifecycle.PolicyOf(&v1alpha1.AgentSessionSpec{}, 1)
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a-1", UID: "b"}, Status: corev1.PodStatus{PodIP: "10.0.0.7"}}
+	says := func(status contract.Status, connections lifecycle.Connections) outcome {
+		state := map[contract.Status]v1alpha1.SessionState{"": v1alpha1.StateStarting, contract.Healthy: v1alpha1.StateIdle, contract.HealthyBusy: v1alpha1.StateActive}[status]
+		o := outcome{now: now, pod: pod, facts: lifecycle.Facts{Policy: policy}, verdict: lifecycle.Verdict{State: state, Activation: 1}}
+		if status != "" {
+			o.facts.Pulse = lifecycle.Pulse{Status: status, Since: now.Add(-time.Hour), HealthyAt: now.Add(-time.Hour), Connections: connections}
+		}
+		return o
+	}
+	session := &v1alpha1.AgentSession{}
+	report := func(o outcome) v1alpha1.AgentSessionStatus { return statusOf(session, o, 1) }
+	session.Status = report(says("", lifecycle.ConnectionsUnknown))
+	session.Status = report(says(contract.Healthy, lifecycle.ConnectionsOne))
+	g.Expect(session.Status.Pod).To(HaveValue(And(HaveField("IP", "10.0.0.7"), HaveField("OneConnection", true))))
+
+	g.Expect(report(says(contract.Healthy, lifecycle.ConnectionsMany))).To(Equal(session.Status))
+	for _, found := range []lifecycle.Connections{lifecycle.ConnectionsMany, lifecycle.ConnectionsUnknown} {
+		next := report(says(contract.HealthyBusy, found))
+		g.Expect(next.State).To(Equal(v1alpha1.StateActive))
+		g.Expect(next.Pod.OneConnection).To(BeFalse())
+		g.Expect(agentOnly(&session.Status, &next)).To(BeTrue())
+		g.Expect(session.Status.Pod.OneConnection).To(BeTrue(), "it is another copy")
 	}
 }

@@ -169,6 +169,11 @@ type PodStatus struct {
 	// --field-selector status.pod.node=NAME.
 	// +optional
 	Node string `json:"node,omitempty"`
+	// oneConnection tells that the agent served no second connection beside one that was
+	// kept: gateways keep none to it. It is found out with the agent's first answers, and
+	// reported together with other changes only.
+	// +optional
+	OneConnection bool `json:"oneConnection,omitempty"`
 	// createdAt is when the compute was created: its maximal lifetime counts from here.
 	// +required
 	CreatedAt metav1.Time `json:"createdAt"`

@@ -276,6 +276,9 @@ func rewrite(p *httputil.ProxyRequest, c *call, session *v1alpha1.AgentSession, 
 	out.Host, out.Trailer = net.JoinHostPort("localhost", out.URL.Port()), nil
 	out.Header = header
 	c.sendPayload(out)
+	// A connection that is kept to such an agent keeps other gateways' calls waiting. That of
+	// a WebSocket ends with it, and its request names another Connection.
+	out.Close = session.Status.Pod.OneConnection && c.op != opSocket
 	if c.op == opSocket {
 		for _, name := range []string{"Connection", "Upgrade", "Sec-Websocket-Key", "Sec-Websocket-Version", "Sec-Websocket-Protocol", "Sec-Websocket-Extensions"} {
 			if values := p.In.Header.Values(name); len(values) > 0 {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"strings"
 	"sync"
@@ -103,6 +104,23 @@ func TestNoCallOnAConnectionThatIsClosed(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// An agent that serves one connection gets it back after each call. The request of a WebSocket
+// has one Connection, Upgrade.
+func TestOnlyConnectionIsGivenBack(t *testing.T) {
+	for _, one := range []bool{true, false} {
+		for _, op := range []operation{opInvoke, opCard, opSocket} {
+			g := NewWithT(t)
+			in := httptest.NewRequest(http.MethodGet, "/", nil)
+			in.Header.Set("Connection", "Upgrade")
+			session := &v1alpha1.AgentSession{Status: v1alpha1.AgentSessionStatus{Pod: &v1alpha1.PodStatus{IP: "10.1.2.3", OneConnection: one}}}
+			out := in.Clone(t.Context())
+			rewrite(&httputil.ProxyRequest{In: in, Out: out}, &call{op: op, payload: &Payload{}}, session, http.Header{})
+			g.Expect(out.Close).To(Equal(one && op != opSocket))
+			g.Expect(out.Header.Values("Connection")).To(HaveLen(map[operation]int{opSocket: 1}[op]))
+		}
+	}
 }
 
 // tries notes by when the compute has to be reached at each try.

@@ -34,6 +34,18 @@ const (
 // failure it has answered.
 func (f Failure) Silent() bool { return f == FailureConnect || f == FailureTimeout }
 
+// Connections is how many connections an agent serves at the same time.
+type Connections uint8
+
+const (
+	// ConnectionsUnknown is an agent of which that was not found out.
+	ConnectionsUnknown Connections = iota
+	// ConnectionsOne is one that serves no other while one is kept, as far as was seen.
+	ConnectionsOne
+	// ConnectionsMany is one that does.
+	ConnectionsMany
+)
+
 // Answer is what one ping brought.
 type Answer struct {
 	// Ping is what the agent's answer counts for; only without a Failure.
@@ -47,6 +59,8 @@ type Answer struct {
 	Detail string
 	// Took is how long before it was read it was asked for: it shows what was then.
 	Took time.Duration
+	// Connections is what was found out of them with this answer or an earlier one.
+	Connections Connections
 }
 
 // alive is what an answer counts for that does not tell a status.

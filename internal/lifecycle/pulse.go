@@ -58,6 +58,8 @@ type Pulse struct {
 	// Restored is a pulse taken over from status after a restart, until the
 	// agent has answered: Stamp is not known yet.
 	Restored bool
+	// Connections is what was last found out of them.
+	Connections Connections
 
 	seen       detailed  // what the last answer looked like,
 	seenFor    int       // how many in a row were of that finding,
@@ -87,6 +89,9 @@ func (p Pulse) Observe(a Answer, now time.Time, period time.Duration) Pulse {
 	p.Status, p.AnsweredAt, p.Restored = a.Ping.Status, asked, false
 	p.Failures, p.FailingSince = 0, time.Time{}
 	p.Errors, p.ErringSince = 0, time.Time{}
+	if a.Connections != ConnectionsUnknown {
+		p.Connections = a.Connections
+	}
 	return p.settle(p.findingOf(a))
 }
 

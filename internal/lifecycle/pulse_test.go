@@ -453,3 +453,21 @@ func TestPulseTellsOnlyWhatMatters(t *testing.T) {
 	_, tells = told(p, answer(contract.HealthyBusy, now), now.Add(2*period))
 	g.Expect(tells).To(BeTrue(), "what was restored is confirmed")
 }
+
+// What was found out of an agent's connections stands until it is found out anew, and is
+// alone no reason to look at the session.
+func TestConnections(t *testing.T) {
+	g := NewWithT(t)
+	with := func(c lifecycle.Connections) lifecycle.Answer {
+		a := answer(contract.Healthy, time.Time{})
+		a.Connections = c
+		return a
+	}
+	p := lifecycle.Pulse{}.Observe(with(lifecycle.ConnectionsOne), at(0), period)
+	g.Expect(p.Connections).To(Equal(lifecycle.ConnectionsOne))
+	p = p.Observe(with(lifecycle.ConnectionsUnknown), at(2), period)
+	g.Expect(p.Connections).To(Equal(lifecycle.ConnectionsOne))
+	next := p.Observe(with(lifecycle.ConnectionsMany), at(4), period)
+	g.Expect(next.Connections).To(Equal(lifecycle.ConnectionsMany))
+	g.Expect(p.Tells(next, 15)).To(BeFalse())
+}

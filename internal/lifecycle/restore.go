@@ -21,6 +21,9 @@ func Restore(status *v1alpha1.AgentSessionStatus, seen time.Time) Pulse {
 	if idle := status.IdleSince; idle != nil && idle.After(pulse.Since) {
 		pulse.Unseen.Total = idle.Sub(pulse.Since)
 	}
+	if pod := status.Pod; pod != nil && pod.OneConnection {
+		pulse.Connections = ConnectionsOne
+	}
 	if seen.After(pulse.Since) {
 		pulse.AnsweredAt = seen
 	}

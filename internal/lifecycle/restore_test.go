@@ -48,8 +48,14 @@ func TestRestore(t *testing.T) {
 		"idle later than that":     {with(func(s *v1alpha1.AgentSessionStatus) { s.IdleSince = when(130) }), time.Time{}, but(func(p *lifecycle.Pulse) { p.Unseen.Total = 30 * time.Second })},
 		"idle since before":        {with(func(s *v1alpha1.AgentSessionStatus) { s.IdleSince = when(90) }), time.Time{}, base},
 		"without a time of status": {with(func(s *v1alpha1.AgentSessionStatus) { s.PingStatusSince = nil }), time.Time{}, but(func(p *lifecycle.Pulse) { p.Since = time.Time{} })},
-		"with a finding":           {says(v1alpha1.ReasonPingTooSlow), time.Time{}, but(func(p *lifecycle.Pulse) { p.Finding = v1alpha1.ReasonPingTooSlow })},
-		"which is not known":       {says(v1alpha1.ReasonPingUnknown), time.Time{}, base},
+		"with one connection": {
+			with(func(s *v1alpha1.AgentSessionStatus) { s.Pod = &v1alpha1.PodStatus{OneConnection: true} }),
+			time.Time{},
+			but(func(p *lifecycle.Pulse) { p.Connections = lifecycle.ConnectionsOne }),
+		},
+		"with several":       {with(func(s *v1alpha1.AgentSessionStatus) { s.Pod = &v1alpha1.PodStatus{} }), time.Time{}, base},
+		"with a finding":     {says(v1alpha1.ReasonPingTooSlow), time.Time{}, but(func(p *lifecycle.Pulse) { p.Finding = v1alpha1.ReasonPingTooSlow })},
+		"which is not known": {says(v1alpha1.ReasonPingUnknown), time.Time{}, base},
 	} {
 		t.Run(name, func(t *testing.T) {
 			NewWithT(t).Expect(lifecycle.Restore(row.status, row.seen)).To(Equal(row.want))

@@ -214,7 +214,8 @@ func (l *httpLine) awaitNoise(t *testing.T) {
 	}
 }
 
-// ask pings once, described as the prober would.
+// ask pings once, described as the prober would, but for the connections, which are looked at
+// here.
 func ask(t *testing.T, line testLine, timeout time.Duration) lifecycle.Answer {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
@@ -223,5 +224,8 @@ func ask(t *testing.T, line testLine, timeout time.Duration) lifecycle.Answer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	told := map[beside]lifecycle.Connections{besideServed: lifecycle.ConnectionsMany, besideDoubted: lifecycle.ConnectionsOne, besideNot: lifecycle.ConnectionsOne}
+	NewWithT(t).Expect(answer.Connections).To(Equal(told[line.serves()]))
+	answer.Connections = lifecycle.ConnectionsUnknown
 	return describe(answer, line.asks(), timeout)
 }

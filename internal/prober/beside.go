@@ -33,6 +33,19 @@ func (b beside) tries(answer lifecycle.Answer, took, timeout time.Duration) bool
 	return (b == besideUnknown || b == besideDoubted) && answer.Failure == "" && took < timeout/2
 }
 
+// connections is what is told of it. An agent in doubt counts as one that serves one: a call
+// that closes its connection costs little, and one that keeps it may hold all others up.
+func (b beside) connections() lifecycle.Connections {
+	switch b {
+	case besideServed:
+		return lifecycle.ConnectionsMany
+	case besideDoubted, besideNot:
+		return lifecycle.ConnectionsOne
+	case besideUnknown:
+	}
+	return lifecycle.ConnectionsUnknown
+}
+
 // after is what is known after an answer on the second connection, or none. What it says
 // of the agent does not count.
 func (b beside) after(second lifecycle.Answer) beside {

@@ -96,7 +96,9 @@ func TestProberGivesTheOnlyConnectionBack(t *testing.T) {
 			target := agent(1)
 			target.Addr = s.addr
 			p.Track(target, lifecycle.Pulse{})
-			g.Eventually(func() bool { pulse, _ := p.Pulse(target.Key, target.UID); return pulse.HealthyAt.IsZero() }).WithTimeout(patient).Should(BeFalse())
+			pulse := func() lifecycle.Pulse { pulse, _ := p.Pulse(target.Key, target.UID); return pulse }
+			g.Eventually(pulse).WithTimeout(patient).ShouldNot(HaveField("HealthyAt", BeZero()))
+			g.Eventually(pulse).WithTimeout(patient).Should(HaveField("Connections", lifecycle.ConnectionsOne))
 			for range 3 {
 				call(t, s)
 			}
@@ -108,6 +110,7 @@ func TestProberGivesTheOnlyConnectionBack(t *testing.T) {
 			made, over := many.counts()
 			g.Expect(made - over).To(BeNumerically("<=", 2))
 			g.Expect(made).To(BeNumerically("<", 10), "its connection is kept")
+			g.Expect(pulse()).To(HaveField("Connections", lifecycle.ConnectionsMany))
 		})
 	}
 }

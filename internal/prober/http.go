@@ -88,6 +88,7 @@ func (l *httpLine) Ping(ctx context.Context) (lifecycle.Answer, error) {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return lifecycle.Answer{}, context.Cause(ctx)
 	}
+	answer.Connections = l.beside.connections()
 	return answer, nil
 }
 

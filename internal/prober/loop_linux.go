@@ -328,6 +328,7 @@ func (c *conn) finish(answer lifecycle.Answer, err error, keep bool) {
 		c.hangUp()
 	}
 	c.out, c.got, c.pieces = false, nil, 0
+	answer.Connections = c.beside.connections()
 	c.loop.answered(c.entry, answer, err, c.due, c.begun)
 }
 
