@@ -23,7 +23,7 @@ import (
 )
 
 // patience is how long a test waits for what has to come, on a busy machine.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // look is how a page is looked at.
 type look struct {

@@ -34,7 +34,7 @@ func mortal(ctx context.Context) (port int32, ended *sync.Map) {
 		}
 		_, _ = io.WriteString(w, `{}`)
 	})}
-	go server.Serve(listener) //nolint:errcheck // it ends when it is closed
+	go server.Serve(listener)
 	DeferCleanup(server.Close)
 	return int32(listener.Addr().(*net.TCPAddr).Port), ended
 }
