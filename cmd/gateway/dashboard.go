@@ -39,7 +39,7 @@ func addDashboard(mgr ctrl.Manager, o options, clusterTime *apiserver.Clock, tok
 		Client: asCaller, Cache: mgr.GetCache(), Callers: authn.ByScheme(map[string]authn.Authenticator{authn.SchemeBearer: tokens}),
 		Now: clusterTime.Now, Where: "cluster", Version: buildinfo.Version(), Write: o.dashboardWrite,
 		Tools: explain.Tools{Self: "kubectl agentsession", Kubectl: "kubectl"},
-		Tasks: taskReader{asCaller, o.allowLoopback}.tasks,
+		Tasks: gateway.TaskReader{Client: asCaller, AllowLoopback: o.allowLoopback}.Tasks,
 		Invoke: func(ctx context.Context, session *v1alpha1.AgentSession, body []byte, answer func(*http.Response) error) error {
 			return gateway.CallSession(ctx, "http://"+invocations.String(), session, body, func(r *http.Request) error {
 				r.Header.Set("Authorization", authn.SchemeBearer+" "+authn.BearerIn(ctx))

@@ -1,6 +1,7 @@
-package main
+package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -14,25 +15,29 @@ import (
 	"github.com/agentsession/agentsession/internal/prober"
 )
 
-// taskReader asks agents for the page what they work on.
-type taskReader struct {
-	// client has the rights of the caller: who may read a pod may read the token in it,
+// TaskReader asks agents for a page what they work on.
+type TaskReader struct {
+	// Client has the rights of the caller: who may read a pod may read the token in it,
 	// with which its agent lists its tasks.
-	client        client.Reader
-	allowLoopback bool
+	Client client.Reader
+	// AllowLoopback asks agents on loopback addresses too.
+	AllowLoopback bool
+	// Port is where all agents listen. Default: each at its session's.
+	Port uint16
 }
 
-func (t taskReader) tasks(ctx context.Context, session *v1alpha1.AgentSession) ([]contract.RunningTask, error) {
+// Tasks are those that a session's agent lists.
+func (t TaskReader) Tasks(ctx context.Context, session *v1alpha1.AgentSession) ([]contract.RunningTask, error) {
 	there := session.Status.Pod
 	if there == nil {
 		return nil, fmt.Errorf("AgentSession %s has no compute", session.Name)
 	}
 	var pod corev1.Pod
-	if err := t.client.Get(ctx, client.ObjectKey{Namespace: session.Namespace, Name: there.Name}, &pod); err != nil {
+	if err := t.Client.Get(ctx, client.ObjectKey{Namespace: session.Namespace, Name: there.Name}, &pod); err != nil {
 		return nil, fmt.Errorf("find the agent: %w", err)
 	}
 	ip, err := netip.ParseAddr(there.IP)
-	if err == nil && !t.allowLoopback {
+	if err == nil && !t.AllowLoopback {
 		err = lifecycle.CheckDialed(ip)
 	}
 	switch {
@@ -41,7 +46,8 @@ func (t taskReader) tasks(ctx context.Context, session *v1alpha1.AgentSession) (
 	case pod.UID != there.UID:
 		return nil, fmt.Errorf("find the agent: the pod %s is another by now", pod.Name)
 	}
-	tasks, err := prober.FetchTasks(ctx, prober.Target{Addr: netip.AddrPortFrom(ip, uint16(lifecycle.AgentPort(session)))}, lifecycle.AgentToken(&pod)) //nolint:gosec // the schema bounds it
+	port := cmp.Or(t.Port, uint16(lifecycle.AgentPort(session))) //nolint:gosec // the schema bounds it
+	tasks, err := prober.FetchTasks(ctx, prober.Target{Addr: netip.AddrPortFrom(ip, port)}, lifecycle.AgentToken(&pod))
 	if err != nil {
 		return nil, fmt.Errorf("the agent does not list its tasks: those of agent-runtime do with Options.Introspection (GET %s: %w)", contract.TasksPath, err)
 	}

@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"net/http"
@@ -30,9 +30,9 @@ func TestTasksOfAnAgent(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "x-1", UID: "this"},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "agent", Env: []corev1.EnvVar{{Name: contract.EnvToken, Value: "secret"}}}}},
 	}
-	reader := taskReader{fake.NewClientBuilder().WithObjects(pod).Build(), true}
+	reader := TaskReader{Client: fake.NewClientBuilder().WithObjects(pod).Build(), AllowLoopback: true}
 	for name, row := range map[string]struct {
-		reader taskReader
+		reader TaskReader
 		change func(*v1alpha1.AgentSessionStatus)
 		says   string
 	}{
@@ -41,7 +41,7 @@ func TestTasksOfAnAgent(t *testing.T) {
 		"a pod that is gone, or forbidden": {reader, func(s *v1alpha1.AgentSessionStatus) { s.Pod.Name = "x-2" }, `pods "x-2" not found`},
 		"another pod of that name":         {reader, func(s *v1alpha1.AgentSessionStatus) { s.Pod.UID = "other" }, "is another by now"},
 		"no address":                       {reader, func(s *v1alpha1.AgentSessionStatus) { s.Pod.IP = "" }, "the address of pod x-1"},
-		"the gateway's own machine":        {reader: taskReader{reader.client, false}, says: "127.0.0.1 is loopback"},
+		"the gateway's own machine":        {reader: TaskReader{Client: reader.Client}, says: "127.0.0.1 is loopback"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -51,7 +51,7 @@ func TestTasksOfAnAgent(t *testing.T) {
 			if row.change != nil {
 				row.change(&session.Status)
 			}
-			tasks, err := row.reader.tasks(t.Context(), session)
+			tasks, err := row.reader.Tasks(t.Context(), session)
 			if row.says != "" {
 				g.Expect(err).To(MatchError(ContainSubstring(row.says)))
 				return
