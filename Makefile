@@ -79,7 +79,13 @@ SUITES := controllers test/gateway # they wait more than they work: several proc
 APART := $(SUITES) test/e2e test/containers test/monitoring
 .PHONY: test
 test: ## Everything that needs no node: unit, property and envtest, with the race detector.
-	@assets=$$($(CLUSTER) assets) && KUBEBUILDER_ASSETS=$$assets $(MAKE) --no-print-directory -j -k test-packages $(SUITES:%=test-suite-%)
+	@assets=$$($(CLUSTER) assets) && $(MAKE) --no-print-directory test-compile && \
+	  KUBEBUILDER_ASSETS=$$assets $(MAKE) --no-print-directory -j -k test-packages $(SUITES:%=test-suite-%)
+
+.PHONY: test-compile
+test-compile: # before any spec waits: beside a cold compiler all wait long
+	@go list -deps -export -f '{{""}}' ./...
+	@go list -deps -export -f '{{""}}' -test -race ./...
 
 .PHONY: test-packages
 test-packages:
