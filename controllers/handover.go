@@ -54,7 +54,7 @@ func (r *AgentSessionReconciler) takeOver(ctx context.Context, session *v1alpha1
 	}
 	own, key := selectorText(r.Selector), client.ObjectKeyFromObject(session)
 	if last := r.moves.departed(key); last != nil && last.UID != session.UID {
-		r.countDeleted(ctx, last)
+		r.finishDeleted(ctx, last)
 	}
 	r.moves.stay(key)
 	var other lifecycle.Leader
@@ -100,7 +100,7 @@ func (r *AgentSessionReconciler) handleDeparture(ctx context.Context, key types.
 	r.moves.forget(key)
 	r.forget(key)
 	if last != nil {
-		r.countDeleted(ctx, last)
+		r.finishDeleted(ctx, last)
 	}
 	return r.removeOrphans(ctx, key)
 }

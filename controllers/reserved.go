@@ -133,16 +133,22 @@ func (r *AgentSessionReconciler) deletions() handler.Funcs {
 	}}
 }
 
-// countDeleted counts what a session that was deleted has reserved since its last report: no
-// report comes after it.
-func (r *AgentSessionReconciler) countDeleted(ctx context.Context, session *v1alpha1.AgentSession) {
+// finishDeleted counts what a session that was deleted has reserved since its last report, and
+// makes the span of its compute: no report comes after it.
+func (r *AgentSessionReconciler) finishDeleted(ctx context.Context, session *v1alpha1.AgentSession) {
 	if session.Status.Pod == nil {
 		return
 	}
 	key, pod := client.ObjectKey{Namespace: session.Namespace, Name: session.Status.Pod.Name}, &corev1.Pod{}
-	if err := r.Client.Get(ctx, key, pod, client.DisableReadYourWritesConsistency); err != nil { // it went first
+	if err := r.Client.Get(ctx, key, pod, client.DisableReadYourWritesConsistency); err != nil || pod.UID != session.Status.Pod.UID { // it went first
 		pod = nil
 	}
-	counted := r.Clock.Past(lifecycle.CountedUntil(&session.Status, pod))
-	reserved.count(session, session.Status.Reserved, lifecycle.FinalReserved(&session.Status, counted, r.Clock.Now()))
+	last, now := &session.Status, r.Clock.Now()
+	until := r.Clock.Past(lifecycle.CountedUntil(last, pod))
+	reserved.count(session, last.Reserved, lifecycle.FinalReserved(last, until, now))
+
+	ended := session.DeepCopy()
+	ended.Status.LastTermination = &v1alpha1.Termination{Activation: last.Activation, Reason: v1alpha1.StopRequested}
+	ended.Status.Usage = counted(last, until, now)
+	r.traceLife(ended, last, outcome{pod: pod, now: now}) //nolint:contextcheck // it begins a trace of its own
 }

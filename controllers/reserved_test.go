@@ -119,20 +119,20 @@ func TestDeletionsAreCounted(t *testing.T) {
 	cpu := func(state string) float64 {
 		return testutil.ToFloat64(reserved.cpu.WithLabelValues("deletions", "", state))
 	}
-	r.countDeleted(t.Context(), session)
+	r.finishDeleted(t.Context(), session)
 	g.Expect(cpu("Idle")).To(BeEquivalentTo(1800))
 
 	// One that starts is counted from when its pod had a node, as the pod tells.
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "deletions", Name: "a-1", UID: "one", CreationTimestamp: metav1.NewTime(now.Add(-time.Minute))}, Spec: corev1.PodSpec{NodeName: "n"}}
 	session.Status.State, session.Status.Usage = v1alpha1.StateStarting, nil
-	r.countDeleted(t.Context(), session)
+	r.finishDeleted(t.Context(), session)
 	g.Expect(cpu("Other")).To(BeZero(), "nobody knows")
 	r.Client = fake.NewClientBuilder().WithObjects(pod).Build()
-	r.countDeleted(t.Context(), session)
+	r.finishDeleted(t.Context(), session)
 	g.Expect(cpu("Other")).To(BeEquivalentTo(30))
 
 	session.Status.State, session.Status.Pod = v1alpha1.StateStopped, nil
-	r.countDeleted(t.Context(), session)
+	r.finishDeleted(t.Context(), session)
 	g.Expect(cpu("Other")).To(BeEquivalentTo(30), "it was counted when it stopped")
 }
 

@@ -6,8 +6,11 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"go.opentelemetry.io/otel/codes"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/agentsession/agentsession/api/v1alpha1"
 	"github.com/agentsession/agentsession/controllers"
@@ -63,5 +66,38 @@ var _ = Describe("A compute's span", func() {
 		eventuallyState(ctx, session, v1alpha1.StateStopped)
 		Eventually(lives).Should(HaveLen(2))
 		Expect(lives()[1].Links()).To(BeEmpty())
+	})
+
+	It("is made of a compute whose session is deleted, once", func(ctx context.Context) {
+		namespace, spans := newNamespace(ctx), tracetest.NewSpanRecorder()
+		startOperator(namespace, func(r *controllers.AgentSessionReconciler) {
+			r.Traces = sdk.NewTracerProvider(sdk.WithSpanProcessor(spans))
+		})
+		named := func() (names []string) {
+			for _, span := range spans.Ended() {
+				for _, a := range span.Attributes() {
+					if a.Key == "agentsession.session.name" {
+						names = append(names, a.Value.AsString())
+					}
+				}
+			}
+			return names
+		}
+		stopped, deleted, collected := newSession(namespace, "stopped", neverIdle), newSession(namespace, "deleted", neverIdle), newSession(namespace, "foreground", neverIdle)
+		for _, session := range []*v1alpha1.AgentSession{stopped, deleted, collected} {
+			Expect(api.Create(ctx, session)).To(Succeed())
+			eventuallyState(ctx, session, v1alpha1.StateIdle)
+		}
+		patchSpec(ctx, stopped, func(s *v1alpha1.AgentSessionSpec) { s.DesiredState = v1alpha1.DesiredStopped })
+		eventuallyState(ctx, stopped, v1alpha1.StateStopped)
+		Expect(api.Delete(ctx, stopped)).To(Succeed())
+		Expect(api.Delete(ctx, collected, client.PropagationPolicy(metav1.DeletePropagationForeground))).To(Succeed())
+		Eventually(named).Should(ConsistOf("stopped", "foreground"))
+		Expect(api.Delete(ctx, deleted)).To(Succeed())
+		Eventually(named).Should(ConsistOf("stopped", "foreground", "deleted"))
+		life := spans.Ended()[len(spans.Ended())-1]
+		Expect(life.Status().Code).To(Equal(codes.Unset))
+		Expect(life.StartTime()).To(BeTemporally("==", deleted.Status.Pod.CreatedAt.Time))
+		Expect(life.Attributes()).To(ContainElement(HaveField("Key", BeEquivalentTo("agentsession.idle.seconds"))))
 	})
 })
