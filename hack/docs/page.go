@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"html"
 	"regexp"
 	"strconv"
 	"strings"
@@ -12,10 +11,8 @@ import (
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
 	"github.com/yuin/goldmark/parser"
-	"github.com/yuin/goldmark/renderer"
-	gmhtml "github.com/yuin/goldmark/renderer/html"
+	"github.com/yuin/goldmark/renderer/html"
 	"github.com/yuin/goldmark/text"
-	"github.com/yuin/goldmark/util"
 )
 
 // page is one of the documentation, named by its path in the repository.
@@ -30,7 +27,7 @@ type page struct {
 var markdown = goldmark.New(
 	goldmark.WithExtensions(extension.GFM),
 	goldmark.WithParserOptions(parser.WithAutoHeadingID()),
-	goldmark.WithRendererOptions(gmhtml.WithUnsafe(), renderer.WithNodeRenderers(util.Prioritized(diagrams{}, 100))),
+	goldmark.WithRendererOptions(html.WithUnsafe()),
 )
 
 func parse(name string, source []byte) *page {
@@ -99,23 +96,3 @@ func (a anchors) Generate(value []byte, _ ast.NodeKind) []byte {
 
 // Put implements parser.IDs.
 func (anchors) Put([]byte) {}
-
-// diagrams renders fenced blocks. One of Mermaid stays text and says so: what draws it is
-// a large script for a browser, and the site has no scripts.
-type diagrams struct{}
-
-// RegisterFuncs implements renderer.NodeRenderer.
-func (d diagrams) RegisterFuncs(r renderer.NodeRendererFuncRegisterer) {
-	r.Register(ast.KindFencedCodeBlock, func(w util.BufWriter, source []byte, n ast.Node, entering bool) (ast.WalkStatus, error) {
-		if !entering {
-			return ast.WalkContinue, nil
-		}
-		block := n.(*ast.FencedCodeBlock)
-		code := "<pre><code>" + html.EscapeString(string(block.Lines().Value(source))) + "</code></pre>\n"
-		if string(block.Language(source)) == "mermaid" {
-			code = "<figure>" + code + "<figcaption>A diagram in the words of Mermaid; GitHub draws it.</figcaption></figure>\n"
-		}
-		_, err := w.WriteString(code)
-		return ast.WalkSkipChildren, err //nolint:wrapcheck // goldmark's own
-	})
-}

@@ -143,8 +143,7 @@ func TestPage(t *testing.T) {
 		{"a file", "[x](../Makefile)\n", `<a href="https://github.com/agentsession/agentsession/blob/main/Makefile">`},
 		{"a directory", "[x](../examples)\n", `<a href="https://github.com/agentsession/agentsession/tree/main/examples">`},
 		{"a table", "| a |\n|---|\n| b<br>c |\n", "<td>b<br>c</td>"},
-		{"code", "```sh\na < b\n```\n", "<pre><code>a &lt; b\n</code></pre>"},
-		{"a diagram", "```mermaid\nA --> B\n```\n", "<figure><pre><code>A --&gt; B\n</code></pre>\n<figcaption>"},
+		{"code", "```sh\na < b\n```\n", "<pre><code class=\"language-sh\">a &lt; b\n</code></pre>"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := NewWithT(t)
