@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	. "github.com/onsi/gomega"
@@ -60,51 +61,71 @@ func TestTheDeadlineIsThereUnasked(t *testing.T) {
 	d.Expect(out).To(MatchRegexp(`--request-timeout duration .*\(default "30s"\)`))
 }
 
-// TestTheDeadlineSparesStreams: what goes on for longer by its nature is bounded until it
-// begins, and the rest to its end.
-func TestTheDeadlineSparesStreams(t *testing.T) {
-	const limit = 200 * time.Millisecond
-	first, last := make(chan struct{}), make(chan struct{})
+// TestTheDeadlineEndsAnAnswer that has begun, as API servers speak: over HTTP/2.
+func TestTheDeadlineEndsAnAnswer(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("follow") == "true" {
-			<-first
-		}
 		w.(http.Flusher).Flush()
-		select {
-		case <-last:
-		case <-r.Context().Done():
-		}
-		_, _ = io.WriteString(w, "whole")
+		<-r.Context().Done()
 	}))
-	server.EnableHTTP2 = true // as API servers speak it
+	server.EnableHTTP2 = true
 	server.StartTLS()
 	defer server.Close()
+	const limit = 200 * time.Millisecond
 	client, err := rest.HTTPClientFor(limited(&rest.Config{Host: server.URL, TLSClientConfig: rest.TLSClientConfig{Insecure: true}, Timeout: time.Nanosecond}, limit))
 	g := NewWithT(t)
 	g.Expect(err).NotTo(HaveOccurred())
-	type result struct{ path, text string }
-	results := make(chan result)
-	paths := []string{"/list", "/list?watch=true", "/pods/x/log", "/pods/x/log?follow=true"}
-	for _, path := range paths {
-		go func() {
-			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, http.NoBody)
-			var answer *http.Response
-			if err == nil {
-				answer, err = client.Do(request)
-			}
-			var text []byte
-			if err == nil {
-				text, err = io.ReadAll(answer.Body)
-				_ = answer.Body.Close()
-			}
-			results <- result{path, fmt.Sprint(string(text), err)}
-		}()
+	_, err = textOf(t.Context(), client, server.URL+"/list")
+	g.Expect(err).To(MatchError(ContainSubstring((&unanswered{"GET /list", limit}).Error())))
+}
+
+func textOf(ctx context.Context, client *http.Client, url string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return "", err
 	}
-	g.Eventually(results, patience).Should(Receive(Equal(result{"/list", (&unanswered{"GET /list", limit}).Error()})), "the others wait, the limit has passed")
-	time.Sleep(limit)
-	close(first)
-	close(last)
-	for range paths[1:] {
-		g.Eventually(results, patience).Should(Receive(WithTransform(func(r result) string { return r.text }, Equal("whole<nil>"))))
+	answer, err := client.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	return string(text), err
+}
+
+// slow answers with a body that takes its time, and to who follows a log only with it.
+type slow struct{ takes time.Duration }
+
+func (s slow) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Query().Get("follow") == "true" {
+		time.Sleep(s.takes)
+	}
+	body, write := io.Pipe()
+	go func() {
+		select {
+		case <-time.After(s.takes):
+			_, _ = io.WriteString(write, "whole")
+			_ = write.Close()
+		case <-r.Context().Done():
+			_ = write.CloseWithError(r.Context().Err())
+		}
+	}()
+	return &http.Response{StatusCode: http.StatusOK, Body: body}, nil
+}
+
+// TestTheDeadlineSparesStreams: what goes on for longer by its nature is bounded until it
+// begins, and the rest to its end.
+func TestTheDeadlineSparesStreams(t *testing.T) {
+	for path, late := range map[string]bool{"/list": true, "/list?watch=true": false, "/pods/x/log": false, "/pods/x/log?follow=true": false} {
+		synctest.Test(t, func(t *testing.T) {
+			g := NewWithT(t)
+			client := &http.Client{Transport: &deadline{slow{time.Hour}, time.Second}}
+			text, err := textOf(t.Context(), client, "http://cluster"+path)
+			if late {
+				g.Expect(err).To(MatchError((&unanswered{"GET " + path, time.Second}).Error()))
+				return
+			}
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(text).To(Equal("whole"), path)
+		})
 	}
 }
