@@ -90,11 +90,11 @@ test-compile: # before any spec waits: beside a cold compiler all wait long
 .PHONY: test-packages
 test-packages:
 	cd agent-runtime && go test -race ./...
-	go test -race -p=$$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout=1h $$(go list ./... | grep -v $(APART:%=-e agentsession/%$$))
+	go test -race -p=$$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout=40m $$(go list ./... | grep -v $(APART:%=-e agentsession/%$$))
 
 .PHONY: $(SUITES:%=test-suite-%)
 $(SUITES:%=test-suite-%): test-suite-%: # what it says comes in one piece: packages and the other suite run meanwhile
-	@out=$$($(TOOL) ginkgo --race --procs=3 --timeout=1h --keep-going --succinct --no-color ./$* 2>&1) && failed= || failed=yes; \
+	@out=$$($(TOOL) ginkgo --race --procs=3 --timeout=40m --keep-going --succinct --no-color ./$* 2>&1) && failed= || failed=yes; \
 	  printf '%s\n' "$$out"; [[ -z $$failed ]]
 
 .PHONY: docs-test
