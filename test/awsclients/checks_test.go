@@ -560,6 +560,11 @@ what it allows is refused by name only. A fuzzer (` + "`TestControlPlaneFuzz`" +
 ` + "`AGENTSESSION_FUZZ`" + ` says, with the seed ` + "`AGENTSESSION_FUZZ_SEED`" + `: there is no 5xx; a valid request is refused only for what
 [control-plane.md](control-plane.md) says; and a runtime gives back what it was given. Wider than the model are images and ports; a runtime that kubectl
 made has no role; ResourceNotFoundException is no error of ListAgentRuntimeEndpoints there.
+
+## Shells and ARNs
+
+AWS's SDK for Python opens WebSockets and shells (` + "`TestShells`" + `), and takes our ARNs: ` + "`build_runtime_url`" + `, with which its
+A2A agents find out their own URL, refuses a region whose name is not like those of AWS.
 `)
 	return b.String()
 }
