@@ -44,14 +44,16 @@ func TestIssuersAreAskedWithCare(t *testing.T) {
 func TestNobodyWaitsForAnIssuerLongerThanHeLikes(t *testing.T) {
 	g := NewWithT(t)
 	var asked atomic.Int32
-	answer := make(chan struct{})
+	held, answer := context.WithCancel(t.Context())
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		asked.Add(1)
-		<-answer // a tarpit
+		<-held.Done() // a tarpit
 		http.Error(w, strings.Repeat("x", 10000), http.StatusTeapot)
 	}))
 	t.Cleanup(server.Close)
+	defer answer()
 	one := NewIssuers(server.Client().Transport, false).at(server.URL + "/.well-known/openid-configuration")
+	one.client.Timeout = patience
 	gone, leave := context.WithCancelCause(t.Context())
 	ends := make(chan error, 20)
 	for i := range 20 {
@@ -67,11 +69,11 @@ func TestNobodyWaitsForAnIssuerLongerThanHeLikes(t *testing.T) {
 	g.Eventually(asked.Load).Should(BeEquivalentTo(1))
 	leave(errors.New("the caller has gone"))
 	for range 10 {
-		g.Expect(<-ends).To(MatchError("the caller has gone"))
+		g.Expect(next(g, ends)).To(MatchError("the caller has gone"))
 	}
-	close(answer)
+	answer()
 	for range 10 {
-		err := <-ends
+		err := next(g, ends)
 		g.Expect(err).To(MatchError(ContainSubstring("discover the issuer")))
 		g.Expect(len(err.Error())).To(BeNumerically("<", 500))
 	}

@@ -8,7 +8,16 @@ import (
 	. "github.com/onsi/gomega"
 )
 
+// patience is how long a test waits for what has to come, on a machine with other work.
+const patience = time.Minute
+
 func TestMain(m *testing.M) {
-	SetDefaultEventuallyTimeout(time.Minute) // on a machine with other work
+	SetDefaultEventuallyTimeout(patience)
 	os.Exit(m.Run())
+}
+
+// next is what comes next.
+func next[T any](g *WithT, from <-chan T) (one T) {
+	g.Eventually(from).Should(Receive(&one))
+	return one
 }

@@ -88,6 +88,7 @@ func tokensOf(t *testing.T, config *rest.Config) *tokens {
 	t.Helper()
 	all, err := newTokens(config)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	all.timeout = patience
 	return all
 }
 
@@ -228,9 +229,10 @@ func TestGoodTokensAreRememberedWhateverElseIs(t *testing.T) {
 // An API server that takes its time is asked about a few at once only.
 func TestFewReviewsAreOnTheirWay(t *testing.T) {
 	g, server := NewWithT(t), newAPIServer(t)
-	answer := make(chan struct{})
+	held, answer := context.WithCancel(t.Context())
+	defer answer()
 	server.good = func(string) bool {
-		<-answer
+		<-held.Done()
 		return true
 	}
 	all := tokensOf(t, server.config())
@@ -239,18 +241,18 @@ func TestFewReviewsAreOnTheirWay(t *testing.T) {
 		go func() { kinds <- all.kindOf(t.Context(), fmt.Sprint(n)) }()
 	}
 	for range 990 {
-		g.Expect(<-kinds).To(Equal(Throttled))
+		g.Expect(next(g, kinds)).To(Equal(Throttled))
 	}
 	gone, leave := context.WithCancel(t.Context())
-	ended := make(chan Kind)
+	ended := make(chan Kind, 1)
 	all.others = newBudget(1, 1, 1)
 	go func() { ended <- all.kindOf(gone, "somebody's") }()
 	g.Eventually(server.reviews.Load).Should(BeEquivalentTo(11))
 	leave()
-	g.Expect(<-ended).To(BeEquivalentTo(-1), "he has gone, and waits no longer")
-	close(answer)
+	g.Expect(next(g, ended)).To(BeEquivalentTo(-1), "he has gone, and waits no longer")
+	answer()
 	for range 10 {
-		g.Expect(<-kinds).To(BeZero())
+		g.Expect(next(g, kinds)).To(BeZero())
 	}
 	g.Eventually(func() Kind { return all.kindOf(t.Context(), "somebody's") }).Should(BeZero(), "his question was answered")
 	g.Expect(server.reviews.Load()).To(BeEquivalentTo(11))
