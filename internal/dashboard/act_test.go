@@ -112,6 +112,8 @@ func TestOneNamespace(t *testing.T) {
 func TestInvoke(t *testing.T) {
 	more := make(chan struct{})
 	var asked []byte
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	agent := func(_ context.Context, _ *v1alpha1.AgentSession, body []byte, answer func(*http.Response) error) error {
 		asked = body
 		switch string(body) {
@@ -123,7 +125,10 @@ func TestInvoke(t *testing.T) {
 		from, to := io.Pipe()
 		go func() {
 			fmt.Fprint(to, "<script>")
-			<-more
+			select {
+			case <-more:
+			case <-ctx.Done():
+			}
 			fmt.Fprint(to, "done")
 			to.Close()
 		}()
@@ -132,7 +137,7 @@ func TestInvoke(t *testing.T) {
 	s := serve(t, func(o *dashboard.Options) { o.Invoke = agent })
 	s.add("x", idle())
 	post := func(body string) *http.Response {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.base+"/api/sessions/default/x/invoke", strings.NewReader(body))
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.base+"/api/sessions/default/x/invoke", strings.NewReader(body))
 		s.Expect(err).NotTo(HaveOccurred())
 		r.Header = http.Header{"Authorization": {"Bearer " + s.token}, "Origin": {s.base}, "X-Agentsession": {"1"}}
 		response, err := http.DefaultTransport.RoundTrip(r)
@@ -246,10 +251,12 @@ func (s *stand) events(from *bufio.Scanner, wanted func(name, data string) bool)
 	return ""
 }
 
-// stream opens a page's stream.
+// stream opens a page's stream, and ends it when what has to come does not.
 func (s *stand) stream() *bufio.Scanner {
 	s.t.Helper()
-	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.base+"/api/stream", http.NoBody)
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	s.t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base+"/api/stream", http.NoBody)
 	s.Expect(err).NotTo(HaveOccurred())
 	r.Header.Set("Authorization", "Bearer "+s.token)
 	response, err := http.DefaultTransport.RoundTrip(r)
@@ -287,7 +294,7 @@ func TestTheStreamIsCompressed(t *testing.T) {
 	for accepts, encoding := range map[string]string{
 		"identity": "", "gzip, deflate, br, zstd": "gzip", "br;q=1.0, GZIP; q=0.8": "gzip", "gzip;q=0, deflate": "", "gzip;q=0.000": "", "xgzip": "",
 	} {
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base+"/api/stream", http.NoBody)
 		s.Expect(err).NotTo(HaveOccurred())
 		r.Header.Set("Authorization", "Bearer "+s.token)
@@ -336,7 +343,7 @@ func TestTooManyPages(t *testing.T) {
 	s.Expect(code).To(Equal(http.StatusServiceUnavailable))
 	s.Expect(text).To(ContainSubstring("32 pages are open, which is the limit"))
 	leave()
-	s.Eventually(func() int { code, _ := open(t.Context()); return code }).WithTimeout(time.Minute).Should(Equal(http.StatusOK))
+	s.Eventually(func() int { code, _ := open(t.Context()); return code }).WithTimeout(patience).Should(Equal(http.StatusOK))
 }
 
 // TestTheAPIServerRefuses: what the user may not do is said in words, and what comes back is

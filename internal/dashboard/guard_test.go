@@ -20,6 +20,9 @@ import (
 	"github.com/agentsession/agentsession/internal/local/kubeapi"
 )
 
+// patience is how long a test waits for what has to come, on a busy machine.
+const patience = 2 * time.Minute
+
 // stand is a dashboard that is served, before an API in memory.
 type stand struct {
 	*WithT
@@ -60,7 +63,7 @@ func serveAt(t *testing.T, c client.WithWatch, address string, set func(*dashboa
 	g.Expect(err).NotTo(HaveOccurred())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Serve(t.Context(), listener) }()
-	t.Cleanup(func() { g.Expect(<-ended).To(Succeed()) }) // t.Context has ended by then
+	t.Cleanup(func() { g.Eventually(ended, patience).Should(Receive(BeNil())) }) // t.Context has ended by then
 	base, token, _ := strings.Cut(d.URL(), "/#token=")
 	return &stand{g, t, c, base, token}
 }
