@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"io"
 	"net/http"
@@ -20,21 +19,18 @@ type browser struct{ base, token string }
 // visit runs a dashboard, and opens the address that it prints.
 func (d *desk) visit(args ...string) browser {
 	d.t.Helper()
-	from, to := io.Pipe()
-	ended := make(chan error, 1)
+	out, ended := &lineBuffer{}, make(chan error, 1)
 	ctx, cancel := context.WithCancel(d.t.Context())
 	go func() {
-		ended <- d.command(to, io.Discard, append([]string{"dashboard"}, args...)...).ExecuteContext(ctx)
-		to.Close()
+		ended <- d.command(out, io.Discard, append([]string{"dashboard"}, args...)...).ExecuteContext(ctx)
 	}()
 	d.t.Cleanup(func() {
 		cancel()
-		d.Expect(<-ended).To(Succeed())
+		d.Eventually(ended, patience).Should(Receive(BeNil()))
 	})
-	line, err := bufio.NewReader(from).ReadString('\n')
-	d.Expect(err).NotTo(HaveOccurred())
-	address, ok := strings.CutPrefix(strings.TrimSpace(line), "The page is here: ")
-	d.Expect(ok).To(BeTrue(), line)
+	d.Eventually(out.String, patience).Should(HaveSuffix("\n"))
+	address, ok := strings.CutPrefix(strings.TrimSpace(out.String()), "The page is here: ")
+	d.Expect(ok).To(BeTrue(), out.String())
 	return d.open(address)
 }
 

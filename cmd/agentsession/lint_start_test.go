@@ -58,7 +58,7 @@ func TestLintStartsAnAgent(t *testing.T) {
 	g.Expect(json.Unmarshal([]byte(l.Out), &report)).To(Succeed())
 	g.Expect(report.Target).To(HavePrefix("sh -c "))
 	g.Expect(report.Calls).To(Equal(2))
-	g.Expect(report.Findings).To(HaveEach(HaveField("Rule", "loopback-only")), l.Out)
+	g.Expect(report.Findings).To(Or(BeEmpty(), HaveEach(HaveField("Rule", "loopback-only"))), l.Out)
 	g.Expect(report.NotChecked).To(ContainElement(And(HaveField("Rule", "made-at-start"), HaveField("Why", ContainSubstring("no value that looks random")))), l.Out)
 	ended(g, file, 2)
 }
@@ -71,7 +71,7 @@ func TestLintEndsWhatItStarts(t *testing.T) {
 			t.Parallel()
 			g := NewWithT(t)
 			file, agent := startedAgent(t)
-			command := exec.Command(os.Args[0], append([]string{"lint", "--for", "1h"}, agent...)...)
+			command := exec.CommandContext(t.Context(), os.Args[0], append([]string{"lint", "--for", "1h"}, agent...)...)
 			command.Env = append(os.Environ(), envRole+"=tool")
 			g.Expect(command.Start()).To(Succeed())
 			g.Eventually(func() error {
@@ -90,7 +90,10 @@ func TestLintEndsWhatItStarts(t *testing.T) {
 				return conn.Close()
 			}).WithTimeout(patience).Should(Succeed())
 			g.Expect(command.Process.Signal(signal)).To(Succeed())
-			err := command.Wait()
+			exited := make(chan error, 1)
+			go func() { exited <- command.Wait() }()
+			var err error
+			g.Eventually(exited).WithTimeout(patience).Should(Receive(&err))
 			if signal == syscall.SIGINT {
 				g.Expect(command.ProcessState.ExitCode()).To(Equal(2), "%v", err)
 			}
@@ -107,9 +110,9 @@ func TestLintShowsWhatAnAgentWrote(t *testing.T) {
 	g.Expect(l).To(And(HaveField("Status", 2), HaveField("Out", ""),
 		HaveField("Said", And(ContainSubstring("The agent wrote:\n  the key is missing\n"), HaveSuffix("start the agent: the agent has ended, with exit code 3")))))
 
-	l = lintWith(t.Context(), "--for", "10s", "--env", envRole+"=agent", "--", "sh", "-c", fmt.Sprintf(`%q & echo I end soon; sleep 4; kill $!; exit 5`, os.Args[0]))
+	l = lintWith(t.Context(), "--for", "10s", "--invoke", "--payload", `{"do":"exit"}`, "--env", envRole+"=agent", "--", os.Args[0])
 	g.Expect(l).To(And(HaveField("Status", 1), HaveField("Out", ContainSubstring("error    ping-refused: ")),
-		HaveField("Said", And(ContainSubstring("note: the agent has ended, with exit code 5"), ContainSubstring("The agent wrote:\n  I end soon\n")))))
+		HaveField("Said", And(ContainSubstring("note: the agent has ended, with exit code 7"), MatchRegexp(`(?s)The agent wrote:\n.*  these are its last words\n`)))))
 }
 
 // TestLintOfAnImageWithoutAnEngine says what is missing.

@@ -28,6 +28,7 @@ import (
 
 	agentruntime "github.com/agentsession/agentsession/agent-runtime"
 	"github.com/agentsession/agentsession/api/v1alpha1"
+	"github.com/agentsession/agentsession/internal/lint"
 )
 
 // linted is a run of `agentsession lint`.
@@ -36,19 +37,28 @@ type linted struct {
 	Status    int
 }
 
+// lintWith runs `agentsession lint`, to which no answer is late: this machine may be slow.
 func lintWith(ctx context.Context, args ...string) linted {
 	var out, said bytes.Buffer
-	command := newCommand()
+	connection := newConnection(program)
+	l := &linter{options: lint.Options{Slow: patience, Wait: patience}}
+	command := connection.command()
+	for _, verb := range command.Commands() {
+		if verb.Name() == "lint" {
+			command.RemoveCommand(verb)
+		}
+	}
+	command.AddCommand(l.command(connection))
 	command.SetArgs(append([]string{"lint"}, args...))
 	command.SetOut(&out)
 	command.SetErr(&said)
-	l := linted{}
+	run := linted{}
 	if err := command.ExecuteContext(ctx); err != nil {
-		l.Status = statusOf(err)
+		run.Status = statusOf(err)
 		said.WriteString(err.Error())
 	}
-	l.Out, l.Said = out.String(), said.String()
-	return l
+	run.Out, run.Said = out.String(), said.String()
+	return run
 }
 
 // lowerCase is an agent that is busy in a word of its own.
@@ -68,10 +78,8 @@ func well(t *testing.T) string {
 	g := NewWithT(t)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	g.Expect(err).NotTo(HaveOccurred())
-	addr := listener.Addr().String()
-	g.Expect(listener.Close()).To(Succeed())
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	app := agentruntime.New(agentruntime.Options{Addr: addr})
+	app := agentruntime.New(agentruntime.Options{})
 	app.Entrypoint(func(ctx context.Context, _ agentruntime.Request) (any, error) {
 		app.Go(context.WithoutCancel(ctx), "work", func(context.Context) error {
 			time.Sleep(time.Second)
@@ -80,19 +88,12 @@ func well(t *testing.T) string {
 		return map[string]string{"sessionId": agentruntime.SessionID(ctx)}, nil
 	})
 	ended := make(chan error, 1)
-	go func() { ended <- app.Run(ctx) }()
+	go func() { ended <- app.Serve(ctx, listener) }()
 	t.Cleanup(func() {
 		stop()
 		g.Eventually(ended).WithTimeout(patience).Should(Receive())
 	})
-	g.Eventually(func() error {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-		if err != nil {
-			return err
-		}
-		return conn.Close()
-	}).WithTimeout(patience).Should(Succeed())
-	return addr
+	return listener.Addr().String()
 }
 
 // forwarding puts port-forward before an API that has none: a kubelet's, to where an agent

@@ -218,7 +218,7 @@ func (l *tool) try(session, do string) (int, state, error) {
 	if l.sign != nil {
 		l.sign(r, text)
 	}
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := (&http.Client{Timeout: patience}).Do(r)
 	if err != nil {
 		return 0, state{}, err
 	}

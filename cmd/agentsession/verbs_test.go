@@ -535,7 +535,7 @@ func TestExplainAndWhatToType(t *testing.T) {
 // runToFirstLine runs a command, and ends it where it would go on for ever.
 func (d *desk) runToFirstLine(args []string) {
 	d.t.Helper()
-	ctx, cancel := context.WithCancel(d.t.Context())
+	ctx, cancel := context.WithTimeout(d.t.Context(), patience)
 	defer cancel()
 	out := &lineBuffer{}
 	if args[0] == "watch" || args[0] == "dashboard" {
@@ -543,6 +543,7 @@ func (d *desk) runToFirstLine(args []string) {
 	}
 	_, said, err := d.runUntil(ctx, out, args...)
 	d.Expect(err).NotTo(HaveOccurred(), "%v: %s", args, said)
+	d.Expect(ctx.Err()).NotTo(Equal(context.DeadlineExceeded), "%v has written nothing: %s", args, said)
 }
 
 // lineBuffer tells when something was written.
@@ -673,7 +674,9 @@ func as(t *testing.T, name, stdin string, env []string, args ...string) (text st
 	g := NewWithT(t)
 	link := filepath.Join(t.TempDir(), name)
 	g.Expect(os.Symlink(os.Args[0], link)).To(Succeed())
-	command := exec.Command(link, args...)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	command := exec.CommandContext(ctx, link, args...)
 	command.Env = append(append(os.Environ(), envRole+"=tool", "NO_COLOR=1"), env...)
 	command.Stdin = strings.NewReader(stdin) // which it sees as a pipe
 	out, err := command.CombinedOutput()
@@ -725,11 +728,13 @@ func TestAReaderThatLeaves(t *testing.T) {
 		read, write, err := os.Pipe()
 		d.Expect(err).NotTo(HaveOccurred())
 		d.Expect(read.Close()).To(Succeed())
-		command := exec.Command(os.Args[0], strings.Fields(args)...)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		command := exec.CommandContext(ctx, os.Args[0], strings.Fields(args)...)
 		command.Env = append(os.Environ(), envRole+"=tool", "KUBECONFIG="+d.kubeconfig)
 		var said bytes.Buffer
 		command.Stdout, command.Stderr = write, &said
 		d.Expect(command.Run()).NotTo(Succeed())
+		cancel()
 		d.Expect(write.Close()).To(Succeed())
 		d.Expect(command.ProcessState.Sys().(syscall.WaitStatus).Signal()).To(Equal(syscall.SIGPIPE), args)
 		d.Expect(said.String()).To(BeEmpty(), args)
@@ -749,9 +754,12 @@ func TestAsAPlugin(t *testing.T) {
 	d.Expect(text).To(And(ContainSubstring("Usage:\n  agentsession list"), ContainSubstring("  agentsession list -A")))
 	text, _ = as(t, "agentsession", "", here, "local", "--help")
 	d.Expect(text).To(And(ContainSubstring("agentsession local"), Not(ContainSubstring("--kubeconfig string"))), "it talks to no cluster")
-	text, code := as(t, completer, "", here, "explain", "busy", "")
-	d.Expect(code).To(BeZero())
-	d.Expect(text).To(MatchRegexp(`(?m)^idle\tIdle$`))
+	d.Eventually(func() string { // who types does not wait long
+		var code int
+		text, code = as(t, completer, "", here, "explain", "busy", "")
+		d.Expect(code).To(BeZero())
+		return text
+	}, patience).Should(MatchRegexp(`(?m)^idle\tIdle$`))
 	d.Expect(text).NotTo(MatchRegexp(`(?m)^busy`), "it is there already")
 }
 

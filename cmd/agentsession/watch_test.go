@@ -92,8 +92,11 @@ func (f *front) open() {
 	proxy.FlushInterval = -1
 	proxy.Transport, err = rest.TransportFor(config)
 	f.Expect(err).NotTo(HaveOccurred())
-	listener, err := (&net.ListenConfig{}).Listen(f.t.Context(), "tcp", f.at)
-	f.Expect(err).NotTo(HaveOccurred())
+	var listener net.Listener
+	f.Eventually(func() (err error) { // another may have its port for a moment
+		listener, err = (&net.ListenConfig{}).Listen(f.t.Context(), "tcp", f.at)
+		return err
+	}, patience).Should(Succeed())
 	f.at = listener.Addr().String()
 	server := &http.Server{Handler: proxy, ReadHeaderTimeout: patience}
 	f.server = server
