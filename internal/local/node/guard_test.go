@@ -55,6 +55,5 @@ func TestAWatchdogThatIsKilled(t *testing.T) {
 	guard.mu.Unlock()
 	g.Eventually(before, patience).Should(BeClosed())
 	g.Eventually(after, patience).Should(BeClosed())
-	guard.ends.Wait()
-	g.Expect(guard.dir).NotTo(BeADirectory())
+	g.Eventually(guard.dir, patience).ShouldNot(BeADirectory())
 }
