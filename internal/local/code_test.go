@@ -158,8 +158,9 @@ func TestChangesAreTakenTogether(t *testing.T) {
 		g.Eventually(ended, patience).Should(Receive(BeNil()))
 	})
 	change := func(name string) {
-		events <- fsnotify.Event{Name: "/src/" + name, Op: fsnotify.Write}
-		events <- fsnotify.Event{Name: "/src/" + name, Op: fsnotify.Chmod} // when this is taken, the first is done with
+		for _, op := range []fsnotify.Op{fsnotify.Write, fsnotify.Chmod} { // when this is taken, the first is done with
+			g.Eventually(events, patience).Should(BeSent(fsnotify.Event{Name: "/src/" + name, Op: op}))
+		}
 	}
 	change("a")
 	w.clock.Step(quiet - 1)
