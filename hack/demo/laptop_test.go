@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
@@ -67,12 +68,14 @@ func TestTheStoriesOnALaptop(t *testing.T) {
 	}()
 	defer func() {
 		stop()
-		g.Expect(<-ended).To(Succeed())
+		g.Eventually(ended).WithTimeout(patient).Should(Receive(BeNil()))
 	}()
 	select {
 	case <-ready:
 	case err := <-ended:
 		t.Fatalf("the platform ended: %v", err)
+	case <-time.After(patient):
+		t.Fatal("the platform does not say that it is ready")
 	}
 
 	c := &cluster{top: top, kubeconfig: kubeconfig}
