@@ -151,7 +151,7 @@ func drip(begin, more string) func(*server, *net.TCPConn) {
 		}
 		_, err := c.Write([]byte(begin))
 		for i := 0; err == nil; i++ {
-			time.Sleep(hasty / 20)
+			time.Sleep(hasty / 5)
 			_, err = c.Write([]byte{more[i%len(more)]})
 		}
 	}

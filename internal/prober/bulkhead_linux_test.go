@@ -79,7 +79,7 @@ func TestBulkhead(t *testing.T) {
 	beside.agents = all
 
 	stop := start(t, p, ignore)
-	g.Eventually(beside.periods).WithTimeout(patient).Should(BeNumerically(">=", 9))
+	g.Eventually(beside.periods).WithTimeout(5 * patient).Should(BeNumerically(">=", 9))
 	stop()
 
 	periods := beside.periods()

@@ -258,12 +258,9 @@ func TestConnectFailures(t *testing.T) {
 	for way, open := range ways {
 		t.Run(way, func(t *testing.T) {
 			g := NewWithT(t)
-			gone, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.4:0")
-			g.Expect(err).NotTo(HaveOccurred())
-			addr := netip.MustParseAddrPort(gone.Addr().String())
-			g.Expect(gone.Close()).To(Succeed())
+			_, deaf := bound(t) // and nobody else listens there
 			for range 3 {
-				g.Expect(ask(t, open(Target{Addr: addr}), patient)).To(Equal(refused))
+				g.Expect(ask(t, open(Target{Addr: deaf}), patient)).To(Equal(refused))
 			}
 
 			for _, ip := range []string{"0.0.0.0", "::ffff:0.0.0.0", "::", "169.254.169.254", "::ffff:169.254.169.254", "fe80::1%lo", "224.0.0.1", "ff02::1"} {
@@ -276,21 +273,30 @@ func TestConnectFailures(t *testing.T) {
 	}
 }
 
-// blackHole is an address that answers no SYN: that of a listener that accepts
-// nobody and whose queue is full.
-func blackHole(t *testing.T) netip.AddrPort {
+// bound is a socket with an address of its own, on which nobody listens yet.
+func bound(t *testing.T) (fd int, addr netip.AddrPort) {
 	t.Helper()
 	g := NewWithT(t)
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { _ = syscall.Close(fd) })
 	g.Expect(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})).To(Succeed())
-	g.Expect(syscall.Listen(fd, 0)).To(Succeed())
 	name, err := syscall.Getsockname(fd)
 	g.Expect(err).NotTo(HaveOccurred())
-	addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(name.(*syscall.SockaddrInet4).Port))
+	return fd, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(name.(*syscall.SockaddrInet4).Port))
+}
+
+// blackHole is an address that answers no SYN: that of a listener that accepts
+// nobody and whose queue is full.
+func blackHole(t *testing.T) netip.AddrPort {
+	t.Helper()
+	g := NewWithT(t)
+	fd, addr := bound(t)
+	g.Expect(syscall.Listen(fd, 0)).To(Succeed())
+	timeout := patient // there is room for one at least
 	for range 10 {
-		conn, err := net.DialTimeout("tcp", addr.String(), hasty)
+		conn, err := net.DialTimeout("tcp", addr.String(), timeout)
+		timeout = hasty
 		if err != nil {
 			g.Expect(err).To(Satisfy(isTimeout))
 			return addr

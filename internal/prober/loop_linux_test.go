@@ -111,12 +111,13 @@ func TestHostileAgentsCostThemselvesOnly(t *testing.T) {
 	target.Addr = honest.addr
 	p.Track(target, lifecycle.Pulse{})
 	stop := start(t, p, ignore)
-	g.Eventually(honest.asked).WithTimeout(patient).Should(BeNumerically(">=", 20))
+	g.Eventually(honest.asked).WithTimeout(5 * patient).Should(BeNumerically(">=", 20))
 	pulse, _ := p.Pulse(target.Key, target.UID)
 	g.Expect(pulse.Failures).To(BeZero())
 	made, _ := honest.counts()
 	g.Expect(made).To(Equal(twice))
-	g.Expect(descriptors(t)).To(BeNumerically("<=", servers+2*81+2), "one connection each, with both its ends here")
+	// The servers' ends of those that were given up are closed when their goroutines come to it.
+	g.Eventually(func() int { return descriptors(t) }).WithTimeout(patient).Should(BeNumerically("<=", servers+2*81+2), "one connection each, with both its ends here")
 	stop()
 	g.Expect(p.inFlight).To(BeZero())
 	for _, s := range append(hostile, honest) {
@@ -129,36 +130,32 @@ func TestHostileAgentsCostThemselvesOnly(t *testing.T) {
 // An agent that sends byte by byte does not wake the loop for each.
 func TestPiecesAreReadAtOurPace(t *testing.T) {
 	g := NewWithT(t)
-	sent := make(chan struct{})
-	s := listen(t, "127.0.0.1", func(s *server, c *net.TCPConn) {
-		if !s.request(bufio.NewReader(c)) {
-			return
-		}
-		answer := ok(saysHealthy)
-		for i := range answer {
-			_, _ = c.Write([]byte{answer[i]})
-			time.Sleep(time.Millisecond)
-		}
-		close(sent)
-		drain(c)
-	})
-	line := openLoop(s.addr)
+	sent := ok(saysHealthy)
+	says := make(chan string, 1) // of pieces that are taken one by one
+	line := openLoop(listen(t, "127.0.0.1", saying(t, says)).addr)
+	defer line.Close()
 	line.dialNow(t)
 	var answer lifecycle.Answer
 	answered := false
 	line.answered = func(_ *entry, a lifecycle.Answer, _ error, _, _ time.Time) { answer, answered = a, true }
 	line.timeout = patient
 	line.conn.ask(time.Now())
-	for line.conn.pieces <= freePieces {
-		line.wait(t.Context(), time.Now().Add(time.Millisecond))
+	for n := range freePieces + 1 {
+		says <- sent[n : n+1]
+		g.Eventually(func() int {
+			line.wait(t.Context(), time.Now().Add(time.Millisecond))
+			return len(line.conn.got)
+		}).WithTimeout(patient).WithPolling(time.Millisecond).Should(Equal(n + 1))
 	}
 	g.Expect(line.paced).To(ConsistOf(line.conn))
-	<-sent
+	says <- sent[freePieces+1:]
+	g.Eventually(func() int { return unread(t, line.conn.fd) }).WithTimeout(patient).Should(Equal(len(sent) - freePieces - 1))
 	g.Expect(line.poll(time.Now().Add(10 * time.Millisecond))).To(BeFalse())
 	g.Expect(answered).To(BeFalse(), "no event is for it")
-	for !answered {
+	g.Eventually(func() bool {
 		line.wait(t.Context(), time.Now())
-	}
+		return answered
+	}).WithTimeout(patient).WithPolling(time.Millisecond).Should(BeTrue())
 	g.Expect(answer).To(Equal(healthy))
 	g.Expect(line.connected()).To(BeFalse())
 	g.Expect(line.paced).To(BeEmpty())
@@ -177,7 +174,7 @@ func TestCrumbsAreSeldomJudged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			says := make(chan string)
+			says := make(chan string, 1) // of pieces that are taken one by one
 			line := openLoop(listen(t, "127.0.0.1", saying(t, says)).addr)
 			defer line.Close()
 			line.dialNow(t)
@@ -283,7 +280,8 @@ func TestEventWithNothingBehindIt(t *testing.T) {
 	g := NewWithT(t)
 	answer := ok(saysHealthy)
 	half := len(answer) - len(saysHealthy)
-	next := make(chan struct{})
+	next := make(chan struct{}, 1)
+	defer close(next)
 	s := listen(t, "127.0.0.1", func(s *server, c *net.TCPConn) {
 		for r := bufio.NewReader(c); s.request(r); {
 			_, _ = c.Write([]byte(answer[:half]))
