@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -137,17 +136,14 @@ func (t *tries) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestTheTriesOfACallEndTogether(t *testing.T) {
 	g := NewWithT(t)
-	closed, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(closed.Close()).To(Succeed())
 	session := sessionNo(1, func(s *v1alpha1.AgentSession) {
 		s.Status.Pod.IP = "127.0.0.1"
 		s.Status.Runtime = &v1alpha1.ActivationRuntime{}
-		s.Status.Runtime.ProtocolConfiguration.Port = int32(closed.Addr().(*net.TCPAddr).Port)
+		s.Status.Runtime.ProtocolConfiguration.Port = 1 // where nobody listens
 	})
 	one, to := atNoon(t, session), &tries{RoundTripper: toAgents(true)}
 	one.agents = to
-	err = one.invoke(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil), &call{
+	err := one.invoke(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil), &call{
 		op: opInvoke, session: session.Spec.RuntimeSessionID, qualifier: v1alpha1.DefaultQualifier, payload: &Payload{},
 		runtime: &v1alpha1.AgentRuntime{ObjectMeta: metav1.ObjectMeta{Namespace: shop.Namespace, Name: shop.Name, UID: counter.runtime}},
 		limits:  lifecycle.CallLimits{Request: time.Hour},
