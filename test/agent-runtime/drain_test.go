@@ -127,13 +127,15 @@ func TestServe(t *testing.T) {
 	go func() { served <- app.Serve(ctx, listener) }()
 	go func() { answers <- a.invoke(t, `{}`) }()
 
-	<-entered
+	g.Eventually(entered).Should(BeClosed())
 	stop()
 	g.Eventually(log.String).Should(ContainSubstring("Agent stopping"))
 	g.Expect(a.invoke(t, `{}`).code).To(Equal(http.StatusServiceUnavailable))
 	g.Expect(a.ping(t).Status).To(Equal("Healthy"))
 	close(release)
-	g.Expect((<-answers).body).To(Equal(`"done"`), "what ran is finished")
+	var what answer
+	g.Eventually(answers).Should(Receive(&what))
+	g.Expect(what.body).To(Equal(`"done"`), "what ran is finished")
 	g.Eventually(served).Should(Receive(BeNil()))
 	_, err = (&net.Dialer{}).DialContext(t.Context(), "tcp", listener.Addr().String())
 	g.Expect(err).To(HaveOccurred(), "no longer listens")
@@ -181,6 +183,6 @@ func TestDrainEndsStreamsAndWebSockets(t *testing.T) {
 	g.Expect(string(rest)).To(HavePrefix("\ndata: {\"error\":\"the agent is stopping\","))
 	_, _, err = conn.Read(t.Context())
 	g.Expect(err).To(HaveOccurred())
-	g.Expect(<-read).To(MatchError(agentruntime.ErrStopping))
-	g.Expect(<-drained).To(Succeed())
+	g.Eventually(read).Should(Receive(MatchError(agentruntime.ErrStopping)))
+	g.Eventually(drained).Should(Receive(BeNil()))
 }

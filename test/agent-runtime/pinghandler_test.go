@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -188,17 +189,21 @@ func TestBusyWhileInvoking(t *testing.T) {
 		g := NewWithT(t)
 		a := newAgentWith(t, agentruntime.Options{BusyWhileInvoking: option})
 		begun, finish := make(chan struct{}), make(chan struct{})
+		letGo := sync.OnceFunc(func() { close(finish) })
+		t.Cleanup(letGo) // or the server would wait for it
 		a.Entrypoint(func(context.Context, agentruntime.Request) (any, error) {
 			close(begun)
 			<-finish
 			return nil, nil
 		})
-		done := make(chan answer)
+		done := make(chan answer, 1)
 		go func() { done <- a.invoke(t, `{}`) }()
-		<-begun
+		g.Eventually(begun).Should(BeClosed())
 		g.Expect(a.ping(t).Status).To(Equal(want))
-		close(finish)
-		g.Expect((<-done).code).To(Equal(200))
+		letGo()
+		var invoked answer
+		g.Eventually(done).Should(Receive(&invoked))
+		g.Expect(invoked.code).To(Equal(200))
 		g.Eventually(func() string { return a.ping(t).Status }).Should(Equal("Healthy"))
 	}
 }

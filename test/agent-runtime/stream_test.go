@@ -20,10 +20,13 @@ type count struct {
 }
 
 func counting(made chan<- int) agentruntime.Handler {
-	return agentruntime.SSE(func(_ context.Context, in count) iter.Seq2[int, error] {
+	return agentruntime.SSE(func(ctx context.Context, in count) iter.Seq2[int, error] {
 		return func(yield func(int, error) bool) {
 			for n := range in.To {
-				made <- n
+				select {
+				case made <- n:
+				case <-ctx.Done():
+				}
 				if !yield(n, nil) {
 					return
 				}
@@ -56,7 +59,7 @@ func TestCheck10Streaming(t *testing.T) {
 	g.Expect(response.Header.Get("Content-Type")).To(Equal("text/event-stream; charset=utf-8"))
 	reader := bufio.NewReader(response.Body)
 	for _, want := range []string{"data: 0\n", "data: 1\n", "data: 2\n"} {
-		<-made
+		g.Eventually(made).Should(Receive())
 		g.Expect(reader.ReadString('\n')).To(Equal(want))
 		g.Expect(reader.ReadString('\n')).To(Equal("\n"))
 	}
