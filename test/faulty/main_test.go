@@ -29,7 +29,11 @@ func start(t *testing.T, args ...string) string {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	read, write := io.Pipe()
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), write) }()
+	go func() {
+		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), write)
+		_ = write.CloseWithError(err) // as nobody writes any more, that cannot fail
+		ended <- err
+	}()
 	t.Cleanup(func() {
 		stop()
 		g.Eventually(ended).WithTimeout(time.Minute).Should(Receive(BeNil()))
