@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -276,10 +277,14 @@ func (p *plane) accountKubeconfig(t *testing.T, name string) string {
 	return path
 }
 
-// freeAddress is one on which nobody listens.
+// freeAddress is one on which nobody listens, and which no system gives to one who asks for
+// any: before it is listened on, it would be another's.
 func freeAddress(g *WithT) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	g.Expect(err).NotTo(HaveOccurred())
+	var listener net.Listener
+	g.Eventually(func() (err error) {
+		listener, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000)))
+		return err
+	}, patience).Should(Succeed())
 	defer listener.Close()
 	return listener.Addr().String()
 }
