@@ -168,13 +168,16 @@ var _ = Describe("Operators with selectors", func() {
 		agent := agentOf(ctx, session)
 		relabel(ctx, session, "c")
 		Eventually(reading(ctx, session)).Should(HaveField("Operator.SeenAt", Not(BeNil())))
-		asked := agent.Pings()
-		version := session.ResourceVersion
+		version, asked := session.ResourceVersion, agent.Pings()
+		Eventually(func(g Gomega) { // who has written that is about to ask no more
+			asked = agent.Pings()
+			g.Consistently(agent.Pings, time.Second).Should(Equal(asked))
+		}).Should(Succeed())
 		Consistently(func(g Gomega) {
 			_, err := reading(ctx, session)()
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(session.ResourceVersion).To(Equal(version))
-			g.Expect(agent.Pings()).To(BeNumerically("<=", asked+1), "the one that was out")
+			g.Expect(agent.Pings()).To(Equal(asked))
 		}, 2*time.Second).Should(Succeed())
 		Expect(podNamed(ctx, namespace, session.Status.Pod.Name)()).To(HaveField("DeletionTimestamp", BeNil()))
 
