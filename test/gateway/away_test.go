@@ -57,8 +57,7 @@ var _ = Describe("A gateway whose API server cannot be asked", func() {
 				o.Client = cache
 			})
 			Expect(err).NotTo(HaveOccurred())
-			DeferCleanup(shut)
-			d, other := &door{url, shut}, openDoor()
+			d, other := newDoor(url, shut), openDoor()
 			agent, running, ending, unborn := newRuntime(ctx, newNamespace(ctx)), id(), id(), id()
 			for _, session := range []string{running, ending} {
 				a := other.invoke(ctx, agent, session, ask{})

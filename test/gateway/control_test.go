@@ -132,8 +132,7 @@ var _ = Describe("The control plane", func() {
 		DeferCleanup(func(ctx context.Context) { _ = api.Delete(ctx, everywhere) })
 		url, shut, err := plane.DoorThrough(func(next http.RoundTripper) http.RoundTripper { return as{next, user} }, controlled)
 		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(shut)
-		d, ours, theirs := &door{url: url}, newNamespace(ctx), newNamespace(ctx)
+		d, ours, theirs := newDoor(url, shut), newNamespace(ctx), newNamespace(ctx)
 		Expect(api.Create(ctx, &rbacv1.RoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Namespace: ours, Name: "control"},
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "gateway-control"}, Subjects: everywhere.Subjects,

@@ -3,7 +3,9 @@ package gateway_test
 import (
 	"context"
 	"encoding/pem"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -21,11 +23,15 @@ import (
 	"github.com/agentsession/agentsession/api/v1alpha1"
 )
 
-// unused is an address on which nobody listens.
+// unused is an address on which nobody listens, and which no system gives to one who asks for
+// any: before it is listened on, it would be another's.
 func unused() string {
 	GinkgoHelper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	Expect(err).NotTo(HaveOccurred())
+	var listener net.Listener
+	Eventually(func() (err error) {
+		listener, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000)))
+		return err
+	}).Should(Succeed())
 	defer listener.Close()
 	return listener.Addr().String()
 }

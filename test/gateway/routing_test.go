@@ -102,8 +102,7 @@ func openShowingDoor() (*door, *shows) {
 		return way
 	}, func(o *gateway.Options) { o.QueueTimeout = time.Hour })
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(shut)
-	return &door{url, shut}, way
+	return newDoor(url, shut), way
 }
 
 var _ = Describe("A call for any free session", func() {

@@ -99,14 +99,19 @@ var _ = Describe("A session", func() {
 			}
 		}
 		first := make(chan answer, 1)
-		go func() { first <- doors[0].invoke(ctx, agent, session, ask{}) }()
+		go func() {
+			defer GinkgoRecover()
+			first <- doors[0].invoke(ctx, agent, session, ask{})
+		}()
 		Eventually(func() []corev1.Pod { return podsOf(ctx, agent) }).Should(HaveLen(1))
 		for _, d := range doors { // until each has seen it
 			Eventually(func() int { return d.invoke(ctx, agent, session, ask{}).code }).Should(Equal(http.StatusConflict))
 		}
 		refused()
 		letGo(ctx, agent)
-		Expect((<-first).code).To(Equal(http.StatusOK))
+		var a answer
+		Eventually(first).Should(Receive(&a))
+		Expect(a.code).To(Equal(http.StatusOK), a.body)
 	})
 
 	It("is served by the next compute while the last one is still ending", func(ctx context.Context) {
@@ -164,7 +169,9 @@ var _ = Describe("A session", func() {
 		}
 		Expect(podsOf(ctx, agent)).To(HaveLen(1))
 		bury()
-		Expect((<-first).code).To(Equal(http.StatusOK))
+		var a answer
+		Eventually(first).Should(Receive(&a))
+		Expect(a.code).To(Equal(http.StatusOK), a.body)
 	})
 
 	It("idles out after its last call, and the next call wakes it", func(ctx context.Context) {
@@ -325,7 +332,8 @@ var _ = Describe("A session", func() {
 						break
 					}
 				}
-				a := <-begun
+				var a answer
+				Eventually(begun).Should(Receive(&a))
 				if !told {
 					return
 				}

@@ -65,7 +65,8 @@ var _ = Describe("A session that is told to stop", func() {
 			_, _, err = sockets[i].Read(ctx)
 			Expect(err).To(HaveOccurred())
 			Expect(websocket.CloseStatus(err)).To(BeEquivalentTo(-1), "no end that looks whole")
-			a := <-plain
+			var a answer
+			Eventually(plain).Should(Receive(&a))
 			Expect(a.code).To(Equal(http.StatusFailedDependency), a.body)
 			Expect(a.header.Get("X-Amzn-ErrorType")).To(Equal("RuntimeClientError"))
 			Expect(a.failed.Message).To(Equal("The session was stopped while its agent worked on this invocation: StopRequested."))

@@ -76,8 +76,18 @@ func openDoor(change ...func(*gateway.Options)) *door {
 	GinkgoHelper()
 	url, shut, err := plane.Door(change...)
 	Expect(err).NotTo(HaveOccurred())
+	return newDoor(url, shut)
+}
+
+// newDoor is a gateway that is shut at the end of the spec.
+func newDoor(url string, shut func() error) *door {
+	GinkgoHelper()
 	shut = sync.OnceValue(shut)
-	DeferCleanup(shut)
+	DeferCleanup(func() {
+		ended := make(chan error, 1)
+		go func() { ended <- shut() }()
+		Eventually(ended).Should(Receive(BeNil()), "the calls of a spec that has failed may last for an hour")
+	})
 	return &door{url, shut}
 }
 

@@ -3,7 +3,6 @@ package gateway_test
 import (
 	"context"
 	"net/http"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -54,7 +53,7 @@ var _ = Describe("A session whose pod cannot be made", func() {
 			answered <- d.invoke(ctx, agent, session, ask{})
 		}()
 		var a answer
-		Eventually(answered).WithTimeout(30 * time.Second).Should(Receive(&a))
+		Eventually(answered).Should(Receive(&a))
 		Expect(a.code).To(Equal(http.StatusFailedDependency), "%s", a.body)
 		Expect(a.failed.Message).To(ContainSubstring("An error occurred when starting the runtime."))
 		Expect(sessionOf(ctx, agent, session).Status.LastTermination).To(And(
