@@ -11,6 +11,10 @@ AGENTS_IMG ?= agentsession/agents:dev
 ECHO_IMG ?= agentsession/echo-agent:dev
 GATEWAY_IMG ?= agentsession/gateway:dev
 STOCK_IMG ?= agentsession/stock-agents:dev
+# All is compiled as the images and a release are: no package is compiled twice. The race
+# detector alone needs cgo.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath $(filter-out -trimpath,$(GOFLAGS))
 
 .PHONY: help
 help: ## List the targets.
@@ -25,7 +29,7 @@ demo-local: ## Play a session's life on this machine, without a cluster, called 
 
 .PHONY: demo
 demo: cluster-up image-load ## Make a cluster, run the operator in it, play three sessions' lives, and call an agent.
-	@CGO_ENABLED=0 go run -trimpath ./hack/demo $(DEMO_ARGS) # as the images are built: nothing is compiled twice
+	@go run ./hack/demo $(DEMO_ARGS)
 
 .PHONY: demo-down
 demo-down: cluster-down ## Take the demo's cluster away.
@@ -85,16 +89,16 @@ test: ## Everything that needs no node: unit, property and envtest, with the rac
 .PHONY: test-compile
 test-compile: # before any spec waits: beside a cold compiler all wait long
 	@go list -deps -export -f '{{""}}' ./...
-	@go list -deps -export -f '{{""}}' -test -race ./...
+	@CGO_ENABLED=1 go list -deps -export -f '{{""}}' -test -race ./...
 
 .PHONY: test-packages
 test-packages:
-	cd agent-runtime && go test -race ./...
-	go test -race -p=$$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout=40m $$(go list ./... | grep -v $(APART:%=-e agentsession/%$$))
+	cd agent-runtime && CGO_ENABLED=1 go test -race ./...
+	CGO_ENABLED=1 go test -race -p=$$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout=40m $$(go list ./... | grep -v $(APART:%=-e agentsession/%$$))
 
 .PHONY: $(SUITES:%=test-suite-%)
 $(SUITES:%=test-suite-%): test-suite-%: # what it says comes in one piece: packages and the other suite run meanwhile
-	@out=$$($(TOOL) ginkgo --race --procs=3 --timeout=40m --keep-going --succinct --no-color ./$* 2>&1) && failed= || failed=yes; \
+	@out=$$(CGO_ENABLED=1 $(TOOL) ginkgo --race --procs=3 --timeout=40m --keep-going --succinct --no-color ./$* 2>&1) && failed= || failed=yes; \
 	  printf '%s\n' "$$out"; [[ -z $$failed ]]
 
 .PHONY: docs-test

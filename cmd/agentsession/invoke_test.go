@@ -35,7 +35,9 @@ import (
 func examplesAgents(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "agents")
-	out, err := exec.Command("go", "build", "-o", program, "../../examples/agents").CombinedOutput()
+	build := exec.Command("go", "build", "-trimpath", "-o", program, "../../examples/agents")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make test has compiled it
+	out, err := build.CombinedOutput()
 	NewWithT(t).Expect(err).NotTo(HaveOccurred(), string(out))
 	return program
 }

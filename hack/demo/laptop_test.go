@@ -51,8 +51,8 @@ func TestTheStoriesOnALaptop(t *testing.T) {
 	ctrl.SetLogger(logr.Discard())
 	top, err := filepath.Abs("../..")
 	g.Expect(err).NotTo(HaveOccurred())
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", dir, "./examples/agents")
-	build.Dir = top
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", dir, "./examples/agents")
+	build.Dir, build.Env = top, append(os.Environ(), "CGO_ENABLED=0") // as make test has compiled it
 	out, err := build.CombinedOutput()
 	g.Expect(err).NotTo(HaveOccurred(), "%s", out)
 
