@@ -207,7 +207,7 @@ var builds = map[string]func() (string, error){"operator": buildOf("operator"), 
 
 func buildOf(command string) func() (string, error) {
 	return sync.OnceValues(func() (string, error) {
-		return gexec.Build("github.com/agentsession/agentsession/cmd/" + command)
+		return gexec.BuildWithEnvironment("github.com/agentsession/agentsession/cmd/"+command, []string{"CGO_ENABLED=0"}, "-trimpath") // as make test has compiled it
 	})
 }
 

@@ -38,7 +38,7 @@ func unused() string {
 
 // buildGateway builds the gateway's own binary, once.
 var buildGateway = sync.OnceValues(func() (string, error) {
-	return gexec.Build("github.com/agentsession/agentsession/cmd/gateway")
+	return gexec.BuildWithEnvironment("github.com/agentsession/agentsession/cmd/gateway", []string{"CGO_ENABLED=0"}, "-trimpath") // as make test has compiled it
 })
 
 var _ = AfterSuite(gexec.CleanupBuildArtifacts)
