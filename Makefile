@@ -14,7 +14,7 @@ STOCK_IMG ?= agentsession/stock-agents:dev
 # All is compiled as the images and a release are: no package is compiled twice. The race
 # detector alone needs cgo.
 export CGO_ENABLED := 0
-export GOFLAGS := -trimpath $(filter-out -trimpath,$(GOFLAGS))
+export GOFLAGS := -trimpath $(filter-out -trimpath,$(shell go env GOFLAGS))
 
 .PHONY: help
 help: ## List the targets.
