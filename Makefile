@@ -11,11 +11,12 @@ AGENTS_IMG ?= agentsession/agents:dev
 ECHO_IMG ?= agentsession/echo-agent:dev
 GATEWAY_IMG ?= agentsession/gateway:dev
 STOCK_IMG ?= agentsession/stock-agents:dev
-# All is compiled as the images and a release are: no package is compiled twice. The race
-# detector alone needs cgo. Tests vet nothing: lint does.
+# All is compiled as the images and a release are, so that no package is compiled twice; for
+# the race detector, as go test -race does by itself. Tests vet nothing: lint does.
 export CGO_ENABLED := 0
 FLAGS := -trimpath -vet=off
 export GOFLAGS := $(FLAGS) $(filter-out $(FLAGS),$(shell go env GOFLAGS))
+RACE := CGO_ENABLED=1 GOFLAGS="$(filter-out -trimpath,$(GOFLAGS))"
 
 .PHONY: help
 help: ## List the targets.
@@ -90,16 +91,16 @@ test: ## Everything that needs no node: unit, property and envtest, with the rac
 .PHONY: test-compile
 test-compile: # before any spec waits: beside a cold compiler all wait long
 	@go list -deps -export -f '{{""}}' ./...
-	@CGO_ENABLED=1 go list -deps -export -f '{{""}}' -test -race ./...
+	@$(RACE) go list -deps -export -f '{{""}}' -test -race ./...
 
 .PHONY: test-packages
 test-packages:
-	cd agent-runtime && CGO_ENABLED=1 go test -race ./...
-	CGO_ENABLED=1 go test -race -p=$$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout=40m $$(go list ./... | grep -v $(APART:%=-e agentsession/%$$))
+	cd agent-runtime && $(RACE) go test -race ./...
+	$(RACE) go test -race -p=$$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout=40m $$(go list ./... | grep -v $(APART:%=-e agentsession/%$$))
 
 .PHONY: $(SUITES:%=test-suite-%)
 $(SUITES:%=test-suite-%): test-suite-%: # what it says comes in one piece: packages and the other suite run meanwhile
-	@out=$$(CGO_ENABLED=1 $(TOOL) ginkgo --race --ldflags=-s --procs=3 --timeout=40m --keep-going --succinct --no-color ./$* 2>&1) && failed= || failed=yes; \
+	@out=$$($(RACE) $(TOOL) ginkgo --race --ldflags=-s --procs=3 --timeout=40m --keep-going --succinct --no-color ./$* 2>&1) && failed= || failed=yes; \
 	  printf '%s\n' "$$out"; [[ -z $$failed ]]
 
 .PHONY: docs-test
@@ -153,7 +154,7 @@ conformance: ## The container contract beside AWS's SDK for Python, and AWS's cl
 
 .PHONY: browser
 browser: ## The page in chromium. Pictures of it go to $$AGENTSESSION_SCREENSHOTS; BROWSER_ARGS=-docs makes those of the docs anew.
-	@cd test/browser && go test -count=1 -timeout=20m . -args $(BROWSER_ARGS)
+	@cd test/browser && go test -count=1 -timeout=40m . -args $(BROWSER_ARGS)
 
 .PHONY: bench-writes
 bench-writes: ## Count the API writes of a whole life, in envtest. One JSON line last.
