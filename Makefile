@@ -100,7 +100,7 @@ test-packages:
 
 .PHONY: $(SUITES:%=test-suite-%)
 $(SUITES:%=test-suite-%): test-suite-%: # what it says comes in one piece: packages and the other suite run meanwhile
-	@out=$$($(RACE) $(TOOL) ginkgo --race --ldflags=-s --procs=3 --timeout=40m --keep-going --succinct --no-color ./$* 2>&1) && failed= || failed=yes; \
+	@out=$$($(RACE) $(TOOL) ginkgo --race --procs=3 --timeout=40m --keep-going --succinct --no-color ./$* 2>&1) && failed= || failed=yes; \
 	  printf '%s\n' "$$out"; [[ -z $$failed ]]
 
 .PHONY: docs-test

@@ -29,7 +29,7 @@ import (
 	"github.com/agentsession/agentsession/test/front"
 )
 
-// expectServed is whether a call that came then was answered. One that was not is a failure,
+// expectServed reports whether a call that came then was answered. One that was not is a failure,
 // unless the machine was too busy: the API server took no word of it for 10 s, no agent
 // started in its 20 s, or its lease of 6 s was not renewed in time.
 func expectServed(ctx context.Context, agent *v1alpha1.AgentRuntime, session string, came time.Time, a answer) bool {
