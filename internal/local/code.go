@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/utils/clock"
 )
 
@@ -128,7 +129,7 @@ func (c *code) watch(r *root) (err error) {
 
 // add watches a folder and those below it; a file not. Those that cannot be watched are noted.
 func (c *code) add(top string) error {
-	w := &walk{code: c, top: top, watched: sync.OnceValue(func() int { return len(c.watcher.WatchList()) })}
+	w := &walk{code: c, top: top, watched: sync.OnceValue(func() sets.Set[string] { return sets.New(c.watcher.WatchList()...) })}
 	err := filepath.WalkDir(top, w.visit)
 	if w.unwatched > 0 {
 		c.note("changes in %d of its folders make no version, since they cannot be watched: %v", w.unwatched, w.first)
@@ -140,7 +141,7 @@ func (c *code) add(top string) error {
 type walk struct {
 	*code
 	top       string
-	watched   func() int // before it
+	watched   func() sets.Set[string] // before it
 	added     int
 	unwatched int
 	first     error // of those
@@ -155,10 +156,12 @@ func (w *walk) visit(path string, entry fs.DirEntry, err error) error {
 		return nil
 	case path != w.top && isNoCode(entry.Name()):
 		return fs.SkipDir
-	case w.watched()+w.added >= w.most:
+	case w.watched().Has(path): // its folder's walk found it before its own event came; it may have been made anew since
+	case len(w.watched())+w.added >= w.most:
 		return fmt.Errorf("there are more than %d folders: say the folders of the code alone", w.most)
+	default:
+		w.added++
 	}
-	w.added++
 	if err := w.watcher.Add(path); err != nil {
 		return w.failed(path, err)
 	}

@@ -212,6 +212,24 @@ func TestFoldersThatGo(t *testing.T) {
 	w.Eventually(w.notes, patience).Should(Receive(ContainSubstring("there are more than 3 folders")))
 }
 
+// TestAFolderThatWasFoundAlready: its own event, which comes after the walk through the folder
+// above has found it, does not count it again.
+func TestAFolderThatWasFoundAlready(t *testing.T) {
+	g, dir := NewWithT(t), t.TempDir()
+	below := filepath.Join(dir, "a", "below")
+	g.Expect(os.MkdirAll(below, 0o700)).To(Succeed())
+	c, err := watchCode([]string{dir}, nil, clocktesting.NewFakeClock(time.Now()))
+	g.Expect(err).NotTo(HaveOccurred())
+	defer c.watcher.Close()
+	c.most = 3
+	g.Expect(c.taken(fsnotify.Event{Name: below, Op: fsnotify.Create})).To(HaveLen(1))
+	g.Expect(c.notes).To(BeEmpty())
+	g.Expect(c.watcher.WatchList()).To(HaveLen(3))
+	g.Expect(os.Mkdir(filepath.Join(below, "more"), 0o700)).To(Succeed())
+	g.Expect(c.taken(fsnotify.Event{Name: filepath.Join(below, "more"), Op: fsnotify.Create})).To(HaveLen(1))
+	g.Expect(c.notes).To(ContainElement(ContainSubstring("there are more than 3 folders")))
+}
+
 // TestAFolderThatIsReplaced, as by git or by who makes it anew, is watched again.
 func TestAFolderThatIsReplaced(t *testing.T) {
 	for name, replace := range map[string]func(g *WithT, parent, dir string){
