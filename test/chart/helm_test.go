@@ -27,7 +27,7 @@ const (
 // binary builds helm, at the version of hack/tools, and returns its path.
 var binary = sync.OnceValues(func() (string, error) {
 	command := exec.Command("go", "tool", "-modfile="+top+"/hack/tools/helm/go.mod", "-n", "helm")
-	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath") // as make test has compiled the packages that helm has too
+	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath "+os.Getenv("GOFLAGS")) // as make test has compiled the packages that helm has too
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	path, err := command.Output()

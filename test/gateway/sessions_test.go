@@ -29,10 +29,10 @@ import (
 	"github.com/agentsession/agentsession/test/front"
 )
 
-// expectServed reports whether a call that came then was answered. One that was not is a failure,
+// expectServed reports whether a call was answered. One that was not is a failure,
 // unless the machine was too busy: the API server took no word of it for 10 s, no agent
 // started in its 20 s, or its lease of 6 s was not renewed in time.
-func expectServed(ctx context.Context, agent *v1alpha1.AgentRuntime, session string, came time.Time, a answer) bool {
+func expectServed(ctx context.Context, agent *v1alpha1.AgentRuntime, session string, a answer) bool {
 	GinkgoHelper()
 	Expect(a.err).NotTo(HaveOccurred())
 	if a.code == http.StatusOK {
@@ -42,11 +42,11 @@ func expectServed(ctx context.Context, agent *v1alpha1.AgentRuntime, session str
 	busy := false
 	switch ended := status.LastTermination; {
 	case a.code == http.StatusServiceUnavailable:
-		busy = time.Since(came) >= 10*time.Second
+		busy = a.took >= 10*time.Second
 	case a.code != http.StatusFailedDependency || ended == nil:
 	case ended.Reason == v1alpha1.StopIdleTimeout && status.Traffic != nil && status.Traffic.InUseUntil != nil:
 		lease := status.Traffic.InUseUntil.Time
-		busy = lease.After(came) && !ended.DueAt.Time.Before(lease.Truncate(time.Second))
+		busy = lease.After(a.came) && !ended.DueAt.Time.Before(lease.Truncate(time.Second))
 	default:
 		busy = ended.Reason == v1alpha1.StopStartTimeout || ended.Reason == v1alpha1.StopStartFailed
 	}
@@ -261,8 +261,7 @@ var _ = Describe("A session", func() {
 		served := func(d *door, session string, do ask) {
 			GinkgoHelper()
 			Eventually(func() bool {
-				came := time.Now()
-				return expectServed(ctx, agent, session, came, d.invoke(ctx, agent, session, do))
+				return expectServed(ctx, agent, session, d.invoke(ctx, agent, session, do))
 			}).WithTimeout(5 * time.Minute).Should(BeTrue())
 		}
 		for n := range 24 {
@@ -305,8 +304,8 @@ var _ = Describe("A session", func() {
 		}
 		inTime := func() bool {
 			GinkgoHelper()
-			session, came := id(), time.Now()
-			if !expectServed(ctx, agent, session, came, d.invoke(ctx, agent, session, ask{})) {
+			session := id()
+			if !expectServed(ctx, agent, session, d.invoke(ctx, agent, session, ask{})) {
 				return false
 			}
 			time.Sleep(lowered)
@@ -315,7 +314,6 @@ var _ = Describe("A session", func() {
 				before = lease(sessionOf(ctx, agent, session))
 				return before
 			}).Should(Satisfy(func(until time.Time) bool { return time.Now().After(until) }), "the first call leaves no lease that holds")
-			came = time.Now()
 			begun := make(chan answer, 1)
 			go func() {
 				defer GinkgoRecover()
@@ -338,7 +336,7 @@ var _ = Describe("A session", func() {
 			}
 			var a answer
 			Eventually(begun).Should(Receive(&a))
-			if !written || !expectServed(ctx, agent, session, came, a) {
+			if !written || !expectServed(ctx, agent, session, a) {
 				return false
 			}
 			Eventually(stateOf(ctx, agent, session)).Should(Equal(v1alpha1.StateStopped))

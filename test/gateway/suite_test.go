@@ -96,6 +96,8 @@ func waiting(o *gateway.Options) { o.Conflict = gateway.ConflictWait }
 
 // answer is what a caller gets.
 type answer struct {
+	came   time.Time // the call
+	took   time.Duration
 	code   int
 	header http.Header
 	body   string
@@ -137,6 +139,8 @@ func send(r *http.Request) answer {
 }
 
 func fetch(r *http.Request) (a answer) {
+	a.came = time.Now()
+	defer func() { a.took = time.Since(a.came) }()
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		a.err = err
